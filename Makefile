@@ -1,0 +1,41 @@
+# Fleetcast: every target sets up what it needs (tools/setup: apt, then .venv). `make help` lists them.
+SHELL := /bin/sh
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast test-full lint format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## install OS packages and the Python environment (.venv)
+	@./tools/setup
+
+demo: setup ## cast a real system to PXE-booted virtual PCs and boot it (root or sudo)
+	$(ROOT) $(PY) -m tests.vm.demo
+
+lint: setup ## formatting, lint and types
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+test-fast: ## no root, no network, under a minute
+	@[ -x $(PY) ] || { echo "run 'make setup' first"; exit 2; }
+	$(PYTEST) -q -m "not root and not vm and not full" tests/unit tests/property tests/golden tests/lint
+
+test: setup lint ## everything that fits in 40 minutes on 2 cores (.ci/run calls it)
+	$(MAKE) test-fast
+	$(ROOT) $(PYTEST) -m "(root or vm) and not full"
+
+test-full: setup lint ## every test, every VM cell
+	$(MAKE) test-fast
+	$(ROOT) $(PYTEST) -m "root or vm or full"
+
+format: setup ## format the code
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+clean: ## remove build results and caches (not .venv)
+	$(ROOT) rm -rf build .mypy_cache .pytest_cache .ruff_cache

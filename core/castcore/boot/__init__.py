@@ -1,0 +1,1 @@
+"""Pure DHCP/PXE/boot-script decisions; BOOTING.md beside this file names the firmware met."""

@@ -1,0 +1,1 @@
+"""The cast protocol, sans-IO; PROTOCOL.md beside this file is its document."""

@@ -1,0 +1,125 @@
+"""What a disk is, as frozen values: identity, table, partitions, and the bytes that are in use.
+
+Nothing here opens a device. ``castcore.edge.probe`` builds these from a real disk, tests from
+literals; ``to_json``/``from_json`` are how they stand in a manifest and in a client's report.
+All positions and lengths are bytes from the start of the whole disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from castcore.disk.extent import Extent
+from castcore.errors import BadPacket
+
+
+class TableType(StrEnum):
+    """How the disk is divided."""
+
+    GPT = "gpt"
+    MBR = "mbr"
+    NONE = "none"
+
+
+class Taken(StrEnum):
+    """Which bytes of a partition an image holds."""
+
+    USED = "used-extents"
+    EVERY = "every-sector"
+    HEADER = "header-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition. ``type`` is a GPT type GUID or an MBR type as two hex digits, lower case.
+
+    ``fstype``, ``fs_uuid``, ``label`` are blkid's words ("" when unknown); ``taken`` says what the
+    image holds of it and ``why`` gives the reason where that is not ``USED``.
+    """
+
+    number: int
+    start: int
+    length: int
+    type: str = ""
+    uuid: str = ""
+    name: str = ""
+    bootable: bool = False
+    fstype: str = ""
+    fs_uuid: str = ""
+    label: str = ""
+    taken: Taken = Taken.EVERY
+    why: str = ""
+
+    @property
+    def extent(self) -> Extent:
+        """The partition as an extent of the disk."""
+        return Extent(self.start, self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLayout:
+    """One disk as imaged: ``size`` and ``sector_size`` in bytes, its table and partitions."""
+
+    size: int
+    sector_size: int
+    table: TableType
+    table_uuid: str = ""
+    partitions: tuple[Partition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFacts:
+    """A disk of a machine as probed: who it is and whether it may be written.
+
+    ``path`` is its device node or file; ``stable_id`` names it across boots (WWN, else serial, else
+    path by bus). ``held_by`` says who uses it ("mounted at /", "swap"...), "" when free.
+    """
+
+    path: str
+    stable_id: str
+    size: int
+    sector_size: int
+    model: str = ""
+    serial: str = ""
+    wwn: str = ""
+    bus: str = ""
+    removable: bool = False
+    read_only: bool = False
+    held_by: str = ""
+    layout: DiskLayout | None = None
+
+
+def layout_to_json(layout: DiskLayout) -> dict[str, Any]:
+    """``layout`` as JSON values."""
+    return asdict(layout)
+
+
+def layout_from_json(value: Any) -> DiskLayout:
+    """The layout that ``value`` spells. Raises BadPacket when it spells none."""
+    try:
+        partitions = tuple(Partition(**{**p, "taken": Taken(p["taken"])}) for p in value["partitions"])
+        fields = {**value, "table": TableType(value["table"]), "partitions": partitions}
+        layout = DiskLayout(**fields)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise BadPacket(f"not a disk layout: {error!r}") from None
+    numbers = (layout.size, layout.sector_size, *(n for p in partitions for n in (p.start, p.length)))
+    if any(type(n) is not int or n < 0 for n in numbers) or layout.sector_size == 0:
+        raise BadPacket("not a disk layout: a size is no positive whole number")
+    return layout
+
+
+def facts_to_json(facts: DiskFacts) -> dict[str, Any]:
+    """``facts`` as JSON values."""
+    return asdict(facts)
+
+
+def facts_from_json(value: Any) -> DiskFacts:
+    """The disk facts that ``value`` spells. Raises BadPacket when it spells none."""
+    try:
+        layout = value["layout"]
+        parsed = None if layout is None else layout_from_json(layout)
+        return DiskFacts(**{**value, "layout": parsed})
+    except (TypeError, KeyError) as error:
+        raise BadPacket(f"not a disk's facts: {error!r}") from None

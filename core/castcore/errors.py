@@ -1,0 +1,116 @@
+"""Every way a Fleetcast command can fail, each with its documented exit code.
+
+An error names the object, says what happened, and (``hint``) what to do next. Commands print it in
+one place (:mod:`castcore.edge.commandline`); nothing else turns an error into an exit code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command; the table in ``docs/exit-codes.md`` is tested against this."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    BAD_IMAGE = 4
+    DOES_NOT_FIT = 5
+    IN_USE = 6
+    NO_SPACE = 7
+    IO = 8
+    NETWORK = 9
+    PORT_TAKEN = 10
+    MISSING_PROGRAM = 11
+    REFUSED = 12
+    UNTRUSTED = 13
+    INTERRUPTED = 130
+
+
+class FleetcastError(Exception):
+    """Base of all errors a user can meet.
+
+    ``what`` is one sentence naming the object and what happened to it; ``hint`` says what to do next.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+class NotFound(FleetcastError):
+    """A named image, disk, file, interface or server does not exist."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class BadImage(FleetcastError):
+    """An image is damaged, incomplete, of a newer format, or not an image at all."""
+
+    exit_code = ExitCode.BAD_IMAGE
+
+
+class DoesNotFit(FleetcastError):
+    """An image cannot be restored to the target; the message holds every reason with both figures."""
+
+    exit_code = ExitCode.DOES_NOT_FIT
+
+
+class InUse(FleetcastError):
+    """A disk is mounted, is swap, or is held by another program."""
+
+    exit_code = ExitCode.IN_USE
+
+
+class NoSpace(FleetcastError):
+    """A file system ran, or would run, full."""
+
+    exit_code = ExitCode.NO_SPACE
+
+
+class DiskFailed(FleetcastError):
+    """Reading or writing a disk or file failed (EIO, a pulled medium)."""
+
+    exit_code = ExitCode.IO
+
+
+class NetworkFailed(FleetcastError):
+    """A peer cannot be reached, went away, or answered nonsense."""
+
+    exit_code = ExitCode.NETWORK
+
+
+class PortTaken(FleetcastError):
+    """A UDP or TCP port we must listen on belongs to another program."""
+
+    exit_code = ExitCode.PORT_TAKEN
+
+
+class MissingProgram(FleetcastError):
+    """One or more external programs are not installed; all missing ones are named at once."""
+
+    exit_code = ExitCode.MISSING_PROGRAM
+
+
+class Refused(FleetcastError):
+    """The operator did not confirm, or a safety rule forbids the operation."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class Untrusted(FleetcastError):
+    """A signature, key or hash is not the expected one."""
+
+    exit_code = ExitCode.UNTRUSTED
+
+
+class BadPacket(FleetcastError):
+    """The only error a malformed or hostile datagram can raise, in any protocol we speak."""
+
+    exit_code = ExitCode.NETWORK

@@ -1,0 +1,1 @@
+"""Builds boot media: the PXE tree, later ISO, USB and deploy media."""

@@ -1,0 +1,1 @@
+"""The cast server: services, policy, state, console and the operator's command line."""

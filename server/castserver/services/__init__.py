@@ -1,0 +1,1 @@
+"""One thin listener each: proxy DHCP, DHCP, TFTP, HTTP, cast."""
