@@ -1,0 +1,173 @@
+"""The calls through which one client takes part in one cast, whoever runs the cast.
+
+Both the server and ``fleetcast send`` mount this router; what a cast is, who may join and what a
+join means to the rest of the program is behind :class:`CastDirectory`. Nothing here knows of a
+database. Blocking work runs in threads of its own (``READERS``), so that five hundred clients that
+fill holes cannot starve the console.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import APIRouter, Depends, HTTPException, Path, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+# Chunks of about 1 MiB read at the same time: enough for any disk array, and 16 MiB of memory.
+READERS = 16
+# Manifests, indices and joins: short work, but it may wait for the cast's own lock.
+WORKERS = 32
+MOST_CHUNKS = 1 << 40
+BYTES = "application/octet-stream"
+
+T = TypeVar("T")
+
+
+class Answer(Protocol):
+    """What a join gives back (``castcore.edge.castsender.JoinAnswer``)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """It as JSON values."""
+        ...
+
+
+class Sender(Protocol):
+    """What these calls need of ``castcore.edge.castsender.CastSender``."""
+
+    @property
+    def descriptor(self) -> bytes:
+        """The signed descriptor."""
+        ...
+
+    def join(self, client: str) -> Answer:
+        """Let ``client`` take part. Raises FleetcastError when the cast has closed."""
+        ...
+
+
+class CastImage(Protocol):
+    """What these calls need of ``castcore.edge.imagefile.Image``."""
+
+    @property
+    def manifest_bytes(self) -> bytes:
+        """The manifest as stored."""
+        ...
+
+    @property
+    def index_bytes(self) -> bytes:
+        """The index as stored."""
+        ...
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks the image has."""
+        ...
+
+    def read_stored(self, chunk: int) -> bytes:
+        """The stored bytes of ``chunk``. Raises DiskFailed or BadImage."""
+        ...
+
+
+class RunningCast(Protocol):
+    """One cast that clients can take part in now."""
+
+    @property
+    def image(self) -> CastImage:
+        """The image being cast."""
+        ...
+
+    def current_sender(self) -> Sender:
+        """The sender a client should follow now; a finished one has been replaced by a fresh one."""
+        ...
+
+    def authorize(self, token: str) -> str | None:
+        """The name of the client that ``token`` belongs to, or None: it may not take part."""
+        ...
+
+    def join(self, client: str) -> Answer:
+        """Let ``client`` take part, and start the cast when that was the last one awaited."""
+        ...
+
+
+class CastDirectory(Protocol):
+    """Finds casts by their id."""
+
+    def find(self, cast: str) -> RunningCast | None:
+        """The cast with id ``cast``, or None when there is none that clients can take part in."""
+        ...
+
+
+_bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def bearer_token(credentials: Credentials) -> str:
+    """The bearer token of the request, "" without one."""
+    return credentials.credentials if credentials else ""
+
+
+Token = Annotated[str, Depends(bearer_token)]
+
+
+def router(directory: CastDirectory) -> APIRouter:
+    """The routes under ``/casts/ID`` that clients use; mount them under ``castcore.control.API``."""
+    routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=_REFUSALS)
+    readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
+
+    async def entry(cast: str, token: Token) -> tuple[RunningCast, str]:
+        return await _in_thread(lambda: _admit(directory, cast, token), workers)
+
+    Entry = Annotated[tuple[RunningCast, str], Depends(entry)]  # noqa: N806 (a type)
+
+    @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=_Bytes)
+    async def descriptor(admitted: Entry) -> Response:
+        return _Bytes(await _in_thread(lambda: admitted[0].current_sender().descriptor, workers))
+
+    @routes.get("/manifest", summary="The image's manifest", response_class=_Bytes)
+    async def manifest(admitted: Entry) -> Response:
+        return _Bytes(admitted[0].image.manifest_bytes)
+
+    @routes.get("/index", summary="The image's index", response_class=_Bytes)
+    async def index(admitted: Entry) -> Response:
+        return _Bytes(admitted[0].image.index_bytes)
+
+    @routes.get("/chunks/{number}", summary="One chunk as stored", response_class=_Bytes)
+    async def chunk(admitted: Entry, number: Annotated[int, Path(ge=0, le=MOST_CHUNKS)]) -> Response:
+        image = admitted[0].image
+        if number >= image.chunk_count:
+            raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
+        return _Bytes(await _in_thread(lambda: image.read_stored(number), readers))
+
+    @routes.post("/join", summary="Take part in the cast")
+    async def join(admitted: Entry) -> dict[str, Any]:
+        cast, client = admitted
+        return (await _in_thread(lambda: cast.join(client), workers)).to_json()
+
+    return routes
+
+
+class _Bytes(Response):
+    media_type = BYTES
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "The token is missing or unknown: register again"},
+    404: {"description": "There is no such cast now"},
+    409: {"description": "This sender has closed: read the descriptor again"},
+}
+
+
+def _admit(directory: CastDirectory, cast: str, token: str) -> tuple[RunningCast, str]:
+    found = directory.find(cast)
+    if found is None:
+        raise HTTPException(404, f"there is no cast {cast[:40]!r} to take part in now")
+    client = found.authorize(token)
+    if client is None:
+        raise HTTPException(401, "the token is unknown here: register again")
+    return found, client
+
+
+async def _in_thread(work: Callable[[], T], limiter: CapacityLimiter) -> T:
+    return await anyio.to_thread.run_sync(work, limiter=limiter)
