@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
+# Fast: no root, no network, no external program. Real: disks, networks, browsers, virtual PCs, in that order.
+FAST := tests/unit tests/property tests/golden tests/lint
+REAL := tests/block tests/net tests/browser tests/vm
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -23,15 +26,14 @@ lint: setup ## formatting, lint and types
 
 test-fast: ## no root, no network, under a minute
 	@[ -x $(PY) ] || { echo "run 'make setup' first"; exit 2; }
-	$(PYTEST) -q -m "not root and not vm and not full" tests/unit tests/property tests/golden tests/lint
+	$(PYTEST) -q -m "not full" $(FAST)
 
 test: setup lint ## everything that fits in 40 minutes on 2 cores (.ci/run calls it)
 	$(MAKE) test-fast
-	$(ROOT) $(PYTEST) -m "(root or vm) and not full"
+	$(ROOT) $(PYTEST) -m "not full" $(REAL)
 
 test-full: setup lint ## every test, every VM cell
-	$(MAKE) test-fast
-	$(ROOT) $(PYTEST) -m "root or vm or full"
+	$(ROOT) $(PYTEST) $(FAST) $(REAL)
 
 format: setup ## format the code
 	$(PY) -m ruff format .

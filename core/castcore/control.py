@@ -6,14 +6,29 @@ and ``from_json``; what cannot be parsed raises BadPacket and nothing else.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self, cast
 
-from castcore.disk import DiskFacts, facts_from_json, facts_to_json
-from castcore.errors import BadPacket
+from castcore.disk import DiskFacts
+from castcore.plain import from_plain, to_plain
 
 API = "/api/v1"
+
+
+class Message:
+    """What all messages share: their JSON spelling, and reading it back checked."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """This as JSON values."""
+        return cast(dict[str, Any], to_plain(self))
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """The message that ``value`` spells. Raises BadPacket, naming the field that does not fit."""
+        return from_plain(cls, value)
 
 
 class ClientState(StrEnum):
@@ -74,7 +89,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Message):
     """POST /clients: everything a client knows of itself; the answer is :class:`Registered`."""
 
     machine: Machine
@@ -82,48 +97,17 @@ class Registration:
     disks: tuple[DiskFacts, ...]
     version: str
 
-    def to_json(self) -> dict[str, Any]:
-        """This as JSON values."""
-        return {
-            "machine": asdict(self.machine),
-            "nics": [asdict(n) for n in self.nics],
-            "disks": [facts_to_json(d) for d in self.disks],
-            "version": self.version,
-        }
-
-    @classmethod
-    def from_json(cls, value: Any) -> Registration:
-        """The registration that ``value`` spells. Raises BadPacket."""
-        try:
-            nics = tuple(Nic(**{**n, "addresses": tuple(n["addresses"])}) for n in value["nics"])
-            disks = tuple(facts_from_json(d) for d in value["disks"])
-            return cls(Machine(**value["machine"]), nics, disks, str(value["version"]))
-        except (TypeError, KeyError, ValueError) as error:
-            raise BadPacket(f"not a registration: {error!r}") from None
-
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Message):
     """The server's answer: the client's id, and the token its later requests carry."""
 
     client: str
     token: str
 
-    def to_json(self) -> dict[str, Any]:
-        """This as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Any) -> Registered:
-        """The answer that ``value`` spells. Raises BadPacket."""
-        try:
-            return cls(str(value["client"]), str(value["token"]))
-        except (TypeError, KeyError) as error:
-            raise BadPacket(f"not a registration's answer: {error!r}") from None
-
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Order(Message):
     """One order; ``number`` grows by one per client, and is how a client says what it has seen."""
 
     number: int
@@ -131,25 +115,9 @@ class Order:
     cast: str = ""
     after: AfterCast = AfterCast.REBOOT
 
-    def to_json(self) -> dict[str, Any]:
-        """This as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Any) -> Order:
-        """The order that ``value`` spells. Raises BadPacket."""
-        try:
-            number = value["number"]
-            if type(number) is not int:
-                raise TypeError("its number is no whole number")
-            kind, after = OrderKind(value["kind"]), AfterCast(value["after"])
-            return cls(number, kind, str(value["cast"]), after)
-        except (TypeError, KeyError, ValueError) as error:
-            raise BadPacket(f"not an order: {error!r}") from None
-
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Message):
     """POST /clients/ID/report: state and progress, and with DONE the proof of what was written.
 
     All counts are bytes. ``root`` is the hex digest over the index whose every chunk was verified
@@ -167,22 +135,4 @@ class Report:
     repaired: int = 0
     seconds: int = 0
     root: str = ""
-    logs: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        """This as JSON values."""
-        return {**asdict(self), "logs": list(self.logs)}
-
-    @classmethod
-    def from_json(cls, value: Any) -> Report:
-        """The report that ``value`` spells. Raises BadPacket."""
-        try:
-            state = ClientState(value["state"])
-            logs = tuple(str(line) for line in value.get("logs", ()))
-            report = cls(**{**value, "state": state, "logs": logs})
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise BadPacket(f"not a report: {error!r}") from None
-        counts = (report.done, report.total, report.written, report.multicast, report.unicast)
-        if any(type(n) is not int or n < 0 for n in (*counts, report.repaired, report.seconds)):
-            raise BadPacket("not a report: a count is no whole number")
-        return report
+    logs: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ def declared() -> set[str]:
 
 def test_each_dependency_has_a_reason_and_no_reason_is_left_over() -> None:
     rows = re.findall(
-        r"^\| (\S+) \| [^|]+ \| [^|]+ \|$", (ROOT / "docs/dependencies.md").read_text(), re.M
+        r"^\| (\S+) \| [^|]+ \| [^|]+ \|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE
     )
     assert {row.lower() for row in rows} - {"python", "---"} == declared()
 

@@ -7,12 +7,12 @@ All positions and lengths are bytes from the start of the whole disk.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from castcore.disk.extent import Extent
-from castcore.errors import BadPacket
+from castcore.plain import from_plain, to_plain
 
 
 class TableType(StrEnum):
@@ -68,6 +68,10 @@ class DiskLayout:
     table_uuid: str = ""
     partitions: tuple[Partition, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.sector_size <= 0:
+            raise ValueError(f"no disk has sectors of {self.sector_size} bytes")
+
 
 @dataclass(frozen=True, slots=True)
 class DiskFacts:
@@ -93,33 +97,19 @@ class DiskFacts:
 
 def layout_to_json(layout: DiskLayout) -> dict[str, Any]:
     """``layout`` as JSON values."""
-    return asdict(layout)
+    return cast(dict[str, Any], to_plain(layout))
 
 
 def layout_from_json(value: Any) -> DiskLayout:
     """The layout that ``value`` spells. Raises BadPacket when it spells none."""
-    try:
-        partitions = tuple(Partition(**{**p, "taken": Taken(p["taken"])}) for p in value["partitions"])
-        fields = {**value, "table": TableType(value["table"]), "partitions": partitions}
-        layout = DiskLayout(**fields)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise BadPacket(f"not a disk layout: {error!r}") from None
-    numbers = (layout.size, layout.sector_size, *(n for p in partitions for n in (p.start, p.length)))
-    if any(type(n) is not int or n < 0 for n in numbers) or layout.sector_size == 0:
-        raise BadPacket("not a disk layout: a size is no positive whole number")
-    return layout
+    return from_plain(DiskLayout, value)
 
 
 def facts_to_json(facts: DiskFacts) -> dict[str, Any]:
     """``facts`` as JSON values."""
-    return asdict(facts)
+    return cast(dict[str, Any], to_plain(facts))
 
 
 def facts_from_json(value: Any) -> DiskFacts:
     """The disk facts that ``value`` spells. Raises BadPacket when it spells none."""
-    try:
-        layout = value["layout"]
-        parsed = None if layout is None else layout_from_json(layout)
-        return DiskFacts(**{**value, "layout": parsed})
-    except (TypeError, KeyError) as error:
-        raise BadPacket(f"not a disk's facts: {error!r}") from None
+    return from_plain(DiskFacts, value)
