@@ -1,0 +1,99 @@
+"""Read-only facts of this machine's network interfaces, from sysfs and two ioctls."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+
+from castcore.control import Nic
+
+SYSFS = Path("/sys/class/net")
+_ARPHRD_ETHER = 1
+_SIOCGIFADDR = 0x8915
+_SIOCGIFNETMASK = 0x891B
+_IFNAME_SIZE = 16
+# struct ifreq: the name, then a sockaddr_in whose address stands 4 bytes in.
+_IFREQ = struct.Struct("16s4x4s16x")
+
+
+def wired(sysfs: Path = SYSFS) -> tuple[Nic, ...]:
+    """Every wired Ethernet interface of real (or emulated) hardware, by name.
+
+    Wireless interfaces and those without a device (bridges, veth, VLANs, loopback) are left out.
+    """
+    names = sorted(p.name for p in sysfs.iterdir()) if sysfs.is_dir() else []
+    return tuple(nic(name, sysfs) for name in names if is_wired(name, sysfs))
+
+
+def is_wired(name: str, sysfs: Path = SYSFS) -> bool:
+    """Is ``name`` an Ethernet interface with hardware behind it, and no radio?"""
+    folder = sysfs / name
+    radio = (folder / "wireless").exists() or (folder / "phy80211").exists()
+    ethernet = _number(folder / "type") == _ARPHRD_ETHER
+    return ethernet and not radio and (folder / "device").exists()
+
+
+def nic(name: str, sysfs: Path = SYSFS) -> Nic:
+    """The facts of interface ``name``; what cannot be read is unknown, never an error."""
+    folder = sysfs / name
+    speed = _number(folder / "speed")
+    driver = folder / "device" / "driver"
+    return Nic(
+        name=name,
+        mac=_text(folder / "address"),
+        driver=driver.resolve().name if driver.exists() else "",
+        speed=max(speed, 0),  # drivers without a figure say -1
+        link=_number(folder / "carrier") == 1,
+        addresses=_ipv4(name),
+    )
+
+
+def ipv4_address(name: str) -> str:
+    """The IPv4 address of interface ``name``, "" when it has none."""
+    found = _ipv4(name)
+    return found[0].partition("/")[0] if found else ""
+
+
+def interface_with(address: str) -> str:
+    """The name of the interface that has the IPv4 ``address``, "" when none has."""
+    names = (name for _, name in socket.if_nameindex())
+    return next((name for name in names if ipv4_address(name) == address), "")
+
+
+def address_towards(host: str, port: int) -> str:
+    """Our own address on the way to ``host``, "" when there is none. No packet is sent."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, port))
+        return str(probe.getsockname()[0])
+    return ""
+
+
+def _ipv4(name: str) -> tuple[str, ...]:
+    request = name.encode()[: _IFNAME_SIZE - 1].ljust(40, b"\0")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            address = _IFREQ.unpack(fcntl.ioctl(probe, _SIOCGIFADDR, request)[:40])[1]
+            mask = _IFREQ.unpack(fcntl.ioctl(probe, _SIOCGIFNETMASK, request)[:40])[1]
+    except OSError:  # no such interface, or it has no IPv4 address (yet)
+        return ()
+    prefix = int.from_bytes(mask, "big").bit_count()
+    return (f"{ipaddress.IPv4Address(address)}/{prefix}",)
+
+
+def _text(path: Path) -> str:
+    # `speed` and `carrier` answer EINVAL while an interface is down.
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(_text(path))
+    except ValueError:
+        return 0

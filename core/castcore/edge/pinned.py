@@ -1,0 +1,227 @@
+"""HTTPS to one server whose certificate is known by its digest: names, dates and issuers play no part.
+
+Clocks are wrong in a boot environment and a server in a workshop has no name, so the certificate
+itself is what is trusted: its SHA-256 comes from a signed OFFER or statement, and is compared after
+the handshake, before the first byte of a request leaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from castcore import statement
+from castcore.errors import (
+    BadPacket,
+    FleetcastError,
+    NetworkFailed,
+    NotFound,
+    Refused,
+    Untrusted,
+)
+from castcore.statement import ServerStatement
+
+TIMEOUT = 20.0
+# A control message (a registration with dozens of disks) stays far below; images have other limits.
+JSON_LIMIT = 4 << 20
+ERROR_LIMIT = 16 << 10
+_DEFAULT_PORT = 443
+
+CertificateCheck = Callable[[bytes], None]
+
+
+class PinnedHttps:
+    """Requests to ``url``, each thread over a kept-alive connection of its own.
+
+    ``token``, when set, goes with every request as a bearer token; it may be replaced at any time.
+    """
+
+    def __init__(self, url: str, certificate_digest: bytes, token: str = "") -> None:
+        self.url = url.rstrip("/")
+        self.host, self.port = host_and_port(url)
+        self.token = token
+        self._digest = certificate_digest
+        self._local = threading.local()
+
+    def get(self, path: str, *, timeout: float = TIMEOUT, limit: int = JSON_LIMIT) -> bytes:
+        """The body of GET ``path``, at most ``limit`` bytes, each wait at most ``timeout`` seconds.
+
+        Raises NetworkFailed, Untrusted (another certificate), NotFound (404), Refused (401, 403).
+        """
+        return self._request("GET", path, None, timeout, limit)
+
+    def get_json(self, path: str, *, timeout: float = TIMEOUT) -> Any:
+        """The JSON value of GET ``path``. Raises as ``get``."""
+        return self._json(path, self.get(path, timeout=timeout))
+
+    def post_json(self, path: str, value: Any, *, timeout: float = TIMEOUT) -> Any:
+        """The JSON answer to POST ``path`` with ``value``. Raises as ``get``.
+
+        A request may arrive twice when a kept-alive connection breaks under it: everything we post
+        states what is, so saying it again changes nothing.
+        """
+        body = json.dumps(value).encode()
+        return self._json(path, self._request("POST", path, body, timeout, JSON_LIMIT))
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    def _request(self, method: str, path: str, body: bytes | None, timeout: float, limit: int) -> bytes:
+        reused = getattr(self._local, "connection", None) is not None
+        try:
+            return self._once(method, path, body, timeout, limit)
+        except (OSError, http.client.HTTPException) as error:
+            # A server closes idle connections; only a fresh one that fails says that it is gone.
+            if not reused or isinstance(error, TimeoutError):
+                raise self._gone(error) from None
+        try:
+            return self._once(method, path, body, timeout, limit)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._gone(error) from None
+
+    def _once(self, method: str, path: str, body: bytes | None, timeout: float, limit: int) -> bytes:
+        connection = self._connection(timeout)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            data = response.read(limit + 1 if response.status < 400 else ERROR_LIMIT)
+        except BaseException:
+            self.close()
+            raise
+        if response.status < 400 and response.length and len(data) <= limit:
+            self.close()  # http.client does not tell an answer cut short from a whole one
+            raise http.client.IncompleteRead(data, response.length)
+        if not response.isclosed():  # an unread rest would be taken for the next answer
+            self.close()
+        if response.status >= 400:
+            raise _status_error(f"{self.url}{path}", response.status, data)
+        if len(data) > limit:
+            raise NetworkFailed(f"{self.url}{path} answered with more than {limit} bytes")
+        return data
+
+    def _connection(self, timeout: float) -> _Connection:
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None or connection.sock is None:
+            connection = _Connection(self.host, self.port, timeout, self._check)
+            connection.connect()
+            self._local.connection = connection
+        connection.sock.settimeout(timeout)
+        return connection
+
+    def _check(self, certificate: bytes) -> None:
+        shown = hashlib.sha256(certificate).digest()
+        if shown != self._digest:
+            raise Untrusted(
+                f"{self.url} shows certificate {shown.hex()[:16]}…,"
+                f" not the expected {self._digest.hex()[:16]}…",
+                hint="another program or machine answers at this address",
+            )
+
+    def _gone(self, error: Exception) -> NetworkFailed:
+        reason = str(error) or type(error).__name__
+        return NetworkFailed(
+            f"no answer from {self.url}: {reason}", hint="check that the server runs and is reachable"
+        )
+
+    def _json(self, path: str, data: bytes) -> Any:
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            raise NetworkFailed(f"{self.url}{path} did not answer with JSON") from None
+
+
+def fetch_statement(url: str, server_key: bytes, *, timeout: float = TIMEOUT) -> ServerStatement:
+    """Who answers at ``url``, proven to be the holder of ``server_key`` by its signed statement.
+
+    The certificate of this very connection must be the one the statement names. Raises NetworkFailed,
+    Untrusted.
+    """
+    host, port = host_and_port(url)
+    shown: list[bytes] = []
+    connection = _Connection(host, port, timeout, shown.append)
+    try:
+        connection.request("GET", statement.PATH)
+        response = connection.getresponse()
+        data = response.read(statement.MOST_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise NetworkFailed(
+            f"no answer from {url}: {error}", hint="check that the server runs and is reachable"
+        ) from None
+    finally:
+        connection.close()
+    try:
+        proven = statement.open_statement(data, server_key)
+    except BadPacket as error:
+        raise NetworkFailed(f"{url} is no Fleetcast server: {error.what}") from None
+    if proven.certificate_digest != hashlib.sha256(shown[0]).digest():
+        raise Untrusted(
+            f"{url} shows a certificate that is not the server's own",
+            hint="something between this machine and the server answers in its place",
+        )
+    return proven
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Host and port of an https ``url``. Raises NetworkFailed when it is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or _DEFAULT_PORT
+    except ValueError:
+        host, port, parts = None, 0, urlsplit("")
+    if parts.scheme != "https" or not host:
+        raise NetworkFailed(f"{url!r} is no https address", hint="give it as https://ADDRESS:PORT")
+    return host, port
+
+
+class _Connection(http.client.HTTPSConnection):
+    """A TLS connection that shows its certificate to ``check`` before it is used."""
+
+    def __init__(self, host: str, port: int, timeout: float, check: CertificateCheck) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the digest below is the whole check
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        super().__init__(host, port, timeout=timeout, context=context)
+        self._show = check
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self._show(self.sock.getpeercert(binary_form=True) or b"")
+        except BaseException:
+            self.close()
+            raise
+
+
+def _status_error(what: str, status: int, body: bytes) -> FleetcastError:
+    said, hint = _said(body)
+    text = f"{what}: {said}" if said else f"{what} answered with status {status}"
+    if status == 404:
+        return NotFound(text, hint=hint)
+    if status in (401, 403):
+        return Refused(text, hint=hint)
+    return NetworkFailed(text, hint=hint)
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    """What an error answer says: our own ``error`` and ``hint``, else the framework's ``detail``."""
+    try:
+        value = json.loads(body)
+        return str(value.get("error") or value.get("detail") or ""), str(value.get("hint") or "")
+    except (ValueError, AttributeError, RecursionError):
+        return "", ""
