@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-CODE_LIST = """
+CODE_WORDS = 4
+BITS = 8 * CODE_WORDS
+
+_LIST = """
 acid acorn actor alarm album amber anchor angle ankle apple april apron arch arena arrow atlas attic
 aunt axle bacon badge bagel baker bamboo banjo barn basin beach bead bean bell bench berry bike
 birch blade boat bone book boot bottle bowl box brain brick bridge broom brush bucket bulb butter
-button cabin cable cactus cake camel candle canoe canvas carpet castle cedar cello chain chalk
+ballet cabin cable cactus cake camel candle canoe canvas carpet castle cedar cello chain chalk
 cherry chess chin cider circus clay clock cloud clover coal cobra cocoa coffee comet compass copper
 coral cotton cradle crane crayon crown daisy dawn deck deer denim desert diamond dinner dock dolphin
 donkey door dragon drum duck eagle earth echo elbow elm ember engine fabric falcon farm feather
