@@ -1,0 +1,200 @@
+"""The manifest of an image: what it is, the disks it holds, and the digest of its index.
+
+Canonical JSON (:mod:`castcore.canonical`), so that its bytes can be hashed and signed as they are;
+see ``FORMAT.md``, "Manifest".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from castcore import canonical
+from castcore.disk import DiskLayout, Extent, Extents, layout_from_json, layout_to_json, total
+from castcore.errors import BadImage, BadPacket
+from castcore.image.record import CHUNK_SIZE, pack_name
+from castcore.trust import DIGEST_SIZE
+from castcore.units import GIB, MIB
+
+FORMAT_NAME = "fleetcast-image"
+FORMAT_VERSION = 1
+# Bounds what a reader holds in memory: about three million extents in use.
+MANIFEST_LIMIT = 64 * MIB
+# FAT32 holds no larger file than 4 GiB - 1; many programs stop at 2 GiB.
+PACK_LIMIT = 2 * GIB
+# Byte positions stay below this, so that they fit every signed 64-bit offset.
+POSITION_LIMIT = 1 << 62
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDisk:
+    """One imaged disk: its layout, and the bytes the image holds of it (normal form)."""
+
+    layout: DiskLayout
+    in_use: Extents
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an image was taken from: the path and its format, and the machine (DMI) if known."""
+
+    path: str = ""
+    format: str = ""
+    machine: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image as a whole. ``created`` is Unix time in seconds; ``packs`` are the packs' sizes.
+
+    ``index_digest`` is BLAKE3 of the index file: the image's root, which a cast proves.
+    """
+
+    name: str
+    created: int
+    disks: tuple[ImageDisk, ...]
+    index_digest: bytes
+    chunk_count: int
+    packs: tuple[int, ...]
+    source: Source = field(default=Source())
+    made_by: str = ""
+
+    @property
+    def used(self) -> int:
+        """Bytes in use, of all disks."""
+        return sum(total(disk.in_use) for disk in self.disks)
+
+    @property
+    def stored(self) -> int:
+        """Bytes that the packs hold."""
+        return sum(self.packs)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest file's bytes."""
+    source = manifest.source
+    return canonical.encode(
+        {
+            "format": FORMAT_NAME,
+            "version": FORMAT_VERSION,
+            "name": manifest.name,
+            "created": manifest.created,
+            "made_by": manifest.made_by,
+            "chunk_size": CHUNK_SIZE,
+            "disks": [
+                {"layout": layout_to_json(d.layout), "in_use": to_runs(d.in_use)} for d in manifest.disks
+            ],
+            "index": {"digest": manifest.index_digest.hex(), "records": manifest.chunk_count},
+            "packs": [{"name": pack_name(n), "size": size} for n, size in enumerate(manifest.packs)],
+            "source": {"path": source.path, "format": source.format, "machine": source.machine},
+        }
+    )
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest that ``data`` spells. Raises BadImage, and nothing else."""
+    try:
+        value = canonical.decode(data, limit=MANIFEST_LIMIT)
+        if canonical.encode(value) != data:
+            raise BadImage("the manifest is damaged: not canonical JSON")
+        _check_format(value)
+        return _manifest(value)
+    except BadPacket as error:
+        raise BadImage(f"the manifest is damaged: {error.what}") from None
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise BadImage(f"the manifest is damaged: {error!r}") from None
+
+
+def _check_format(value: Any) -> None:
+    if not isinstance(value, dict) or value.get("format") != FORMAT_NAME:
+        raise BadImage("not a Fleetcast image's manifest")
+    version = _whole(value["version"])
+    if version != FORMAT_VERSION:
+        raise BadImage(
+            f"the image is of format {version}; this Fleetcast reads format {FORMAT_VERSION}",
+            hint="use the Fleetcast version that made it, or a newer one",
+        )
+    if value["chunk_size"] != CHUNK_SIZE:
+        raise BadImage(f"the image's chunk size is {value['chunk_size']!r}; format 1 has {CHUNK_SIZE}")
+
+
+def _manifest(value: dict[str, Any]) -> Manifest:
+    digest = bytes.fromhex(_text(value["index"]["digest"]))
+    if len(digest) != DIGEST_SIZE:
+        raise ValueError(f"an index digest of {len(digest)} bytes")
+    name, source = _text(value["name"]), value["source"]
+    if not NAME.fullmatch(name):
+        raise ValueError(f"the name {name[:120]!r}")
+    return Manifest(
+        name=name,
+        created=_whole(value["created"]),
+        disks=tuple(_disk(d) for d in _list(value["disks"])),
+        index_digest=digest,
+        chunk_count=_whole(value["index"]["records"]),
+        packs=tuple(_pack_size(n, p) for n, p in enumerate(_list(value["packs"]))),
+        source=Source(_text(source["path"]), _text(source["format"]), _text(source["machine"])),
+        made_by=_text(value["made_by"]),
+    )
+
+
+def _disk(value: Any) -> ImageDisk:
+    layout = layout_from_json(value["layout"])
+    in_use = from_runs(value["in_use"])
+    if layout.size >= POSITION_LIMIT or (in_use and in_use[-1].end > layout.size):
+        raise ValueError(f"extents in use beyond the disk's {layout.size} bytes")
+    _text(layout.table_uuid)
+    for p in layout.partitions:
+        for text in (p.type, p.uuid, p.name, p.fstype, p.fs_uuid, p.label, p.why):
+            _text(text)
+        _whole(p.number)
+    return ImageDisk(layout, in_use)
+
+
+def _pack_size(number: int, value: Any) -> int:
+    size = _whole(value["size"])
+    if value["name"] != pack_name(number) or size > PACK_LIMIT:
+        raise ValueError(f"pack {number} of {size} bytes named {value['name']!r}")
+    return size
+
+
+def to_runs(extents: Extents) -> list[int]:
+    """``extents`` as lengths in bytes of runs in turn not in use and in use, from byte 0 on."""
+    runs: list[int] = []
+    at = 0
+    for extent in extents:
+        runs += (extent.start - at, extent.length)
+        at = extent.end
+    return runs
+
+
+def from_runs(runs: Any) -> Extents:
+    """The extents that ``runs`` spells. Raises ValueError or TypeError when it spells no normal form."""
+    numbers = _list(runs)
+    if len(numbers) % 2 or any(_whole(n) == 0 for n in numbers[1:]):
+        raise ValueError("an empty or missing run of bytes in use")
+    extents, at = [], 0
+    for skip, length in zip(numbers[::2], numbers[1::2], strict=True):
+        extents.append(Extent(at + _whole(skip), length))
+        at = extents[-1].end
+    return tuple(extents)
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"a {type(value).__name__} where a list belongs")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} where a text belongs")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < POSITION_LIMIT:
+        raise ValueError(f"{str(value)[:40]} where a whole number belongs")
+    return value

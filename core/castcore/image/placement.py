@@ -1,0 +1,46 @@
+"""What must differ between a disk as imaged and as restored: the GPT, made for the target's size.
+
+The image holds the disk's head (its first chunk) as it was; the target gets it with the primary
+header naming the backup at the target's own end, and that backup there (UEFI 2.10, 5.3.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from castcore.disk import DiskLayout, TableType, relocated_backup
+from castcore.image.manifest import Manifest
+from castcore.image.record import CHUNK_SIZE
+from castcore.image.regions import chunk_total
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedHead:
+    """``head``: the first chunk as the target needs it; ``elsewhere``: (offset, bytes) beyond it."""
+
+    head: bytes
+    elsewhere: tuple[tuple[int, bytes], ...] = ()
+
+
+def place_head(layout: DiskLayout, head: bytes, target_size: int) -> PlacedHead:
+    """The first chunk's content ``head`` for a target of ``target_size`` bytes. Raises BadImage."""
+    if layout.table is not TableType.GPT:
+        return PlacedHead(head)
+    changed = bytearray(head)
+    elsewhere = []
+    for write in relocated_backup(head, layout.sector_size, target_size):
+        inside = max(0, min(len(write.data), len(head) - write.offset))
+        changed[write.offset : write.offset + inside] = write.data[:inside]
+        if inside < len(write.data):
+            elsewhere.append((write.offset + inside, write.data[inside:]))
+    return PlacedHead(bytes(changed), tuple(elsewhere))
+
+
+def head_chunks(manifest: Manifest) -> dict[int, int]:
+    """The disk number by the chunk number of each disk's first region, where that is in use."""
+    heads, chunk = {}, 0
+    for number, disk in enumerate(manifest.disks):
+        if disk.in_use and disk.in_use[0].start < CHUNK_SIZE:
+            heads[chunk] = number
+        chunk += chunk_total(disk.in_use)
+    return heads
