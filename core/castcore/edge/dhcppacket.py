@@ -1,0 +1,88 @@
+"""DHCP packets on the wire and our frozen values, through scapy; scapy goes no further than here.
+
+scapy reads and writes the fixed BOOTP header (RFC 951, RFC 2131 section 2). The options field is read by
+:mod:`castcore.boot.options`, which knows option overload and RFC 3396.
+"""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address
+
+from scapy.error import Scapy_Exception
+from scapy.layers.dhcp import BOOTP
+
+from castcore.boot.message import (
+    ETHERNET,
+    MAC_BYTES,
+    DhcpReply,
+    DhcpRequest,
+    mac_bytes,
+    mac_text,
+    read_options,
+)
+from castcore.boot.options import Option, encode_options, parse_options
+from castcore.errors import BadPacket
+
+HEADER = 236
+COOKIE = b"\x63\x82\x53\x63"
+BOOTREQUEST, BOOTREPLY = 1, 2
+BROADCAST_FLAG = 0x8000
+FILE_FIELD = 128
+# PXE 2.1 section 2.2.1: no more than an Ethernet frame; real messages have 300 to 600 bytes.
+LARGEST = 1500
+
+
+def decode(data: bytes) -> DhcpRequest:
+    """The request in a datagram. Raises BadPacket, whatever the bytes are."""
+    if not HEADER + len(COOKIE) <= len(data) <= LARGEST:
+        raise BadPacket(f"a DHCP packet of {len(data)} bytes")
+    if data[HEADER : HEADER + len(COOKIE)] != COOKIE:
+        raise BadPacket("a BOOTP packet without DHCP's magic cookie")
+    try:
+        # Only the header: scapy's reading of the options is not used, so hostile ones never reach it.
+        header = BOOTP(data[:HEADER])
+        op, htype, hlen, hops = header.op, header.htype, header.hlen, header.hops
+        addresses = IPv4Address(header.ciaddr), IPv4Address(header.giaddr)
+    except (Scapy_Exception, struct.error, ValueError, IndexError, TypeError) as error:
+        raise BadPacket(f"a BOOTP header that cannot be read: {error}") from None
+    if op != BOOTREQUEST or htype != ETHERNET or hlen != MAC_BYTES or hops > 16:
+        raise BadPacket(
+            f"not a request from Ethernet (op {op}, htype {htype}, hlen {hlen}, hops {hops})"
+        )
+    chaddr = bytes(header.chaddr)[:MAC_BYTES]
+    if chaddr == bytes(MAC_BYTES) or chaddr[0] & 1:
+        raise BadPacket(f"the hardware address {mac_text(chaddr)} is not one machine's")
+    options = parse_options(data[HEADER + len(COOKIE) :], file=data[108:HEADER], sname=data[44:108])
+    return read_options(
+        options,
+        xid=int(header.xid),
+        mac=mac_text(chaddr),
+        secs=int(header.secs),
+        broadcast=bool(int(header.flags) & BROADCAST_FLAG),
+        ciaddr=addresses[0],
+        giaddr=addresses[1],
+    )
+
+
+def encode(reply: DhcpReply) -> bytes:
+    """The datagram of a reply. ValueError when its file name is too long for the BOOTP field."""
+    file = reply.file.encode()
+    if len(file) >= FILE_FIELD:
+        raise ValueError(f"the boot file name {reply.file!r} does not fit the BOOTP file field")
+    header = BOOTP(
+        op=BOOTREPLY,
+        htype=ETHERNET,
+        hlen=MAC_BYTES,
+        xid=reply.xid,
+        flags=BROADCAST_FLAG if reply.broadcast else 0,
+        ciaddr=str(reply.ciaddr),
+        yiaddr=str(reply.yiaddr),
+        siaddr=str(reply.siaddr),
+        giaddr=str(reply.giaddr),
+        chaddr=mac_bytes(reply.mac),
+        file=file,
+        options=COOKIE,
+    )
+    kind = (int(Option.MESSAGE_TYPE), bytes([reply.message_type]))
+    return bytes(header) + encode_options([kind, *reply.options])

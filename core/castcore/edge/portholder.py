@@ -1,0 +1,80 @@
+"""Which program holds a port, read from /proc (proc(5)); and the error that says so."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from castcore.errors import FleetcastError, NetworkFailed, NotFound, PortTaken, Refused
+
+PROC = Path("/proc")
+TCP_LISTEN = "0A"
+
+
+def holder(protocol: str, port: int, proc: Path = PROC) -> str:
+    """``"dnsmasq" (process 812)`` for the holder of a ``protocol`` ("udp", "tcp") port; "" if unknown.
+
+    Unknown is usual without root, for sockets of another network namespace, and when it was just freed.
+    """
+    inodes = {inode for table in (protocol, f"{protocol}6") for inode in _inodes(proc, table, port)}
+    for process in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
+        if inodes & _sockets(process):
+            name = _text(process / "comm").strip() or "a program"
+            return f'"{name}" (process {process.name})'
+    return ""
+
+
+def bind_error(error: OSError, protocol: str, address: str, port: int) -> FleetcastError:
+    """What a failed ``bind`` means to the operator."""
+    name = f"{protocol.upper()} port {port}"
+    if error.errno == errno.EADDRINUSE:
+        by = holder(protocol, port)
+        return PortTaken(
+            f"{name} is taken{f' by {by}' if by else ' by another program'}",
+            hint="stop that program, or turn network booting off with --boot-mode off",
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return NotFound(f"no interface of this machine has the address {address}", hint="see `ip addr`")
+    if error.errno == errno.ENODEV:
+        return NotFound(f"the interface for {name} does not exist", hint="see `ip link`")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Refused(f"{name} needs root", hint="start the server as root")
+    return NetworkFailed(f"{name} on {address} cannot be opened: {error.strerror}")
+
+
+def _inodes(proc: Path, table: str, port: int) -> set[str]:
+    found = set()
+    for line in _text(proc / "net" / table).splitlines()[1:]:
+        # sl, local_address (hex ip:port), rem_address, st, queues, timer, retransmits, uid, timeout,
+        # inode
+        words = line.split()
+        listening = table.startswith("udp") or words[3] == TCP_LISTEN
+        if len(words) > 9 and listening and int(words[1].rpartition(":")[2], 16) == port:
+            found.add(words[9])
+    return found
+
+
+def _sockets(process: Path) -> set[str]:
+    found = set()
+    try:
+        for link in (process / "fd").iterdir():
+            target = _link(link)
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
+    except OSError:
+        return set()
+    return found
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

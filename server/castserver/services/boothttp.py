@@ -1,0 +1,183 @@
+"""HTTP for kernel, initrds, scripts, UEFI HTTP boot: boot files only; GET, HEAD, ranges (RFC 9110)."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from castcore.boot import BootEvent, BootStage, bootnames
+from castcore.edge.bootsockets import neighbour_mac
+from castcore.edge.portholder import bind_error
+
+from castserver.services.bootfiles import BootFile, BootFiles
+
+log = logging.getLogger(__name__)
+
+# A connection that is silent this long is dropped: firmware asks at once or never.
+IDLE_SECONDS = 30
+COPY_BYTES = 1 << 18
+MOST_CONNECTIONS = 1000
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The bytes ``first`` up to, not including, ``end``; ``partial``: a range was asked for."""
+
+    first: int
+    end: int
+    partial: bool
+
+
+def span_of(header: str, size: int) -> Span | None:
+    """What a Range ``header`` asks of a file of ``size`` bytes; None when no byte of it exists.
+
+    Several ranges, other units and damaged headers get the whole file (RFC 9110 section 14.2).
+    """
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.group(1) == match.group(2) == "":
+        return Span(0, size, partial=False)
+    first, last = match.groups()
+    if not first:
+        # The last N bytes.
+        return Span(max(size - int(last), 0), size, partial=True) if int(last) and size else None
+    begin, end = int(first), min(int(last) + 1, size) if last else size
+    if last and int(last) < begin:
+        return Span(0, size, partial=False)
+    return Span(begin, end, partial=True) if begin < size else None
+
+
+class BootHttp:
+    """Serves ``files.http`` on ``address:port``. NotFound, PortTaken, Refused from the constructor."""
+
+    def __init__(
+        self, address: str, port: int, files: BootFiles, on_event: Callable[[BootEvent], None]
+    ) -> None:
+        try:
+            self._server = _Server(address, port, files, on_event)
+        except OSError as error:
+            raise bind_error(error, "tcp", address, port) from None
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name=f"http {address}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start serving."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop accepting and free the port; transfers under way go on to their end."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 512
+
+    def __init__(
+        self, address: str, port: int, files: BootFiles, on_event: Callable[[BootEvent], None]
+    ) -> None:
+        self.files, self.on_event = files, on_event
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__((address, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hand a connection to a thread; beyond the most allowed, drop it: clients ask again."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """A connection's thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """A connection that broke (firmware resets them at will) is not worth a trace on the screen."""
+        log.debug("the connection from %s broke", client_address, exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "Fleetcast"
+    sys_version = ""
+    timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """A file or a part of it."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """A file's size (GRUB and UEFI ask for it first)."""
+        self._answer(body=False)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Requests are boot events, not lines on standard error."""
+        log.debug(format, *args)
+
+    def _answer(self, *, body: bool) -> None:
+        # http.server leaves a request's body unread; ours never have one, so such a peer is dropped.
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+        assert isinstance(self.server, _Server)
+        name = bootnames.canonical(unquote(urlsplit(self.path).path, errors="replace"))
+        file = self.server.files.http.get(name)
+        if file is None:
+            self._nothing(HTTPStatus.NOT_FOUND)
+            return
+        span = span_of(self.headers.get("Range", ""), file.size)
+        if span is None:
+            self._nothing(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"bytes */{file.size}")
+            return
+        self._headers(file, span)
+        if body:
+            self._tell(name, f"{name}: sending {span.end - span.first} bytes")
+            self._send(file, span)
+
+    def _headers(self, file: BootFile, span: Span) -> None:
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if span.partial else HTTPStatus.OK)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(span.end - span.first))
+        self.send_header("Accept-Ranges", "bytes")
+        if span.partial:
+            self.send_header("Content-Range", f"bytes {span.first}-{span.end - 1}/{file.size}")
+        self.end_headers()
+
+    def _nothing(self, status: HTTPStatus, content_range: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        if content_range:
+            self.send_header("Content-Range", content_range)
+        self.end_headers()
+
+    def _send(self, file: BootFile, span: Span) -> None:
+        with file.open() as stream:
+            stream.seek(span.first)
+            left = span.end - span.first
+            while left and (piece := stream.read(min(left, COPY_BYTES))):
+                self.wfile.write(piece)
+                left -= len(piece)
+        if left:
+            # The file shrank under us: the promised length cannot be kept, so the connection must end.
+            self.close_connection = True
+
+    def _tell(self, name: str, detail: str) -> None:
+        assert isinstance(self.server, _Server)
+        stage = BootStage.KERNEL if name == bootnames.KERNEL else BootStage.HTTP
+        self.server.on_event(BootEvent(neighbour_mac(self.client_address[0]), stage, detail))

@@ -1,0 +1,190 @@
+"""TFTP for the first small boot files: read only, from a closed map, no path ever touches a disk.
+
+tftpy's transfer states do the protocol. Its server loop is not used: an odd packet ends it
+(``blksize=x`` raises ValueError, a name that is not ASCII UnicodeDecodeError, and only tftpy's own
+exception is caught), it cannot be tied to an interface, select() stops at 1024 sockets, it
+acknowledges options that were not asked for, and its file locking fails on files that are not on
+disk. This module is that loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+from castcore.boot import BootEvent, BootStage, bootnames
+from castcore.boot.tftprequest import Opcode, TftpRequest, parse_request
+from castcore.edge.bootsockets import datagram_socket, neighbour_mac
+from castcore.errors import BadPacket
+from tftpy.TftpContexts import TftpContextServer
+from tftpy.TftpPacketTypes import TftpPacketERR
+from tftpy.TftpShared import TftpErrors, TftpException, TftpTimeout
+from tftpy.TftpStates import TftpStateServerRecvRRQ
+
+from castserver.services.bootfiles import BootFiles
+from castserver.services.loop import SocketLoop
+
+log = logging.getLogger(__name__)
+# It warns of each duplicate packet, which is everyday life on a busy network.
+logging.getLogger("tftpy").setLevel(logging.CRITICAL)
+
+PORT = 69
+RESEND_SECONDS = 1.0
+RESENDS = 8
+# A storm of 500 machines, twice over; beyond, requests are dropped and asked again.
+MOST_TRANSFERS = 1000
+BATCH = 64
+
+
+class Tftp:
+    """Serves ``files.tftp`` on one interface. NotFound, PortTaken, Refused from the constructor."""
+
+    def __init__(
+        self,
+        interface: str,
+        address: str,
+        files: BootFiles,
+        on_event: Callable[[BootEvent], None],
+        port: int = PORT,
+    ) -> None:
+        self.bad = 0
+        self._interface, self._address = interface, address
+        self._files = files
+        self._on_event = on_event
+        self._transfers: dict[tuple[str, int], _Transfer] = {}
+        self._socket = datagram_socket(interface, address, port)
+        self._loop = SocketLoop(f"tftp {interface}", tick=self._resend)
+        self._loop.add(self._socket, self._drain)
+
+    def start(self) -> None:
+        """Start serving."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Stop serving, ending transfers under way."""
+        self._loop.stop()
+        for transfer in self._transfers.values():
+            transfer.end()
+        self._transfers.clear()
+        self._socket.close()
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(BATCH):
+                data, client = self._socket.recvfrom(65535)
+                self._open(data, client)
+
+    def _open(self, data: bytes, client: tuple[str, int]) -> None:
+        try:
+            request = parse_request(data)
+        except BadPacket as error:
+            self.bad += 1
+            log.debug("from %s: %s", client[0], error)
+            return
+        if client in self._transfers or len(self._transfers) >= MOST_TRANSFERS:
+            return
+        if request.opcode is Opcode.WRITE:
+            self._refuse(client, TftpErrors.AccessViolation)
+        elif request.mode != "octet":
+            self._refuse(client, TftpErrors.IllegalTftpOp)
+        else:
+            self._serve(request, client)
+
+    def _serve(self, request: TftpRequest, client: tuple[str, int]) -> None:
+        name = bootnames.canonical(request.name)
+        file = self._files.tftp.get(name)
+        if file is None:
+            self._refuse(client, TftpErrors.FileNotFound)
+            return
+        sock = datagram_socket(self._interface, self._address, 0)
+        # Connected: the kernel drops what others send to this transfer.
+        sock.connect(client)
+        transfer = _Transfer(sock, client, request, file.open())
+        self._transfers[client] = transfer
+        self._loop.add(sock, lambda: self._step(client, transfer.cycle))
+        self._tell(client, f"{name}: sending {file.size} bytes")
+        self._step(client, transfer.begin)
+
+    def _step(self, client: tuple[str, int], step: Callable[[], None]) -> None:
+        """Take one ``step`` of a transfer; it ends when it is complete, refused, or not understood."""
+        transfer = self._transfers[client]
+        try:
+            step()
+        except (TftpTimeout, BlockingIOError):
+            return
+        except (TftpException, OSError, ValueError, LookupError, AssertionError, struct.error) as error:
+            # What tftpy raises for packets it cannot read; UnicodeDecodeError is a ValueError.
+            self._close(client, f"stopped: {error}")
+            return
+        if transfer.state is None:
+            self._close(client, "complete")
+
+    def _resend(self) -> None:
+        now = time.time()
+        for client, transfer in list(self._transfers.items()):
+            if now - transfer.last_update < RESEND_SECONDS:
+                continue
+            if transfer.retry_count >= RESENDS:
+                self._close(client, "stopped: the machine no longer answers")
+                continue
+            transfer.retry_count += 1
+            transfer.last_update = now
+            self._step(client, transfer.state.resendLast)
+
+    def _close(self, client: tuple[str, int], how: str) -> None:
+        transfer = self._transfers.pop(client)
+        self._loop.remove(transfer.sock)
+        transfer.end()
+        self._tell(client, f"{bootnames.canonical(transfer.request.name)}: {how}")
+
+    def _refuse(self, client: tuple[str, int], code: int) -> None:
+        packet = TftpPacketERR()
+        packet.errorcode = code
+        with contextlib.suppress(OSError):
+            self._socket.sendto(packet.encode().buffer, client)
+
+    def _tell(self, client: tuple[str, int], detail: str) -> None:
+        self._on_event(BootEvent(neighbour_mac(client[0]), BootStage.TFTP, detail))
+
+
+class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
+    """tftpy's transfer, on our socket and from our stream."""
+
+    sock: socket.socket
+
+    def __init__(
+        self, sock: socket.socket, client: tuple[str, int], request: TftpRequest, stream: IO[bytes]
+    ) -> None:
+        super().__init__(
+            client[0], client[1], RESEND_SECONDS, "", self._give, retries=RESENDS, flock=False
+        )
+        self.sock.close()
+        self.sock = sock
+        self.request = request
+        self._stream = stream
+        self.last_update = time.time()
+
+    def begin(self) -> None:
+        """Send the first packet: the options, or the first block when none were asked for."""
+        self.state = _Accepted(self).handle(self.request, self.host, self.port)
+
+    def _give(self, _name: str, **_who: Any) -> IO[bytes]:
+        return self._stream
+
+
+class _Accepted(TftpStateServerRecvRRQ):  # type: ignore[misc]  # tftpy has no types
+    """tftpy's state after a read request, with our own reading of the request."""
+
+    def serverInitial(self, request: TftpRequest, _address: str, port: int) -> bool:  # noqa: N802
+        """Set the transfer up; True when options are to be acknowledged first."""
+        self.context.tidport = port
+        self.context.file_to_transfer = request.name
+        self.context.options = request.granted()
+        # tftpy looks for a file of this path before it asks for our stream: there is none.
+        self.full_path = ""
+        return bool(self.context.options)
