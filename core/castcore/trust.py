@@ -19,7 +19,7 @@ KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 
 
-def digest(data: bytes | memoryview) -> bytes:
+def digest(data: bytes | bytearray | memoryview) -> bytes:
     """BLAKE3 of ``data``, 32 bytes."""
     return blake3(data).digest()
 

@@ -61,7 +61,7 @@ def capture(
     options: CaptureOptions | None = None,
     progress: ProgressCallback = silent,
 ) -> Manifest:
-    """Capture the disk ``source`` (device, or raw, qcow2, vhdx, vmdk file) as the image at ``image_path``.
+    """Capture the disk ``source`` (device, raw or virtual disk's file) as the image at ``image_path``.
 
     The image is there complete or not at all. Raises NotFound, InUse (``source`` is mounted), Refused
     (the name is taken), NoSpace, DiskFailed, MissingProgram.
@@ -100,7 +100,7 @@ def _refuse_mounted(source: Path, kind: SourceFormat) -> None:
     if holder:
         raise InUse(
             f"{source} is in use: {holder}",
-            hint="unmount it, or capture it from the boot medium: a disk that changes makes a broken image",
+            hint="unmount it first: a disk that changes while it is read makes a broken image",
         )
 
 
@@ -153,7 +153,8 @@ class _ChunkReader:
         name = digest(content)
         if is_zero(content):
             return ChunkRecord(0, region.start, region.length, ChunkKind.ZERO, name), b""
-        codec, stored = Codec.RAW, b""
+        codec: Codec = Codec.RAW
+        stored: Content = b""
         if not self._writer.holds(name):
             codec, stored = self._encoder().encode(content)
         return ChunkRecord(0, region.start, region.length, ChunkKind.DATA, name, codec=codec), stored

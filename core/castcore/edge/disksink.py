@@ -25,7 +25,7 @@ from castcore.image import (
     place_head,
 )
 from castcore.progress import Progress, ProgressCallback, silent
-from castcore.units import human
+from castcore.units import exactly, human
 
 
 class DiskSink:
@@ -162,6 +162,7 @@ def _require_room(manifest: Manifest, targets: Sequence[BlockFile]) -> None:
         needed = needed_size(disk.layout, disk.in_use)
         if target.size < needed:
             raise DoesNotFit(
-                f"{target.path} is too small: {manifest.name} needs {needed} bytes, it has {target.size}",
+                f"{target.path} is too small: {manifest.name} needs {exactly(needed)},"
+                f" it has {exactly(target.size)}",
                 hint="choose a larger disk",
             )

@@ -44,20 +44,25 @@ def default_store() -> Path:
 
 
 def image_path(image: str, store: Path) -> Path:
-    """The directory of ``image``: a path (it has ``/`` or ``.fcast``), else a name in ``store``."""
+    """The directory of ``image``: a path (it has ``/`` or ``.fcast``), else a name in ``store``.
+
+    Raises Refused for what cannot be an image's name.
+    """
     path = Path(image) if "/" in image or image.endswith(SUFFIX) else store / image
     path = path if path.name.endswith(SUFFIX) else path.with_name(path.name + SUFFIX)
-    if not NAME.fullmatch(image_name(path)):
-        raise Refused(
-            f"{image_name(path)!r} cannot be an image's name",
-            hint="use letters, digits, '.', '_' and '-', at most 100, a letter or digit first",
-        )
+    image_name(path)
     return path
 
 
 def image_name(path: Path) -> str:
-    """The name of the image at ``path``: its directory's, without the suffix."""
-    return path.name.removesuffix(SUFFIX)
+    """The name of the image at ``path``: its directory's, without the suffix. Raises Refused."""
+    name = path.name.removesuffix(SUFFIX)
+    if not NAME.fullmatch(name):
+        raise Refused(
+            f"{name!r} cannot be an image's name",
+            hint="use letters, digits, '.', '_' and '-', at most 100, a letter or digit first",
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,11 @@ class StoredImage:
     path: Path
     manifest: Manifest | None
     problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name it has in the store, whatever its manifest says."""
+        return self.path.name.removesuffix(SUFFIX)
 
 
 def list_images(store: Path) -> tuple[StoredImage, ...]:

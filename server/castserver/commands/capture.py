@@ -1,0 +1,58 @@
+"""``fleetcast capture``: a disk or a virtual disk's file becomes an image."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from castcore.edge.capture import CaptureOptions, capture
+from castcore.edge.commandline import Screen
+from castcore.edge.store import image_path
+from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
+from castcore.units import human
+
+from castserver.imagescreen import add_store_argument, image_json
+
+NAME = "capture"
+HELP = "capture a disk (device, or raw, qcow2, vhdx, vmdk file) as an image"
+EXAMPLE = "fleetcast capture /dev/sdb win11 --store /srv/images"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="an unmounted disk, or a disk's file"
+    )
+    parser.add_argument("image", metavar="IMAGE", help="the new image: a name in the store, or a path")
+    add_store_argument(parser)
+    parser.add_argument(
+        "--level",
+        type=int,
+        choices=range(1, MAX_LEVEL + 1),
+        default=DEFAULT_LEVEL,
+        metavar="N",
+        help=f"zstd level, 1 (fast) to {MAX_LEVEL} (small); default %(default)s",
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="replace an image of that name, once the new one is whole"
+    )
+    parser.add_argument(
+        "--every-sector", action="store_true", help="take every byte, also what no file system uses"
+    )
+
+
+def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
+    """Capture; return the image as JSON values."""
+    path = image_path(args.image, args.store)
+    options = CaptureOptions(level=args.level, replace=args.replace, every_sector=args.every_sector)
+    manifest = capture(args.source, path, options=options, progress=screen.progress)
+    screen.say(
+        f"captured {args.source} as {path}:"
+        f" {human(manifest.used)} in use, {human(manifest.stored)} stored"
+    )
+    for partition in manifest.disks[0].layout.partitions:
+        if partition.why:
+            screen.say(f"  partition {partition.number}: {partition.taken}: {partition.why}")
+    screen.say(f"  root {manifest.index_digest.hex()}")
+    return image_json(manifest, path)

@@ -1,0 +1,106 @@
+"""How commands name images and show them: shared arguments, tables, one image as JSON values."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from castcore.disk import DiskFacts, DiskLayout, layout_to_json, total
+from castcore.edge.store import default_store
+from castcore.image import Manifest
+from castcore.units import exactly, human
+
+
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--store``."""
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=default_store(),
+        metavar="DIR",
+        help="where images given by name are (default: $FLEETCAST_STORE, else %(default)s)",
+    )
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
+    """``rows``, the first of them headings, as aligned lines."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return [
+        (indent + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    ]
+
+
+def printable(text: str) -> str:
+    """``text`` without what would steer a terminal: labels come from disks we do not know."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def partition_table(layout: DiskLayout) -> list[str]:
+    """The partitions of ``layout``, what an image holds of each, and why."""
+    if not layout.partitions:
+        return ["  no partitions"]
+    rows = [("#", "start", "size", "holds", "name", "taken")]
+    for p in layout.partitions:
+        taken = f"{p.taken} ({p.why})" if p.why else str(p.taken)
+        holds = p.fstype or "unknown"
+        rows.append((str(p.number), human(p.start), human(p.length), holds, p.label or p.name, taken))
+    return table(rows)
+
+
+def disk_line(layout: DiskLayout) -> str:
+    """One line about a disk: size, sector size and table."""
+    kind = "no partition table" if layout.table == "none" else f"{layout.table} partition table"
+    return f"{exactly(layout.size)}, sectors of {layout.sector_size} bytes, {kind}"
+
+
+def target_lines(facts: DiskFacts) -> list[str]:
+    """A target disk and what is on it now."""
+    known = " ".join(word for word in (facts.model, facts.serial) if word)
+    lines = [f"target {facts.path}" + (f"  ({known})" if known else "") + f"  {exactly(facts.size)}"]
+    if facts.layout is None or not facts.layout.partitions:
+        return [*lines, "  holds no partitions now"]
+    rows = [
+        (str(p.number), human(p.length), p.fstype or "unknown", p.label or p.name)
+        for p in facts.layout.partitions
+    ]
+    return [*lines, "  WILL BE ERASED:", *table([("#", "size", "holds", "name"), *rows])]
+
+
+def image_lines(manifest: Manifest) -> list[str]:
+    """An image as a whole: what it is and every disk it holds."""
+    taken = datetime.fromtimestamp(manifest.created, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    source = printable(f"{manifest.source.path} ({manifest.source.format})")
+    sizes = (
+        f"{human(manifest.used)} in use, {human(manifest.stored)} stored in {len(manifest.packs)} packs"
+    )
+    lines = [
+        f"image {manifest.name}  captured {taken} from {source}",
+        f"  {sizes}, {manifest.chunk_count} chunks",
+        f"  root {manifest.index_digest.hex()}",
+    ]
+    for number, disk in enumerate(manifest.disks):
+        lines.append(f"disk {number}: {disk_line(disk.layout)}, {human(total(disk.in_use))} in use")
+        lines += partition_table(disk.layout)
+    return lines
+
+
+def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
+    """An image as JSON values; sizes in bytes."""
+    return {
+        "image": manifest.name,
+        "path": str(path),
+        "created": manifest.created,
+        "root": manifest.index_digest.hex(),
+        "used": manifest.used,
+        "stored": manifest.stored,
+        "chunks": manifest.chunk_count,
+        "packs": len(manifest.packs),
+        "disks": [
+            {"in_use": total(d.in_use), "layout": layout_to_json(d.layout)} for d in manifest.disks
+        ],
+    }
