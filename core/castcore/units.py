@@ -25,3 +25,8 @@ def human(size: int) -> str:
         if abs(size) >= step:
             return f"{size / step:.1f} {name}"
     return f"{size} B"
+
+
+def exactly(size: int) -> str:
+    """``size`` bytes for a person and to the byte: ``"3.7 GiB (4000787030 bytes)"``."""
+    return f"{human(size)} ({size} bytes)" if size >= KIB else f"{size} bytes"

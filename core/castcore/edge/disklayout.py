@@ -1,0 +1,60 @@
+"""A disk's layout as it is read: the table's partitions, each with what blkid finds in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from castcore.disk import DiskLayout, Extent, Partition, TableType
+from castcore.disk.mbr import EXTENDED
+from castcore.edge.blockdev import BlockFile
+from castcore.edge.contents import Contents, probe_region
+from castcore.edge.table import Table, read_table
+
+# The number of the one "partition" that a disk without a table has: the disk itself.
+WHOLE_DISK = 0
+
+
+def read_layout(disk: BlockFile) -> tuple[DiskLayout, Table]:
+    """The layout of ``disk`` and the table it comes from.
+
+    A disk without a table has one partition, number WHOLE_DISK, when there is anything to say of
+    it. Where the layout cannot be trusted ``why`` of a partition says so. Raises DiskFailed,
+    MissingProgram (blkid).
+    """
+    table = read_table(disk)
+    whole = probe_region(disk.path, Extent(0, disk.size))
+    # exFAT's boot sector looks like an MBR without partitions.
+    if table.type is TableType.MBR and not table.partitions and whole.fstype:
+        table = Table(TableType.NONE)
+    if table.type is TableType.NONE:
+        partitions = _whole_disk(disk, whole, table.trouble)
+    else:
+        # A RAID member, a hybrid ISO: the table is not all there is.
+        table = replace(table, trouble=f"the disk also reads as {whole.fstype}" if whole.usage else "")
+        partitions = tuple(_probed(disk, p) for p in table.partitions)
+    layout = DiskLayout(disk.size, disk.sector_size, table.type, table.uuid, partitions)
+    return layout, table
+
+
+def is_extended(partition: Partition) -> bool:
+    """Whether ``partition`` is the container of an MBR's logical partitions."""
+    return len(partition.type) == 2 and int(partition.type, 16) in EXTENDED
+
+
+def _whole_disk(disk: BlockFile, whole: Contents, trouble: str) -> tuple[Partition, ...]:
+    if not (whole.fstype or whole.trouble or trouble):
+        return ()
+    partition = _with(Partition(WHOLE_DISK, 0, disk.size), whole)
+    return (replace(partition, why=trouble) if trouble else partition,)
+
+
+def _probed(disk: BlockFile, partition: Partition) -> Partition:
+    if is_extended(partition):
+        return partition
+    return _with(partition, probe_region(disk.path, partition.extent))
+
+
+def _with(partition: Partition, found: Contents) -> Partition:
+    return replace(
+        partition, fstype=found.fstype, fs_uuid=found.uuid, label=found.label, why=found.trouble
+    )
