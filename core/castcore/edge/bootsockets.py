@@ -1,8 +1,4 @@
-"""Datagram sockets of one interface, and who is behind an address there.
-
-A socket is tied to its interface (SO_BINDTODEVICE), so that several interfaces can be served
-differently and a broadcast leaves through the right one.
-"""
+"""Datagram sockets of the boot services, and who is behind an address."""
 
 from __future__ import annotations
 
@@ -24,6 +20,8 @@ _PKTINFO = struct.Struct("=i4s4s")  # interface index, source address to use, un
 class BroadcastSocket:
     """A UDP socket on one port of one interface that may broadcast; sends from a given address.
 
+    It is tied to the interface (SO_BINDTODEVICE), so that several can be served differently and a
+    broadcast leaves through the right one.
     Raises NotFound (no such interface), PortTaken, Refused (not root).
     """
 
@@ -31,7 +29,7 @@ class BroadcastSocket:
         self.port = port
         index = interface_index(interface)
         self._info = _PKTINFO.pack(index, socket.inet_aton(address), bytes(4))
-        self._socket = _on_interface(interface, "", port)
+        self._socket = _opened("", port, interface)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
 
     def fileno(self) -> int:
@@ -52,13 +50,13 @@ class BroadcastSocket:
         self._socket.close()
 
 
-def datagram_socket(interface: str, address: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket on ``address`` and ``port`` (0: any), through ``interface`` only.
+def datagram_socket(address: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket on ``address`` and ``port`` (0: any).
 
+    Not tied to an interface: a host with two legs in one network may hear requests on either.
     Raises as BroadcastSocket does.
     """
-    interface_index(interface)
-    return _on_interface(interface, address, port)
+    return _opened(address, port)
 
 
 def interface_index(interface: str) -> int:
@@ -82,10 +80,11 @@ def neighbour_mac(address: str, table: Path = ARP_TABLE) -> str:
     return "" if mac == "00:00:00:00:00:00" else mac
 
 
-def _on_interface(interface: str, address: str, port: int) -> socket.socket:
+def _opened(address: str, port: int, interface: str = "") -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        if interface:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         made.settimeout(0)
         made.bind((address, port))

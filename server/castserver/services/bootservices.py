@@ -97,7 +97,7 @@ class BootServices:
         return BootHttp(self.settings.address, self.settings.http_port, self._files(), self._on_event)
 
     def _tftp(self) -> _Service:
-        return Tftp(self.settings.interface, self.settings.address, self._files(), self._on_event)
+        return Tftp(self.settings.address, self._files(), self._on_event)
 
     def _dhcp(self) -> _Service:
         interface, place = self.settings.interface, self._place()

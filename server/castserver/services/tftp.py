@@ -42,23 +42,22 @@ BATCH = 64
 
 
 class Tftp:
-    """Serves ``files.tftp`` on one interface. NotFound, PortTaken, Refused from the constructor."""
+    """Serves ``files.tftp`` on one address. NotFound, PortTaken, Refused from the constructor."""
 
     def __init__(
         self,
-        interface: str,
         address: str,
         files: BootFiles,
         on_event: Callable[[BootEvent], None],
         port: int = PORT,
     ) -> None:
         self.bad = 0
-        self._interface, self._address = interface, address
+        self._address = address
         self._files = files
         self._on_event = on_event
         self._transfers: dict[tuple[str, int], _Transfer] = {}
-        self._socket = datagram_socket(interface, address, port)
-        self._loop = SocketLoop(f"tftp {interface}", tick=self._resend)
+        self._socket = datagram_socket(address, port)
+        self._loop = SocketLoop(f"tftp {address}", tick=self._resend)
         self._loop.add(self._socket, self._drain)
 
     def start(self) -> None:
@@ -101,7 +100,7 @@ class Tftp:
         if file is None:
             self._refuse(client, TftpErrors.FileNotFound)
             return
-        sock = datagram_socket(self._interface, self._address, 0)
+        sock = datagram_socket(self._address, 0)
         # Connected: the kernel drops what others send to this transfer.
         sock.connect(client)
         transfer = _Transfer(sock, client, request, file.open())
