@@ -1,0 +1,70 @@
+"""The firmware of virtual PCs: where Debian 12/13 and Ubuntu 24.04 keep it, and what QEMU is told about it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from castcore.errors import MissingProgram
+
+FOLDERS = (Path("/usr/share/OVMF"), Path("/usr/share/ovmf"), Path("/usr/share/edk2/x64"))
+
+
+class Firmware(StrEnum):
+    """What a virtual PC starts with."""
+
+    UEFI_SECURE = "uefi-sb"  # Microsoft's keys enrolled, Secure Boot enforced
+    UEFI = "uefi"
+    BIOS = "bios"
+
+    @property
+    def is_uefi(self) -> bool:
+        """Whether the PC speaks UEFI at all."""
+        return self is not Firmware.BIOS
+
+
+@dataclass(frozen=True)
+class _Flash:
+    code: str
+    variables: str
+
+
+_FLASH = {
+    Firmware.UEFI_SECURE: _Flash("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
+    Firmware.UEFI: _Flash("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+}
+
+
+def arguments(firmware: Firmware, own_variables: Path) -> list[str]:
+    """QEMU's arguments for ``firmware``; ``own_variables`` becomes this PC's UEFI variable store.
+
+    Raises MissingProgram naming the package.
+    """
+    if firmware is Firmware.BIOS:
+        return ["-machine", "q35"]
+    flash = _FLASH[firmware]
+    if not own_variables.exists():
+        shutil.copyfile(_find(flash.variables), own_variables)
+    secure = firmware is Firmware.UEFI_SECURE
+    result = ["-machine", f"q35,smm={'on' if secure else 'off'}"]
+    if secure:
+        # Only code in system management mode may write the variable store: what "enforced" rests on.
+        result += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+    # Without a router advertisement PXE over IPv6 only waits; the LAN of the lab has IPv4.
+    result += ["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"]
+    return [
+        *result,
+        "-drive",
+        f"if=pflash,unit=0,format=raw,readonly=on,file={_find(flash.code)}",
+        "-drive",
+        f"if=pflash,unit=1,format=raw,file={own_variables}",
+    ]
+
+
+def _find(name: str) -> Path:
+    for folder in FOLDERS:
+        if (folder / name).exists():
+            return folder / name
+    raise MissingProgram(f"UEFI firmware {name} is not installed", hint="install the package ovmf")

@@ -1,0 +1,166 @@
+"""Virtual PCs: QEMU with the firmware, the network card and the blank disk of a real one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from castcore.edge import run
+from castcore.errors import NetworkFailed
+from castcore.units import GIB
+from tests.vm import firmware, qmp
+from tests.vm.firmware import Firmware
+from tests.vm.serial import SerialLog
+
+MEMORY_MIB = 1536
+KVM_PROBE_SECONDS = 5.0
+QUIT_SECONDS = 10.0
+# Emulating one processor, QEMU 7.2 (Debian 12) now and then leaves rubbish in the flags after cmpxchg16b, and
+# Linux 6.12 dies in kmalloc of a double fault; without the feature the kernel does not use the instruction.
+_CPU = {"kvm": "host", "tcg": "max,cx16=off"}
+
+
+@dataclass(frozen=True)
+class PC:
+    """One virtual PC as bought: ``number`` (1-250) gives it its own MAC, UUID and serial numbers."""
+
+    name: str
+    number: int
+    firmware: Firmware
+    disk_size: int = 4 * GIB
+    network_boot: bool = True  # network first, then the disk; else the disk alone
+
+    @property
+    def mac(self) -> str:
+        """Its network card's address, locally administered."""
+        return f"52:54:00:fc:00:{self.number:02x}"
+
+    @property
+    def uuid(self) -> str:
+        """Its DMI system UUID."""
+        return f"f1ee7ca5-7000-4000-8000-0000000000{self.number:02x}"
+
+
+@dataclass
+class Running:
+    """A PC that was powered on: its process, its serial console, its disk file."""
+
+    pc: PC
+    process: subprocess.Popen[bytes]
+    serial: SerialLog
+    disk: Path
+    control: Path
+    powered_on: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it runs (a PC that powered itself off does not)."""
+        return self.process.poll() is None
+
+    def wait_off(self, timeout: float) -> bool:
+        """Wait until it powered itself off, at most ``timeout`` seconds."""
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        self.serial.join()
+        return True
+
+    def picture(self, path: Path) -> None:
+        """Save what stands on its screen (PPM). Raises NetworkFailed."""
+        qmp.execute(self.control, "screendump", filename=str(path))
+
+
+def blank_disk(path: Path, size: int) -> Path:
+    """A new sparse disk file of ``size`` zero bytes."""
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+@contextmanager
+def powered(
+    pc: PC, folder: Path, disk: Path, *, tap: str | None, inside: Sequence[str] = (), accel: str = "tcg"
+) -> Iterator[Running]:
+    """Power on ``pc``; its logs and firmware store live in ``folder``. It is off when the block is left.
+
+    ``tap`` is its port on the lab's bridge (None: no network card) and ``inside`` the command prefix
+    that enters the bridge's namespace.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    control = folder / f"{pc.name}.qmp"
+    control.unlink(missing_ok=True)
+    with run.started(
+        [*inside, *_command(pc, folder, disk, control, tap, accel)],
+        merged=True,
+    ) as process:
+        assert process.stdout is not None
+        serial = SerialLog(process.stdout, folder / f"{pc.name}.serial.log")
+        running = Running(pc, process, serial, disk, control)
+        try:
+            yield running
+        finally:
+            _quit(running)
+
+
+def _quit(running: Running) -> None:
+    if running.is_on:
+        try:
+            qmp.execute(running.control, "quit")
+            running.process.wait(QUIT_SECONDS)
+        except (NetworkFailed, subprocess.TimeoutExpired):
+            running.process.kill()
+            running.process.wait()
+    running.serial.join()
+
+
+def _command(pc: PC, folder: Path, disk: Path, control: Path, tap: str | None, accel: str) -> list[str]:
+    command = ["qemu-system-x86_64", "-name", pc.name, "-accel", accel]
+    command += ["-cpu", _CPU[accel], "-smp", "1", "-m", str(MEMORY_MIB)]
+    command += firmware.arguments(pc.firmware, folder / f"{pc.name}.vars.fd")
+    command += ["-uuid", pc.uuid, "-smbios", _smbios(pc)]
+    command += ["-nodefaults", "-vga", "std", "-display", "none", "-serial", "stdio"]
+    command += ["-qmp", f"unix:{control},server=on,wait=off"]
+    command += ["-drive", f"if=none,id=disk,format=raw,cache=writeback,discard=unmap,file={disk}"]
+    network_first = tap is not None and pc.network_boot
+    command += [
+        "-device",
+        f"virtio-blk-pci,drive=disk,serial=DISK{pc.number:04},bootindex={1 + network_first}",
+    ]
+    if tap is not None:
+        # UEFI has its own driver for this card; the option ROM (iPXE) is the BIOS machine's way to boot.
+        rom = ",romfile=" if pc.firmware.is_uefi else ""
+        first = ",bootindex=1" if pc.network_boot else ""
+        command += ["-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no,vhost=off"]
+        command += ["-device", f"virtio-net-pci,netdev=lan,mac={pc.mac}{rom}{first}"]
+    # What the boot environment does in its first second must not depend on gathered entropy.
+    return [*command, "-device", "virtio-rng-pci"]
+
+
+def _smbios(pc: PC) -> str:
+    return f"type=1,manufacturer=Fleetcast Lab,product=Virtual PC,serial=PC{pc.number:04}"
+
+
+def accelerator(kernel: Path) -> str:
+    """``"kvm"`` when a Linux ``kernel`` really runs under it here, else ``"tcg"`` (emulation).
+
+    /dev/kvm may exist and open, and guests still hang in early boot (nested virtual machines), so a
+    kernel without a root file system is run until it says so.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    command = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "512", "-nodefaults"]
+    command += ["-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(kernel)]
+    command += ["-append", "console=ttyS0 panic=-1"]
+    try:
+        said = run.run(command, timeout=KVM_PROBE_SECONDS)
+    except run.ProgramFailed:
+        return "tcg"
+    return "kvm" if re.search(rb"Unable to mount root fs", said) else "tcg"
