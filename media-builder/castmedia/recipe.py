@@ -1,0 +1,74 @@
+"""The recipe of the boot medium: ``data/recipe.toml`` as frozen values."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).resolve().parent / "data"
+
+
+class Profile(StrEnum):
+    """How much hardware the boot medium knows, spelled as on the command line."""
+
+    FULL = "full"
+    VIRTUAL = "virtual"
+
+
+@dataclass(frozen=True, slots=True)
+class BootFile:
+    """A file of the boot chain taken from a package as it is: its role, glob, and name in the tree."""
+
+    role: str
+    source: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """What PyInstaller is told beyond the client's own imports."""
+
+    hidden_imports: tuple[str, ...]
+    excluded_modules: tuple[str, ...]
+    library_folders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The whole recipe for one profile; ``modules`` are the patterns of :mod:`castmedia.modules`."""
+
+    suite: str
+    packages: tuple[str, ...]
+    boot_files: tuple[BootFile, ...]
+    programs: tuple[str, ...]
+    files: tuple[str, ...]
+    modules: tuple[str, ...]
+    freeze: Freeze
+
+
+def parse_recipe(text: str, profile: Profile) -> Recipe:
+    """The recipe in ``text`` for ``profile``. Raises KeyError or TOMLDecodeError: our own mistake."""
+    data: Mapping[str, Any] = tomllib.loads(text)
+    boot_root, modules, freeze = data["boot_root"], data["modules"], data["freeze"]
+    return Recipe(
+        suite=data["suite"],
+        packages=tuple(data["packages"]),
+        boot_files=tuple(BootFile(role, *where) for role, where in data["boot_files"].items()),
+        programs=tuple(boot_root["programs"]),
+        files=tuple(boot_root["files"]),
+        modules=(*modules["common"], *modules[profile.value]),
+        freeze=Freeze(
+            tuple(freeze["hidden_imports"]),
+            tuple(freeze["excluded_modules"]),
+            tuple(freeze["library_folders"]),
+        ),
+    )
+
+
+def recipe(profile: Profile) -> Recipe:
+    """The recipe that comes with Fleetcast."""
+    return parse_recipe((DATA / "recipe.toml").read_text(), profile)

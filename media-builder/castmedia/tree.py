@@ -1,0 +1,101 @@
+"""The PXE tree: the boot files, and ``tree.json`` that names them by role (``docs/architecture.md``)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from castcore import canonical, trust
+from castcore.errors import Refused
+
+FORMAT = 1
+ARCHITECTURE = "x86_64"
+TREE_JSON = "tree.json"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """A file of the tree as ``tree.json`` describes it: ``size`` in bytes, ``digest`` is its BLAKE3."""
+
+    name: str
+    size: int
+    digest: bytes
+
+    @classmethod
+    def of(cls, name: str, path: Path) -> TreeFile:
+        """The description of the file at ``path`` under ``name``."""
+        data = path.read_bytes()
+        return cls(name, len(data), trust.digest(data))
+
+
+def describe(files: Mapping[str, TreeFile]) -> bytes:
+    """``tree.json`` for ``files`` by role."""
+    rows = {
+        role: {"name": f.name, "size": f.size, "blake3": f.digest.hex()} for role, f in files.items()
+    }
+    return canonical.encode({"format": FORMAT, "arch": ARCHITECTURE, "files": rows}) + b"\n"
+
+
+def write_tree(output: Path, files: Mapping[str, tuple[str, Path]]) -> dict[str, TreeFile]:
+    """Put ``files`` (role: name in the tree, where it is now) into ``output``, ``tree.json`` last.
+
+    While files change there is no ``tree.json``: a half-made tree is no tree. Raises Refused when
+    ``output`` holds something that is no PXE tree.
+    """
+    check_output(output)
+    output.mkdir(parents=True, exist_ok=True)
+    described = {role: TreeFile.of(name, path) for role, (name, path) in files.items()}
+    table = output / TREE_JSON
+    content = describe(described)
+    if table.is_file() and table.read_bytes() == content and _whole(output, described):
+        return described
+    table.unlink(missing_ok=True)
+    for name, path in files.values():
+        _put(output / name, path)
+    partial = output / f"{TREE_JSON}{PARTIAL}"
+    partial.write_bytes(content)
+    _sync(partial)
+    partial.rename(table)
+    _sync(output)
+    return described
+
+
+def check_output(output: Path) -> None:
+    """Return when ``output`` may become a tree: absent, empty, or one already (whole or not)."""
+    if output.exists() and not output.is_dir():
+        raise Refused(f"{output} is not a directory", hint="give another --output")
+    if not output.is_dir() or (output / TREE_JSON).is_file():
+        return
+    strange = [p.name for p in output.iterdir() if not p.name.endswith(PARTIAL)]
+    if strange:
+        raise Refused(
+            f"{output} has files but no {TREE_JSON}, so it is no PXE tree",
+            hint="give an empty or new directory as --output",
+        )
+
+
+def _whole(output: Path, files: Mapping[str, TreeFile]) -> bool:
+    paths = {file.name: output / file.name for file in files.values()}
+    return all(
+        paths[f.name].is_file() and TreeFile.of(f.name, paths[f.name]) == f for f in files.values()
+    )
+
+
+def _put(target: Path, source: Path) -> None:
+    partial = target.with_name(target.name + PARTIAL)
+    shutil.copyfile(source, partial)
+    partial.chmod(0o644)
+    _sync(partial)
+    partial.rename(target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
