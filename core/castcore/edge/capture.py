@@ -45,12 +45,14 @@ from castcore.units import human
 @dataclass(frozen=True, slots=True)
 class CaptureOptions:
     """How to capture: zstd ``level``; ``replace`` an older image of the name once the new one is whole;
-    ``every_sector`` takes all bytes, in use or not; ``threads`` (0: one for each processor).
+    ``every_sector`` takes all bytes, in use or not; ``sector_size`` (bytes) is what the disk has whose
+    raw file this is (0: what the device says, 512 for a file); ``threads`` (0: one for each processor).
     """
 
     level: int = DEFAULT_LEVEL
     replace: bool = False
     every_sector: bool = False
+    sector_size: int = 0
     threads: int = 0
 
 
@@ -77,7 +79,12 @@ def capture(
         remove_stale(store)
     with Partial(store, image_name(image_path)) as partial:
         with raw_view(source, kind, partial.path, progress) as raw:
-            found = survey(str(raw), every_sector=options.every_sector, progress=progress)
+            found = survey(
+                raw,
+                every_sector=options.every_sector,
+                sector_size=options.sector_size,
+                progress=progress,
+            )
             plan = Manifest(
                 name=image_name(image_path),
                 created=int(time.time()),
@@ -88,7 +95,7 @@ def capture(
                 source=Source(path=str(source), format=kind),
                 made_by=f"fleetcast {__version__}",
             )
-            manifest = _write(raw, partial.path, plan, options, progress)
+            manifest = write_image(raw, partial.path, plan, options, progress)
         partial.publish(image_path, replace=options.replace)
     return manifest
 
@@ -110,9 +117,17 @@ def _image_disk(found: Survey) -> ImageDisk:
     return ImageDisk(layout, align(found.in_use, layout.sector_size, limit=layout.size))
 
 
-def _write(
-    raw: Path, directory: Path, plan: Manifest, options: CaptureOptions, progress: ProgressCallback
+def write_image(
+    raw: Path,
+    directory: Path,
+    plan: Manifest,
+    options: CaptureOptions,
+    progress: ProgressCallback = silent,
 ) -> Manifest:
+    """Write into ``directory`` the image of the raw disk ``raw`` that ``plan`` describes without packs.
+
+    Return the complete manifest. Raises NoSpace or DiskFailed.
+    """
     (disk,) = plan.disks
     _require_space(directory, disk.in_use)
     goal, done = plan.used, 0

@@ -48,8 +48,10 @@ def image_path(image: str, store: Path) -> Path:
 
     Raises Refused for what cannot be an image's name.
     """
+    if not image:
+        raise Refused("an image needs a name")
     path = Path(image) if "/" in image or image.endswith(SUFFIX) else store / image
-    path = path if path.name.endswith(SUFFIX) else path.with_name(path.name + SUFFIX)
+    path = path if path.name.endswith(SUFFIX) else path.parent / (path.name + SUFFIX)
     image_name(path)
     return path
 

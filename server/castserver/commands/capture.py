@@ -40,12 +40,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every-sector", action="store_true", help="take every byte, also what no file system uses"
     )
+    parser.add_argument(
+        "--sector-size",
+        type=int,
+        choices=(512, 4096),
+        default=0,
+        help="for the raw file of a disk with other sectors than 512 bytes",
+    )
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Capture; return the image as JSON values."""
     path = image_path(args.image, args.store)
-    options = CaptureOptions(level=args.level, replace=args.replace, every_sector=args.every_sector)
+    options = CaptureOptions(
+        level=args.level,
+        replace=args.replace,
+        every_sector=args.every_sector,
+        sector_size=args.sector_size,
+    )
     manifest = capture(args.source, path, options=options, progress=screen.progress)
     screen.say(
         f"captured {args.source} as {path}:"
