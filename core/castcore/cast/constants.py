@@ -1,0 +1,54 @@
+"""Every number of cast protocol version 1, with its unit and its reason (PROTOCOL.md, "Constants")."""
+
+from __future__ import annotations
+
+VERSION = 1
+
+# 28 + 1424 = 1452 bytes of UDP payload: fits IPv4 and IPv6 with a VLAN tag at an MTU of 1500.
+HEADER_SIZE = 28
+SYMBOL_SIZE = 1424
+DATAGRAM_SIZE = HEADER_SIZE + SYMBOL_SIZE
+
+# GF(2^8) has 256 points: 192 source rows and 64 parity rows per stripe.
+SOURCE_ROWS = 192
+PARITY_ROWS = 64
+STRIPES_MAX = 16
+
+# One GSO send or GRO receive holds at most 64 KiB of UDP payload: 45 datagrams.
+BURST_MAX = 45
+BURST_MIN = 8
+
+# Above this many lost symbols in a stripe a block is sent again rather than repaired: the table-free
+# numpy arithmetic of `parity` costs more than the bytes would.
+NEED_MAX = 24
+
+BEACON_SECONDS = 0.1
+REORDER_GUARD_SECONDS = 0.01
+FEEDBACK_SECONDS = 0.2
+FEEDBACK_JITTER = 0.2
+STATUS_SECONDS = 1.0
+BITMAP_REPEAT_SECONDS = 1.0
+GONE_SECONDS = 10.0
+LINGER_SECONDS = 1.0
+SILENT_SECONDS = 5.0
+HEAR_SECONDS = 3.0
+TAIL_PATIENCE_SECONDS = 1.5
+
+NACKS_MAX = 60
+ADVERTS_SIZE_MAX = 1000
+BITMAP_BITS_MAX = 8 * 1280
+
+# A client whose holes a lap served this often without its gaining a block does not hear us.
+FRUITLESS_LAPS_MAX = 3
+
+FIN_RETRY_SECONDS = (0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0)
+
+
+def feedback_seconds(clients: int) -> float:
+    """The feedback period of a group of ``clients``: at most 2,500 datagrams a second in all."""
+    return min(max(clients / 2000, FEEDBACK_SECONDS), 1.0)
+
+
+def status_seconds(clients: int) -> float:
+    """The period of feedback that asks for nothing."""
+    return max(STATUS_SECONDS, clients / 250)

@@ -1,0 +1,118 @@
+"""Systematic Cauchy Reed-Solomon parity over GF(2^8), polynomial 0x11d, by bit planes in numpy.
+
+Parity row ``p`` of a stripe is the sum over its source rows ``j`` of ``COEFFICIENTS[p][j] * row[j]``;
+row 0 is their plain XOR. Any ``e`` parity rows repair any ``e`` lost rows. :func:`combine` is the one
+place where bulk arithmetic happens: a native library would replace it and nothing else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castcore.cast.constants import PARITY_ROWS, SOURCE_ROWS
+
+Bytes = NDArray[np.uint8]
+
+_POLYNOMIAL = 0x11D
+
+
+def _tables() -> tuple[Bytes, NDArray[np.int64]]:
+    exponent = np.zeros(510, np.uint8)
+    logarithm = np.zeros(256, np.int64)
+    value = 1
+    for power in range(255):
+        exponent[power] = exponent[power + 255] = value
+        logarithm[value] = power
+        value = (value << 1) ^ (_POLYNOMIAL if value & 0x80 else 0)
+    return exponent, logarithm
+
+
+_EXP, _LOG = _tables()
+
+
+def multiply(a: Bytes, b: Bytes) -> Bytes:
+    """The product in GF(2^8), elementwise with broadcasting."""
+    product = _EXP[_LOG[a] + _LOG[b]]
+    return np.where((a == 0) | (b == 0), np.uint8(0), product)
+
+
+def inverse(a: Bytes) -> Bytes:
+    """The multiplicative inverse of each (non-zero) element."""
+    return _EXP[255 - _LOG[a]]
+
+
+def _coefficients() -> Bytes:
+    source = np.arange(SOURCE_ROWS, dtype=np.uint8)
+    parity = np.arange(SOURCE_ROWS, SOURCE_ROWS + PARITY_ROWS, dtype=np.uint8)[:, None]
+    # Cauchy's 1 / (x_p + y_j), every column scaled so that row 0 is all ones.
+    return multiply(inverse(parity ^ source), np.uint8(SOURCE_ROWS) ^ source)
+
+
+COEFFICIENTS = _coefficients()
+
+
+def combine(matrix: Bytes, rows: Bytes) -> Bytes:
+    """The matrix product over GF(2^8): (m, k) coefficients by (k, size) rows gives (m, size) rows.
+
+    A coefficient is a sum of powers of two, so each result is eight XORs of subsets of the rows,
+    doubled together (Horner). ``size`` must be a multiple of 8.
+    """
+    words = np.ascontiguousarray(rows).view(np.uint64)
+    out = np.zeros((len(matrix), rows.shape[1]), np.uint8)
+    for result, factors in zip(out, matrix, strict=True):
+        if (factors == 1).all():
+            np.bitwise_xor.reduce(words, axis=0, out=result.view(np.uint64))
+            continue
+        for bit in range(7, -1, -1):
+            _double(result)
+            chosen = words[(factors >> bit & 1).astype(bool)]
+            if len(chosen):
+                result.view(np.uint64)[:] ^= np.bitwise_xor.reduce(chosen, axis=0)
+    return out
+
+
+def encode(rows: Bytes, parity: NDArray[np.integer]) -> Bytes:
+    """The parity rows with these numbers (0..63) of a stripe's source ``rows`` (k, size)."""
+    return combine(COEFFICIENTS[parity][:, : len(rows)], rows)
+
+
+def repair(rows: Bytes, lost: NDArray[np.integer], parity: NDArray[np.integer], given: Bytes) -> Bytes:
+    """The ``lost`` source rows of a stripe, from its other rows and as many parity rows.
+
+    ``rows`` is (k, size); what stands in its lost rows is ignored. ``given`` holds the parity rows
+    numbered ``parity``, exactly as many as are lost.
+    """
+    known = np.array(rows)
+    known[lost] = 0
+    syndromes = encode(known, parity) ^ given
+    if len(lost) == 1 and parity[0] == 0:
+        return syndromes
+    return combine(invert(COEFFICIENTS[parity][:, lost]), syndromes)
+
+
+def invert(matrix: Bytes) -> Bytes:
+    """The inverse of a square matrix over GF(2^8), by Gauss and Jordan.
+
+    Raises ValueError when there is none (never for a submatrix of COEFFICIENTS).
+    """
+    size = len(matrix)
+    work = np.concatenate((matrix, np.eye(size, dtype=np.uint8)), axis=1)
+    for column in range(size):
+        candidates = np.flatnonzero(work[column:, column])
+        if not len(candidates):
+            raise ValueError("a singular matrix")
+        pivot = column + int(candidates[0])
+        work[[column, pivot]] = work[[pivot, column]]
+        work[column] = multiply(work[column], inverse(work[column, column : column + 1]))
+        factors = work[:, column].copy()
+        factors[column] = 0
+        work ^= multiply(factors[:, None], work[column])
+    return work[:, size:]
+
+
+def _double(row: Bytes) -> None:
+    """Multiply ``row`` by 2 in place."""
+    carry = row >> 7
+    np.left_shift(row, 1, out=row)
+    row ^= carry * np.uint8(_POLYNOMIAL & 0xFF)

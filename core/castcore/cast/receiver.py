@@ -1,0 +1,362 @@
+"""The receiver of a cast, sans-IO: datagrams, results and the time in, actions out.
+
+Data becomes complete by its own symbols, by parity, by a later lap or by unicast; which of them a
+chunk came by is counted, and none of them is ever waited for alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castcore.cast.arrival import Arrival
+from castcore.cast.blocks import BlockTable
+from castcore.cast.constants import (
+    FEEDBACK_SECONDS,
+    FIN_RETRY_SECONDS,
+    HEAR_SECONDS,
+    REORDER_GUARD_SECONDS,
+    SILENT_SECONDS,
+    TAIL_PATIENCE_SECONDS,
+)
+from castcore.cast.data import DATA_TYPE, FLAG_REPAIR, Headers
+from castcore.cast.holding import Holding
+from castcore.cast.ledger import Ledger
+from castcore.cast.reporting import Reporter, View
+from castcore.cast.states import RECEIVER, ReceiverEvent, ReceiverState, SenderState
+from castcore.cast.values import JoinAnswer
+from castcore.cast.wire import Abort, Beacon, Fin, FinAck, encode_fin
+
+Ints = NDArray[np.int64]
+
+# Look for complete chunks after so many new symbols of a block: often enough for workers to be busy.
+SCAN_SYMBOLS = 256
+SCAN_SECONDS = 0.02
+FETCHES_MAX = 4
+FETCH_PAUSE = 1.0
+# The share of the pool that must be free again before shedding ends.
+SHED_UNTIL = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Copy the burst's symbols ``picks`` to rows ``rows`` of the buffer of ``block``."""
+
+    block: int
+    picks: Ints
+    rows: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this datagram to the sender's feedback address."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Bytes ``start`` to ``start + length`` of the block's buffer are ``chunk``: answer `on_put`."""
+
+    block: int
+    chunk: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Compute the ``lost`` source rows of a stripe from parity rows (0..63): answer `on_repaired`."""
+
+    block: int
+    stripe: int
+    lost: Ints
+    parity: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The buffer of ``block`` is no longer needed."""
+
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Get ``chunk`` by unicast: answer `on_fetched`."""
+
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoin:
+    """Nothing is heard of the sender: join again until it answers, then `on_joined`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Every chunk was put: make them durable, then `on_flushed`."""
+
+
+Action = Send | Deliver | Repair | Release | Fetch | Rejoin | Flush
+
+
+class ReceiverCore:
+    """One client's part in a cast. ``buffers``: how many blocks it may hold at once.
+
+    Not thread-safe; the time only ever grows. ``jitter`` (0..1) spreads the feedback of clients.
+    """
+
+    def __init__(
+        self,
+        table: BlockTable,
+        root: bytes,
+        *,
+        buffers: int,
+        jitter: float = 0.5,
+    ) -> None:
+        self.state = ReceiverState.RECEIVING
+        self.ledger = Ledger(table)
+        self._table, self._root = table, root
+        self._buffers = buffers
+        self._held: dict[int, Holding] = {}
+        self._closed_at = np.full(len(table), np.inf)
+        self._current: int | None = None
+        self._arrival = Arrival()
+        self._reporter = Reporter(table, jitter)
+        self._session = 0
+        self._answer = JoinAnswer(0, b"", 0)
+        self._beacon: Beacon | None = None
+        self._beacon_at = self._joined_at = self._scan_at = 0.0
+        self._tail_since: float | None = None
+        self._fetch_after = 0.0
+        self._fin_at, self._fins = 0.0, 0
+        self._told = False
+
+    # -- what happens to a receiver
+
+    def on_joined(self, now: float, session: int, answer: JoinAnswer) -> None:
+        """The server took us in, at first or again; what we hold stays good."""
+        self._session, self._answer = session, answer
+        self._joined_at, self._beacon, self._tail_since = now, None, None
+        self._arrival, self._current = Arrival(), None
+        self._closed_at[:] = np.inf
+        self._closed_at[: answer.head] = now
+        self._reporter.joined(now)
+        self._told = False
+        self._event(ReceiverEvent.REJOINED)
+
+    def on_headers(self, now: float, headers: Headers) -> list[Scatter]:
+        """A burst of DATA headers; returns where its useful symbols belong."""
+        good = (headers["vt"] == DATA_TYPE) & (headers["session"] == self._session)
+        good &= (headers["stream"] == 0) & (headers["object"] == 0)
+        good &= headers["block"] < len(self._table)
+        good &= self._arrival.plausible(headers["pseq"])
+        if not good.any():
+            return []
+        picks = np.flatnonzero(good)
+        self._arrival.count(headers["pseq"][picks])
+        blocks = headers["block"][picks].astype(np.int64)
+        scatters = []
+        for block in [int(blocks[0])] if (blocks == blocks[0]).all() else np.unique(blocks).tolist():
+            mine = picks[blocks == block]
+            self._note_current(now, block, repair=bool(headers["flags"][mine[0]] & FLAG_REPAIR))
+            scatter = self._place(block, headers, mine)
+            if scatter is not None:
+                scatters.append(scatter)
+        return scatters
+
+    def on_control(self, now: float, packet: Beacon | FinAck | Abort) -> None:
+        """An authenticated control packet of our session."""
+        if isinstance(packet, Beacon):
+            self._on_beacon(now, packet)
+        elif isinstance(packet, Abort):
+            self._event(ReceiverEvent.ABORT)
+        elif packet.client == self._answer.client_number:
+            self._event(ReceiverEvent.ACKED)
+
+    def on_dropped(self, packets: int) -> None:
+        """Our host threw away this many datagrams more."""
+        self._arrival.host_drop += packets
+
+    def on_repaired(self, block: int, stripe: int, rows: int) -> None:
+        """``rows`` lost rows of a stripe were restored in the buffer of a block that is still held."""
+        self.ledger.repaired += rows * self._table.symbol_size
+        self._held[block].repaired(stripe)
+        self._held[block].fresh = SCAN_SYMBOLS
+
+    def on_put(self, chunk: int, *, good: bool) -> None:
+        """The sink took a delivered chunk, or refused it as not the image's."""
+        self.ledger.put(chunk, good=good)
+
+    def on_fetched(self, now: float, chunk: int, *, good: bool) -> None:
+        """The sink took a fetched chunk, or it could not be fetched."""
+        self.ledger.fetched(chunk, good=good)
+        if not good:
+            self._fetch_after = now + FETCH_PAUSE
+            if self.state is ReceiverState.UNICAST:
+                self._silence(now)
+
+    def on_flushed(self) -> None:
+        """All chunks are durable."""
+        self._event(ReceiverEvent.FLUSHED)
+
+    # -- what to do
+
+    def poll(self, now: float) -> list[Action]:
+        """What to do now."""
+        actions: list[Action] = []
+        if self.state in (ReceiverState.DONE, ReceiverState.ABORTED):
+            return actions
+        whole_scan = now >= self._scan_at
+        if whole_scan:
+            self._scan_at = now + SCAN_SECONDS
+        for holding in list(self._held.values()):
+            if holding.fresh >= SCAN_SYMBOLS or (holding.fresh and (whole_scan or holding.whole())):
+                actions += self._scan(holding)
+            if whole_scan:
+                actions += self._mend(now, holding)
+        if whole_scan:
+            actions += self._release()
+            self._judge(now, actions)
+            actions += self._fetches(now)
+        actions += self._ending(now)
+        actions += [Send(p) for p in self._reporter.poll(now, self._view(now))]
+        return actions
+
+    def next_deadline(self) -> float:
+        """When `poll` wants to be called again at the latest."""
+        return self._scan_at
+
+    # -- inside
+
+    def _event(self, event: ReceiverEvent) -> None:
+        self.state = RECEIVER[self.state].get(event, self.state)
+
+    def _on_beacon(self, now: float, beacon: Beacon) -> None:
+        if self._beacon is not None and beacon.number <= self._beacon.number:
+            return
+        self._beacon, self._beacon_at = beacon, now
+        self._arrival.announced(beacon.pseq)
+        self._event(ReceiverEvent.HEARD)
+        before = self._closed_at[: beacon.closed]
+        np.minimum(before, now, out=before)
+        if beacon.state in (SenderState.TAIL, SenderState.LINGER, SenderState.CLOSED):
+            self._tail_since = self._tail_since or now
+            self._event(ReceiverEvent.ONLY_HOLES)
+        else:
+            self._tail_since = None
+
+    def _note_current(self, now: float, block: int, *, repair: bool) -> None:
+        """A block is closed shortly after source symbols of another one were seen."""
+        if repair or block == self._current:
+            return
+        if self._current is not None:
+            self._closed_at[self._current] = now + REORDER_GUARD_SECONDS
+        self._current = block
+        self._closed_at[block] = np.inf
+
+    def _place(self, block: int, headers: Headers, picks: Ints) -> Scatter | None:
+        holding = self._held.get(block) or self._open(block)
+        if holding is None:
+            return None
+        picks = picks[headers["symbols"][picks] == holding.symbols]
+        stripes, rows = (headers[name][picks].astype(np.int64) for name in ("stripe", "row"))
+        good, place = holding.accept(stripes, rows)
+        return Scatter(block, picks[good], place) if len(place) else None
+
+    def _open(self, block: int) -> Holding | None:
+        """Begin to hold a block, unless the pool is full: then whole blocks are shed."""
+        if self.ledger.settled(block):
+            return None
+        if len(self._held) >= self._buffers:
+            self._event(ReceiverEvent.POOL_FULL)
+        if self.state is ReceiverState.SHEDDING:
+            self._reporter.shed(block)
+            return None
+        self._held[block] = Holding(self._table, block)
+        return self._held[block]
+
+    def _scan(self, holding: Holding) -> list[Action]:
+        """Deliver what is complete."""
+        actions: list[Action] = []
+        pieces = self._table.pieces(holding.number)
+        for place in holding.deliverable():
+            piece = pieces[place]
+            if self.ledger.deliver(piece.chunk):
+                actions.append(Deliver(holding.number, piece.chunk, piece.start, piece.length))
+        return actions
+
+    def _mend(self, now: float, holding: Holding) -> list[Action]:
+        if self._closed_at[holding.number] > now:
+            return []
+        return [Repair(holding.number, *found) for found in holding.repairable()]
+
+    def _release(self) -> list[Action]:
+        done = [b for b in self._held if self.ledger.settled(b)]
+        for block in done:
+            del self._held[block]
+        if len(self._held) <= (1 - SHED_UNTIL) * self._buffers:
+            self._event(ReceiverEvent.POOL_FREE)
+        return [Release(block) for block in done]
+
+    def _judge(self, now: float, actions: list[Action]) -> None:
+        """Notice a sender that is gone, or one whose multicast does not reach us."""
+        if self.ledger.complete:
+            self._event(ReceiverEvent.COMPLETE)
+            return
+        if self._beacon is None:
+            if now - self._joined_at > HEAR_SECONDS:
+                self._event(ReceiverEvent.DEAF)
+        elif now - self._beacon_at > SILENT_SECONDS:
+            self._silence(now)
+        if self.state is ReceiverState.SILENT and not self._told:
+            self._told = True
+            actions.append(Rejoin())
+
+    def _silence(self, now: float) -> None:
+        self._beacon_at = now
+        self._event(ReceiverEvent.SILENCE)
+
+    def _fetches(self, now: float) -> list[Action]:
+        """Unicast: what multicast spoiled; everything when it does not reach us; the last holes."""
+        if now < self._fetch_after or self.ledger.fetching >= FETCHES_MAX:
+            return []
+        tail = self._tail_since is not None and now - self._tail_since > TAIL_PATIENCE_SECONDS
+        every = self.state is ReceiverState.UNICAST or (tail and self.state is ReceiverState.FILLING)
+        room = FETCHES_MAX - self.ledger.fetching
+        return [Fetch(chunk) for chunk in self.ledger.fetch(room, every=every)]
+
+    def _ending(self, now: float) -> list[Action]:
+        if self.state is ReceiverState.FLUSHING and not self._fins:
+            self._fins = 1
+            return [Flush()]
+        if self.state is ReceiverState.FINISHING and now >= self._fin_at:
+            if self._fins > len(FIN_RETRY_SECONDS):
+                # Everything is on the disk: that the sender does not answer harms nobody.
+                self._event(ReceiverEvent.ACKED)
+                return []
+            self._fin_at = now + FIN_RETRY_SECONDS[self._fins - 1]
+            self._fins += 1
+            fin = Fin(self._answer.client_number, self._session, self._fins, self._root)
+            return [Send(encode_fin(fin, self._answer.feedback_key))]
+        return []
+
+    def _view(self, now: float) -> View:
+        return View(
+            state=self.state,
+            session=self._session,
+            answer=self._answer,
+            arrival=self._arrival,
+            beacon=self._beacon,
+            beacon_age=now - self._beacon_at,
+            closed=self._closed_at <= now,
+            lacking=self.ledger.lacking(),
+            have_blocks=int(self.ledger.done_blocks.sum()),
+            chunks=self.ledger.done_chunks,
+            held=self._held,
+            free=self._buffers - len(self._held),
+            period=self._beacon.feedback_ms / 1000 if self._beacon else FEEDBACK_SECONDS,
+        )

@@ -1,0 +1,108 @@
+"""What parity a sender still owes: one account per block that somebody needs symbols of.
+
+Feedback states what a client needs as of a packet it has seen; parity that was sent after that
+packet, or is queued, is already on its way to that client. So a repeated or lost feedback changes
+nothing, and the group gets the maximum over its clients, not the sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castcore.cast.blocks import BlockTable
+from castcore.cast.constants import ADVERTS_SIZE_MAX, PARITY_ROWS, SOURCE_ROWS, STRIPES_MAX
+from castcore.cast.wire import StripeCounts
+
+Counts = NDArray[np.int64]
+Octets = NDArray[np.uint8]
+
+ADVERTS_MAX = ADVERTS_SIZE_MAX // (STRIPES_MAX + 5)
+
+
+@dataclass
+class _Account:
+    """One block: rows queued and issued per stripe, the next row, and when a batch left."""
+
+    queued: Counts
+    issued: Counts
+    row: Counts
+    due: float
+    batches: list[tuple[int, Counts]] = field(default_factory=list)
+
+    def in_flight(self, seen: int) -> Counts:
+        """Rows per stripe that may still be on their way to a client that has seen ``seen`` packets."""
+        sent = [counts for end, counts in self.batches if end > seen]
+        return sum(sent, np.zeros_like(self.queued))
+
+
+class Repairs:
+    """The parity accounts of a cast; packets are counted without wrapping."""
+
+    def __init__(self, table: BlockTable) -> None:
+        self._table = table
+        self._accounts: dict[int, _Account] = {}
+
+    def need(self, block: int, need: Octets, seen: int, due: float) -> bool:
+        """A client that has seen ``seen`` packets needs ``need`` symbols per stripe.
+
+        What is missing is queued to leave at ``due``. False: parity is used up, the block must be sent
+        again.
+        """
+        account = self._accounts.get(block)
+        if account is None:
+            zeros = np.zeros(int(self._table.stripes[block]), np.int64)
+            account = self._accounts[block] = _Account(zeros, zeros.copy(), zeros.copy(), due)
+        extra = np.maximum(need - account.in_flight(seen) - account.queued, 0)
+        if (account.issued + account.queued + extra > PARITY_ROWS).any():
+            return False
+        if extra.any() and not account.queued.any():
+            account.due = due
+        account.queued += extra
+        return True
+
+    def ready(self, now: float) -> int | None:
+        """The lowest block whose parity may leave now."""
+        due = [b for b, a in self._accounts.items() if a.due <= now and a.queued.any()]
+        return min(due, default=None)
+
+    def waiting(self) -> float | None:
+        """When the next queued parity becomes ready."""
+        return min((a.due for a in self._accounts.values() if a.queued.any()), default=None)
+
+    def take(self, block: int, most: int, pseq: int) -> tuple[Octets, Octets]:
+        """The stripes and rows of up to ``most`` parity symbols, leaving as packet ``pseq`` and on."""
+        account = self._accounts[block]
+        stripes = np.repeat(np.arange(len(account.queued)), account.queued)
+        turns = np.concatenate([np.arange(n) for n in account.queued])
+        # One symbol of every stripe in turn, so that a lost burst spreads over all of them.
+        order = np.lexsort((stripes, turns))[:most]
+        stripes, turns = stripes[order], turns[order]
+        rows = SOURCE_ROWS + (account.row[stripes] + turns) % PARITY_ROWS
+        counts = np.bincount(stripes, minlength=len(account.queued))
+        account.queued -= counts
+        account.issued += counts
+        account.row = (account.row + counts) % PARITY_ROWS
+        account.batches.append((pseq + len(order), counts))
+        return stripes.astype(np.uint8), rows.astype(np.uint8)
+
+    def restart(self, block: int) -> None:
+        """The whole block is sent again: nothing is owed, and all parity rows are usable once more."""
+        account = self._accounts.get(block)
+        if account is not None:
+            account.queued[:] = account.issued[:] = 0
+            account.batches.clear()
+
+    def adverts(self) -> tuple[StripeCounts, ...]:
+        """What is queued, newest block first: clients covered by it need not ask."""
+        blocks = sorted((b for b, a in self._accounts.items() if a.queued.any()), reverse=True)
+        return tuple(
+            StripeCounts(b, self._accounts[b].queued.astype(np.uint8).tobytes())
+            for b in blocks[:ADVERTS_MAX]
+        )
+
+    def idle(self) -> bool:
+        """Whether nothing is queued."""
+        return all(not a.queued.any() for a in self._accounts.values())

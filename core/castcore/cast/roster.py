@@ -1,0 +1,172 @@
+"""Who takes part in a cast, as the sender knows it: one record per joined client.
+
+Nobody is ever waited for: a client that is silent for GONE_SECONDS is forgotten until it joins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castcore.cast.constants import FRUITLESS_LAPS_MAX, GONE_SECONDS
+from castcore.cast.states import ClientClass
+from castcore.cast.values import ClientStatus
+from castcore.cast.wire import Feedback, FeedbackFlag
+from castcore.errors import Refused
+
+CLIENTS_MAX = 1 << 16
+# Fewer packets than this say nothing about a share of loss.
+SAMPLE_MIN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class LossSample:
+    """Shares (0..1) lost in the network and in the host, over packets sent from ``since`` on."""
+
+    network: float
+    host: float
+    since: int
+
+
+@dataclass
+class Client:
+    """One client; packets (``seen``) are counted without wrapping."""
+
+    name: str
+    number: int
+    key: bytes
+    wants: NDArray[np.bool_]
+    heard: float
+    kind: ClientClass = ClientClass.OK
+    last: Feedback | None = None
+    last_number: int = -1
+    seen: int = 0
+    sample: LossSample | None = None
+    fruitless_laps: int = 0
+    blocks_at_lap: int = 0
+    judged: Feedback | None = field(default=None, repr=False)
+
+    @property
+    def over(self) -> bool:
+        """Whether the cast need not end later because of this client."""
+        return self.kind in (ClientClass.DONE, ClientClass.GONE)
+
+    @property
+    def listens(self) -> bool:
+        """Whether what this client asks for is worth sending."""
+        deaf = self.fruitless_laps >= FRUITLESS_LAPS_MAX
+        return not (self.over or deaf or self.kind is ClientClass.UNICAST)
+
+    def take(self, feedback: Feedback, seen: int) -> None:
+        """Note newer feedback: its counters, class and the loss since the one before."""
+        before, self.judged = self.judged, self.judged or feedback
+        if before is not None:
+            received = feedback.received - before.received
+            network = max(feedback.net_lost - before.net_lost, 0)
+            host = max(feedback.host_drop - before.host_drop, 0)
+            whole = received + network + host
+            if received >= 0 and whole >= SAMPLE_MIN:
+                shed = feedback.shed_blocks > before.shed_blocks
+                share = max(host / whole, 0.1 if shed else 0.0)
+                self.sample = LossSample(network / whole, share, self.seen)
+                self.judged = feedback
+                self.seen = seen
+        else:
+            self.seen = seen
+        self.last = feedback
+        shedding = FeedbackFlag.SHEDDING in feedback.flags
+        if feedback.kind is ClientClass.UNICAST:
+            self.kind = ClientClass.UNICAST
+        else:
+            self.kind = ClientClass.DISK_SLOW if shedding else ClientClass.OK
+
+
+class Roster:
+    """All clients of one cast, by number and by name."""
+
+    def __init__(self, blocks: int) -> None:
+        self._blocks = blocks
+        self._by_number: dict[int, Client] = {}
+        self._next = 1
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self._by_number.values())
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def join(self, now: float, name: str, key: bytes) -> Client:
+        """A new record for ``name``, which replaces its earlier one. Raises Refused at 65,535 joins."""
+        if self._next >= CLIENTS_MAX:
+            raise Refused("this cast has had 65,535 joins", hint="start a new cast")
+        for number in [n for n, c in self._by_number.items() if c.name == name]:
+            del self._by_number[number]
+        client = Client(name, self._next, key, np.zeros(self._blocks, np.bool_), now)
+        self._by_number[client.number] = client
+        self._next += 1
+        return client
+
+    def get(self, number: int) -> Client | None:
+        """The client with this number."""
+        return self._by_number.get(number)
+
+    def age(self, now: float) -> None:
+        """Forget whoever was silent too long."""
+        for client in self:
+            if not client.over and now - client.heard > GONE_SECONDS:
+                client.kind = ClientClass.GONE
+
+    def all_over(self) -> bool:
+        """Whether every client is done or gone (also when there is none)."""
+        return all(client.over for client in self)
+
+    def active(self) -> int:
+        """How many clients still take part."""
+        return sum(not client.over for client in self)
+
+    def heard(self) -> float | None:
+        """When any client that still takes part was last heard."""
+        return max((c.heard for c in self if not c.over and c.last is not None), default=None)
+
+    def demand(self) -> NDArray[np.bool_]:
+        """The blocks that somebody wants sent again."""
+        wanted = np.zeros(self._blocks, np.bool_)
+        for client in self:
+            if client.listens:
+                wanted |= client.wants
+        return wanted
+
+    def served(self, block: int) -> None:
+        """``block`` was sent again."""
+        for client in self:
+            client.wants[block] = False
+
+    def lap_ended(self) -> None:
+        """Notice clients whom laps do not help."""
+        for client in self:
+            have = client.last.have_blocks if client.last else 0
+            grew = have > client.blocks_at_lap or client.last is None
+            client.fruitless_laps = 0 if grew else client.fruitless_laps + 1
+            client.blocks_at_lap = have
+
+    def samples(self, since: int) -> list[LossSample]:
+        """Take the loss samples of packets sent from ``since`` on; each is taken once."""
+        taken = []
+        for client in self:
+            sample, client.sample = client.sample, None
+            if sample is not None and sample.since >= since and not client.over:
+                taken.append(sample)
+        return taken
+
+    def status(self) -> tuple[ClientStatus, ...]:
+        """Every client for people and programs."""
+        return tuple(self._status(client) for client in self)
+
+    def _status(self, client: Client) -> ClientStatus:
+        last, done = client.last, client.kind is ClientClass.DONE
+        have = self._blocks if done else last.have_blocks if last else 0
+        lost, drop = (last.net_lost, last.host_drop) if last else (0, 0)
+        return ClientStatus(client.name, client.kind, have, self._blocks, lost, drop, done)

@@ -1,0 +1,328 @@
+"""The sender of a cast, sans-IO: feedback and the time in, bursts and control datagrams out.
+
+Nothing is ever acknowledged and nobody is waited for. One pass over all blocks, parity for what
+clients lack trailing behind it, then laps over the blocks that somebody still misses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castcore.cast.blocks import BlockTable
+from castcore.cast.constants import (
+    BEACON_SECONDS,
+    HEADER_SIZE,
+    LINGER_SECONDS,
+    feedback_seconds,
+    status_seconds,
+)
+from castcore.cast.data import FLAG_LAP, FLAG_PARITY, FLAG_REPAIR
+from castcore.cast.pacing import PERIOD, SILENCE, RateControl, TokenBucket, burst_packets
+from castcore.cast.repairs import Repairs
+from castcore.cast.roster import Client, Roster
+from castcore.cast.states import SENDER, ClientClass, SenderEvent, SenderState
+from castcore.cast.values import CastStatus, JoinAnswer
+from castcore.cast.wire import (
+    Abort,
+    Beacon,
+    Bitmap,
+    Feedback,
+    Fin,
+    FinAck,
+    encode_abort,
+    encode_beacon,
+    encode_fin_ack,
+)
+from castcore.trust import SigningKey
+
+# The longest a driver may sleep: feedback can arrive at any time.
+IDLE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBurst:
+    """Send source symbols ``first`` to ``first + count`` of ``block``, numbered from ``pseq``."""
+
+    block: int
+    first: int
+    count: int
+    flags: int
+    pseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParityBurst:
+    """Send these parity rows (192..255) of these stripes of ``block``, numbered from ``pseq``."""
+
+    block: int
+    stripes: NDArray[np.uint8]
+    rows: NDArray[np.uint8]
+    flags: int
+    pseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Send this datagram to the group."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to send for so many seconds."""
+
+    seconds: float
+
+
+Output = SourceBurst | ParityBurst | Control | Wait
+
+
+class SenderCore:
+    """One cast. ``session`` is a random u32, ``key`` signs control, ``cap`` bytes a second at most.
+
+    Not thread-safe; the time only ever grows.
+    """
+
+    def __init__(
+        self, table: BlockTable, session: int, key: SigningKey, root: bytes, cap: float
+    ) -> None:
+        self.state = SenderState.GATHER
+        self.session = session
+        self._table, self._key, self._root = table, key, root
+        self._roster = Roster(len(table))
+        self._repairs = Repairs(table)
+        self._pacing = RateControl(cap)
+        self._bucket = TokenBucket()
+        self._block = self._symbol = 0
+        self._lap = 1
+        self._pseq = 0
+        self._sent_at = np.full(len(table), -1, np.int64)
+        self._sent = self._repair = self._period_sent = 0
+        self._number = 0
+        self._beacon_due = self._period_due = 0.0
+        self._decreased_at = 0
+        self._waiting_since: float | None = None
+        self._linger_until = 0.0
+
+    # -- what happens to a cast
+
+    def start(self) -> None:
+        """Begin the pass."""
+        self._event(SenderEvent.START)
+
+    def join(self, now: float, name: str, key: bytes) -> JoinAnswer:
+        """A client joins, or joins anew, with a fresh 32-byte feedback ``key``."""
+        client = self._roster.join(now, name, key)
+        self._event(SenderEvent.JOINED)
+        head = {SenderState.GATHER: 0, SenderState.PASS: self._block}.get(self.state, len(self._table))
+        return JoinAnswer(client.number, key, head)
+
+    def abort(self) -> bytes:
+        """End the cast at once; the signed datagram tells the group."""
+        self._event(SenderEvent.ABORT)
+        return encode_abort(Abort(self.session), self._key)
+
+    def key_of(self, number: int) -> bytes | None:
+        """The feedback key of a client number."""
+        client = self._roster.get(number)
+        return client.key if client else None
+
+    def on_client(self, now: float, packet: Feedback | Bitmap | Fin) -> bytes | None:
+        """A client's authenticated datagram; returns the datagram that answers it, if any."""
+        client = self._roster.get(packet.client)
+        if client is None:
+            return None
+        client.heard = now
+        if isinstance(packet, Fin):
+            return self._on_fin(client, packet)
+        if client.kind is ClientClass.GONE:
+            client.kind = packet.kind
+            self._event(SenderEvent.JOINED)
+        if packet.number <= client.last_number or client.kind is ClientClass.DONE:
+            return None
+        client.last_number = packet.number
+        if isinstance(packet, Bitmap):
+            self._on_bitmap(client, packet)
+        else:
+            self._on_feedback(now, client, packet)
+        return None
+
+    # -- what to send
+
+    def next_tx(self, now: float) -> Output:
+        """What to send now, or how long to wait."""
+        self._advance(now)
+        if self.state is SenderState.CLOSED:
+            return Wait(IDLE_SECONDS)
+        if now >= self._beacon_due:
+            self._beacon_due = now + BEACON_SECONDS
+            return Control(self._beacon(now))
+        pause = self._bucket.wait(now, self._pacing.rate)
+        if pause > 0:
+            return Wait(min(pause, IDLE_SECONDS))
+        burst = self._parity(now) or self._source()
+        if burst is None:
+            return Wait(min(max(self._beacon_due - now, 0.001), IDLE_SECONDS))
+        count = burst.count if isinstance(burst, SourceBurst) else len(burst.rows)
+        size = count * (HEADER_SIZE + self._table.symbol_size)
+        self._bucket.spend(size)
+        self._period_sent += size
+        self._sent += count * self._table.symbol_size
+        self._repair += 0 if isinstance(burst, SourceBurst) else count * self._table.symbol_size
+        self._pseq += count
+        return burst
+
+    def status(self) -> CastStatus:
+        """The cast as it stands."""
+        busy = self.state in (SenderState.PASS, SenderState.LAP)
+        rate = int(self._pacing.rate) if busy else 0
+        clients = self._roster.status()
+        return CastStatus(self.state, rate, self._sent, self._repair, self._lap, self._block, clients)
+
+    # -- inside
+
+    def _event(self, event: SenderEvent) -> None:
+        self.state = SENDER[self.state].get(event, self.state)
+
+    def _expand(self, pseq: int) -> int:
+        """The packet count that a client's 32-bit ``pseq`` stands for."""
+        return self._pseq - ((self._pseq - pseq) & 0xFFFFFFFF)
+
+    def _on_fin(self, client: Client, fin: Fin) -> bytes | None:
+        if fin.root != self._root:
+            return None
+        client.kind = ClientClass.DONE
+        return encode_fin_ack(FinAck(client.number, self.session, fin.number), self._key)
+
+    def _on_feedback(self, now: float, client: Client, feedback: Feedback) -> None:
+        seen = self._expand(feedback.seen)
+        client.take(feedback, seen)
+        if not client.listens:
+            return
+        due = now + feedback_seconds(self._roster.active()) / 2
+        for nack in feedback.nacks:
+            block = nack.block
+            if block >= len(self._table) or len(nack.counts) != self._table.stripes[block]:
+                continue
+            if not 0 <= self._sent_at[block] < seen:
+                continue
+            need = np.frombuffer(nack.counts, np.uint8)
+            if not self._repairs.need(block, need, seen, due):
+                client.wants[block] = True
+
+    def _on_bitmap(self, client: Client, bitmap: Bitmap) -> None:
+        seen = self._expand(bitmap.seen)
+        end = min(bitmap.base + bitmap.count, len(self._table))
+        if bitmap.base >= end:
+            return
+        bits = np.unpackbits(np.frombuffer(bitmap.bits, np.uint8), bitorder="little")
+        span = slice(bitmap.base, end)
+        out = self._sent_at[span]
+        fresh = (out >= 0) & (out < seen)
+        client.wants[span] = bits[: end - bitmap.base].astype(np.bool_) & fresh
+
+    def _advance(self, now: float) -> None:
+        """What the passing of time does."""
+        self._roster.age(now)
+        if now >= self._period_due:
+            self._judge(now)
+        if self.state is SenderState.TAIL:
+            self._tail(now)
+        elif self.state is SenderState.LINGER and now >= self._linger_until:
+            self._event(SenderEvent.LINGERED)
+
+    def _tail(self, now: float) -> None:
+        demand = np.flatnonzero(self._roster.demand())
+        if len(demand):
+            # Others' bitmaps are under way: one lap for all of them.
+            if self._waiting_since is None:
+                self._waiting_since = now
+            elif now - self._waiting_since >= feedback_seconds(self._roster.active()) / 2:
+                self._waiting_since = None
+                self._lap += 1
+                self._block, self._symbol = int(demand[0]), 0
+                self._event(SenderEvent.DEMAND)
+        elif self._roster.all_over() and self._repairs.idle():
+            self._linger_until = now + LINGER_SECONDS
+            self._event(SenderEvent.ALL_DONE)
+
+    def _judge(self, now: float) -> None:
+        """Once a period: set the rate by what clients lost of what it caused."""
+        elapsed = max(now - (self._period_due - PERIOD), PERIOD) if self._period_due else PERIOD
+        self._period_due = now + PERIOD
+        used, self._period_sent = self._period_sent / elapsed, 0
+        heard = self._roster.heard()
+        if heard is not None and now - heard > SILENCE:
+            self._pacing.silence()
+            return
+        samples = self._roster.samples(self._decreased_at)
+        network, host = [s.network for s in samples], [s.host for s in samples]
+        if self._pacing.update(now, network, host, used):
+            self._decreased_at = self._pseq
+
+    def _beacon(self, now: float) -> bytes:
+        self._number += 1
+        active = self._roster.active()
+        closed = self._block if self.state in (SenderState.PASS, SenderState.LAP) else len(self._table)
+        beacon = Beacon(
+            self.session,
+            self._number,
+            self.state,
+            int(now * 1e6),
+            self._pseq & 0xFFFFFFFF,
+            self._block,
+            0 if self.state is SenderState.GATHER else closed,
+            self._lap,
+            active,
+            int(self._pacing.rate),
+            int(feedback_seconds(active) * 1000),
+            int(status_seconds(active) * 1000),
+            self._repairs.adverts(),
+        )
+        return encode_beacon(beacon, self._key)
+
+    def _parity(self, now: float) -> ParityBurst | None:
+        block = self._repairs.ready(now)
+        if block is None:
+            return None
+        stripes, rows = self._repairs.take(block, burst_packets(self._pacing.rate), self._pseq)
+        return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, self._pseq)
+
+    def _source(self) -> SourceBurst | None:
+        if self.state not in (SenderState.PASS, SenderState.LAP):
+            return None
+        if self._block >= len(self._table):
+            self._end_lap()
+            return None
+        if self._symbol == 0:
+            self._repairs.restart(self._block)
+            self._roster.served(self._block)
+        left = int(self._table.symbols[self._block]) - self._symbol
+        count = min(burst_packets(self._pacing.rate), left)
+        flags = FLAG_LAP if self._lap > 1 else 0
+        burst = SourceBurst(self._block, self._symbol, count, flags, self._pseq)
+        self._symbol += count
+        self._sent_at[self._block] = self._pseq + count - 1
+        if count == left:
+            self._next_block()
+        return burst
+
+    def _next_block(self) -> None:
+        self._symbol = 0
+        self._block += 1
+        if self.state is SenderState.LAP:
+            ahead = np.flatnonzero(self._roster.demand()[self._block :])
+            self._block = self._block + int(ahead[0]) if len(ahead) else len(self._table)
+        if self._block >= len(self._table):
+            self._end_lap()
+
+    def _end_lap(self) -> None:
+        if self.state is SenderState.LAP:
+            self._roster.lap_ended()
+        # The news that all is out is what clients wait for.
+        self._beacon_due = 0.0
+        self._event(SenderEvent.SENT_ALL)

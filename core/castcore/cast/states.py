@@ -1,0 +1,167 @@
+"""The states of both ends, and every event that moves one: two tables, nothing else decides.
+
+An event that a state's row does not name leaves the state as it is; what must not happen is not
+in the table, so a table can be read as the protocol's documentation.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from castcore.errors import BadPacket
+
+
+class SenderState(Enum):
+    """What a sender is doing. The value is the word people read."""
+
+    GATHER = "gather"
+    PASS = "pass"
+    LAP = "lap"
+    TAIL = "tail"
+    LINGER = "linger"
+    CLOSED = "closed"
+
+    @property
+    def code(self) -> int:
+        """The state's number in a beacon."""
+        return list(SenderState).index(self)
+
+    @classmethod
+    def from_code(cls, code: int) -> SenderState:
+        """The state with this number. Raises BadPacket."""
+        try:
+            return list(cls)[code]
+        except IndexError:
+            raise BadPacket(f"no sender state {code}") from None
+
+
+class SenderEvent(Enum):
+    """What happens to a sender."""
+
+    START = auto()
+    SENT_ALL = auto()
+    DEMAND = auto()
+    ALL_DONE = auto()
+    JOINED = auto()
+    LINGERED = auto()
+    ABORT = auto()
+
+
+SENDER: dict[SenderState, dict[SenderEvent, SenderState]] = {
+    SenderState.GATHER: {
+        SenderEvent.START: SenderState.PASS,
+        SenderEvent.ABORT: SenderState.CLOSED,
+    },
+    SenderState.PASS: {
+        SenderEvent.SENT_ALL: SenderState.TAIL,
+        SenderEvent.ABORT: SenderState.CLOSED,
+    },
+    SenderState.LAP: {
+        SenderEvent.SENT_ALL: SenderState.TAIL,
+        SenderEvent.ABORT: SenderState.CLOSED,
+    },
+    SenderState.TAIL: {
+        SenderEvent.DEMAND: SenderState.LAP,
+        SenderEvent.ALL_DONE: SenderState.LINGER,
+        SenderEvent.ABORT: SenderState.CLOSED,
+    },
+    SenderState.LINGER: {
+        SenderEvent.JOINED: SenderState.TAIL,
+        SenderEvent.LINGERED: SenderState.CLOSED,
+        SenderEvent.ABORT: SenderState.CLOSED,
+    },
+    SenderState.CLOSED: {},
+}
+
+
+class ReceiverState(Enum):
+    """What a receiver is doing. The value is the word people read."""
+
+    RECEIVING = "receiving"
+    SHEDDING = "shedding"
+    FILLING = "filling"
+    UNICAST = "unicast"
+    SILENT = "server gone, waiting"
+    FLUSHING = "flushing"
+    FINISHING = "finishing"
+    DONE = "done"
+    ABORTED = "aborted"
+
+
+class ReceiverEvent(Enum):
+    """What happens to a receiver."""
+
+    POOL_FULL = auto()
+    POOL_FREE = auto()
+    ONLY_HOLES = auto()
+    SILENCE = auto()
+    HEARD = auto()
+    REJOINED = auto()
+    DEAF = auto()
+    COMPLETE = auto()
+    FLUSHED = auto()
+    ACKED = auto()
+    ABORT = auto()
+
+
+_ENDS = {
+    ReceiverEvent.COMPLETE: ReceiverState.FLUSHING,
+    ReceiverEvent.ABORT: ReceiverState.ABORTED,
+}
+RECEIVER: dict[ReceiverState, dict[ReceiverEvent, ReceiverState]] = {
+    ReceiverState.RECEIVING: _ENDS
+    | {
+        ReceiverEvent.POOL_FULL: ReceiverState.SHEDDING,
+        ReceiverEvent.ONLY_HOLES: ReceiverState.FILLING,
+        ReceiverEvent.SILENCE: ReceiverState.SILENT,
+        ReceiverEvent.DEAF: ReceiverState.UNICAST,
+    },
+    ReceiverState.SHEDDING: _ENDS
+    | {
+        ReceiverEvent.POOL_FREE: ReceiverState.RECEIVING,
+        ReceiverEvent.SILENCE: ReceiverState.SILENT,
+    },
+    ReceiverState.FILLING: _ENDS
+    | {
+        ReceiverEvent.POOL_FULL: ReceiverState.SHEDDING,
+        ReceiverEvent.SILENCE: ReceiverState.SILENT,
+        ReceiverEvent.DEAF: ReceiverState.UNICAST,
+    },
+    ReceiverState.SILENT: _ENDS
+    | {
+        ReceiverEvent.HEARD: ReceiverState.RECEIVING,
+        ReceiverEvent.REJOINED: ReceiverState.RECEIVING,
+    },
+    ReceiverState.UNICAST: _ENDS
+    | {
+        ReceiverEvent.HEARD: ReceiverState.RECEIVING,
+        ReceiverEvent.SILENCE: ReceiverState.SILENT,
+    },
+    ReceiverState.FLUSHING: {ReceiverEvent.FLUSHED: ReceiverState.FINISHING},
+    ReceiverState.FINISHING: {ReceiverEvent.ACKED: ReceiverState.DONE},
+    ReceiverState.DONE: {},
+    ReceiverState.ABORTED: {},
+}
+
+
+class ClientClass(Enum):
+    """How a client keeps up, by its own word and by the sender's judgement."""
+
+    OK = "ok"
+    DISK_SLOW = "disk-slow"
+    UNICAST = "unicast"
+    DONE = "done"
+    GONE = "gone"
+
+    @property
+    def code(self) -> int:
+        """The class's number in feedback."""
+        return list(ClientClass).index(self)
+
+    @classmethod
+    def from_code(cls, code: int) -> ClientClass:
+        """The class with this number. Raises BadPacket."""
+        try:
+            return list(cls)[code]
+        except IndexError:
+            raise BadPacket(f"no client class {code}") from None

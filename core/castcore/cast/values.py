@@ -1,0 +1,106 @@
+"""What a cast tells its users: the answer to a join, its status, a receiver's result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from castcore.cast.states import ClientClass, SenderState
+from castcore.errors import BadPacket
+from castcore.trust import KEY_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAnswer:
+    """A client's number and feedback key; blocks below ``head`` are out and come in a later lap."""
+
+    client_number: int
+    feedback_key: bytes
+    head: int
+
+    def to_json(self) -> dict[str, Any]:
+        """This as JSON values."""
+        return {
+            "client_number": self.client_number,
+            "feedback_key": self.feedback_key.hex(),
+            "head": self.head,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> JoinAnswer:
+        """The answer that ``value`` spells. Raises BadPacket."""
+        try:
+            number, key, head = value["client_number"], value["feedback_key"], value["head"]
+            answer = cls(number, bytes.fromhex(key), head)
+        except (TypeError, KeyError, ValueError) as error:
+            raise BadPacket(f"not an answer to a join: {error!r}") from None
+        if type(number) is not int or type(head) is not int or not 0 <= number < 1 << 16 or head < 0:
+            raise BadPacket("not an answer to a join: a number out of range")
+        if len(answer.feedback_key) != KEY_SIZE:
+            raise BadPacket("not an answer to a join: a key of the wrong size")
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStatus:
+    """One client as the sender sees it; losses are packets since it joined."""
+
+    client: str
+    kind: ClientClass
+    have_blocks: int
+    total_blocks: int
+    net_lost: int
+    host_drop: int
+    done: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """This as JSON values."""
+        return {
+            "client": self.client,
+            "class": self.kind.value,
+            "have_blocks": self.have_blocks,
+            "total_blocks": self.total_blocks,
+            "net_lost": self.net_lost,
+            "host_drop": self.host_drop,
+            "done": self.done,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CastStatus:
+    """A sender at one moment: ``rate`` in bytes a second; ``sent`` symbol bytes, ``repair`` of them
+    parity; ``lap`` is 1 during the first pass.
+    """
+
+    state: SenderState
+    rate: int
+    sent: int
+    repair: int
+    lap: int
+    head: int
+    clients: tuple[ClientStatus, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """This as JSON values."""
+        return {
+            "state": self.state.value,
+            "rate": self.rate,
+            "sent": self.sent,
+            "repair": self.repair,
+            "lap": self.lap,
+            "head": self.head,
+            "clients": [c.to_json() for c in self.clients],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveResult:
+    """Stored bytes that arrived by multicast and by unicast; ``repaired`` is the part of the multicast
+    bytes that parity restored. ``refused``: chunks whose multicast bytes were not the image's.
+    """
+
+    multicast: int
+    unicast: int
+    repaired: int
+    seconds: float
+    refused: int = 0

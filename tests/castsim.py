@@ -1,0 +1,267 @@
+"""A cast over a bad network in memory and virtual time: both real cores, no socket, no clock."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from castcore.cast import wire
+from castcore.cast.blocks import BlockTable
+from castcore.cast.constants import SYMBOL_SIZE
+from castcore.cast.data import FLAG_PARITY, HEADER, datagram
+from castcore.cast.parity import encode, repair
+from castcore.cast.receiver import (
+    Deliver,
+    Fetch,
+    Flush,
+    ReceiverCore,
+    Rejoin,
+    Release,
+    Repair,
+    Send,
+)
+from castcore.cast.sender import Control, ParityBurst, SenderCore, SourceBurst, Wait
+from castcore.cast.states import ReceiverState
+from castcore.errors import BadPacket
+from castcore.trust import SigningKey, digest
+
+SESSION = 0xC0FFEE
+ROOT = digest(b"the image")
+KEY = SigningKey(bytes(range(32)))
+STEP = 0.005
+
+
+@dataclass(frozen=True)
+class Link:
+    """How one client's network treats it: shares of 0..1, seconds."""
+
+    loss: float = 0.0
+    feedback_loss: float = 0.0
+    duplicate: float = 0.0
+    jitter: float = 0.0
+    corrupt: float = 0.0
+    rate: float = float("inf")
+
+
+@dataclass
+class Image:
+    """Chunks with random content; a length of 0 does not travel."""
+
+    lengths: Sequence[int]
+    seed: int = 1
+    chunks: list[bytes] = field(init=False)
+    table: BlockTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        source = random.Random(self.seed)
+        self.chunks = [source.randbytes(n) for n in self.lengths]
+        self.table = BlockTable.build(self.lengths)
+
+    def block(self, number: int) -> np.ndarray:
+        data = b"".join(self.chunks[p.chunk] for p in self.table.pieces(number))
+        rows = int(self.table.symbols[number])
+        return np.frombuffer(data.ljust(rows * SYMBOL_SIZE, b"\0"), np.uint8).reshape(rows, SYMBOL_SIZE)
+
+
+class SimClient:
+    """A receiver core with its buffers and its disk."""
+
+    def __init__(self, sim: Sim, name: str, link: Link, buffers: int, joins_at: float) -> None:
+        self.sim, self.name, self.link, self.joins_at = sim, name, link, joins_at
+        self.core = ReceiverCore(sim.image.table, ROOT, buffers=buffers, jitter=sim.random.random())
+        self.key = bytes([len(sim.clients) + 1]) * 32
+        self.buffers: dict[int, np.ndarray] = {}
+        self.most_buffers = 0
+        self.disk: dict[int, bytes] = {}
+        self.joined = self.alive = False
+        self.finished_at = 0.0
+        self.free_at = 0.0
+
+    def join(self, now: float) -> None:
+        self.joined = self.alive = True
+        self.core.on_joined(now, self.sim.sender.session, self.sim.sender.join(now, self.name, self.key))
+
+    def hear(self, now: float, packet: bytes) -> None:
+        """A datagram or burst from the group."""
+        if packet[0] != 0x11:
+            try:
+                self.core.on_control(now, wire.open_from_server(packet, SESSION, KEY.public))
+            except BadPacket:
+                return
+            return
+        packets = np.frombuffer(packet, datagram())
+        for scatter in self.core.on_headers(now, packets["header"]):
+            self._buffer(scatter.block)[scatter.rows] = packets["symbol"][scatter.picks]
+
+    def work(self, now: float) -> None:
+        if not self.joined or not self.alive or self.core.state is ReceiverState.DONE:
+            return
+        for action in self.core.poll(now):
+            if isinstance(action, Send):
+                self.sim.to_server(now, self, action.packet)
+            elif isinstance(action, Rejoin):
+                self.sim.at(now + 0.5, lambda t: self.join(t) if self.sim.up else None)
+            else:
+                self._act(now, action)
+        if self.core.state is ReceiverState.DONE:
+            self.finished_at = now
+
+    def _act(self, now: float, action: Deliver | Repair | Release | Fetch | Flush) -> None:
+        chunks = self.sim.image.chunks
+        if isinstance(action, Deliver):
+            held = self.buffers[action.block].reshape(-1)
+            data = held[action.start : action.start + action.length].tobytes()
+            good = data == chunks[action.chunk]
+            if good:
+                self._write(action.chunk, data)
+            self.core.on_put(action.chunk, good=good)
+        elif isinstance(action, Repair):
+            self._repair(action)
+        elif isinstance(action, Release):
+            self.buffers.pop(action.block, None)
+        elif isinstance(action, Fetch):
+            if self.sim.up:
+                self._write(action.chunk, chunks[action.chunk])
+            self.core.on_fetched(now, action.chunk, good=self.sim.up)
+        else:
+            self.core.on_flushed()
+
+    def _repair(self, action: Repair) -> None:
+        table, held = self.sim.image.table, self.buffers[action.block]
+        n, stripes = int(table.symbols[action.block]), int(table.stripes[action.block])
+        rows = held[action.stripe : n : stripes]
+        given = held[n + action.stripe * 64 + action.parity]
+        rows[action.lost] = repair(rows, action.lost, action.parity, given)
+        self.core.on_repaired(action.block, action.stripe, len(action.lost))
+
+    def _write(self, chunk: int, data: bytes) -> None:
+        assert chunk not in self.disk, "a chunk was written twice"
+        self.disk[chunk] = data
+
+    def _buffer(self, block: int) -> np.ndarray:
+        if block not in self.buffers:
+            table = self.sim.image.table
+            rows = int(table.symbols[block]) + int(table.stripes[block]) * 64
+            self.buffers[block] = np.zeros((rows, SYMBOL_SIZE), np.uint8)
+            self.most_buffers = max(self.most_buffers, len(self.buffers))
+        return self.buffers[block]
+
+
+class Sim:
+    """The sender, the clients and everything under way between them, ordered by time."""
+
+    def __init__(self, image: Image, *, seed: int = 1, cap: float = 100e6) -> None:
+        self.image, self.random = image, random.Random(seed)
+        self.numbers = np.random.default_rng(seed)
+        self.sender = SenderCore(image.table, SESSION, KEY, ROOT, cap)
+        self.clients: list[SimClient] = []
+        self.up = True
+        self.now = 0.0
+        self.source_bytes = 0
+        self._events: list[tuple[float, int, Callable[[float], None]]] = []
+        self._order = 0
+
+    def client(self, link: Link | None = None, *, buffers: int = 64, joins_at: float = 0.0) -> SimClient:
+        client = SimClient(self, f"pc{len(self.clients)}", link or Link(), buffers, joins_at)
+        self.clients.append(client)
+        self.at(joins_at, client.join)
+        return client
+
+    def at(self, when: float, what: Callable[[float], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._events, (when, self._order, what))
+
+    def run(self, until: float, *, start: float = 0.0, stop: Callable[[], bool] | None = None) -> None:
+        """Run to ``until``, or to ``stop()``, or to the end of the cast."""
+        self.at(start, lambda _: self.sender.start())
+        self.at(0.0, self._tick)
+        self.at(0.0, self._transmit)
+        while self._events and self.now < until and not (stop or self.over)():
+            self.now, _, what = heapq.heappop(self._events)
+            what(self.now)
+
+    def over(self) -> bool:
+        return all(
+            c.core.state is ReceiverState.DONE or (c.joined and not c.alive) for c in self.clients
+        )
+
+    def to_server(self, now: float, client: SimClient, packet: bytes) -> None:
+        if self.random.random() >= client.link.feedback_loss and self.up:
+            self.at(now + 0.0005, lambda t: self._answer(t, client, packet))
+
+    def _answer(self, now: float, client: SimClient, packet: bytes) -> None:
+        try:
+            value = wire.open_from_client(packet, SESSION, self.sender.key_of)
+        except BadPacket:
+            return
+        reply = self.sender.on_client(now, value)
+        if reply is not None and self.random.random() >= client.link.feedback_loss:
+            client.hear(now, reply)
+
+    def _tick(self, now: float) -> None:
+        for client in self.clients:
+            client.work(now)
+        self.at(now + STEP, self._tick)
+
+    def _transmit(self, now: float) -> None:
+        out = self.sender.next_tx(now)
+        if isinstance(out, Wait):
+            self.at(now + max(out.seconds, 1e-4), self._transmit)
+            return
+        packet = out.packet if isinstance(out, Control) else self._datagrams(out)
+        if self.up:
+            for client in self.clients:
+                if client.joined and client.alive:
+                    self._carry(now, client, packet)
+        self.at(now + 1e-6, self._transmit)
+
+    def _datagrams(self, burst: SourceBurst | ParityBurst) -> bytes:
+        block = self.image.block(burst.block)
+        table = self.image.table
+        stripes = int(table.stripes[burst.block])
+        if isinstance(burst, SourceBurst):
+            index = np.arange(burst.first, burst.first + burst.count)
+            of, rows, symbols = index % stripes, index // stripes, block[index]
+        else:
+            of, rows = burst.stripes, burst.rows
+            symbols = np.array(
+                [
+                    encode(block[s::stripes], np.array([r - 192]))[0]
+                    for s, r in zip(of, rows, strict=True)
+                ]
+            )
+        packets = np.zeros(len(rows), datagram())
+        assert packets["header"].dtype == HEADER
+        head = packets["header"]
+        head["vt"], head["flags"], head["session"] = 0x11, burst.flags, SESSION
+        head["block"], head["symbols"] = burst.block, len(block)
+        head["stripe"], head["row"] = of, rows
+        head["pseq"] = burst.pseq + np.arange(len(rows))
+        packets["symbol"] = symbols
+        self.source_bytes += 0 if burst.flags & FLAG_PARITY else symbols.size
+        return packets.tobytes()
+
+    def _carry(self, now: float, client: SimClient, packet: bytes) -> None:
+        link = client.link
+        data = packet[0] == 0x11
+        if data:
+            packets = np.frombuffer(packet, datagram()).copy()
+            keep = self.numbers.random(len(packets)) >= link.loss
+            if client.free_at - now > 0.05:  # the queue before a slow link is full
+                keep[:] = False
+            packets = packets[keep]
+            if link.duplicate and self.random.random() < link.duplicate:
+                packets = packets.repeat(2)
+            if link.corrupt and len(packets) and self.random.random() < link.corrupt:
+                packets["symbol"][0] ^= 0xFF
+            packet = packets.tobytes()
+        elif self.random.random() < link.loss:
+            return
+        if packet:
+            client.free_at = max(client.free_at, now) + len(packet) / link.rate
+            arrives = client.free_at + 0.0002 + self.random.random() * link.jitter
+            self.at(arrives, lambda t: client.hear(t, packet) if client.alive else None)
