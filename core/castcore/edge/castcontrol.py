@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from castcore.cast import JoinAnswer
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from castcore.cast.values import JoinAnswer
 from castcore.control import API
 from castcore.edge.pinned import PinnedHttps
+from castcore.errors import BadPacket, NetworkFailed, Refused
+from castcore.image import MANIFEST_LIMIT
 
 DESCRIPTOR_LIMIT = 64 << 10
-MANIFEST_LIMIT = 64 << 20
 # 64 bytes a chunk of 1 MiB: an index of 1 GiB would stand for a disk of 16 TiB.
 INDEX_LIMIT = 1 << 30
 CHUNK_LIMIT = 8 << 20
@@ -15,29 +20,45 @@ CHUNK_TIMEOUT = 30.0
 
 
 class HttpsCastControl:
-    """Implements :class:`castcore.edge.castreceiver.CastControl`; every call raises NetworkFailed."""
+    """Implements :class:`castcore.edge.castreceiver.CastControl`.
+
+    Every call raises NetworkFailed when it is worth trying again, NotFound when the cast is over.
+    """
 
     def __init__(self, https: PinnedHttps, cast: str) -> None:
         self._https = https
-        self._path = f"{API}/casts/{cast}"
+        self._path = f"{API}/casts/{quote(cast, safe='')}"
 
     def descriptor(self) -> bytes:
         """The signed descriptor, not yet checked."""
-        return self._https.get(f"{self._path}/descriptor", limit=DESCRIPTOR_LIMIT)
+        return self._get("descriptor", DESCRIPTOR_LIMIT)
 
     def manifest(self) -> bytes:
         """The image's manifest, not yet checked."""
-        return self._https.get(f"{self._path}/manifest", limit=MANIFEST_LIMIT)
+        return self._get("manifest", MANIFEST_LIMIT)
 
     def index(self) -> bytes:
         """The image's index, not yet checked."""
-        return self._https.get(f"{self._path}/index", limit=INDEX_LIMIT)
+        return self._get("index", INDEX_LIMIT)
 
     def join(self) -> JoinAnswer:
         """Enter the cast; legal at any time, and again."""
-        return JoinAnswer.from_json(self._https.post_json(f"{self._path}/join", {}))
+        with _worth_another_try():
+            return JoinAnswer.from_json(self._https.post_json(f"{self._path}/join", {}))
 
     def chunk(self, number: int) -> bytes:
         """The stored bytes of one chunk, not yet checked."""
-        path = f"{self._path}/chunks/{number}"
-        return self._https.get(path, timeout=CHUNK_TIMEOUT, limit=CHUNK_LIMIT)
+        return self._get(f"chunks/{number}", CHUNK_LIMIT)
+
+    def _get(self, name: str, limit: int) -> bytes:
+        with _worth_another_try():
+            return self._https.get(f"{self._path}/{name}", timeout=CHUNK_TIMEOUT, limit=limit)
+
+
+@contextmanager
+def _worth_another_try() -> Iterator[None]:
+    """A restarted server refuses our old token until we have registered again, beside the cast."""
+    try:
+        yield
+    except (Refused, BadPacket) as error:
+        raise NetworkFailed(error.what, hint=error.hint) from None

@@ -1,0 +1,61 @@
+"""``fleetcast-client boot``: what runs in the boot environment, on a machine that is ours to write."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from pathlib import Path
+
+from castcore import __version__
+from castcore.edge.commandline import Screen
+from castcore.errors import FleetcastError
+
+from castclient.bringup import BringUp
+from castclient.console import Show, open_consoles, plain_line
+from castclient.journal import Journal
+from castclient.program import Client
+from castclient.settings import TRUST_FILE, Settings, from_boot
+from castclient.world import RealWorld
+
+NAME = "boot"
+HELP = "run in the boot environment: bring up the network, find the server, follow its orders"
+EXAMPLE = "fleetcast-client boot"
+
+_TERMINAL = "/dev/tty1"
+# The kernel and our init own these consoles; no key on them may end a write.
+_DEAF_TO = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
+_PAUSE_AFTER_ERROR = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It is told everything by the kernel command line and ``trust.json``."""
+    del parser
+
+
+def run(args: argparse.Namespace, screen: Screen) -> None:
+    """Work until the machine restarts. Raises Untrusted when what it was told is damaged."""
+    del args
+    for number in _DEAF_TO:
+        signal.signal(number, signal.SIG_IGN)
+    journal = Journal()
+    try:
+        settings = _settings()
+    except FleetcastError as error:
+        screen.say(plain_line({"state": "failed", "message": error.what}))
+        time.sleep(_PAUSE_AFTER_ERROR)  # init starts us again: not in a busy loop
+        raise
+    shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles)
+    bringup = BringUp(journal.add)
+    bringup.start()
+    keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
+    world = RealWorld(settings, journal, keyboards)
+    Client(__version__, world, journal, shows).run(until=lambda _model: False)
+
+
+def _settings() -> Settings:
+    trust = Path(TRUST_FILE)
+    return from_boot(
+        Path("/proc/cmdline").read_text(errors="replace"),
+        trust.read_bytes() if trust.exists() else None,
+    )

@@ -1,0 +1,65 @@
+"""``fleetcast-client run``: the same client on a host, writing to a named file or disk, for one cast."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from castcore import __version__
+from castcore.edge.commandline import Screen
+from castcore.errors import FleetcastError
+
+from castclient.console import PlainLines
+from castclient.journal import Journal
+from castclient.model import Model
+from castclient.phases import Phase
+from castclient.program import Client
+from castclient.settings import Settings, server_key
+from castclient.world import RealWorld
+
+NAME = "run"
+HELP = "follow a server's orders on this host for one cast; never configures or restarts the host"
+EXAMPLE = "fleetcast-client run --target /tmp/disk.raw --interface eth1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("--target", required=True, metavar="DISK", help="raw file or disk to overwrite")
+    parser.add_argument("--interface", required=True, metavar="IF", help="network interface to use")
+    parser.add_argument("--server", default="", metavar="URL", help="the server; default: look for it")
+    parser.add_argument("--key", default="", metavar="HEX", help="the server's Ed25519 key")
+
+
+class CastFailed(FleetcastError):
+    """The cast this run took part in failed."""
+
+
+def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
+    """Take part in one cast; its figures as the result. Raises CastFailed."""
+    settings = Settings(
+        server_url=args.server,
+        server_key=server_key(args.key),
+        interfaces=(args.interface,),
+        target=args.target,
+        bring_up=False,
+        may_leave=False,
+    )
+    journal = Journal()
+    world = RealWorld(settings, journal, ("/dev/stdin",))
+    plain = PlainLines()
+
+    def show(model: Model, up: float) -> None:
+        for line in plain.lines(model, up):
+            screen.say(line)
+            screen.emit({"event": "state", "line": line})
+
+    try:
+        client = Client(__version__, world, journal, [show])
+        model = client.run(until=lambda model: model.told)
+    finally:
+        world.close()
+    if model.phase is Phase.FAILED:
+        raise CastFailed(model.problem)
+    assert model.cast is not None
+    return dataclasses.asdict(model.cast)

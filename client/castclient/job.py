@@ -1,0 +1,174 @@
+"""One cast from the order to the proof: plan, open the disk, receive, finish, verify.
+
+Blocking; runs in a thread of its own. What it does is told through ``show`` as :class:`CastNow`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.cast.values import JoinAnswer
+from castcore.control import ClientState
+from castcore.disk import DiskFacts
+from castcore.edge import castreceiver, probe
+from castcore.edge.blockdev import BlockFile
+from castcore.edge.castreceiver import CastControl, ReceiveResult
+from castcore.edge.disksink import DiskSink
+from castcore.image import Index, Manifest, parse_index
+from castcore.progress import Progress
+
+from castclient import plan
+from castclient.model import CastNow, RateMeter
+
+SHOW_SECONDS = 0.25
+
+# What the steps of receiver and sink are called in a client's report.
+_STATES = {
+    "receive": ClientState.RECEIVING,
+    "fill": ClientState.FILLING,
+    "verify": ClientState.VERIFYING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CastEnd:
+    """A cast that was written and proven; ``now`` holds its figures and its root."""
+
+    now: CastNow
+    target: DiskFacts
+    manifest: Manifest
+
+
+class CastJob:
+    """Writes the cast named ``cast`` to this machine's disk.
+
+    ``target`` names the disk ("": the only candidate); ``interface`` is where multicast comes in.
+    """
+
+    def __init__(
+        self,
+        cast: str,
+        control: CastControl,
+        server_key: bytes,
+        *,
+        interface: str,
+        target: str,
+        show: Callable[[CastNow], None],
+    ) -> None:
+        self._control = _CountingControl(control)
+        self._server_key, self._interface, self._target = server_key, interface, target
+        self._show = show
+        self._now = CastNow(cast, ClientState.PLANNING)
+        self._meter = RateMeter()
+        self._shown = 0.0
+
+    def run(self) -> CastEnd:
+        """Do it all. Raises FleetcastError; the disk is then incomplete and must not be booted."""
+        started = time.monotonic()
+        self._step(ClientState.PLANNING)
+        descriptor = open_descriptor(self._control.descriptor(), self._server_key)
+        manifest = plan.read_manifest(descriptor, self._control.manifest())
+        index = parse_index(self._control.index(), manifest)
+        target = self._choose(manifest)
+        self._step(ClientState.JOINING, image=manifest.name, target=_described(target))
+        with BlockFile.open_target(target.path) as disk:
+            self._write(descriptor, manifest, index, disk)
+        seconds = int(time.monotonic() - started)
+        self._step(ClientState.DONE, root=descriptor.root.hex(), seconds=seconds, detail="")
+        return CastEnd(self._now, target, manifest)
+
+    def _choose(self, manifest: Manifest) -> DiskFacts:
+        disks = (probe.disk(self._target),) if self._target else probe.disks()
+        return plan.pick_target(manifest, disks, self._target)
+
+    def _write(
+        self, descriptor: CastDescriptor, manifest: Manifest, index: Index, disk: BlockFile
+    ) -> None:
+        sink = DiskSink(manifest, index, [disk])
+        sink.prepare()
+        result = self._receive(descriptor, index.stored_lengths(), sink)
+        sink.finish()
+        self._step(
+            ClientState.VERIFYING,
+            written=sink.written,
+            multicast=result.multicast,
+            unicast=result.unicast,
+            repaired=result.repaired,
+        )
+        sink.verify(self._progress)
+
+    def _receive(
+        self, descriptor: CastDescriptor, lengths: Sequence[int], sink: DiskSink
+    ) -> ReceiveResult:
+        self._step(ClientState.RECEIVING, total=sum(lengths))
+        return castreceiver.receive(
+            self._control,
+            descriptor,
+            lengths,
+            sink,
+            interface=self._interface,
+            progress=self._progress,
+        )
+
+    def _step(self, state: ClientState, **fields: int | str) -> None:
+        """Enter ``state`` and show it at once."""
+        self._now = dataclasses.replace(self._now, state=state, done=0, rate=0)
+        self._now = dataclasses.replace(self._now, **fields)  # type: ignore[arg-type]
+        self._shown = time.monotonic()
+        self._show(self._now)
+
+    def _progress(self, progress: Progress) -> None:
+        """Show how far the step is, a few times a second at most."""
+        clock = time.monotonic()
+        state = _STATES.get(progress.step, self._now.state)
+        rate = self._meter.mark(clock, progress.done)
+        if state is self._now.state and clock - self._shown < SHOW_SECONDS:
+            return
+        self._shown = clock
+        now = dataclasses.replace(
+            self._now,
+            state=state,
+            done=progress.done,
+            total=progress.total,
+            rate=rate,
+            detail=progress.detail,
+        )
+        if state is not ClientState.VERIFYING:
+            unicast = self._control.unicast
+            multicast = max(progress.done - unicast, 0)
+            now = dataclasses.replace(now, unicast=unicast, multicast=multicast)
+        self._now = now
+        self._show(now)
+
+
+class _CountingControl:
+    """Passes everything on and counts the bytes of single chunks: what came by unicast so far."""
+
+    def __init__(self, control: CastControl) -> None:
+        self._control = control
+        self.unicast = 0
+
+    def descriptor(self) -> bytes:
+        return self._control.descriptor()
+
+    def manifest(self) -> bytes:
+        return self._control.manifest()
+
+    def index(self) -> bytes:
+        return self._control.index()
+
+    def join(self) -> JoinAnswer:
+        return self._control.join()
+
+    def chunk(self, number: int) -> bytes:
+        stored = self._control.chunk(number)
+        self.unicast += len(stored)
+        return stored
+
+
+def _described(target: DiskFacts) -> str:
+    return f"{target.path} ({target.model})" if target.model else target.path

@@ -1,0 +1,145 @@
+"""The connection to one server: registering, waiting for orders, telling how it goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from urllib.parse import quote
+
+from castcore.control import API, Order, Registered, Registration, Report
+from castcore.edge.castcontrol import HttpsCastControl
+from castcore.edge.discovery import FoundServer
+from castcore.edge.pinned import PinnedHttps
+from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused
+
+# A server answers a long poll after this long at the latest; one that takes much longer is gone.
+POLL_SECONDS = 20
+POLL_GRACE = 10.0
+RETRY_SECONDS = 2.0
+REPORT_SECONDS = 1.0
+_REPORT_TIMEOUT = 10.0
+
+
+class Forgotten(FleetcastError):
+    """The server does not know this client (any more): it has to register again."""
+
+
+class ServerLink:
+    """What passes between this client and ``server``. Each method may run in a thread of its own."""
+
+    def __init__(self, server: FoundServer) -> None:
+        self.server = server
+        self.client = ""
+        self._https = PinnedHttps(server.url, server.certificate_digest)
+        self._seen = 0
+
+    def register(self, registration: Registration) -> str:
+        """Make this machine known; return its id there. Raises NetworkFailed, Untrusted."""
+        answer = self._https.post_json(f"{API}/clients", registration.to_json())
+        try:
+            registered = Registered.from_json(answer)
+        except BadPacket as error:
+            raise NetworkFailed(f"{self.server.url}: {error.what}") from None
+        if registered.client != self.client:
+            self._seen = 0  # orders are numbered per client
+        self.client = registered.client
+        self._https.token = registered.token
+        return self.client
+
+    def next_orders(self) -> list[Order]:
+        """Wait for orders; [] after POLL_SECONDS without one. Raises NetworkFailed, Forgotten."""
+        path = f"{self._path()}/orders?after={self._seen}&wait={POLL_SECONDS}"
+        try:
+            answer = self._https.get_json(path, timeout=POLL_SECONDS + POLL_GRACE)
+            orders = [Order.from_json(value) for value in answer["orders"]]
+        except (NotFound, Refused) as error:
+            raise Forgotten(error.what) from None
+        except (BadPacket, TypeError, KeyError) as error:
+            raise NetworkFailed(f"{self.server.url} gave no orders but nonsense: {error}") from None
+        self._seen = max([self._seen, *(order.number for order in orders)])
+        return orders
+
+    def report(self, report: Report) -> None:
+        """Tell the server how it goes. Raises NetworkFailed, Forgotten."""
+        try:
+            self._https.post_json(f"{self._path()}/report", report.to_json(), timeout=_REPORT_TIMEOUT)
+        except (NotFound, Refused) as error:
+            raise Forgotten(error.what) from None
+
+    def cast(self, cast: str) -> HttpsCastControl:
+        """The TLS side of the cast with id ``cast``."""
+        return HttpsCastControl(self._https, cast)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and TCP port of the server."""
+        return self._https.host, self._https.port
+
+    def _path(self) -> str:
+        return f"{API}/clients/{quote(self.client, safe='')}"
+
+
+class Reporter:
+    """Sends the latest report: at once when its state changes, else once a second.
+
+    A report that cannot be delivered is kept (a newer one replaces it) and sent when the server is
+    back; :meth:`delivered` says whether the latest has arrived.
+    """
+
+    def __init__(self, send: Callable[[Report], None]) -> None:
+        self._send = send
+        self._changed = threading.Condition()
+        self._report: Report | None = None
+        self._urgent = False
+        self._delivered: Report | None = None
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def tell(self, report: Report) -> None:
+        """Make ``report`` the latest."""
+        with self._changed:
+            before = self._report
+            self._report = report
+            if before is None or (before.state, before.cast) != (report.state, report.cast):
+                self._urgent = True
+                self._changed.notify_all()
+
+    def again(self) -> None:
+        """Send the latest report once more: the server may have forgotten it."""
+        with self._changed:
+            self._delivered, self._urgent = None, True
+            self._changed.notify_all()
+
+    def delivered(self, timeout: float) -> bool:
+        """Has the latest report arrived, within ``timeout`` seconds?"""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._report in (None, self._delivered), timeout)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._urgent or self._ended, REPORT_SECONDS)
+                if self._ended:
+                    return
+                self._urgent = False
+                report = self._report
+                if report is None or report is self._delivered:
+                    continue
+            try:
+                self._send(report)
+            except FleetcastError:
+                continue  # the listener notices too, and says so
+            with self._changed:
+                self._delivered = report
+                self._changed.notify_all()

@@ -1,0 +1,92 @@
+"""What the client was told before it started: kernel command line, ``trust.json``, or options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from castcore import canonical
+from castcore.errors import BadPacket, Untrusted
+from castcore.trust import KEY_SIZE
+
+TRUST_FILE = "/etc/fleetcast/trust.json"
+TRUST_LIMIT = 64 << 10
+_SERIAL = re.compile(r"ttyS\d+|ttyAMA\d+|hvc\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this run behaves.
+
+    ``server_url`` "" and ``server_key`` None mean "not told: look for one". ``interfaces`` None means
+    every wired one. ``target`` "" means "choose the one disk". ``bring_up``, ``may_leave`` are False
+    on a host that is not ours to configure or reboot.
+    """
+
+    server_url: str = ""
+    server_key: bytes | None = None
+    boot_mac: str = ""
+    interfaces: tuple[str, ...] | None = None
+    target: str = ""
+    bring_up: bool = True
+    may_leave: bool = True
+    serial_consoles: tuple[str, ...] = ()
+
+
+def from_boot(cmdline: str, trust: bytes | None) -> Settings:
+    """The settings of a booted client, from ``/proc/cmdline`` and ``trust.json`` (None: no such file).
+
+    Raises Untrusted when the trust file or ``fleetcast.key`` is damaged: falling back to "any server"
+    would be the wrong way to fail.
+    """
+    words = kernel_words(cmdline)
+    url, key = words.get("fleetcast.server", ""), server_key(words.get("fleetcast.key", ""))
+    if trust is not None:
+        trusted_url, key = read_trust(trust)
+        url = url or trusted_url
+    consoles = (w.partition("=")[2].partition(",")[0] for w in cmdline.split() if w[:8] == "console=")
+    return Settings(
+        server_url=url,
+        server_key=key,
+        boot_mac=words.get("fleetcast.bootif", "").lower(),
+        serial_consoles=tuple(dict.fromkeys(c for c in consoles if _SERIAL.fullmatch(c))),
+    )
+
+
+def kernel_words(cmdline: str) -> dict[str, str]:
+    """The ``name=value`` words of a kernel command line; the last of a name counts."""
+    try:
+        words = shlex.split(cmdline)
+    except ValueError:  # an unbalanced quote somewhere in what others put there
+        words = cmdline.split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def read_trust(data: bytes) -> tuple[str, bytes]:
+    """URL and Ed25519 key of a ``trust.json``. Raises Untrusted."""
+    try:
+        value = canonical.decode(data, limit=TRUST_LIMIT)
+        url, key = value.get("url", ""), server_key(value["key"])
+    except (BadPacket, KeyError, TypeError, AttributeError):
+        raise _damaged() from None
+    if not isinstance(url, str) or key is None:
+        raise _damaged()
+    return url, key
+
+
+def server_key(text: object) -> bytes | None:
+    """The Ed25519 key that ``text`` spells in hex, None for "". Raises Untrusted."""
+    if text == "":
+        return None
+    try:
+        key = bytes.fromhex(str(text))
+    except ValueError:
+        key = b""
+    if len(key) != KEY_SIZE:
+        raise Untrusted(f"{text!r:.40} is no server key", hint=f"a key is {KEY_SIZE * 2} hex digits")
+    return key
+
+
+def _damaged() -> Untrusted:
+    return Untrusted(f"{TRUST_FILE} is damaged", hint="boot this machine from the server again")

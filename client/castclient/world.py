@@ -1,0 +1,204 @@
+"""The client's hands: each action of the table as a thread that answers with happenings."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from castcore import __version__
+from castcore.control import Nic, Order, OrderKind, Registration, Report
+from castcore.edge import dmi, nics, probe
+from castcore.edge.discovery import FoundServer
+from castcore.errors import FleetcastError
+
+from castclient import keyboard, locate, nextboot, power
+from castclient.job import CastEnd, CastJob
+from castclient.journal import Journal
+from castclient.link import RETRY_SECONDS, Forgotten, Reporter, ServerLink
+from castclient.model import CastNow
+from castclient.phases import Action, Event
+from castclient.program import Facts, Happening, Post, leaving_kind
+from castclient.settings import Settings
+
+# Then the server may have come back under another address, and is looked for anew.
+GIVE_UP_SECONDS = 30.0
+# How long a finished client waits for its server before it restarts untold.
+TOLD_SECONDS = 60.0
+LEAVE_SECONDS = 3.0
+_THREADS = 16
+
+
+class RealWorld:
+    """Implements :class:`castclient.program.World` on this machine."""
+
+    def __init__(self, settings: Settings, journal: Journal, keyboards: tuple[str, ...]) -> None:
+        self._settings, self._journal, self._keyboards = settings, journal, keyboards
+        self._threads = ThreadPoolExecutor(_THREADS, "client")
+        self._link: ServerLink | None = None
+        self._reporter = Reporter(self._send)
+        self._machine = dmi.machine()
+        self._registration: Registration | None = None
+        self._end: CastEnd | None = None
+        self._writing = False
+        self._registering = threading.Lock()
+        self._reporter.start()
+
+    def close(self) -> None:
+        """Send nothing more; threads that still wait for the server end with the process."""
+        self._reporter.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def facts(self) -> Facts:
+        """The machine as it is now."""
+        return Facts(self._machine, self._nics())
+
+    def tell(self, report: Report) -> None:
+        """Make ``report`` the latest the server shall have."""
+        self._reporter.tell(report)
+
+    def perform(self, action: Action, happening: Happening, order: Order | None, post: Post) -> None:
+        """Begin ``action`` in a thread of its own."""
+        work: dict[Action, Callable[[], None]] = {
+            Action.SEARCH: lambda: self._search(post),
+            Action.ASK: lambda: self._ask(happening.servers, post),
+            Action.REGISTER: lambda: self._register(happening.servers, post),
+            Action.LISTEN: lambda: self._listen(post),
+            Action.CAST: lambda: self._cast(order, post),
+            Action.TELL: lambda: self._tell(order, post),
+            Action.LEAVE: lambda: self._leave(order),
+        }
+        future = self._threads.submit(work[action])
+        future.add_done_callback(lambda done: self._ended(action, done, post))
+
+    def _ended(self, action: Action, future: Future[None], post: Post) -> None:
+        """An action must never die in silence, least of all a cast."""
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            text = error.what if isinstance(error, FleetcastError) else f"internal error: {error!r}"
+            self._journal.add(f"{action} ended: {text}")
+            if action is Action.CAST:
+                post(Happening(Event.CAST_FAILED, text=text))
+
+    def _search(self, post: Post) -> None:
+        while True:
+            found = locate.look(self._settings, self._journal.add)
+            if found:
+                event = Event.FOUND if len(found) == 1 else Event.FOUND_SEVERAL
+                post(Happening(event, servers=found))
+                return
+            time.sleep(0.5)
+
+    def _ask(self, servers: tuple[FoundServer, ...], post: Post) -> None:
+        number = keyboard.number(self._keyboards, len(servers))
+        post(Happening(Event.CHOSEN, servers=(servers[number - 1],)))
+
+    def _register(self, servers: tuple[FoundServer, ...], post: Post) -> None:
+        """Register with the server just found, else again with the present one."""
+        if not self._registering.acquire(blocking=False):
+            return  # one is under way already
+        try:
+            if servers and (self._link is None or self._link.server != servers[0]):
+                self._link = ServerLink(servers[0])
+            if self._link is not None:
+                post(self._registered(self._link))
+        finally:
+            self._registering.release()
+
+    def _registered(self, link: ServerLink) -> Happening:
+        end = time.monotonic() + GIVE_UP_SECONDS
+        while True:
+            try:
+                client = link.register(self._inventory())
+            except FleetcastError as error:
+                self._journal.add(error.what)
+            else:
+                self._reporter.again()
+                return Happening(Event.REGISTERED, client=client)
+            if time.monotonic() > end:
+                return Happening(Event.GAVE_UP)
+            time.sleep(RETRY_SECONDS)
+
+    def _listen(self, post: Post) -> None:
+        link = self._link
+        while link is not None:
+            try:
+                orders = link.next_orders()
+            except Forgotten as error:
+                post(Happening(Event.FORGOTTEN, text=error.what))
+                return
+            except FleetcastError as error:
+                post(Happening(Event.LOST, text=error.what))
+                return
+            for order in orders:
+                cast = order.kind is OrderKind.CAST
+                post(Happening(Event.ORDER_CAST if cast else Event.ORDER_LEAVE, order=order))
+
+    def _cast(self, order: Order | None, post: Post) -> None:
+        link = self._link
+        if order is None or link is None:
+            return
+
+        def show(now: CastNow) -> None:
+            post(Happening(Event.PROGRESS, now=now))
+
+        job = CastJob(
+            order.cast,
+            link.cast(order.cast),
+            link.server.key,
+            interface=link.server.interface or nics.address_towards(*link.address),
+            target=self._settings.target,
+            show=show,
+        )
+        self._end, self._writing = None, True
+        try:
+            self._end = job.run()
+        except FleetcastError as error:
+            text = f"{error.what} ({error.hint})" if error.hint else error.what
+            post(Happening(Event.CAST_FAILED, text=text))
+        else:
+            post(Happening(Event.CAST_DONE, now=self._end.now))
+        finally:
+            self._writing = False
+
+    def _tell(self, order: Order | None, post: Post) -> None:
+        """Wait until the server has heard of the end; then leave, if the cast went well and says so."""
+        told = self._reporter.delivered(TOLD_SECONDS)
+        if not told:
+            self._journal.add("the server could not be told yet")
+        end = self._end
+        leaves = order is not None and leaving_kind(order) is not None
+        if end is None or not leaves or not self._settings.may_leave:
+            self._reporter.delivered(TOLD_SECONDS)
+            post(Happening(Event.TOLD_STAY))
+            return
+        try:
+            self._journal.add(nextboot.boot_disk_next(end.target, end.manifest.disks[0].layout))
+        except FleetcastError as error:
+            self._journal.add(f"warning: {error.what}")
+        post(Happening(Event.TOLD))
+
+    def _leave(self, order: Order | None) -> None:
+        self._reporter.delivered(LEAVE_SECONDS)
+        kind = leaving_kind(order) if order is not None else None
+        if kind is not None and self._settings.may_leave:
+            power.leave(kind)
+
+    def _send(self, report: Report) -> None:
+        link = self._link
+        if link is None or not link.client:
+            raise Forgotten("not registered yet")
+        link.report(report)
+
+    def _inventory(self) -> Registration:
+        """What the machine is; while its disk is being written the earlier answer stands."""
+        if self._registration is None or not self._writing:
+            target = self._settings.target
+            disks = (probe.disk(target),) if target else probe.disks()
+            self._registration = Registration(self._machine, self._nics(), disks, __version__)
+        return self._registration
+
+    def _nics(self) -> tuple[Nic, ...]:
+        names = self._settings.interfaces
+        return nics.wired() if names is None else tuple(nics.nic(name) for name in names)
