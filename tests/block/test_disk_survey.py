@@ -1,0 +1,224 @@
+"""Surveys of real file systems: what is not in use may hold anything, and nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from castcore.disk import DiskLayout, Extent, Partition, TableType, Taken, intersect, needed_size, total
+from castcore.edge.run import run
+from castcore.edge.survey import Survey, survey
+
+from tests.block.diskimages import (
+    MIB,
+    SAMPLES,
+    SECONDS,
+    Sample,
+    copy_into,
+    cut_out,
+    loop,
+    make,
+    require_tools,
+    with_free_bytes_spoilt,
+)
+
+pytestmark = pytest.mark.root
+
+GPT_SCRIPT = """label: gpt
+start=1MiB, size=48MiB, type=U, name="EFI"
+start=50MiB, size=97MiB, type=L, name="Wurzel \u00e4"
+start=148MiB, size=16MiB, type=S
+start=164MiB, size=16MiB, type=E3C9E316-0B5C-4DB8-817D-F92DF00215AE
+start=180MiB, size=48MiB, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7
+start=230MiB, size=320MiB, type=L
+start=550MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649
+start=551MiB, size=4MiB, type=L
+"""
+MBR_SCRIPT = """label: dos
+start=1MiB, size=32MiB, type=83, bootable
+start=40MiB, size=120MiB, type=f
+start=42MiB, size=48MiB, type=c
+start=100MiB, size=40MiB, type=83
+"""
+
+
+def partitioned(path: Path, script: str, size: int) -> Path:
+    with path.open("wb") as out:
+        out.truncate(size)
+    run(["sfdisk", "-q", str(path)], timeout=SECONDS, data=script.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def gpt_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A disk with an ESP, ext4, swap, MSR, NTFS, XFS, a BIOS boot and an unknown partition."""
+    folder = tmp_path_factory.mktemp("gpt")
+    require_tools(*(SAMPLES[name] for name in ("vfat", "ext4", "ntfs", "xfs")))
+    disk = partitioned(folder / "disk.img", GPT_SCRIPT, 600 * MIB)
+    for name, start in (("vfat", 1), ("ext4", 50), ("ntfs", 180), ("xfs", 230)):
+        copy_into(make(SAMPLES[name], folder / name), disk, start * MIB)
+    swap = folder / "swap"
+    swap.write_bytes(bytes(16 * MIB))
+    run(["mkswap", "-q", "-L", "pages", str(swap)], timeout=SECONDS)
+    copy_into(swap, disk, 148 * MIB)
+    with disk.open("r+b") as write:
+        for at in (0, 440 - 16, 20 * 1024, 550 * MIB + 5, 551 * MIB + 100):  # boot code, GRUB's core...
+            write.seek(at)
+            write.write(b"\xebboot code")
+    return disk
+
+
+def by_number(layout: DiskLayout) -> dict[int, Partition]:
+    return {p.number: p for p in layout.partitions}
+
+
+def check_file_system(sample: Sample, disk: Path, extent: Extent, spoilt: Path) -> None:
+    """The file system in ``extent`` is clean and has the same files in ``disk`` and ``spoilt``."""
+    before = cut_out(disk, extent, spoilt.with_suffix(".before"))
+    after = cut_out(spoilt, extent, spoilt.with_suffix(".after"))
+    run([*sample.check, str(after)], timeout=SECONDS)
+    files = sample.digests(after)
+    assert files == sample.digests(before)
+    assert len(files) >= 20
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_whole_disk_file_system_needs_only_what_is_in_use(name: str, tmp_path: Path) -> None:
+    sample = SAMPLES[name]
+    disk = make(sample, tmp_path / "disk.img")
+    result = survey(disk)
+    assert result.layout.table is TableType.NONE
+    (whole,) = result.layout.partitions
+    assert (whole.number, whole.fstype, whole.taken, whole.why) == (0, sample.fstype, Taken.USED, "")
+    # XFS's log (64 MiB) is in use; the samples' files are below 8 MiB.
+    assert total(result.in_use) < sample.size // 2
+    spoilt = with_free_bytes_spoilt(disk, result.in_use, tmp_path / "spoilt.img")
+    check_file_system(sample, disk, Extent(0, sample.size), spoilt)
+
+
+def test_a_gpt_disk_survives_the_loss_of_every_free_byte(gpt_disk: Path, tmp_path: Path) -> None:
+    result = survey(gpt_disk)
+    parts = by_number(result.layout)
+    assert result.layout.table is TableType.GPT
+    assert [parts[n].fstype for n in range(1, 9)] == ["vfat", "ext4", "swap", "", "ntfs", "xfs", "", ""]
+    kinds = [parts[n].taken for n in range(1, 9)]
+    assert kinds == [*[Taken.USED] * 2, Taken.HEADER, Taken.EVERY, *[Taken.USED] * 2, *[Taken.EVERY] * 2]
+    assert [parts[n].why for n in (4, 7, 8)] == ["reserved by Windows", "boot code", "unknown content"]
+    assert parts[2].name == "Wurzel \u00e4"
+    spoilt = with_free_bytes_spoilt(gpt_disk, result.in_use, tmp_path / "spoilt.img")
+    for number, name in ((1, "vfat"), (2, "ext4"), (5, "ntfs"), (6, "xfs")):
+        check_file_system(SAMPLES[name], gpt_disk, parts[number].extent, spoilt)
+    check_identical(gpt_disk, spoilt, [Extent(0, MIB), *(parts[n].extent for n in (4, 7, 8))])
+    swap = cut_out(spoilt, parts[3].extent, tmp_path / "swap")
+    assert b"pages" in run(["swaplabel", str(swap)], timeout=SECONDS)
+
+
+def check_identical(left: Path, right: Path, extents: list[Extent]) -> None:
+    with left.open("rb") as a, right.open("rb") as b:
+        for extent in extents:
+            a.seek(extent.start)
+            b.seek(extent.start)
+            assert a.read(extent.length) == b.read(extent.length)
+
+
+def test_the_backup_table_is_no_data_but_needs_room(gpt_disk: Path) -> None:
+    result = survey(gpt_disk)
+    backup = Extent(600 * MIB - 33 * 512, 33 * 512)
+    assert intersect(result.in_use, [backup]) == ()
+    assert needed_size(result.layout, result.in_use) == 555 * MIB + 33 * 512
+
+
+def test_a_device_gives_the_survey_of_its_file(gpt_disk: Path) -> None:
+    expected = survey(gpt_disk)
+    with loop(gpt_disk) as device:
+        assert survey(device) == expected
+
+
+def test_no_loop_device_is_left_behind(gpt_disk: Path) -> None:
+    survey(gpt_disk)
+    assert str(gpt_disk) not in run(["losetup", "--list"], timeout=SECONDS).decode()
+
+
+def test_logical_partitions_keep_their_chain(tmp_path: Path) -> None:
+    disk = partitioned(tmp_path / "disk.img", MBR_SCRIPT, 200 * MIB)
+    places = (("ext2", 1), ("vfat", 42), ("ext4-1k", 100))
+    for name, start in places:
+        copy_into(make(SAMPLES[name], tmp_path / name), disk, start * MIB)
+    result = survey(disk)
+    parts = by_number(result.layout)
+    assert [(n, p.type, p.fstype, p.taken) for n, p in sorted(parts.items())] == [
+        (1, "83", "ext2", Taken.USED),
+        (2, "0f", "", Taken.HEADER),
+        (5, "0c", "vfat", Taken.USED),
+        (6, "83", "ext4", Taken.USED),
+    ]
+    assert parts[1].bootable
+    spoilt = with_free_bytes_spoilt(disk, result.in_use, tmp_path / "spoilt.img")
+    table = run(["sfdisk", "--dump", str(spoilt)], timeout=SECONDS)
+    assert table.replace(b"spoilt.img", b"disk.img") == run(
+        ["sfdisk", "--dump", str(disk)], timeout=SECONDS
+    )
+    for number, (name, _) in zip((1, 5, 6), places, strict=True):
+        check_file_system(SAMPLES[name], disk, parts[number].extent, spoilt)
+    assert needed_size(result.layout, result.in_use) == 160 * MIB
+
+
+def test_unknown_content_is_taken_whole(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"\x5a" * (4 * MIB))
+    assert survey(disk) == Survey(
+        DiskLayout(4 * MIB, 512, TableType.NONE, "", (Partition(0, 0, 4 * MIB, why="unknown content"),)),
+        (Extent(0, 4 * MIB),),
+    )
+
+
+def test_a_damaged_table_is_taken_whole_and_says_so(gpt_disk: Path, tmp_path: Path) -> None:
+    disk = with_free_bytes_spoilt(gpt_disk, (Extent(0, 600 * MIB),), tmp_path / "disk.img")
+    with disk.open("r+b") as write:
+        write.seek(512 + 40)
+        write.write(b"\xff")
+    result = survey(disk)
+    assert result.in_use == (Extent(0, 600 * MIB),)
+    assert "checksum of the GPT header" in result.layout.partitions[0].why
+
+
+def test_every_sector_can_be_asked_for(gpt_disk: Path) -> None:
+    result = survey(gpt_disk, every_sector=True)
+    assert result.in_use == (Extent(0, 600 * MIB),)
+    assert {p.taken for p in result.layout.partitions} == {Taken.EVERY}
+
+
+def test_an_unclean_ext4_is_taken_whole(tmp_path: Path) -> None:
+    disk = make(SAMPLES["ext4"], tmp_path / "disk.img")
+    run(["debugfs", "-w", "-R", "feature needs_recovery", str(disk)], timeout=SECONDS)
+    check_taken_whole(disk, "not cleanly unmounted: its journal")
+
+
+def test_an_unclean_xfs_is_taken_whole(tmp_path: Path) -> None:
+    image = make(SAMPLES["xfs"], tmp_path / "image")
+    point = tmp_path / "point"
+    point.mkdir()
+    run(["mount", "-o", "loop", str(image), str(point)], timeout=SECONDS)
+    try:
+        (point / "late").write_bytes(b"late")
+        run(["sync", "-f", str(point)], timeout=SECONDS)
+        disk = with_free_bytes_spoilt(image, (Extent(0, SAMPLES["xfs"].size),), tmp_path / "disk.img")
+    finally:
+        run(["umount", str(point)], timeout=SECONDS)
+    check_taken_whole(disk, "not cleanly unmounted: its log")
+    assert survey(image).layout.partitions[0].taken is Taken.USED
+
+
+def test_a_hibernated_ntfs_is_taken_whole(tmp_path: Path) -> None:
+    disk = make(SAMPLES["ntfs"], tmp_path / "disk.img")
+    hiberfile = tmp_path / "hiberfil.sys"
+    hiberfile.write_bytes(b"hibr".ljust(8192, b"\0"))
+    run(["ntfscp", str(disk), str(hiberfile), "hiberfil.sys"], timeout=SECONDS)
+    check_taken_whole(disk, "hibernated Windows")
+
+
+def check_taken_whole(disk: Path, why: str) -> None:
+    result = survey(disk)
+    assert result.in_use == (Extent(0, disk.stat().st_size),)
+    assert result.layout.partitions[0].taken is Taken.EVERY
+    assert why in result.layout.partitions[0].why
