@@ -6,8 +6,6 @@ database. Blocking work runs in threads of its own (``READERS``), so that five h
 fill holes cannot starve the console.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -99,6 +97,8 @@ class CastDirectory(Protocol):
         ...
 
 
+Admitted = tuple[RunningCast, str]
+
 _bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
@@ -116,32 +116,32 @@ def router(directory: CastDirectory) -> APIRouter:
     routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=_REFUSALS)
     readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
 
-    async def entry(cast: str, token: Token) -> tuple[RunningCast, str]:
+    async def entry(cast: str, token: Token) -> Admitted:
         return await _in_thread(lambda: _admit(directory, cast, token), workers)
 
-    Entry = Annotated[tuple[RunningCast, str], Depends(entry)]  # noqa: N806 (a type)
-
     @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=_Bytes)
-    async def descriptor(admitted: Entry) -> Response:
+    async def descriptor(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
         return _Bytes(await _in_thread(lambda: admitted[0].current_sender().descriptor, workers))
 
     @routes.get("/manifest", summary="The image's manifest", response_class=_Bytes)
-    async def manifest(admitted: Entry) -> Response:
+    async def manifest(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
         return _Bytes(admitted[0].image.manifest_bytes)
 
     @routes.get("/index", summary="The image's index", response_class=_Bytes)
-    async def index(admitted: Entry) -> Response:
+    async def index(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
         return _Bytes(admitted[0].image.index_bytes)
 
     @routes.get("/chunks/{number}", summary="One chunk as stored", response_class=_Bytes)
-    async def chunk(admitted: Entry, number: Annotated[int, Path(ge=0, le=MOST_CHUNKS)]) -> Response:
+    async def chunk(
+        admitted: Annotated[Admitted, Depends(entry)], number: Annotated[int, Path(ge=0, le=MOST_CHUNKS)]
+    ) -> Response:
         image = admitted[0].image
         if number >= image.chunk_count:
             raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
         return _Bytes(await _in_thread(lambda: image.read_stored(number), readers))
 
     @routes.post("/join", summary="Take part in the cast")
-    async def join(admitted: Entry) -> dict[str, Any]:
+    async def join(admitted: Annotated[Admitted, Depends(entry)]) -> dict[str, Any]:
         cast, client = admitted
         return (await _in_thread(lambda: cast.join(client), workers)).to_json()
 
@@ -159,7 +159,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _admit(directory: CastDirectory, cast: str, token: str) -> tuple[RunningCast, str]:
+def _admit(directory: CastDirectory, cast: str, token: str) -> Admitted:
     found = directory.find(cast)
     if found is None:
         raise HTTPException(404, f"there is no cast {cast[:40]!r} to take part in now")

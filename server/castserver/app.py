@@ -1,0 +1,108 @@
+"""The web application: routes, one shape for every error, and a bound on what a request may hold."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from castcore import __version__
+from castcore.control import API
+from castcore.errors import BadPacket, FleetcastError, InUse, NotFound, Refused, Untrusted
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from castserver import castroutes, clientroutes, operatorroutes
+from castserver.access import Unauthorised
+from castserver.console import pages
+from castserver.parts import ServerParts
+from castserver.views import ErrorView
+
+# A registration with dozens of disks and hundreds of partitions stays far below.
+MOST_BODY = 4 << 20
+ABOUT = """Clients register, wait for orders, take part in casts and report; operators make casts.
+Clients carry the token that registering gave them; operators the one in the server's state directory."""
+# pinned.py's clients tell these apart: 401/403 refuse, 404 does not exist, others may pass with time.
+STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
+    (Unauthorised, 401),
+    (NotFound, 404),
+    (Refused, 403),
+    (Untrusted, 403),
+    (InUse, 409),
+    (BadPacket, 422),
+)
+
+
+def make_app(parts: ServerParts) -> FastAPI:
+    """The application over ``parts``."""
+    app = FastAPI(
+        title=f"Fleetcast: {parts.name}",
+        version=__version__,
+        description=ABOUT,
+        # The framework's own pages load from the internet; ours (console) render the same document.
+        docs_url=None,
+        redoc_url=None,
+        responses={422: {"model": ErrorView, "description": "The request is malformed"}},
+    )
+    app.state.parts = parts
+    app.include_router(clientroutes.routes)
+    app.include_router(castroutes.router(parts.casts), prefix=API)
+    app.include_router(operatorroutes.routes)
+    app.include_router(pages.routes)
+    app.mount("/static", pages.static_files())
+    app.add_middleware(BoundedBody)
+    app.add_exception_handler(FleetcastError, _fleetcast_error)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http_error)
+    return app
+
+
+def _fleetcast_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FleetcastError)
+    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+    return _error(status, error.what, error.hint)
+
+
+def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    # What was sent is not sent back: it may be huge, secret, or no text at all.
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return _error(422, f"{where}: {first['msg']}", "see /docs for what this call takes")
+
+
+def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, str(error.detail), "")
+
+
+def _error(status: int, what: str, hint: str) -> JSONResponse:
+    text = {"error": what, "hint": hint}
+    clean = {k: v.encode(errors="replace").decode() for k, v in text.items()}
+    return JSONResponse(clean, status_code=status)
+
+
+class BoundedBody:
+    """Refuses a request body over ``MOST_BODY`` bytes, announced or not, before it is held."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        http = scope["type"] == "http"
+        await self._app(scope, _bounded(receive) if http else receive, send)
+
+
+def _bounded(receive: Receive) -> Callable[[], Awaitable[Message]]:
+    left = MOST_BODY
+
+    async def bounded() -> Any:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, f"the request is larger than {MOST_BODY} bytes")
+        return message
+
+    return bounded

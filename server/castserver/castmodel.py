@@ -1,0 +1,107 @@
+"""A cast and its parts as values in memory, and as rows of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from castcore.control import AfterCast, Report
+
+from castserver.castrun import CastRun
+from castserver.database import CastRow, PartRow
+from castserver.policy import CastRules, CastState, PartState
+
+
+@dataclass
+class Part:
+    """One machine's part in one cast; ``report`` is the last one it sent about it."""
+
+    state: PartState
+    message: str = ""
+    report: Report | None = None
+    changed: int = 0
+
+
+@dataclass(eq=False)
+class Cast:
+    """One cast; times are Unix seconds, ``run`` is None once it has ended."""
+
+    id: str
+    image: str
+    root: str
+    rules: CastRules
+    after: AfterCast
+    created: int
+    state: CastState = CastState.GATHERING
+    message: str = ""
+    started: int | None = None
+    ended: int | None = None
+    parts: dict[str, Part] = field(default_factory=dict)
+    run: CastRun | None = None
+
+    def states(self) -> list[PartState]:
+        """The state of every part."""
+        return [p.state for p in self.parts.values()]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator asks for when creating a cast; see :class:`castserver.policy.CastRules`."""
+
+    image: str
+    rules: CastRules
+    after: AfterCast = AfterCast.REBOOT
+
+
+def cast_from_row(row: CastRow) -> Cast:
+    """The cast that ``row`` holds, without its parts."""
+    targets = frozenset(row.targets) if row.targets is not None else None
+    return Cast(
+        row.id,
+        row.image,
+        row.root,
+        CastRules(row.start_clients, row.keep_open, targets),
+        AfterCast(row.after),
+        row.created,
+        CastState(row.state),
+        row.message,
+        row.started,
+        row.ended,
+    )
+
+
+def cast_row(cast: Cast) -> CastRow:
+    """``cast`` as a row."""
+    targets = cast.rules.targets
+    return CastRow(
+        id=cast.id,
+        image=cast.image,
+        root=cast.root,
+        after=cast.after.value,
+        start_clients=cast.rules.start_clients,
+        keep_open=cast.rules.keep_open,
+        targets=None if targets is None else sorted(targets),
+        state=cast.state.value,
+        message=cast.message,
+        created=cast.created,
+        started=cast.started,
+        ended=cast.ended,
+    )
+
+
+def part_row(cast: str, machine: str, part: Part) -> PartRow:
+    """``part`` of ``machine`` in ``cast`` as a row."""
+    report = part.report.to_json() if part.report is not None else None
+    return PartRow(
+        cast=cast,
+        machine=machine,
+        state=part.state.value,
+        message=part.message,
+        report=report,
+        changed=part.changed,
+    )
+
+
+def part_from_row(row: PartRow) -> Part:
+    """The part that ``row`` holds."""
+    report = Report.from_json(row.report) if row.report is not None else None
+    return Part(PartState(row.state), row.message, report, row.changed)

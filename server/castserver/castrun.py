@@ -1,0 +1,159 @@
+"""One cast on the air: its open image and the sender that serves it now.
+
+A sender ends when everybody it knows has everything. Whoever comes later gets a fresh one over the
+same image: a client that reads the descriptor is always given a sender it can still join.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+from castcore.chunks import ChunkSource
+from castcore.errors import InUse
+
+from castserver import castroutes
+
+# Group 239.193.x.y lies in the organisation-local scope (RFC 2365, 6.2), aliases no MAC that switches
+# flood, and is clear of discovery's 239.192.70.70.
+GROUP = "239.193.{}.{}"
+FIRST_PORT = 7100
+# Below this, UDP ports stay clear of anything registered beside ours.
+MOST_SLOTS = 200
+
+
+class SenderStatus(Protocol):
+    """What the console shows of a sender (``castcore.edge.castsender.CastStatus``)."""
+
+    @property
+    def state(self) -> Any:
+        """Its state's word."""
+        ...
+
+    @property
+    def rate(self) -> int:
+        """Bytes a second on the wire now."""
+        ...
+
+    @property
+    def sent(self) -> int:
+        """Bytes sent so far."""
+        ...
+
+
+class LiveSender(castroutes.Sender, Protocol):
+    """What a cast needs of ``castcore.edge.castsender.CastSender``."""
+
+    def start(self) -> None:
+        """Begin to send."""
+        ...
+
+    def stop(self) -> None:
+        """Stop sending and free sockets and threads."""
+        ...
+
+    def finished(self) -> bool:
+        """Whether it has closed: nobody can join any more."""
+        ...
+
+    def status(self) -> SenderStatus:
+        """How it stands."""
+        ...
+
+
+class OpenImage(castroutes.CastImage, Protocol):
+    """An open image (``castserver.library.LibraryImage``)."""
+
+    @property
+    def source(self) -> ChunkSource:
+        """Its chunks, for a sender."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name in the library."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """The hex digest that proves it whole."""
+        ...
+
+    def close(self) -> None:
+        """Close its files."""
+        ...
+
+
+# Makes a sender for the image, in the numbered slot (its group and its two ports).
+SenderFactory = Callable[[OpenImage, int], LiveSender]
+
+
+def free_slot(taken: Collection[int]) -> int:
+    """The smallest slot no running cast uses. Raises InUse when all are."""
+    for slot in range(MOST_SLOTS):
+        if slot not in taken:
+            return slot
+    raise InUse(
+        f"{MOST_SLOTS} casts are under way, no more can be", hint="wait for one to end, or cancel one"
+    )
+
+
+def slot_addresses(slot: int, salt: int) -> tuple[str, int, int]:
+    """Group, data port and feedback port of ``slot``; ``salt`` (0-255) keeps two servers apart."""
+    port = FIRST_PORT + 2 * slot
+    return GROUP.format(salt, slot), port, port + 1
+
+
+class CastRun:
+    """The sender of one cast, replaced as needed; all calls are safe from any thread."""
+
+    def __init__(self, image: OpenImage, slot: int, make: SenderFactory) -> None:
+        self.image = image
+        self.slot = slot
+        self._make = make
+        self._lock = threading.Lock()
+        self._sender: LiveSender | None = None
+        self._started = False
+        self._closed = False
+
+    def current_sender(self) -> LiveSender:
+        """The sender to follow now, fresh when the last has finished. Raises InUse when closed."""
+        with self._lock:
+            if self._closed:
+                raise InUse("the cast has ended", hint="ask the operator to cast again")
+            if self._sender is None or self._sender.finished():
+                self._drop()
+                self._sender = self._make(self.image, self.slot)
+            return self._sender
+
+    def join(self, client: str) -> castroutes.Answer:
+        """Let ``client`` into the current sender. Raises InUse when that has just finished."""
+        with self._lock:
+            if self._sender is None or self._sender.finished():
+                raise InUse("this sender has closed", hint="read the descriptor again, then join")
+            return self._sender.join(client)
+
+    def start(self) -> None:
+        """Begin to send, unless it has begun."""
+        with self._lock:
+            if self._sender is not None and not self._started:
+                self._sender.start()
+                self._started = True
+
+    def status(self) -> SenderStatus | None:
+        """How the sender stands; None before the first client read the descriptor."""
+        with self._lock:
+            return self._sender.status() if self._sender is not None else None
+
+    def close(self) -> None:
+        """Stop for good."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+            self.image.close()
+
+    def _drop(self) -> None:
+        if self._sender is not None:
+            self._sender.stop()
+        self._sender, self._started = None, False

@@ -1,0 +1,286 @@
+"""The casts: what was asked, who takes part, and the step from each event to the next state.
+
+The decisions are :mod:`castserver.policy`'s; here they are carried out, under the lock shared with
+:mod:`castserver.clients`, and written to the database before anybody hears of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from castcore.boot import BootDecision
+from castcore.control import OrderKind, Report
+from castcore.errors import FleetcastError, NotFound, Refused
+
+from castserver import castroutes, policy
+from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, part_from_row, part_row
+from castserver.castrun import CastRun, LiveSender, OpenImage, SenderFactory, free_slot
+from castserver.clients import Client, Clients
+from castserver.database import CastRow, Database, PartRow
+from castserver.library import Library
+from castserver.policy import CastState, PartState
+
+RESTARTED = "the server was restarted; the cast goes on"
+
+
+class Casts:
+    """Every cast there was and is; implements ``castserver.castroutes.CastDirectory``."""
+
+    def __init__(
+        self, database: Database, clients: Clients, library: Library, senders: SenderFactory
+    ) -> None:
+        self._database, self._clients, self._library = database, clients, library
+        self._senders = senders
+        self._lock = clients.lock
+        self._casts: dict[str, Cast] = {}
+        self._closing: list[CastRun] = []
+        self._load()
+
+    def all(self) -> list[Cast]:
+        """Every cast, the newest first."""
+        with self._lock:
+            return sorted(self._casts.values(), key=lambda c: (c.created, c.id), reverse=True)
+
+    def get(self, name: str) -> Cast:
+        """The cast with id ``name``. Raises NotFound."""
+        found = self._casts.get(name)
+        if found is None:
+            raise NotFound(f"there is no cast {name[:40]!r}", hint="`fleetcast casts list` shows all")
+        return found
+
+    def find(self, cast: str) -> castroutes.RunningCast | None:
+        """The cast ``cast`` as those who take part see it; None once it has ended."""
+        found = self._casts.get(cast)
+        return None if found is None or found.run is None else _Admission(self, found, found.run)
+
+    def create(self, request: Request) -> Cast:
+        """Make a cast and order every machine in that is ready for it.
+
+        Raises NotFound (image or machine), BadImage, InUse (too many casts).
+        """
+        for name in request.rules.targets or ():
+            self._clients.get(name)
+        image = self._library.open(request.image)
+        with self._lock:
+            cast = Cast(
+                self._new_id(), image.name, image.root, request.rules, request.after, int(time.time())
+            )
+            try:
+                self._put_on_air(cast, image)
+                self._save(cast)
+            except FleetcastError:
+                image.close()
+                raise
+            self._casts[cast.id] = cast
+            for client in self._clients.all():
+                self.offer(client)
+        self._clients.changed.fire()
+        return cast
+
+    def start(self, cast: Cast) -> None:
+        """Start a gathering cast with those who joined. Raises Refused when there is none to start."""
+        with self._lock:
+            if cast.state is not CastState.GATHERING or cast.run is None:
+                raise Refused(f"cast {cast.id} is {cast.state}, only a gathering one can be started")
+            if PartState.JOINED not in cast.states():
+                raise Refused(
+                    f"no machine has joined cast {cast.id} yet",
+                    hint="boot machines over the network first",
+                )
+            self._begin(cast)
+        self._clients.changed.fire()
+
+    def cancel(self, cast: Cast) -> None:
+        """End a cast at once; machines in the middle of it are left with an incomplete disk."""
+        with self._lock:
+            if cast.state.ended:
+                raise Refused(f"cast {cast.id} has ended already: {cast.state}")
+            for name, part in cast.parts.items():
+                if not part.state.ended:
+                    self._set_part(cast, name, PartState.FAILED, "cancelled by the operator")
+            self._end(cast, CastState.CANCELLED, "cancelled by the operator")
+        self._clients.changed.fire()
+
+    def busy(self, client: Client) -> str:
+        """The id of the cast that ``client`` takes part in now, "" when it is free."""
+        with self._lock:
+            return next((c.id for c in self._active() if _awaits(c, client.id)), "")
+
+    def offer(self, client: Client, *, restarted: bool = False) -> None:
+        """Order ``client`` into the oldest cast that wants it, if it is free to take part.
+
+        ``restarted``: it has just registered, so it knows nothing of its earlier orders.
+        """
+        with self._lock:
+            idle = policy.idle(client.report, stays=client.stays)
+            if not idle or not client.online(self._clients.clock()):
+                return
+            busy = self.busy(client)
+            if busy and not restarted:
+                return
+            for cast in [self._casts[busy]] if busy else self._active():
+                part = cast.parts.get(client.id)
+                if policy.wants(cast.state, cast.rules, client.id, part.state if part else None):
+                    self._order(cast, client)
+                    return
+
+    def hear(self, client: Client, report: Report) -> None:
+        """Take in a report: a part may end by it, and with it the cast."""
+        with self._lock:
+            cast = self._casts.get(report.cast)
+            part = cast.parts.get(client.id) if cast is not None else None
+            if cast is not None and part is not None:
+                part.report = report
+                state, said = policy.part_after_report(part.state, report, cast.root)
+                if state is not part.state:
+                    self._set_part(cast, client.id, state, said or report.message)
+                    self._settle(cast)
+            self.offer(client)
+
+    def joined(self, cast: Cast, client: str) -> None:
+        """``client`` has joined the sender; start when that was the last one awaited."""
+        with self._lock:
+            # From now on its disk may be half written: if it restarts, it must meet our client again.
+            self._clients.set_boots(self._clients.get(client), BootDecision.CLIENT)
+            self._set_part(cast, client, PartState.JOINED, "")
+            if policy.should_start(cast.state, cast.rules, cast.states()):
+                self._begin(cast)
+        self._clients.changed.fire()
+
+    def tick(self) -> None:
+        """Once a second: give up on machines that are silent, end what is over."""
+        with self._lock:
+            now = self._clients.clock()
+            for cast in self._active():
+                for name, part in cast.parts.items():
+                    if not part.state.ended and not self._clients.get(name).online(now):
+                        self._set_part(cast, name, PartState.GONE, "it has not been heard for a while")
+                self._settle(cast)
+        self._close_ended()
+
+    def authorize(self, token: str) -> str | None:
+        """The id of the client that ``token`` belongs to."""
+        client = self._clients.by_token(token)
+        return client.id if client is not None else None
+
+    def close(self) -> None:
+        """Stop every sender; the casts themselves go on when the server comes back."""
+        with self._lock:
+            runs = [c.run for c in self._casts.values() if c.run is not None]
+        for run in runs:
+            run.close()
+        self._close_ended()
+
+    def _close_ended(self) -> None:
+        """Stop the senders of casts that have ended: without the lock, it takes them a moment."""
+        for run in list(self._closing):
+            run.close()
+            self._closing.remove(run)
+
+    def _active(self) -> list[Cast]:
+        return sorted((c for c in self._casts.values() if not c.state.ended), key=lambda c: c.created)
+
+    def _put_on_air(self, cast: Cast, image: OpenImage) -> None:
+        runs = [*self._closing, *(c.run for c in self._casts.values() if c.run is not None)]
+        slot = free_slot({run.slot for run in runs})
+        cast.run = CastRun(image, slot, self._senders)
+
+    def _order(self, cast: Cast, client: Client) -> None:
+        self._set_part(cast, client.id, PartState.ORDERED, "")
+        self._clients.order(client, OrderKind.CAST, cast=cast.id, after=cast.after)
+
+    def _begin(self, cast: Cast) -> None:
+        if cast.run is not None:
+            cast.run.start()
+        if cast.state is not CastState.RUNNING:
+            cast.state, cast.message = CastState.RUNNING, ""
+            cast.started = cast.started or int(time.time())
+            self._save(cast)
+
+    def _settle(self, cast: Cast) -> None:
+        state = policy.after_parts(cast.state, cast.rules, cast.states())
+        if state.ended:
+            done = cast.states().count(PartState.DONE)
+            self._end(cast, state, f"{done} of {len(cast.parts)} machines proven")
+        elif state is not cast.state:
+            cast.state = state
+            self._save(cast)
+        self._clients.changed.fire()
+
+    def _end(self, cast: Cast, state: CastState, message: str) -> None:
+        cast.state, cast.message, cast.ended = state, message, int(time.time())
+        self._save(cast)
+        if cast.run is not None:
+            self._closing.append(cast.run)
+            cast.run = None
+
+    def _set_part(self, cast: Cast, name: str, state: PartState, message: str) -> None:
+        part = cast.parts.setdefault(name, Part(state))
+        part.state, part.message, part.changed = state, message, int(time.time())
+        self._database.save(part_row(cast.id, name, part))
+        if state is PartState.DONE:
+            self._clients.set_boots(self._clients.get(name), BootDecision.LOCAL)
+
+    def _new_id(self) -> str:
+        while (name := f"c{secrets.token_hex(4)}") in self._casts:
+            pass
+        return name
+
+    def _save(self, cast: Cast) -> None:
+        self._database.save(cast_row(cast))
+
+    def _load(self) -> None:
+        self._casts = {row.id: cast_from_row(row) for row in self._database.all(CastRow)}
+        for row in self._database.all(PartRow):
+            self._casts[row.cast].parts[row.machine] = part_from_row(row)
+        for cast in self._active():
+            self._resume(cast)
+
+    def _resume(self, cast: Cast) -> None:
+        """Put a cast of the last run on the air again; those in the middle of it join anew."""
+        try:
+            image = self._library.open(cast.image)
+            if image.root != cast.root:
+                image.close()
+                raise Refused(f"image {cast.image} is not the one this cast was made for any more")
+            self._put_on_air(cast, image)
+        except FleetcastError as error:
+            self._end(cast, CastState.FAILED, f"interrupted by a restart, and {error.what}")
+            return
+        for name, part in cast.parts.items():
+            if not part.state.ended:
+                self._clients.get(name).heard = self._clients.clock()
+                self._set_part(cast, name, PartState.ORDERED, RESTARTED)
+        cast.message = RESTARTED
+        self._save(cast)
+
+
+def _awaits(cast: Cast, client: str) -> bool:
+    part = cast.parts.get(client)
+    return part is not None and not part.state.ended
+
+
+@dataclass(frozen=True)
+class _Admission:
+    """One cast as :mod:`castserver.castroutes` wants it."""
+
+    casts: Casts
+    cast: Cast
+    run: CastRun
+
+    @property
+    def image(self) -> OpenImage:
+        return self.run.image
+
+    def current_sender(self) -> LiveSender:
+        return self.run.current_sender()
+
+    def authorize(self, token: str) -> str | None:
+        return self.casts.authorize(token)
+
+    def join(self, client: str) -> castroutes.Answer:
+        answer = self.run.join(client)
+        self.casts.joined(self.cast, client)
+        return answer

@@ -1,0 +1,204 @@
+"""Every machine ever met, and the client that runs on it now: registrations, orders, reports.
+
+Machines are few thousands at most, so all live in memory and the database is written through. One
+lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines read
+without it (a token's client, the tuple of open orders) is replaced as a whole, never changed in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from castcore.boot import BootDecision
+from castcore.control import AfterCast, ClientState, Order, OrderKind, Registered, Registration, Report
+from castcore.errors import NotFound
+
+from castserver.database import Database, MachineRow
+from castserver.machineid import Traits, find_at_boot, find_machine, traits
+from castserver.policy import boot_decision
+from castserver.signal import Signal
+
+# A long poll waits at most this long, in seconds, so a living client is heard at least as often.
+MOST_WAIT = 25.0
+# Silent for longer than this, a client is gone: one long poll and ten seconds of a bad network.
+GONE_AFTER = MOST_WAIT + 10.0
+# How much of a rate's old value survives one report (they come about once a second).
+RATE_MEMORY = 0.7
+
+
+@dataclass(eq=False)
+class Client:
+    """A machine, and its client while one is connected. Times without a unit are Unix seconds.
+
+    ``heard`` and ``reported`` are the monotonic times of its last request and its last report; ``rate``
+    is the bytes a second it receives.
+    """
+
+    id: str
+    registration: Registration
+    traits: Traits
+    token_hash: str
+    boots: BootDecision
+    orders_given: int
+    first_seen: int
+    last_seen: int
+    heard: float = -math.inf
+    reported: float = -math.inf
+    report: Report | None = None
+    orders: tuple[Order, ...] = ()
+    rate: float = 0.0
+    signal: Signal = field(default_factory=Signal)
+
+    def online(self, now: float) -> bool:
+        """Whether the client was heard lately; ``now`` is monotonic seconds."""
+        return now - self.heard <= GONE_AFTER
+
+    @property
+    def stays(self) -> bool:
+        """Whether its last order lets it stay in our client when done."""
+        return not self.orders or self.orders[-1].after is AfterCast.STAY
+
+
+class Clients:
+    """The registry; implements ``castcore.boot.BootPolicy``."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.changed = Signal()
+        self._database = database
+        self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
+        self._by_token = {c.token_hash: c for c in self._clients.values()}
+
+    def all(self) -> list[Client]:
+        """Every machine, in the order of their first registration."""
+        with self.lock:
+            return sorted(self._clients.values(), key=lambda c: (c.first_seen, c.id))
+
+    def get(self, name: str) -> Client:
+        """The machine with id ``name``. Raises NotFound."""
+        found = self._clients.get(name)
+        if found is None:
+            raise NotFound(
+                f"there is no machine {name[:40]!r}", hint="`fleetcast machines list` shows all"
+            )
+        return found
+
+    def by_token(self, token: str) -> Client | None:
+        """The client that ``token`` was given to, now heard again; None when it is unknown."""
+        client = self._by_token.get(_hash(token)) if token else None
+        if client is not None:
+            client.heard = self.clock()
+        return client
+
+    def register(self, registration: Registration) -> tuple[Client, Registered]:
+        """Take in a client that has just started: a machine met before keeps its id."""
+        token, now, seen = secrets.token_urlsafe(32), int(time.time()), traits(registration)
+        with self.lock:
+            name = find_machine(self._known(), seen)
+            if name is None:
+                name = self._new_id()
+                client = Client(name, registration, seen, "", BootDecision.CLIENT, 0, now, now)
+            else:
+                client = self._clients[name]
+                self._by_token.pop(client.token_hash, None)
+            client.registration, client.traits, client.last_seen = registration, seen, now
+            client.token_hash = _hash(token)
+            client.report, client.orders, client.rate = None, (), 0.0
+            client.heard = self.clock()
+            self._clients[name] = self._by_token[client.token_hash] = client
+            self._save(client)
+        self.changed.fire()
+        return client, Registered(client.id, token)
+
+    def order(self, client: Client, kind: OrderKind, *, cast: str = "", after: AfterCast) -> Order:
+        """Give ``client`` one more order; it replaces those it has not fetched yet."""
+        with self.lock:
+            client.orders_given += 1
+            order = Order(client.orders_given, kind, cast, after)
+            client.orders = (order,)
+            self._save(client)
+        client.signal.fire()
+        self.changed.fire()
+        return order
+
+    def note(self, client: Client, report: Report) -> None:
+        """Remember the latest ``report`` of ``client``."""
+        with self.lock:
+            now = self.clock()
+            client.rate = _rate(client, report, max(now - client.reported, 0.1))
+            client.report, client.reported = report, now
+            client.last_seen = int(time.time())
+        self.changed.fire()
+
+    def set_boots(self, client: Client, boots: BootDecision) -> None:
+        """Decide what the machine boots over the network from now on."""
+        with self.lock:
+            if client.boots is not boots:
+                client.boots = boots
+                self._save(client)
+        self.changed.fire()
+
+    def decide(self, mac: str, uuid: str) -> BootDecision:
+        """What the machine with ``mac`` and firmware ``uuid`` boots over the network."""
+        with self.lock:
+            name = find_at_boot(self._known(), mac, uuid)
+            boots = BootDecision.CLIENT if name is None else self._clients[name].boots
+        return boot_decision(known=name is not None, boots=boots)
+
+    def _known(self) -> Iterable[tuple[str, Traits]]:
+        return ((c.id, c.traits) for c in self._clients.values())
+
+    def _new_id(self) -> str:
+        while (name := f"m{secrets.token_hex(4)}") in self._clients:
+            pass
+        return name
+
+    def _save(self, client: Client) -> None:
+        self._database.save(_to_row(client))
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _rate(client: Client, report: Report, seconds: float) -> float:
+    """The smoothed rate, in bytes a second, after ``report``, ``seconds`` after the one before."""
+    before = client.report
+    moving = report.state in (ClientState.RECEIVING, ClientState.FILLING)
+    if before is None or not moving or report.cast != before.cast:
+        return 0.0
+    got = report.multicast + report.unicast - before.multicast - before.unicast
+    return RATE_MEMORY * client.rate + (1 - RATE_MEMORY) * max(got, 0) / seconds
+
+
+def _from_row(row: MachineRow) -> Client:
+    registration = Registration.from_json(row.registration)
+    return Client(
+        row.id,
+        registration,
+        traits(registration),
+        row.token_hash,
+        BootDecision(row.boots),
+        row.orders_given,
+        row.first_seen,
+        row.last_seen,
+    )
+
+
+def _to_row(client: Client) -> MachineRow:
+    return MachineRow(
+        id=client.id,
+        registration=client.registration.to_json(),
+        token_hash=client.token_hash,
+        boots=client.boots.value,
+        orders_given=client.orders_given,
+        first_seen=client.first_seen,
+        last_seen=client.last_seen,
+    )

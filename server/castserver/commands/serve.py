@@ -1,0 +1,172 @@
+"""``fleetcast serve``: the cast server."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+from castcore.boot import BootEvent, BootMode
+from castcore.edge import nics
+from castcore.edge.commandline import Screen
+from castcore.edge.store import default_store
+from castcore.errors import NotFound, Refused
+from castcore.words import code_words
+
+from castserver.auth import TOKEN_FILE
+from castserver.castmodel import Request
+from castserver.onair import Transmitter
+from castserver.policy import CastRules
+from castserver.runtime import Server, ServerSettings
+
+NAME = "serve"
+HELP = "serve network boots, casts, the REST API and the web console"
+EXAMPLE = (
+    "fleetcast serve --state /var/lib/fleetcast --images /srv/images"
+    " --boot-tree /srv/fleetcast/pxe --interface eth1 --boot-mode proxy"
+)
+DEFAULT_STATE = Path("/var/lib/fleetcast/server")
+MEGABYTE = 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add("--state", type=Path, default=DEFAULT_STATE, help="keys, database and the operator's token")
+    add("--images", type=Path, default=None, help="the directory of images (default: the usual store)")
+    add("--interface", default="", help="the interface clients are on (default: the only wired one)")
+    add("--listen-https", type=_port, default=8443, help="TCP port of console and API")
+    add("--name", default=socket.gethostname(), help="what clients and the console call this server")
+    add("--boot-tree", type=Path, help="what `media-builder pxe` made; needed to boot machines")
+    add(
+        "--boot-mode",
+        choices=list(BootMode),
+        type=BootMode,
+        help="beside the site's DHCP server (proxy, the default with --boot-tree), as the only one"
+        " (dhcp), or not at all (off)",
+    )
+    add("--http-port", type=_port, default=8080, help="TCP port of the boot files")
+    add("--extra-cmdline", default="", help="more kernel arguments for the booted client")
+    add("--rate", type=_rate, default=0, metavar="MB/s", help="cast no faster than this")
+    add("--image", default="", help="make a cast of this image at once, open to whoever shows up")
+    add("--start-clients", type=_count, metavar="N", help="start that cast when N machines have joined")
+
+
+def run(args: argparse.Namespace, screen: Screen) -> Any:
+    """Serve until interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    settings = _settings(args)
+
+    def show_boot(event: BootEvent) -> None:
+        screen.say(f"boot  {event.mac or '?':17}  {event.stage:9}  {event.detail}")
+        screen.emit({"event": "boot", "mac": event.mac, "stage": event.stage, "detail": event.detail})
+
+    server = Server(
+        settings,
+        lambda identity: Transmitter(identity.key, settings.address, args.rate).sender,
+        show_boot,
+    )
+    server.start()
+    try:
+        _introduce(server, screen)
+        if args.image:
+            _open_cast(server, args.image, args.start_clients, screen)
+        server.wait()
+    except KeyboardInterrupt:
+        screen.say("Stopping.")
+    finally:
+        server.stop()
+    return {"url": settings.url, "stopped": True}
+
+
+def _settings(args: argparse.Namespace) -> ServerSettings:
+    mode = args.boot_mode or (BootMode.PROXY if args.boot_tree else BootMode.OFF)
+    if mode is not BootMode.OFF and args.boot_tree is None:
+        raise Refused(
+            f"--boot-mode {mode} needs --boot-tree", hint="`media-builder pxe --output DIR` makes one"
+        )
+    if args.start_clients and not args.image:
+        raise Refused("--start-clients needs --image", hint="name the image to cast")
+    interface = args.interface or _only_interface()
+    return ServerSettings(
+        state=args.state,
+        images=args.images or default_store(),
+        interface=interface,
+        address=_own_address(interface),
+        name=args.name,
+        https_port=args.listen_https,
+        boot_mode=mode,
+        boot_tree=args.boot_tree,
+        http_port=args.http_port,
+        extra_cmdline=args.extra_cmdline,
+    )
+
+
+def _only_interface() -> str:
+    found = [n.name for n in nics.wired() if n.addresses]
+    if len(found) != 1:
+        names = ", ".join(found) or "none has an IPv4 address"
+        raise NotFound(f"which interface are the clients on? ({names})", hint="name it with --interface")
+    return found[0]
+
+
+def _own_address(interface: str) -> str:
+    if interface not in (name for _, name in socket.if_nameindex()):
+        raise NotFound(f"there is no network interface {interface}", hint="`ip link` lists them")
+    address = nics.ipv4_address(interface)
+    if not address:
+        raise NotFound(f"interface {interface} has no IPv4 address", hint="give it one, see `ip addr`")
+    return address
+
+
+def _introduce(server: Server, screen: Screen) -> None:
+    settings, key = server.settings, server.identity.key.public
+    token = settings.state / TOKEN_FILE
+    screen.say(f"Fleetcast serves {settings.images} at {settings.url}")
+    screen.say(f"  key          {code_words(key)}")
+    screen.say(f"  log in with  the token in {token}")
+    screen.say(f"  booting      {settings.boot_mode} on {settings.interface} ({settings.address})")
+    screen.emit(
+        {
+            "event": "serving",
+            "url": settings.url,
+            "key": key.hex(),
+            "certificate_digest": server.identity.certificate_digest.hex(),
+            "token_file": str(token),
+            "boot_mode": settings.boot_mode.value,
+        }
+    )
+
+
+def _open_cast(server: Server, image: str, start_clients: int | None, screen: Screen) -> None:
+    """Make the cast asked for on the command line, unless the last run left it open."""
+    casts = server.parts.casts
+    rules = CastRules(start_clients, keep_open=True)
+    same = (c for c in casts.all() if not c.state.ended and (c.image, c.rules) == (image, rules))
+    cast = next(same, None) or casts.create(Request(image, rules))
+    screen.say(f"  cast         {cast.id}: {image}, {cast.state}")
+    screen.emit({"event": "cast", "cast": cast.id, "image": image, "state": cast.state.value})
+
+
+def _port(text: str) -> int:
+    return _within(text, 1, 65535)
+
+
+def _count(text: str) -> int:
+    return _within(text, 1, 10_000)
+
+
+def _within(text: str, least: int, most: int) -> int:
+    value = int(text)
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{value} is not within {least} and {most}")
+    return value
+
+
+def _rate(text: str) -> int:
+    value = float(text)
+    if not 0 < value < 100_000:
+        raise argparse.ArgumentTypeError(f"{text} MB/s is no rate")
+    return int(value * MEGABYTE)

@@ -1,0 +1,87 @@
+"""Small pure helpers of the templates: figures as people read them, and the state at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from castcore.control import ClientState, Report
+from castcore.units import human
+
+from castserver.policy import CastState, PartState
+from castserver.views import OFFLINE, CastView, StateView
+
+BUSY = (ClientState.JOINING, ClientState.RECEIVING, ClientState.FILLING, ClientState.VERIFYING)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Counts of machines and the state of casting, for the head of the page."""
+
+    online: int
+    ready: int
+    busy: int
+    done: int
+    failed: int
+    casting: int
+    rate: int
+
+
+def glance(state: StateView) -> Glance:
+    """The figures at the head of the page."""
+    states = [c.state for c in state.clients]
+    running = [c for c in state.casts if c.state is CastState.RUNNING]
+    parts = [p.state for c in state.casts if not c.state.ended for p in c.parts]
+    lost = (PartState.FAILED, PartState.REFUSED, PartState.GONE)
+    return Glance(
+        online=sum(c.online for c in state.clients),
+        ready=states.count(ClientState.READY),
+        busy=sum(s in BUSY for s in states),
+        done=parts.count(PartState.DONE),
+        failed=sum(p in lost for p in parts),
+        casting=len(running),
+        rate=sum(c.sender.rate for c in running if c.sender),
+    )
+
+
+def joined(cast: CastView) -> int:
+    """How many machines a start of ``cast`` would erase now."""
+    return sum(p.state is PartState.JOINED for p in cast.parts)
+
+
+def proven(cast: CastView) -> int:
+    """How many machines of ``cast`` have proven what they wrote."""
+    return sum(p.state is PartState.DONE for p in cast.parts)
+
+
+def share(report: Report | None) -> int:
+    """Progress in percent; 0 while unknown."""
+    if report is None or report.total <= 0:
+        return 0
+    return min(100, report.done * 100 // report.total)
+
+
+def rate(value: int) -> str:
+    """A rate in bytes a second, "" for none."""
+    return f"{human(value)}/s" if value else ""
+
+
+def moment(seconds: int | None, now: int) -> str:
+    """How long before ``now`` something was: ``"3 min ago"``, "" for None."""
+    if seconds is None:
+        return ""
+    ago = max(now - seconds, 0)
+    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if ago >= size:
+            return f"{ago // size} {word} ago"
+    return "just now" if ago < 10 else f"{ago} s ago"
+
+
+def mark(state: str) -> str:
+    """The colour class of a state's word: good, bad, busy, wait or off."""
+    if state in (ClientState.DONE, PartState.DONE, CastState.DONE):
+        return "good"
+    if state in (PartState.FAILED, PartState.REFUSED, PartState.GONE, CastState.CANCELLED):
+        return "bad"
+    if state in (CastState.RUNNING, PartState.JOINED, *BUSY):
+        return "busy"
+    return "off" if state == OFFLINE else "wait"

@@ -1,0 +1,106 @@
+// The overview, live: the API's event stream says that something changed, the server renders what.
+"use strict";
+
+const live = document.getElementById("live");
+const line = document.getElementById("line");
+const ticked = new Set();
+const PAUSE = 1000; // milliseconds between two redraws
+let wanted = false;
+let drawing = false;
+
+async function redraw() {
+  wanted = true;
+  if (drawing) return;
+  drawing = true;
+  while (wanted) {
+    wanted = false;
+    try {
+      const answer = await fetch("/live");
+      if (answer.status === 401) { location.href = "/login"; return; }
+      if (answer.ok) put(await answer.text());
+    } catch { /* the event stream says when the server is back */ }
+    await new Promise((done) => setTimeout(done, PAUSE));
+  }
+  drawing = false;
+}
+
+// Keyboard focus and ticks survive a redraw.
+function put(html) {
+  const focused = document.activeElement && document.activeElement.id;
+  live.innerHTML = html;
+  for (const box of live.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
+  const again = focused && live.querySelector("#" + CSS.escape(focused));
+  if (again) again.focus();
+}
+
+async function confirmed(title, text, yes) {
+  const dialog = document.getElementById("confirm");
+  document.getElementById("confirm-title").textContent = title;
+  document.getElementById("confirm-text").textContent = text;
+  document.getElementById("confirm-yes").textContent = yes;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
+  return dialog.returnValue === "yes";
+}
+
+async function post(path, body) {
+  const answer = await fetch("/api/v1" + path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Fleetcast-Console": "1" },
+    body: JSON.stringify(body || {}),
+  });
+  if (answer.status === 401) { location.href = "/login"; return; }
+  if (!answer.ok) {
+    const said = await answer.json();
+    await confirmed("That did not work", said.error + (said.hint ? " (" + said.hint + ")" : ""), "Close");
+  }
+  redraw();
+}
+
+const machines = (n) => (n === 1 ? "1 machine" : n + " machines");
+
+const actions = {
+  async start(d) {
+    const text = "The disks of " + machines(Number(d.count)) + " that joined will be erased, and of those that join later.";
+    if (await confirmed("Start casting " + d.image + "?", text, "Erase and cast")) post("/casts/" + d.cast + "/start");
+  },
+  async cancel(d) {
+    const text = "Of " + machines(Number(d.count)) + " taking part, those already receiving are left with an incomplete disk.";
+    if (await confirmed("Cancel the cast of " + d.image + "?", text, "Cancel the cast")) post("/casts/" + d.cast + "/cancel");
+  },
+  async "boot-client"(d) {
+    const text = "At its next network boot " + d.label + " starts our client instead of its own disk.";
+    if (await confirmed("Boot our client again?", text, "Boot our client")) post("/clients/" + d.client + "/boot-client");
+  },
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-do]");
+  if (button) actions[button.dataset.do](button.dataset);
+});
+
+live.addEventListener("change", (event) => {
+  if (event.target.checked) ticked.add(event.target.value);
+  else ticked.delete(event.target.value);
+});
+
+document.getElementById("new-cast").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  const count = form.get("when") === "count" ? Number(form.get("count")) : null;
+  const clients = form.get("who") === "ticked" ? [...ticked] : null;
+  const who = clients ? machines(clients.length) + " ticked" : "every machine that shows up";
+  const text = "The disk of " + who + " will be erased, " +
+    (count ? "as soon as " + machines(count) + " have joined." : "when you start the cast.");
+  if (!(await confirmed("Make a cast of " + form.get("image") + "?", text, "Make the cast"))) return;
+  post("/casts", {
+    image: form.get("image"), start_clients: count, after: form.get("after"),
+    keep_open: form.get("keep_open") !== null, clients,
+  });
+});
+
+const stream = new EventSource("/api/v1/events");
+stream.addEventListener("state", redraw);
+stream.onopen = () => { line.textContent = "live"; };
+stream.onerror = () => { line.textContent = "server gone, trying again…"; };

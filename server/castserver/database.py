@@ -1,0 +1,133 @@
+"""What must survive a restart: machines, casts, and each machine's part in each cast.
+
+Live figures (progress, rates) are not here: a client tells them again within a second. The schema is
+plain SQL types only, so that any database SQLAlchemy speaks to will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from castcore.errors import DiskFailed
+from sqlalchemy import JSON, BigInteger, ForeignKey, String, create_engine, event, select
+from sqlalchemy.engine import Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+RowT = TypeVar("RowT", bound="Base")
+
+
+class Base(DeclarativeBase):
+    """The schema. Times are whole seconds since 1970, UTC."""
+
+
+class MachineRow(Base):
+    """One machine ever met; ``registration`` is the last one it sent."""
+
+    __tablename__ = "machines"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    registration: Mapped[dict[str, Any]] = mapped_column(JSON)
+    token_hash: Mapped[str] = mapped_column(String(64), index=True)
+    boots: Mapped[str] = mapped_column(String(16))
+    orders_given: Mapped[int] = mapped_column(BigInteger)
+    first_seen: Mapped[int] = mapped_column(BigInteger)
+    last_seen: Mapped[int] = mapped_column(BigInteger)
+
+
+class CastRow(Base):
+    """One cast: what was asked (until ``targets``), and how it stands."""
+
+    __tablename__ = "casts"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    image: Mapped[str] = mapped_column(String(255))
+    root: Mapped[str] = mapped_column(String(64))
+    after: Mapped[str] = mapped_column(String(16))
+    start_clients: Mapped[int | None]
+    keep_open: Mapped[bool]
+    targets: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    state: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str]
+    created: Mapped[int] = mapped_column(BigInteger)
+    started: Mapped[int | None] = mapped_column(BigInteger)
+    ended: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class PartRow(Base):
+    """One machine's part in one cast; ``report`` is the last one that changed its state."""
+
+    __tablename__ = "parts"
+
+    cast: Mapped[str] = mapped_column(ForeignKey("casts.id"), primary_key=True)
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str]
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
+class Database:
+    """The one door to the tables above; each call is one transaction. Raises DiskFailed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+        try:
+            Base.metadata.create_all(engine)
+        except DBAPIError as error:
+            raise _failed(engine, error) from None
+
+    @classmethod
+    def at(cls, path: Path) -> Database:
+        """The SQLite database in the file ``path``, made when it is not there. Raises DiskFailed."""
+        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        event.listen(engine, "connect", _set_up_sqlite)
+        return cls(engine)
+
+    @classmethod
+    def in_memory(cls) -> Database:
+        """A database that lives as long as this object."""
+        return cls(
+            create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        )
+
+    def all(self, row: type[RowT]) -> Sequence[RowT]:
+        """Every row of one table, detached, in the order of their primary keys."""
+        try:
+            with self._sessions() as session:
+                return session.scalars(select(row).order_by(*row.__table__.primary_key)).all()
+        except DBAPIError as error:
+            raise _failed(self._engine, error) from None
+
+    def save(self, *rows: Base) -> None:
+        """Insert or update ``rows``, all or none of them, durably."""
+        try:
+            with self._sessions.begin() as session:
+                for row in rows:
+                    session.merge(row)
+        except DBAPIError as error:
+            raise _failed(self._engine, error) from None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    # WAL: readers and the writer do not wait for each other; FULL: a commit survives a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _failed(engine: Engine, error: DBAPIError) -> DiskFailed:
+    return DiskFailed(
+        f"the database {engine.url.render_as_string()} failed: {error.orig}",
+        hint="check its disk for space and errors, and that no other server uses the same --state",
+    )

@@ -1,0 +1,41 @@
+"""Makes the real senders: one :class:`castcore.edge.castsender.CastSender` per cast and slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from castcore.trust import SigningKey
+
+from castserver.castrun import LiveSender, OpenImage, slot_addresses
+
+
+@dataclass(frozen=True)
+class Transmitter:
+    """Where and how fast this server casts; ``rate_cap`` in bytes a second, 0 for none."""
+
+    key: SigningKey
+    address: str
+    rate_cap: int = 0
+
+    def sender(self, image: OpenImage, slot: int) -> LiveSender:
+        """A sender for ``image``. Raises PortTaken or NetworkFailed."""
+        from castcore.edge.castsender import CastSender, SenderSettings
+
+        # Part of the key, so that two servers on one network hardly ever share a group.
+        group, port, feedback_port = slot_addresses(slot, self.key.public[0])
+        settings = SenderSettings(
+            interface_address=self.address,
+            group=group,
+            port=port,
+            feedback_port=feedback_port,
+            rate_cap=self.rate_cap,
+        )
+        return CastSender(
+            image.source,
+            name=image.name,
+            root=bytes.fromhex(image.root),
+            manifest=image.manifest_bytes,
+            index=image.index_bytes,
+            key=self.key,
+            settings=settings,
+        )

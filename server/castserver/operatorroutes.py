@@ -1,0 +1,182 @@
+"""What the operator calls, by console, command line or script: machines, casts, images, live state."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+import anyio.to_thread
+from castcore.boot import BootDecision
+from castcore.control import API, AfterCast, OrderKind
+from castcore.errors import Refused
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from castserver.access import Name, Operator, Parts
+from castserver.castmodel import Request
+from castserver.parts import ServerParts
+from castserver.policy import CastRules
+from castserver.views import (
+    CastView,
+    ClientView,
+    ErrorView,
+    ImageView,
+    Refusals,
+    StateView,
+    cast_view,
+    client_view,
+    image_view,
+)
+
+# The event stream: not more often than this, and a sign of life at least every KEEP_ALIVE seconds.
+PAUSE = 0.5
+KEEP_ALIVE = 10.0
+MOST_CLIENTS = 10_000
+
+_REFUSED: Refusals = {403: {"model": ErrorView, "description": "The state of things forbids it"}}
+_MISSING: Refusals = {
+    404: {"model": ErrorView, "description": "There is no such machine, cast or image"}
+}
+
+routes = APIRouter(
+    prefix=API,
+    tags=["operator"],
+    dependencies=[Operator],
+    responses={401: {"model": ErrorView, "description": "Not the operator"}},
+)
+
+
+class NewCast(BaseModel):
+    """A cast to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str = Field(max_length=100)
+    start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
+        None, description="start when so many have joined; null: on command"
+    )
+    after: AfterCast = AfterCast.REBOOT
+    keep_open: bool = Field(default=False, description="machines that come after its end get it too")
+    clients: (
+        Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
+    ) = Field(None, description="ids of the machines; null: every machine that shows up")
+
+
+class NewOrder(BaseModel):
+    """An order to a connected client."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal[OrderKind.REBOOT, OrderKind.POWER_OFF]
+
+
+@routes.get("/clients", summary="Every machine ever met")
+def list_clients(parts: Parts) -> list[ClientView]:
+    """The order is that of their first registration."""
+    with parts.clients.lock:
+        return [client_view(c, parts.clients, parts.boots) for c in parts.clients.all()]
+
+
+@routes.get("/clients/{client}", summary="One machine", responses=_MISSING)
+def show_client(parts: Parts, client: Name) -> ClientView:
+    """Its hardware, its disks, its last report."""
+    with parts.clients.lock:
+        return client_view(parts.clients.get(client), parts.clients, parts.boots)
+
+
+@routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=_MISSING)
+def boot_client(parts: Parts, client: Name) -> ClientView:
+    """A machine that was cast boots its disk; after this its next network boot is our client again."""
+    parts.clients.set_boots(parts.clients.get(client), BootDecision.CLIENT)
+    return show_client(parts, client)
+
+
+@routes.post("/clients/{client}/boot-disk", summary="Boot its own disk", responses=_MISSING)
+def boot_disk(parts: Parts, client: Name) -> ClientView:
+    """Its network boots end at once from now on, so that its firmware goes on to the disk."""
+    parts.clients.set_boots(parts.clients.get(client), BootDecision.LOCAL)
+    return show_client(parts, client)
+
+
+@routes.post(
+    "/clients/{client}/order", summary="Reboot or power off a client", responses=_MISSING | _REFUSED
+)
+def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
+    """Refused while no client is connected, or while it takes part in a cast."""
+    found = parts.clients.get(client)
+    with parts.clients.lock:
+        if not found.online(parts.clients.clock()):
+            raise Refused(f"no client is running on machine {found.id} now")
+        busy = parts.casts.busy(found)
+        if busy:
+            raise Refused(f"machine {found.id} takes part in cast {busy}", hint="cancel the cast first")
+        parts.clients.order(found, body.kind, after=AfterCast.REBOOT)
+    return show_client(parts, client)
+
+
+@routes.get("/images", summary="The images that can be cast")
+def list_images(parts: Parts) -> list[ImageView]:
+    """Damaged ones are listed too, with their problem."""
+    return [image_view(stored) for stored in parts.library.list()]
+
+
+@routes.get("/casts", summary="Every cast, the newest first")
+def list_casts(parts: Parts) -> list[CastView]:
+    """Ended ones included."""
+    with parts.clients.lock:
+        return [cast_view(c, parts.clients) for c in parts.casts.all()]
+
+
+@routes.post("/casts", summary="Make a cast", status_code=201, responses=_MISSING)
+def create_cast(parts: Parts, body: NewCast) -> CastView:
+    """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
+    targets = None if body.clients is None else frozenset(body.clients)
+    rules = CastRules(body.start_clients, body.keep_open, targets)
+    cast = parts.casts.create(Request(body.image, rules, body.after))
+    return show_cast(parts, cast.id)
+
+
+@routes.get("/casts/{cast}", summary="One cast", responses=_MISSING)
+def show_cast(parts: Parts, cast: Name) -> CastView:
+    """Its state, its sender, and every machine's part in it."""
+    with parts.clients.lock:
+        return cast_view(parts.casts.get(cast), parts.clients)
+
+
+@routes.post("/casts/{cast}/start", summary="Start a cast now", responses=_MISSING | _REFUSED)
+def start_cast(parts: Parts, cast: Name) -> CastView:
+    """Starts with those who have joined; later ones still get it. Refused when nobody has."""
+    parts.casts.start(parts.casts.get(cast))
+    return show_cast(parts, cast)
+
+
+@routes.post("/casts/{cast}/cancel", summary="End a cast", responses=_MISSING | _REFUSED)
+def cancel_cast(parts: Parts, cast: Name) -> CastView:
+    """Machines in the middle of it are left with an incomplete disk."""
+    parts.casts.cancel(parts.casts.get(cast))
+    return show_cast(parts, cast)
+
+
+@routes.get("/state", summary="Everything live, of one moment")
+def state(parts: Parts) -> StateView:
+    """Machines, casts, and network boots of machines not met yet."""
+    return parts.state()
+
+
+@routes.get("/events", summary="Everything live, as it changes", response_class=StreamingResponse)
+async def events(parts: Parts) -> StreamingResponse:
+    """Server-sent events named `state`; the data of each is what `GET /state` answers."""
+    return StreamingResponse(
+        _events(parts), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
+
+
+async def _events(parts: ServerParts) -> AsyncIterator[str]:
+    changed = parts.clients.changed
+    while not parts.stopping.is_set():
+        seen = changed.count
+        view = await anyio.to_thread.run_sync(parts.state)
+        yield f"event: state\ndata: {view.model_dump_json()}\n\n"
+        await asyncio.sleep(PAUSE)
+        while not parts.stopping.is_set() and not await changed.wait(seen, KEEP_ALIVE):
+            yield ": still here\n\n"

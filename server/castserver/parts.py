@@ -1,0 +1,42 @@
+"""The parts of one server, put together: what routes and commands are given."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from castserver.auth import OperatorAuth
+from castserver.bootwatch import BootWatch
+from castserver.casts import Casts
+from castserver.clients import Clients
+from castserver.library import Library
+from castserver.views import StateView, state_view
+
+
+@dataclass(frozen=True)
+class ServerParts:
+    """Everything behind the API; ``statement`` is the server's signed word of who it is."""
+
+    name: str
+    statement: bytes
+    auth: OperatorAuth
+    clients: Clients
+    casts: Casts
+    library: Library
+    boots: BootWatch
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def state(self) -> StateView:
+        """Everything live, of one moment."""
+        with self.clients.lock:
+            return state_view(self.clients, self.casts.all(), self.boots)
+
+    def wake(self) -> None:
+        """Let every request that waits look again (at ``stopping``, for one)."""
+        self.clients.changed.fire()
+        for client in self.clients.all():
+            client.signal.fire()
+
+    def stop(self) -> None:
+        """Stop every sender, when no request comes any more."""
+        self.casts.close()

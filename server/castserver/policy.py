@@ -1,0 +1,132 @@
+"""Who boots what, and how a cast lives: pure decisions, with no clock, database or socket.
+
+GATHERING --enough joined, or the operator--> RUNNING --every part ended--> DONE | FAILED
+                                               ^   |
+                      a late machine joins     |   v  (kept open)
+                                               OPEN          any of these --cancel--> CANCELLED
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from castcore.boot import BootDecision
+from castcore.control import ClientState, Report
+
+
+class CastState(StrEnum):
+    """Where a cast is in its life."""
+
+    GATHERING = "gathering"
+    RUNNING = "running"
+    OPEN = "open"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can happen to the cast."""
+        return self in (CastState.DONE, CastState.FAILED, CastState.CANCELLED)
+
+
+class PartState(StrEnum):
+    """Where one machine is in one cast."""
+
+    ORDERED = "ordered"
+    JOINED = "joined"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    GONE = "gone"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the cast no longer waits for the machine."""
+        return self not in (PartState.ORDERED, PartState.JOINED)
+
+
+@dataclass(frozen=True)
+class CastRules:
+    """What the operator asked of a cast.
+
+    ``start_clients`` None: starts on command only. ``targets`` None: every machine that shows up.
+    ``keep_open``: machines that come after its end get it too, until it is cancelled.
+    """
+
+    start_clients: int | None
+    keep_open: bool = False
+    targets: frozenset[str] | None = None
+
+
+def boot_decision(*, known: bool, boots: BootDecision) -> BootDecision:
+    """What a machine boots over the network: our client, unless what it boots was decided otherwise."""
+    return boots if known else BootDecision.CLIENT
+
+
+def wants(state: CastState, rules: CastRules, machine: str, part: PartState | None) -> bool:
+    """Whether a machine that is ready now should be ordered into the cast.
+
+    One that was lost, or has restarted in the middle of it, is ordered again; one that ended it, well
+    or not, is not: writing the same disk twice takes an operator.
+    """
+    if state.ended or (rules.targets is not None and machine not in rules.targets):
+        return False
+    return part in (None, PartState.GONE, PartState.ORDERED, PartState.JOINED)
+
+
+def should_start(state: CastState, rules: CastRules, parts: Collection[PartState]) -> bool:
+    """Whether the cast starts now, of itself."""
+    joined = sum(p is PartState.JOINED for p in parts)
+    match state:
+        case CastState.GATHERING:
+            return rules.start_clients is not None and joined >= max(rules.start_clients, 1)
+        case CastState.RUNNING | CastState.OPEN:
+            # Under way before (this server was restarted, or a late machine came): nobody to wait for.
+            return joined > 0
+        case _:
+            return False
+
+
+def after_parts(state: CastState, rules: CastRules, parts: Collection[PartState]) -> CastState:
+    """The state of the cast, given those of its parts."""
+    if state is CastState.OPEN and any(p is PartState.JOINED for p in parts):
+        return CastState.RUNNING
+    if state is not CastState.RUNNING or not all(p.ended for p in parts):
+        return state
+    if rules.keep_open:
+        return CastState.OPEN
+    return CastState.DONE if PartState.DONE in parts else CastState.FAILED
+
+
+def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartState, str]:
+    """A machine's part after its ``report``, and what is to be said of it ("" = the report's message).
+
+    Done is only what was proven: the reported root must be the image's ``root`` (hex).
+    """
+    match report.state:
+        case ClientState.DONE if report.root == root:
+            return PartState.DONE, ""
+        case ClientState.DONE:
+            shown = report.root[:16] or "none"
+            return PartState.FAILED, f"it proved the root {shown}, the image's is {root[:16]}"
+        case ClientState.FAILED if part is not PartState.DONE:
+            refused = part in (PartState.ORDERED, PartState.REFUSED)
+            return (PartState.REFUSED if refused else PartState.FAILED), ""
+        case ClientState.RECEIVING | ClientState.FILLING | ClientState.VERIFYING:
+            # A machine given up as lost was only out of reach.
+            return (PartState.JOINED if part is PartState.GONE else part), ""
+        case _:
+            return part, ""
+
+
+def idle(report: Report | None, *, stays: bool) -> bool:
+    """Whether a connected client may be given a cast, by its last ``report`` (None: just registered).
+
+    ``stays``: its last cast told it to stay when done, rather than to reboot or power off.
+    """
+    if report is None or report.state in (ClientState.READY, ClientState.FAILED):
+        return True
+    return report.state is ClientState.DONE and stays

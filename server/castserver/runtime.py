@@ -1,0 +1,247 @@
+"""One running server: its state directory, TLS listener, boot services, discovery and clockwork."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from castcore.boot import BootEvent, BootMode
+from castcore.edge.discovery import DiscoveryResponder, OfferFields
+from castcore.edge.identity import ServerIdentity
+from castcore.edge.portholder import holder
+from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, PortTaken
+from castcore.statement import ServerStatement, encode_statement
+
+from castserver.app import make_app
+from castserver.auth import OperatorAuth, load_or_make_token
+from castserver.bootwatch import BootWatch
+from castserver.castrun import SenderFactory
+from castserver.casts import Casts
+from castserver.clients import Clients
+from castserver.database import Database
+from castserver.library import Library
+from castserver.parts import ServerParts
+from castserver.services.bootservices import BootServices, BootSettings
+
+DATABASE_FILE = "server.sqlite"
+LOCK_FILE = "lock"
+TICK_SECONDS = 1.0
+START_SECONDS = 20.0
+# Long polls end by themselves when we stop; this is for a browser that keeps its stream open.
+STOP_SECONDS = 3
+# A client that works on one order for long keeps its connection through it.
+KEEP_ALIVE_SECONDS = 75
+MOST_WAITING = 2048
+MOST_CASTS_NAMED = 8
+
+log = logging.getLogger("fleetcast")
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What ``fleetcast serve`` was told. ``boot_tree`` is None when nothing is booted."""
+
+    state: Path
+    images: Path
+    interface: str
+    address: str
+    name: str
+    https_port: int = 8443
+    boot_mode: BootMode = BootMode.OFF
+    boot_tree: Path | None = None
+    http_port: int = 8080
+    extra_cmdline: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where clients and browsers find the server."""
+        return f"https://{self.address}:{self.https_port}"
+
+
+# Makes the sender factory, once the server's identity is known.
+MakeSenders = Callable[[ServerIdentity], SenderFactory]
+
+
+class Server:
+    """Everything of one server, started and stopped as a whole."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        senders: MakeSenders,
+        on_boot: Callable[[BootEvent], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings
+        self.identity: ServerIdentity
+        self.parts: ServerParts
+        self._make_senders, self._on_boot = senders, on_boot
+        self._undo = ExitStack()
+        self._web: threading.Thread
+
+    def start(self) -> None:
+        """Start all of it; nothing is left behind when a part cannot start.
+
+        Raises NotFound, PortTaken, InUse (the state directory), DiskFailed, Untrusted, Refused.
+        """
+        with ExitStack() as undo:
+            library = Library(self.settings.images)
+            undo.callback(os.close, _lock(self.settings.state))
+            listener = undo.enter_context(_listen(self.settings.https_port))
+            self.identity = ServerIdentity.load_or_make(self.settings.state)
+            database = Database.at(self.settings.state / DATABASE_FILE)
+            undo.callback(database.close)
+            self.parts = self._assemble(database, library)
+            undo.callback(self.parts.stop)
+            self._start_web(listener, undo)
+            self._start_clockwork(undo)
+            self._start_services(undo)
+            self._undo = undo.pop_all()
+
+    def wait(self) -> None:
+        """Return when the web server has ended, which it only does when something broke."""
+        while self._web.is_alive():
+            self._web.join(0.5)
+
+    def stop(self) -> None:
+        """Stop all of it, in the opposite order."""
+        self._undo.close()
+
+    def _assemble(self, database: Database, library: Library) -> ServerParts:
+        clients = Clients(database)
+        casts = Casts(database, clients, library, self._make_senders(self.identity))
+        statement = ServerStatement(
+            self.identity.key.public,
+            self.identity.certificate_digest,
+            self.settings.url,
+            self.settings.name,
+        )
+        return ServerParts(
+            self.settings.name,
+            encode_statement(statement, self.identity.key),
+            OperatorAuth(load_or_make_token(self.settings.state)),
+            clients,
+            casts,
+            library,
+            BootWatch(clients.changed.fire),
+        )
+
+    def _start_web(self, listener: socket.socket, undo: ExitStack) -> None:
+        web = uvicorn.Server(
+            uvicorn.Config(
+                make_app(self.parts),
+                ssl_certfile=self.identity.certificate,
+                ssl_keyfile=self.identity.private_key,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=MOST_WAITING,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+        self._web = threading.Thread(target=web.run, args=([listener],), name="web", daemon=True)
+        self._web.start()
+
+        def stop() -> None:
+            self.parts.stopping.set()
+            self.parts.wake()
+            web.should_exit = True
+            self._web.join()
+
+        undo.callback(stop)
+        end = time.monotonic() + START_SECONDS
+        while not web.started:
+            if not self._web.is_alive() or time.monotonic() > end:
+                raise NetworkFailed(f"the web server on port {self.settings.https_port} did not start")
+            time.sleep(0.02)
+
+    def _start_clockwork(self, undo: ExitStack) -> None:
+        def run() -> None:
+            while not self.parts.stopping.wait(TICK_SECONDS):
+                try:
+                    self.parts.casts.tick()
+                except FleetcastError as error:
+                    log.error("%s", error.what)
+
+        clockwork = threading.Thread(target=run, name="clockwork", daemon=True)
+        clockwork.start()
+        undo.callback(clockwork.join)
+        undo.callback(self.parts.stopping.set)
+
+    def _start_services(self, undo: ExitStack) -> None:
+        settings = self.settings
+        responder = DiscoveryResponder(self._offer, self.identity.key, [settings.interface])
+        responder.start()
+        undo.callback(responder.stop)
+        if settings.boot_mode is BootMode.OFF or settings.boot_tree is None:
+            return
+        boot = BootServices(
+            BootSettings(
+                interface=settings.interface,
+                address=settings.address,
+                mode=settings.boot_mode,
+                tree=settings.boot_tree,
+                server_url=settings.url,
+                server_key=self.identity.key.public,
+                http_port=settings.http_port,
+                extra_cmdline=settings.extra_cmdline,
+            ),
+            self.parts.clients,
+            self._note_boot,
+        )
+        boot.start()
+        undo.callback(boot.stop)
+
+    def _note_boot(self, event: BootEvent) -> None:
+        self.parts.boots.note(event)
+        self._on_boot(event)
+
+    def _offer(self) -> OfferFields:
+        casts = tuple(c.id for c in self.parts.casts.all() if not c.state.ended)
+        settings = self.settings
+        return OfferFields(
+            settings.url, self.identity.certificate_digest, settings.name, casts[:MOST_CASTS_NAMED]
+        )
+
+
+def _lock(state: Path) -> int:
+    """Make the state directory and hold it: two servers over one database would fight."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DiskFailed(f"{state}: {error.strerror}", hint="give a directory we may write to") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise InUse(
+            f"another server runs with the state in {state}", hint="stop it, or use another --state"
+        ) from None
+    return handle
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("0.0.0.0", port))
+        listener.listen(MOST_WAITING)
+    except OSError as error:
+        listener.close()
+        by = holder("tcp", port) or "another program"
+        raise PortTaken(
+            f"TCP port {port} is taken by {by}: {error.strerror}",
+            hint="stop that program, or choose another port with --listen-https",
+        ) from None
+    return listener

@@ -1,0 +1,237 @@
+"""What the API shows of clients, casts and images: one model each, and how it is filled.
+
+Field names are those of the control messages (``docs/control.md``) wherever one exists. Counts are
+bytes, times Unix seconds, rates bytes a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from castcore.boot import BootDecision
+from castcore.control import AfterCast, ClientState, Machine, Nic, Report
+from castcore.disk import DiskFacts
+from castcore.edge.store import StoredImage, image_name
+from pydantic import BaseModel, ConfigDict, Field
+
+from castserver.bootwatch import BootSighting, BootWatch
+from castserver.castmodel import Cast
+from castserver.clients import Client, Clients
+from castserver.policy import CastState, PartState
+
+OFFLINE = "offline"
+
+# What a route declares of its refusals, by status.
+Refusals = dict[int | str, dict[str, Any]]
+
+
+class View(BaseModel):
+    """Base of all: values that never change once shown."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class ErrorView(View):
+    """Every refusal: what happened to which object, and what to do next."""
+
+    error: str
+    hint: str = ""
+
+
+class BootView(View):
+    """The last step of a machine's network boot."""
+
+    mac: str
+    stage: str
+    detail: str
+    when: int
+
+
+class ClientView(View):
+    """One machine, and the client running on it now."""
+
+    client: str = Field(description="id of the machine")
+    label: str = Field(description="a name for people: model and first MAC")
+    online: bool
+    state: str = Field(description="a ClientState, or `offline`")
+    boots: BootDecision = Field(description="what it boots over the network next")
+    boot: BootView | None
+    rate: int
+    first_seen: int
+    last_seen: int
+    machine: Machine
+    nics: list[Nic]
+    disks: list[DiskFacts]
+    report: Report | None = Field(description="the last one since it started")
+
+
+class PartView(View):
+    """One machine's part in a cast."""
+
+    client: str
+    label: str
+    state: PartState
+    message: str
+    changed: int
+    report: Report | None
+
+
+class SenderView(View):
+    """The sender of a running cast; `state` is a word of the protocol."""
+
+    state: str
+    rate: int
+    sent: int
+
+
+class CastView(View):
+    """One cast."""
+
+    cast: str = Field(description="id of the cast")
+    image: str
+    root: str = Field(description="digest (hex) that a machine must prove to be done")
+    state: CastState
+    message: str
+    start_clients: int | None
+    keep_open: bool
+    after: AfterCast
+    targets: list[str] | None
+    created: int
+    started: int | None
+    ended: int | None
+    sender: SenderView | None
+    parts: list[PartView]
+
+
+class DiskView(View):
+    """One disk of an image."""
+
+    size: int
+    sector_size: int
+    partitions: list[str] = Field(description="file system or type of each")
+
+
+class ImageView(View):
+    """One image of the library; `problem` says why it cannot be cast ("" when it can)."""
+
+    image: str
+    created: int = 0
+    used: int = 0
+    stored: int = 0
+    root: str = ""
+    disks: list[DiskView] = []
+    problem: str = ""
+
+
+class StateView(View):
+    """Everything live, as the event stream sends it."""
+
+    clients: list[ClientView]
+    casts: list[CastView]
+    booting: list[BootView] = Field(description="network boots of machines not met yet")
+
+
+def client_label(client: Client) -> str:
+    """A name for people."""
+    machine = client.registration.machine
+    model = " ".join(filter(None, (machine.vendor.strip(), machine.product.strip()))) or "PC"
+    mac = next((n.mac for n in client.registration.nics if n.mac), client.id)
+    return f"{model} · {mac}"
+
+
+def client_view(client: Client, clients: Clients, boots: BootWatch) -> ClientView:
+    """``client`` as the API shows it."""
+    registration, report = client.registration, client.report
+    online = client.online(clients.clock())
+    state = (report.state if report else ClientState.READY).value if online else OFFLINE
+    seen = boots.last(client.traits.macs)
+    return ClientView(
+        client=client.id,
+        label=client_label(client),
+        online=online,
+        state=state,
+        boots=client.boots,
+        boot=_boot_view(seen) if seen else None,
+        rate=int(client.rate) if online else 0,
+        first_seen=client.first_seen,
+        last_seen=client.last_seen,
+        machine=registration.machine,
+        nics=list(registration.nics),
+        disks=list(registration.disks),
+        report=report,
+    )
+
+
+def cast_view(cast: Cast, clients: Clients) -> CastView:
+    """``cast`` as the API shows it."""
+    rules = cast.rules
+    return CastView(
+        cast=cast.id,
+        image=cast.image,
+        root=cast.root,
+        state=cast.state,
+        message=cast.message,
+        start_clients=rules.start_clients,
+        keep_open=rules.keep_open,
+        after=cast.after,
+        targets=None if rules.targets is None else sorted(rules.targets),
+        created=cast.created,
+        started=cast.started,
+        ended=cast.ended,
+        sender=_sender_view(cast),
+        parts=[
+            PartView(
+                client=name,
+                label=client_label(clients.get(name)),
+                state=part.state,
+                message=part.message,
+                changed=part.changed,
+                report=part.report,
+            )
+            for name, part in cast.parts.items()
+        ],
+    )
+
+
+def image_view(stored: StoredImage) -> ImageView:
+    """An image as the API shows it."""
+    manifest, name = stored.manifest, image_name(stored.path)
+    if manifest is None:
+        return ImageView(image=name, problem=stored.problem)
+    return ImageView(
+        image=name,
+        created=manifest.created,
+        used=manifest.used,
+        stored=manifest.stored,
+        root=manifest.index_digest.hex(),
+        disks=[
+            DiskView(
+                size=d.layout.size,
+                sector_size=d.layout.sector_size,
+                partitions=[p.fstype or p.type for p in d.layout.partitions],
+            )
+            for d in manifest.disks
+        ],
+    )
+
+
+def state_view(clients: Clients, casts: list[Cast], boots: BootWatch) -> StateView:
+    """Everything live; call it with the clients' lock held."""
+    known = clients.all()
+    macs = [mac for c in known for mac in c.traits.macs]
+    return StateView(
+        clients=[client_view(c, clients, boots) for c in known],
+        casts=[cast_view(c, clients) for c in casts],
+        booting=[_boot_view(s) for s in boots.others(macs)],
+    )
+
+
+def _sender_view(cast: Cast) -> SenderView | None:
+    status = cast.run.status() if cast.run is not None else None
+    if status is None:
+        return None
+    return SenderView(state=str(status.state), rate=int(status.rate), sent=int(status.sent))
+
+
+def _boot_view(sighting: BootSighting) -> BootView:
+    return BootView.model_validate(sighting)

@@ -1,0 +1,207 @@
+"""A server without disks, networks and time of its own: real parts over fakes, for fast tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from castcore.control import Machine, Nic, Registration
+from castcore.disk import DiskFacts
+from castcore.edge.store import StoredImage
+from castcore.errors import NotFound
+from castcore.units import GIB
+from castserver.app import make_app
+from castserver.auth import OperatorAuth
+from castserver.bootwatch import BootWatch
+from castserver.castrun import OpenImage
+from castserver.casts import Casts
+from castserver.clients import Clients
+from castserver.database import Database
+from castserver.library import Library, LibraryImage
+from castserver.parts import ServerParts
+from fastapi.testclient import TestClient
+
+ROOT = "ab" * 32
+TOKEN = "operator-token-of-the-tests"
+OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
+CHUNKS = [b"first", b"", b"third chunk"]
+
+
+class FakeImage(LibraryImage):
+    """An open image that holds ``CHUNKS``."""
+
+    def __init__(self, name: str, root: str) -> None:
+        self.name, self.root = name, root
+        self.chunk_count = len(CHUNKS)
+        self.manifest_bytes, self.index_bytes = b"manifest of " + name.encode(), b"index"
+        self.closed = False
+
+    def read_stored(self, chunk: int) -> bytes:
+        return CHUNKS[chunk]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeLibrary(Library):
+    """A library whose images are a dictionary: name to root."""
+
+    def __init__(self, images: dict[str, str]) -> None:
+        self.images = images
+        self.opened: list[FakeImage] = []
+
+    def list(self) -> tuple[StoredImage, ...]:
+        return tuple(
+            StoredImage(Path(f"/images/{n}.fcast"), None, "a test's image") for n in self.images
+        )
+
+    def open(self, name: str) -> LibraryImage:
+        if name not in self.images:
+            raise NotFound(f"there is no image {name!r}")
+        self.opened.append(FakeImage(name, self.images[name]))
+        return self.opened[-1]
+
+
+@dataclass(frozen=True)
+class FakeAnswer:
+    client_number: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"client_number": self.client_number}
+
+
+@dataclass(frozen=True)
+class FakeStatus:
+    state: str
+    rate: int = 0
+    sent: int = 0
+
+
+@dataclass
+class FakeSender:
+    """Records what it is told; a test sets ``over`` when it has closed."""
+
+    image: OpenImage
+    slot: int
+    number: int
+    joined: list[str] = field(default_factory=list)
+    started: bool = False
+    stopped: bool = False
+    over: bool = False
+
+    @property
+    def descriptor(self) -> bytes:
+        return f"descriptor {self.number}".encode()
+
+    def join(self, client: str) -> FakeAnswer:
+        self.joined.append(client)
+        return FakeAnswer(len(self.joined))
+
+    def start(self) -> None:
+        self.started = True
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def finished(self) -> bool:
+        return self.over
+
+    def status(self) -> FakeStatus:
+        return FakeStatus("pass" if self.started else "gather", 1000 if self.started else 0)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ServerLab:
+    """One server's parts; ``restart`` makes them anew over the same database."""
+
+    def __init__(self, database: Database | None = None) -> None:
+        self.database = database or Database.in_memory()
+        self.clock = FakeClock()
+        self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
+        self.senders: list[FakeSender] = []
+        self._assemble()
+
+    def restart(self) -> None:
+        self.senders.clear()
+        self._assemble()
+
+    def _assemble(self) -> None:
+        self.clients = Clients(self.database, self.clock)
+        self.casts = Casts(self.database, self.clients, self.library, self._sender)
+        self.boots = BootWatch(self.clients.changed.fire)
+        auth = OperatorAuth(TOKEN, self.clock)
+        self.parts = ServerParts(
+            "testlab", b"{}", auth, self.clients, self.casts, self.library, self.boots
+        )
+        self.http = TestClient(
+            make_app(self.parts), base_url="https://testserver", raise_server_exceptions=False
+        )
+
+    def _sender(self, image: OpenImage, slot: int) -> FakeSender:
+        self.senders.append(FakeSender(image, slot, len(self.senders)))
+        return self.senders[-1]
+
+    def operator(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of the operator, which must succeed."""
+        answer = self.http.request(method, f"/api/v1{path}", json=body, headers=OPERATOR)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+class FakeClient:
+    """A machine that talks to a :class:`ServerLab` as the real client does, over HTTP."""
+
+    def __init__(self, lab: ServerLab, number: int, **machine: Any) -> None:
+        self.lab, self.seen = lab, 0
+        self.registration = registration(number, **machine)
+        self.id = self.token = ""
+
+    def register(self) -> FakeClient:
+        answer = self.lab.http.post("/api/v1/clients", json=self.registration.to_json())
+        assert answer.is_success, answer.text
+        self.id, self.token = answer.json()["client"], answer.json()["token"]
+        return self
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def orders(self) -> list[dict[str, Any]]:
+        path = f"/api/v1/clients/{self.id}/orders"
+        answer = self.lab.http.get(path, params={"after": self.seen, "wait": 0}, headers=self.headers)
+        assert answer.is_success, answer.text
+        orders: list[dict[str, Any]] = answer.json()["orders"]
+        self.seen = max([self.seen, *(o["number"] for o in orders)])
+        return orders
+
+    def report(self, state: str, **fields: Any) -> None:
+        path = f"/api/v1/clients/{self.id}/report"
+        answer = self.lab.http.post(path, json={"state": state, **fields}, headers=self.headers)
+        assert answer.is_success, answer.text
+
+    def get(self, path: str) -> Any:
+        return self.lab.http.get(f"/api/v1{path}", headers=self.headers)
+
+    def join(self, cast: str) -> Any:
+        """Read the descriptor, then join, as a client does."""
+        assert self.get(f"/casts/{cast}/descriptor").status_code == 200
+        return self.lab.http.post(f"/api/v1/casts/{cast}/join", json={}, headers=self.headers)
+
+
+def registration(number: int, **machine: Any) -> Registration:
+    """What machine ``number`` of a room of equal PCs sends."""
+    known = {"uuid": f"8f7d7a3e-1c5b-4a2f-9d3c-{number:012x}", "vendor": "ACME", "product": "Desk 3"}
+    return Registration(
+        Machine(**{**known, "firmware": "uefi", **machine}),
+        (Nic("eth0", f"52:54:00:00:00:{number:02x}", link=True, speed=1000),),
+        (DiskFacts("/dev/sda", f"wwn-{number}", 64 * GIB, 512, model="ACME SSD"),),
+        "0.1.0",
+    )
