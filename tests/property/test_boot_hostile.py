@@ -1,0 +1,133 @@
+"""Whatever bytes arrive, the boot decisions either raise BadPacket or answer within the protocol."""
+
+from __future__ import annotations
+
+import contextlib
+from ipaddress import IPv4Address, IPv4Interface
+
+from castcore.boot import (
+    PXE_PORT,
+    SERVER_PORT,
+    BootDecision,
+    BootPlace,
+    LeaseTable,
+    MessageType,
+    Pool,
+    dhcp_decide,
+    proxy_decide,
+)
+from castcore.boot.message import UNSPECIFIED
+from castcore.boot.options import Option, encode_options, parse_options
+from castcore.boot.tftprequest import parse_request
+from castcore.edge.dhcppacket import COOKIE, decode, encode
+from castcore.errors import BadPacket
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+SERVER = IPv4Interface("10.0.0.1/24")
+PLACE = BootPlace(SERVER.ip, 8080)
+CODES = st.sampled_from([43, 50, 52, 53, 54, 60, 77, 82, 93, 97, 175]) | st.integers(1, 254)
+VALUES = (
+    st.binary(max_size=40)
+    | st.sampled_from(
+        [b"\1", b"\3", b"PXEClient:Arch:00007", b"HTTPClient", b"\0\x07", b"\0\0", b"iPXE"]
+    )
+    | st.builds(lambda raw: b"\0" + raw, st.binary(min_size=16, max_size=16))
+)
+FIELDS = st.lists(st.tuples(CODES, VALUES), max_size=12).map(encode_options)
+HEADER = bytes.fromhex("0101060000000007000080000000000000000000000000000000000052540000000100000000")
+
+
+@st.composite
+def near_packets(draw: st.DrawFn) -> bytes:
+    """A good header and odd options, then some bytes changed and the end cut."""
+    data = bytearray(HEADER.ljust(236, b"\0") + COOKIE + draw(FIELDS))
+    for at in draw(st.lists(st.integers(0, len(data) - 1), max_size=4)):
+        data[at] = draw(st.integers(0, 255))
+    return bytes(data[: draw(st.integers(200, len(data)))])
+
+
+class Policy:
+    def __init__(self, decision: BootDecision) -> None:
+        self.decision = decision
+
+    def decide(self, mac: str, uuid: str) -> BootDecision:
+        del mac, uuid
+        return self.decision
+
+
+@given(near_packets() | st.binary(max_size=600), st.sampled_from(BootDecision), st.booleans())
+@example(HEADER.ljust(236, b"\0") + COOKIE, BootDecision.CLIENT, True)
+def test_no_packet_gets_more_than_the_protocol_allows(
+    data: bytes, decision: BootDecision, on_4011: bool
+) -> None:
+    port = PXE_PORT if on_4011 else SERVER_PORT
+    try:
+        request = decode(data)
+    except BadPacket:
+        return
+    proxied = proxy_decide(request, port, PLACE, Policy(decision)).reply
+    if proxied is not None:
+        assert proxied.yiaddr == UNSPECIFIED
+        assert proxied.message_type in (MessageType.OFFER, MessageType.ACK)
+        assert dict(proxied.options)[Option.VENDOR_CLASS] in (b"PXEClient", b"HTTPClient")
+        assert (proxied.xid, proxied.mac, proxied.giaddr) == (request.xid, request.mac, request.giaddr)
+        assert len(encode(proxied)) >= 300
+    table = LeaseTable(Pool.of(SERVER))
+    leased = dhcp_decide(request, port, PLACE, Policy(decision), table, 0.0).reply
+    if leased is not None:
+        assert leased.yiaddr == UNSPECIFIED or leased.yiaddr in table.pool
+        assert dict(leased.options)[Option.SERVER_ID] == PLACE.address.packed
+        encode(leased)
+
+
+@given(st.dictionaries(CODES.filter(lambda code: code != 52), st.binary(max_size=700), max_size=6))
+def test_options_read_back_as_they_were_written(options: dict[int, bytes]) -> None:
+    assert parse_options(encode_options(options.items())) == options
+
+
+@given(
+    st.binary(max_size=600)
+    | st.builds(
+        lambda head, words: head + b"\0".join(words) + b"\0",
+        st.sampled_from([b"\0\1", b"\0\2"]),
+        st.lists(st.binary(max_size=20) | st.sampled_from([b"octet", b"blksize", b"1428"]), max_size=8),
+    )
+)
+def test_a_tftp_request_is_read_or_refused(data: bytes) -> None:
+    with contextlib.suppress(BadPacket):
+        request = parse_request(data)
+        assert request.name
+        assert 8 <= request.granted().get("blksize", 512) <= 1468
+
+
+MACS = st.sampled_from([f"52:54:00:00:00:0{n}" for n in range(4)])
+ADDRESSES = st.integers(0, 5).map(lambda n: IPv4Address("10.0.0.252") + n)
+STEPS = st.tuples(
+    st.sampled_from(["offer", "bind", "release", "decline"]), MACS, ADDRESSES, st.floats(0, 2000)
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_an_address_is_never_leased_to_two_machines(
+    steps: list[tuple[str, str, IPv4Address, float]],
+) -> None:
+    pool = Pool(SERVER, IPv4Address("10.0.0.252"), IPv4Address("10.0.0.254"))
+    table, now = LeaseTable(pool), 0.0
+    bound: dict[IPv4Address, tuple[str, float]] = {}
+    for what, mac, address, later in steps:
+        now += later
+        holder, until = bound.get(address, ("", 0.0))
+        if what == "offer":
+            given_address = table.offer(mac, address, now)
+            if given_address is not None:
+                owner, end = bound.get(given_address, ("", 0.0))
+                assert owner in ("", mac) or end <= now
+        elif what == "bind" and table.bind(mac, address, now):
+            assert holder in ("", mac) or until <= now
+            bound = {a: kept for a, kept in bound.items() if kept[0] != mac}
+            bound[address] = (mac, now + pool.lease_seconds)
+        elif what in ("release", "decline"):
+            getattr(table, what)(mac, address, now)
+            if holder == mac:
+                del bound[address]
