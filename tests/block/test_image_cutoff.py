@@ -22,6 +22,7 @@ pytestmark = pytest.mark.root
 
 SIZE = 64 * MIB
 PATIENCE = 60.0
+PARTIAL = ".cut.fcast.partial-*"
 # `fleetcast` with this one command, so that it starts at once.
 PROGRAM = """
 import sys
@@ -45,13 +46,19 @@ def start(*argv: str | Path) -> subprocess.Popen[str]:
 
 def capture_under_way(source: Path, store: Path) -> subprocess.Popen[str]:
     """A slow capture that has written part of a pack."""
+    stale = set(store.glob(PARTIAL))
     process = start("capture", source, "cut", "--store", store, "--level", "19", "--replace")
     deadline = time.monotonic() + PATIENCE
-    while not any(p.stat().st_size > 0 for p in store.glob(".cut.fcast.partial-*/pack-0000")):
+    while not any(written(p) for p in set(store.glob(PARTIAL)) - stale):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "the capture wrote nothing"
         time.sleep(0.02)
     return process
+
+
+def written(partial: Path) -> bool:
+    pack = partial / "pack-0000"
+    return pack.exists() and pack.stat().st_size > 0
 
 
 @pytest.fixture
@@ -116,7 +123,7 @@ def test_a_killed_capture_leaves_nothing_that_is_taken_for_an_image(noisy: Path,
     again = start("capture", noisy, "third", "--store", tmp_path)  # ...but not a living one's
     again.communicate(timeout=PATIENCE)
     assert again.returncode == ExitCode.OK
-    assert len(list(tmp_path.glob(".cut.fcast.partial-*"))) == 1
+    assert len(list(tmp_path.glob(PARTIAL))) == 1
     other.send_signal(signal.SIGINT)
     other.send_signal(signal.SIGCONT)
     other.communicate(timeout=PATIENCE)
