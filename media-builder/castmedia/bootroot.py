@@ -43,6 +43,8 @@ class Picker:
     def glob(self, pattern: str) -> list[str]:
         """Copy all that ``pattern`` names; return their names. Raises NotFound for none."""
         names = sorted(p.relative_to(self.source).as_posix() for p in self.source.glob(pattern))
+        # glob overlooks a link whose absolute target exists inside the root only.
+        names = names or [pattern] * (self.source / pattern).is_symlink()
         if not names:
             raise NotFound(
                 f"no file {pattern} in the packages", hint="the recipe names it: correct that"

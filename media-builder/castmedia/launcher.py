@@ -1,7 +1,8 @@
 """What PyInstaller freezes: starts the client, or with ``--self-test`` proves that all of it is there.
 
 The self-test runs in every build, inside the finished boot root: a module, library or symbol that
-was forgotten fails the build and never a target machine.
+was forgotten fails the build and never a target machine. Booted with ``fleetcast.selftest`` it also
+shows the hardware that the boot image found drivers for.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ def self_test() -> int:
     modules = [m for package in PACKAGES for m in _import_all(importlib.import_module(package))]
     for library in LIBRARIES:
         ctypes.CDLL(library)
-    devices = _use_dependencies()
-    print(f"FLEETCAST SELF-TEST OK: {len(modules)} modules, {devices} block devices", flush=True)
+    _use_dependencies()
+    shown = "; ".join(f"{kind} {' '.join(names) or 'none'}" for kind, names in _hardware().items())
+    print(f"FLEETCAST SELF-TEST OK: {len(modules)} modules; {shown}", flush=True)
     return 0
 
 
@@ -43,10 +45,9 @@ def _import_all(package: ModuleType) -> list[ModuleType]:
     return [importlib.import_module(module.name) for module in found]
 
 
-def _use_dependencies() -> int:
+def _use_dependencies() -> None:
     import numpy as np
     import parted
-    import pyudev
     import zstandard
     from castcore import trust
 
@@ -58,7 +59,20 @@ def _use_dependencies() -> int:
     same = np.frombuffer(unpacked, np.uint8) == np.frombuffer(message, np.uint8)
     if not same.all() or not parted.version():
         raise RuntimeError("zstandard, numpy or parted give wrong results")
-    return len(list(pyudev.Context().list_devices(subsystem="block")))
+
+
+def _hardware() -> dict[str, list[str]]:
+    """Disks and network interfaces of real devices, each as name:driver."""
+    import pyudev
+
+    context = pyudev.Context()
+    found: dict[str, list[str]] = {"disks": [], "NICs": []}
+    for kind, subsystem in (("disks", "block"), ("NICs", "net")):
+        for device in context.list_devices(subsystem=subsystem):
+            driver = next((parent.driver for parent in device.ancestors if parent.driver), None)
+            if driver is not None and device.device_type != "partition":
+                found[kind].append(f"{device.sys_name}:{driver}")
+    return found
 
 
 if __name__ == "__main__":

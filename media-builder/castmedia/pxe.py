@@ -46,8 +46,9 @@ def build(
     Raises Refused (not root; ``output`` is something else), MissingProgram naming all that is
     missing, NoSpace, and run.ProgramFailed when packages cannot be fetched or the client not frozen.
     """
-    check_host(output)
     chosen = recipe(options.profile)
+    check_host()
+    tree.check_output(output, {INITRD, *(file.name for file in chosen.boot_files)})
     cache = StageCache(options.cache)
     with cache.locked(lambda: say(f"waiting for another build that uses {options.cache}")):
         if options.refresh:
@@ -59,16 +60,17 @@ def build(
         return tree.write_tree(output, files | {"initrd": (INITRD, image / INITRD)})
 
 
-def check_host(output: Path) -> None:
-    """Return when this host and user can build into ``output``."""
+def check_host() -> None:
+    """Return when this host and user can build. Raises Refused, MissingProgram naming all missing."""
     if os.geteuid() != 0:
         raise Refused(
             "building boot media needs root: it runs Debian's tools by chroot", hint="use sudo"
         )
-    run.require(HOST_PROGRAMS, hint=HOST_HINT)
+    missing = [program for program in HOST_PROGRAMS if run.find(program) is None]
     if not mirror.KEYRING.exists():
-        raise MissingProgram("not installed: debian-archive-keyring", hint=HOST_HINT)
-    tree.check_output(output)
+        missing.append("debian-archive-keyring")
+    if missing:
+        raise MissingProgram(f"not installed: {', '.join(missing)}", hint=HOST_HINT)
 
 
 @dataclass(frozen=True)

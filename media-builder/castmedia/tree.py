@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def write_tree(output: Path, files: Mapping[str, tuple[str, Path]]) -> dict[str,
     While files change there is no ``tree.json``: a half-made tree is no tree. Raises Refused when
     ``output`` holds something that is no PXE tree.
     """
-    check_output(output)
+    check_output(output, {name for name, _ in files.values()})
     output.mkdir(parents=True, exist_ok=True)
     described = {role: TreeFile.of(name, path) for role, (name, path) in files.items()}
     table = output / TREE_JSON
@@ -64,13 +64,18 @@ def write_tree(output: Path, files: Mapping[str, tuple[str, Path]]) -> dict[str,
     return described
 
 
-def check_output(output: Path) -> None:
-    """Return when ``output`` may become a tree: absent, empty, or one already (whole or not)."""
+def check_output(output: Path, names: Collection[str]) -> None:
+    """Return when ``output`` may become a tree of files ``names``; else raise Refused.
+
+    It may when it is absent, empty, a tree, or what an interrupted build left of one.
+    """
     if output.exists() and not output.is_dir():
         raise Refused(f"{output} is not a directory", hint="give another --output")
     if not output.is_dir() or (output / TREE_JSON).is_file():
         return
-    strange = [p.name for p in output.iterdir() if not p.name.endswith(PARTIAL)]
+    strange = [
+        p.name for p in output.iterdir() if p.name.removesuffix(PARTIAL) not in {*names, TREE_JSON}
+    ]
     if strange:
         raise Refused(
             f"{output} has files but no {TREE_JSON}, so it is no PXE tree",

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The first process of the boot environment: kernel file systems, drivers, consoles, then the client, for ever.
-# Words of the kernel command line it knows: fleetcast.debug (shells on tty2 and the serial consoles' place
-# of the client's keyboard), fleetcast.selftest (prove the boot image on this machine, then power off).
+# Words of the kernel command line it knows: fleetcast.debug (root shells on tty2 and the serial consoles),
+# fleetcast.selftest (prove the boot image on this machine, show the hardware found, power off).
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux LC_ALL=C.UTF-8
 client=/usr/lib/fleetcast/fleetcast-client/fleetcast-client
 
@@ -36,21 +36,19 @@ if asked fleetcast.selftest; then
     poweroff -f
 fi
 
-if asked fleetcast.debug; then
-    (while :; do setsid -c sh -l </dev/tty2 >/dev/tty2 2>&1; sleep 1; done) &
-fi
+shells_on() {
+    for terminal in "$@"; do
+        (while :; do setsid -c sh -l <"/dev/$terminal" >"/dev/$terminal" 2>&1; sleep 1; done) &
+    done
+}
+# shellcheck disable=SC2046 # one word a console
+asked fleetcast.debug && shells_on tty2 $(tr ' ' '\n' </sys/class/tty/console/active | grep -v '^tty[0-9]*$')
 
-# One client; its screen goes to the first virtual terminal and to every serial console the kernel was given.
-screens=/dev/tty1
-for console in $(cat /sys/class/tty/console/active); do
-    case $console in
-        tty|tty[0-9]*) ;;
-        *) stty -F "/dev/$console" -echo 2>/dev/null; screens="$screens /dev/$console" ;;
-    esac
-done
-
+# The client draws on tty1 and tells its states on the serial consoles by itself; what else it says is an error.
+keyboard=/dev/tty1
+[ -c "$keyboard" ] || keyboard=/dev/null
 while :; do
-    "$client" </dev/tty1 2>&1 | tee $screens >/dev/null
-    echo "The Fleetcast client ended; it starts again in 3 seconds." | tee $screens >/dev/null
+    "$client" <"$keyboard" >/dev/console 2>&1
+    echo "The Fleetcast client ended with status $?; it starts again in 3 seconds." >/dev/console
     sleep 3
 done
