@@ -1,4 +1,4 @@
-"""The firmware of virtual PCs: where Debian 12/13 and Ubuntu 24.04 keep it, and what QEMU is told about it."""
+"""Firmware of virtual PCs: where Debian 12/13 and Ubuntu 24.04 keep it, what QEMU is told about it."""
 
 from __future__ import annotations
 

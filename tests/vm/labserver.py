@@ -1,4 +1,4 @@
-"""``fleetcast serve`` in the lab, started and operated as an operator would: by its command and its API."""
+"""``fleetcast serve`` in the lab, started and operated as an operator would: by command and API."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from castcore.edge import run
 from castcore.edge.identity import CERTIFICATE_FILE
 from castcore.edge.pinned import PinnedHttps
 from castcore.errors import FleetcastError, NetworkFailed
+
 from tests.vm.network import SERVER_ADDRESS, SERVER_INTERFACE, Network, entered, inside
 
 HTTPS_PORT = 8443
@@ -64,9 +65,12 @@ def lab_server(
         "proxy",
         *options,
     ]
-    with log.open("wb") as said:
-        with run.started([*inside(network.server), *command], stdout=said, merged=True) as process:
-            yield _wait_ready(network, state, process, log)
+    enter = inside(network.server)
+    with (
+        log.open("wb") as said,
+        run.started([*enter, *command], stdout=said, merged=True) as process,
+    ):
+        yield _wait_ready(network, state, process, log)
 
 
 def _wait_ready(network: Network, state: Path, process: Popen[bytes], log: Path) -> LabServer:

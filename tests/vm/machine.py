@@ -14,6 +14,7 @@ from pathlib import Path
 from castcore.edge import run
 from castcore.errors import NetworkFailed
 from castcore.units import GIB
+
 from tests.vm import firmware, qmp
 from tests.vm.firmware import Firmware
 from tests.vm.serial import SerialLog
@@ -21,8 +22,8 @@ from tests.vm.serial import SerialLog
 MEMORY_MIB = 1536
 KVM_PROBE_SECONDS = 5.0
 QUIT_SECONDS = 10.0
-# Emulating one processor, QEMU 7.2 (Debian 12) now and then leaves rubbish in the flags after cmpxchg16b, and
-# Linux 6.12 dies in kmalloc of a double fault; without the feature the kernel does not use the instruction.
+# Emulating one processor, QEMU 7.2 (Debian 12) now and then leaves rubbish in the flags after
+# cmpxchg16b, and Linux 6.12 dies of a double fault in kmalloc; without cx16 it uses something else.
 _CPU = {"kvm": "host", "tcg": "max,cx16=off"}
 
 

@@ -76,7 +76,7 @@ def inside(namespace: str) -> list[str]:
 
 @contextmanager
 def entered(namespace: str) -> Iterator[None]:
-    """This thread's sockets are made in ``namespace`` until the block is left (setns(2)). Raises OSError."""
+    """This thread's sockets are made in ``namespace`` until the block is left (setns(2))."""
     with open("/proc/thread-self/ns/net") as own, open(f"/run/netns/{namespace}") as other:
         _setns(other.fileno())
         try:
@@ -92,10 +92,20 @@ def _setns(descriptor: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
-def build() -> Network:
-    """Make this process's lab network; :func:`remove` takes it down. Raises ProgramFailed."""
+@contextmanager
+def built() -> Iterator[Network]:
+    """This process's lab network until the block is left. Raises MissingProgram, ProgramFailed."""
     run.require(PROGRAMS, hint="run `make setup`")
     network = Network(*(f"{PREFIX}-{os.getpid()}-{part}" for part in ("lan", "site", "server")))
+    try:
+        _make(network)
+        yield network
+    finally:
+        for namespace in (network.lan, network.site, network.server):
+            _remove(namespace)
+
+
+def _make(network: Network) -> None:
     for namespace in (network.lan, network.site, network.server):
         run.run(["ip", "netns", "add", namespace], timeout=_SECONDS)
         _ip(namespace, "link", "set", "lo", "up")
@@ -112,7 +122,6 @@ def build() -> Network:
         [*inside(network.server), "ethtool", "-K", SERVER_INTERFACE, *offloads],
         timeout=_SECONDS,
     )
-    return network
 
 
 def _attach(network: Network, namespace: str, interface: str, address: str) -> None:
@@ -123,12 +132,6 @@ def _attach(network: Network, namespace: str, interface: str, address: str) -> N
     _ip(network.lan, "link", "set", port, "master", "lan", "up")
     _ip(namespace, "address", "add", f"{address}/24", "brd", "+", "dev", interface)
     _ip(namespace, "link", "set", interface, "up")
-
-
-def remove(network: Network) -> None:
-    """Take the lab network down, with whatever still runs in it."""
-    for namespace in (network.lan, network.site, network.server):
-        _remove(namespace)
 
 
 def remove_stale(say: Callable[[str], None]) -> None:

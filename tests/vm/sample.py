@@ -1,4 +1,4 @@
-"""The sample system: a real Debian 13 on a raw disk file, made once and kept by the hash of its recipe."""
+"""The sample system: a real Debian 13 on a raw disk file, made once, kept by its recipe's hash."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from castcore.edge import run
 from castmedia.mirror import host_mirror
+
 from tests.vm import sampledisk, sampleroot
 
 PROGRAMS = ("mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "mkswap", "chroot")

@@ -1,4 +1,4 @@
-"""The sample system's disk: GPT, BIOS boot partition, EFI system partition, ext4 root, swap, as a raw file.
+"""The sample system's disk, a raw file: GPT, BIOS boot and EFI system partition, ext4 root, swap.
 
 No partition is ever mounted: each file system is made at its offset in the file, filled by its own
 tools, so nothing is left behind however this ends.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from castcore.edge import run
 from castcore.units import GIB, MIB
+
 from tests.vm.sampleroot import Uuids, efi_grub_stub
 
 SECTOR = 512
@@ -21,7 +22,7 @@ _BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 _EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 _LINUX_ROOT = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
 _LINUX_SWAP = "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"
-# Everything the BIOS core image needs to reach /boot/grub/grub.cfg and start Linux without loading a module.
+# All that the BIOS core image needs to reach /boot/grub/grub.cfg and start Linux.
 _CORE_MODULES = (
     "biosdisk part_gpt ext2 normal configfile linux search search_fs_uuid serial terminal echo"
 )
@@ -66,7 +67,7 @@ def _partition(disk: Path) -> None:
 
 
 def _fill_root(disk: Path, root: Path, uuids: Uuids) -> None:
-    # Two features that some of the hosts' mke2fs switch on are left out, so that every host makes the same.
+    # Two features that only some hosts' mke2fs switch on are left out: every host makes the same.
     features = "^orphan_file,^metadata_csum_seed"
     options = f"offset={ROOT.offset},root_owner=0:0"
     command = ["mkfs.ext4", "-q", "-F", "-L", "sample-root", "-U", uuids.root, "-O", features]

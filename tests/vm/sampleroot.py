@@ -1,4 +1,4 @@
-"""The root file system of the sample system: Debian 13 from packages, as an administrator would set it up.
+"""The root file system of the sample system: Debian 13 from packages, as an administrator sets it up.
 
 At boot a service prints one line on the serial console, read from the running system, so that a
 test sees *what* booted: :data:`BOOTED` matches it.
@@ -52,7 +52,7 @@ swap=off; [ "$(tail -n +2 /proc/swaps | wc -l)" -gt 0 ] && swap=on
 firmware=bios; secureboot=no
 if [ -d /sys/firmware/efi ]; then
     firmware=uefi
-    state=$(od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c)
+    state=$(od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-*)
     [ "$((state))" = 1 ] && secureboot=yes
 fi
 echo "FLEETCAST-SAMPLE host=$(cat /proc/sys/kernel/hostname) root=$root" \\

@@ -15,6 +15,7 @@ from typing import Any
 from castcore.edge import run
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.utils import rdpcap
+
 from tests.vm.network import SITE_ADDRESS, SITE_INTERFACE, SUBNET, Network, inside
 
 POOL = f"{SUBNET}.100,{SUBNET}.199,255.255.255.0,1h"
@@ -37,7 +38,7 @@ class SiteDhcp:
 
 @contextmanager
 def site_dhcp(network: Network, folder: Path) -> Iterator[SiteDhcp]:
-    """dnsmasq as the site's DHCP server until the block is left. Raises ProgramFailed when it does not start."""
+    """dnsmasq as the site's DHCP server until the block is left. Raises ProgramFailed."""
     log, capture = folder / "site-dhcp.log", folder / "site-dhcp.pcap"
     dnsmasq = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"]
     dnsmasq += [
@@ -47,22 +48,25 @@ def site_dhcp(network: Network, folder: Path) -> Iterator[SiteDhcp]:
         "--log-dhcp",
     ]
     dnsmasq += ["--dhcp-authoritative", f"--dhcp-leasefile={folder / 'site-dhcp.leases'}"]
+    # dnsmasq names itself as the next server unless told otherwise; 0.0.0.0 is "none" (RFC 2131, 2).
+    dnsmasq += ["--dhcp-option=option:server-ip-address,0.0.0.0"]
     dnsmasq += ["--log-facility=-", "--pid-file="]
     tcpdump = ["tcpdump", "-i", SITE_INTERFACE, "-U", "-w", str(capture), "-Z", "root"]
     tcpdump += ["udp", "and", "src", "host", SITE_ADDRESS, "and", "src", "port", "67"]
     enter = inside(network.site)
     capture.unlink(missing_ok=True)
-    with log.open("wb") as said, (folder / "tcpdump.log").open("wb") as seen:
-        with (
-            run.started([*enter, *tcpdump], stdout=seen, merged=True),
-            run.started([*enter, *dnsmasq], stdout=said, merged=True) as server,
-        ):
-            end = time.monotonic() + _START_SECONDS
-            while not capture.exists() or b"started" not in log.read_bytes():
-                if server.poll() is not None or time.monotonic() > end:
-                    raise run.ProgramFailed(f"the site's DHCP server did not start: see {log}")
-                time.sleep(0.1)
-            yield SiteDhcp(log, capture)
+    with (
+        log.open("wb") as said,
+        (folder / "tcpdump.log").open("wb") as seen,
+        run.started([*enter, *tcpdump], stdout=seen, merged=True),
+        run.started([*enter, *dnsmasq], stdout=said, merged=True) as server,
+    ):
+        end = time.monotonic() + _START_SECONDS
+        while not capture.exists() or b"started" not in log.read_bytes():
+            if server.poll() is not None or time.monotonic() > end:
+                raise run.ProgramFailed(f"the site's DHCP server did not start: see {log}")
+            time.sleep(0.1)
+        yield SiteDhcp(log, capture)
 
 
 def _is_offer(packet: Any) -> bool:
