@@ -20,7 +20,7 @@ _TIMEOUT = 10.0
 _SCRIPT = Path("/run/fleetcast/udhcpc-script")
 # udhcpc calls this with deconfig, bound, renew, leasefail or nak and the lease in the environment.
 # A renewed lease must not take the address away for a moment: a cast is running over it.
-SCRIPT = """#!/bin/busybox sh
+_SCRIPT_TEXT = """#!/bin/busybox sh
 ip() { busybox ip "$@"; }
 case "$1" in
 deconfig)
@@ -38,7 +38,7 @@ bound|renew)
         break
     done
     if [ -n "$dns" ]; then
-        for server in $dns; do echo "nameserver $server"; done > /etc/resolv.conf
+        for server in $dns; do echo "nameserver $server"; done > RESOLV_CONF
     fi
     ;;
 esac
@@ -46,14 +46,19 @@ exit 0
 """
 
 
-def dhcp_command(interface: str) -> list[str]:
+def dhcp_script(resolv_conf: Path = Path("/etc/resolv.conf")) -> str:
+    """The script udhcpc calls; name servers go to ``resolv_conf``."""
+    return _SCRIPT_TEXT.replace("RESOLV_CONF", str(resolv_conf))
+
+
+def dhcp_command(interface: str, script: Path = _SCRIPT) -> list[str]:
     """udhcpc in the foreground: three quick tries, 5 s pause, over and over."""
     return [
         "busybox",
         "udhcpc",
         "-f",
         *("-i", interface),
-        *("-s", str(_SCRIPT)),
+        *("-s", str(script)),
         *("-t", "3", "-T", "3", "-A", "5"),
         *("-V", "fleetcast-client"),
     ]
@@ -72,7 +77,7 @@ class BringUp:
         """Bring up what is there now, and go on watching. Raises DiskFailed without a place to write."""
         try:
             _SCRIPT.parent.mkdir(parents=True, exist_ok=True)
-            _SCRIPT.write_text(SCRIPT)
+            _SCRIPT.write_text(dhcp_script())
             _SCRIPT.chmod(0o755)
         except OSError as error:
             raise DiskFailed(f"cannot write {_SCRIPT}: {error.strerror}") from None

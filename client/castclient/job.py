@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
-from castcore.cast.values import JoinAnswer
+from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.control import ClientState
 from castcore.disk import DiskFacts
 from castcore.edge import castreceiver, probe
 from castcore.edge.blockdev import BlockFile
-from castcore.edge.castreceiver import CastControl, ReceiveResult
+from castcore.edge.castreceiver import CastControl
 from castcore.edge.disksink import DiskSink
 from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
