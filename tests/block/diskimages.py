@@ -205,11 +205,10 @@ def with_free_bytes_spoilt(source: Path, in_use: Extents, target: Path) -> Path:
 
 
 @contextmanager
-def loop(path: Path, *, sector_size: int = 512) -> Iterator[str]:
+def loop(path: Path, *, sector_size: int = 512, read_only: bool = False) -> Iterator[str]:
     """A loop device over ``path``, detached at the end."""
-    printed = run(
-        ["losetup", "--find", "--show", "--sector-size", str(sector_size), str(path)], timeout=SECONDS
-    )
+    options = ["--sector-size", str(sector_size), *(["--read-only"] if read_only else [])]
+    printed = run(["losetup", "--find", "--show", *options, str(path)], timeout=SECONDS)
     device = printed.decode().strip()
     try:
         yield device

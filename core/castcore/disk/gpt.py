@@ -26,6 +26,8 @@ USUAL_ENTRY_BYTES = 128 * 128
 MBR_SIGNATURE = b"\x55\xaa"
 MBR_TABLE = 446
 PROTECTIVE = 0xEE
+# Some boards' boot loaders push the entries back by some MiB; what is beyond this is forged.
+MOST_TABLE_BYTES = 64 * MIB
 UNUSED = bytes(16)
 
 
@@ -153,7 +155,7 @@ def _primary_header(start: bytes, sector_size: int) -> Header:
         raise BadImage(f"partition table: a GPT header of {header.size} bytes")
     if _header_crc(raw[: header.size]) != header.crc:
         raise BadImage("partition table: the checksum of the GPT header is wrong")
-    if header.my_lba != 1 or header.entries_lba < 2:
+    if header.my_lba != 1 or not 2 <= header.entries_lba <= MOST_TABLE_BYTES // sector_size:
         raise BadImage("partition table: the GPT header is out of its place")
     if (
         header.entry_size < ENTRY.size

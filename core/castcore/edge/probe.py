@@ -38,10 +38,13 @@ def disks() -> tuple[DiskFacts, ...]:
     return tuple(sorted(found, key=lambda facts: facts.path))
 
 
-def disk(path: str | os.PathLike[str]) -> DiskFacts:
-    """The block device or raw file ``path``. Raises NotFound, DiskFailed, MissingProgram (blkid)."""
+def disk(path: str | os.PathLike[str], *, sector_size: int = 0) -> DiskFacts:
+    """The block device or raw file ``path``; ``sector_size`` (bytes) is for files, 512 unless given.
+
+    Raises NotFound, DiskFailed, MissingProgram (blkid).
+    """
     name = os.fspath(path)
-    with BlockFile.open_source(name) as opened:
+    with BlockFile.open_source(name, sector_size=sector_size) as opened:
         size, sector_size = opened.size, opened.sector_size
     if not stat.S_ISBLK(os.stat(name).st_mode):
         real = os.path.realpath(name)

@@ -35,6 +35,8 @@ PROGRAMS = {
 }
 # A domain map of a full 20 TB ext4 takes minutes; a hanging program must still end.
 SECONDS = 3600.0
+SYS = Path("/sys")
+DEV = Path("/dev")
 BOILERPLATE = ("partclone fail", "please run fsck", "partclone v", "starting to map")
 
 
@@ -110,11 +112,12 @@ def _from_its_start(disk: BlockFile, extent: Extent) -> Iterator[str]:
 
 def _partition_node(path: str, extent: Extent) -> str:
     """The kernel's node for exactly ``extent`` of the block device ``path``, "" when there is none."""
-    for child in Path("/sys/class/block", os.path.basename(os.path.realpath(path))).glob("*/partition"):
-        start, length = (int((child.parent / name).read_text()) * 512 for name in ("start", "size"))
-        node = f"/dev/{child.parent.name}"
-        if Extent(start, length) == extent and os.path.exists(node):
-            return node
+    disk = SYS / "class/block" / os.path.basename(os.path.realpath(path))
+    for mark in disk.glob("*/partition"):
+        start, length = (int((mark.parent / name).read_text()) * 512 for name in ("start", "size"))
+        node = DEV / mark.parent.name
+        if Extent(start, length) == extent and node.exists():
+            return str(node)
     return ""
 
 
