@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-
 from castcore.cast import wire
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import SYMBOL_SIZE
@@ -98,7 +97,7 @@ class SimClient:
             self._buffer(scatter.block)[scatter.rows] = packets["symbol"][scatter.picks]
 
     def work(self, now: float) -> None:
-        if not self.joined or not self.alive or self.core.state is ReceiverState.DONE:
+        if not self.joined or not self.alive or self.finished_at:
             return
         for action in self.core.poll(now):
             if isinstance(action, Send):
@@ -225,9 +224,10 @@ class Sim:
         stripes = int(table.stripes[burst.block])
         if isinstance(burst, SourceBurst):
             index = np.arange(burst.first, burst.first + burst.count)
-            of, rows, symbols = index % stripes, index // stripes, block[index]
+            of, rows = index % stripes, index // stripes
+            symbols = block[index]
         else:
-            of, rows = burst.stripes, burst.rows
+            of, rows = burst.stripes.astype(np.int64), burst.rows.astype(np.int64)
             symbols = np.array(
                 [
                     encode(block[s::stripes], np.array([r - 192]))[0]

@@ -69,7 +69,7 @@ class ClientStatus:
 @dataclass(frozen=True, slots=True)
 class CastStatus:
     """A sender at one moment: ``rate`` in bytes a second; ``sent`` symbol bytes, ``repair`` of them
-    parity; ``lap`` is 1 during the first pass.
+    parity; ``lap`` is 1 during the first pass. ``failure`` says why it ended, if badly.
     """
 
     state: SenderState
@@ -79,6 +79,7 @@ class CastStatus:
     lap: int
     head: int
     clients: tuple[ClientStatus, ...]
+    failure: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """This as JSON values."""
@@ -90,6 +91,7 @@ class CastStatus:
             "lap": self.lap,
             "head": self.head,
             "clients": [c.to_json() for c in self.clients],
+            "failure": self.failure,
         }
 
 

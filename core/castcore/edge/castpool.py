@@ -1,0 +1,87 @@
+"""A receiver's block buffers: a bounded pool of equal arrays, reused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castcore.cast.blocks import BlockTable
+from castcore.cast.constants import PARITY_ROWS, SOURCE_ROWS, STRIPES_MAX
+from castcore.cast.receiver import Deliver, Repair, Scatter
+
+Symbols = NDArray[np.uint8]
+
+MEMORY_SHARE = 0.4
+MEMORY_MAX = 4 << 30
+BUFFERS_MIN = 4
+MEMINFO = Path("/proc/meminfo")
+
+ROWS = (SOURCE_ROWS + PARITY_ROWS) * STRIPES_MAX
+
+
+class BufferPool:
+    """Buffers by block; row ``i`` is source symbol ``i``, the parity rows follow (`Holding`)."""
+
+    def __init__(self, table: BlockTable) -> None:
+        self._table = table
+        self._used: dict[int, Symbols] = {}
+        self._free: list[Symbols] = []
+
+    def scatter(self, scatter: Scatter, symbols: Symbols) -> None:
+        """Copy symbols of a burst to their rows."""
+        buffer = self._used.get(scatter.block)
+        if buffer is None:
+            # Untouched pages cost nothing: parity rows of a block without loss never exist.
+            fresh = (
+                self._free.pop() if self._free else np.empty((ROWS, self._table.symbol_size), np.uint8)
+            )
+            buffer = self._used[scatter.block] = fresh
+        rows, picks = scatter.rows, scatter.picks
+        first, count = int(rows[0]), len(rows)
+        if count == len(symbols) and int(rows[-1]) - first == count - 1:
+            buffer[first : first + count] = symbols
+        else:
+            buffer[rows] = symbols[picks]
+
+    def chunk(self, deliver: Deliver) -> memoryview:
+        """The bytes of a complete chunk, without copying."""
+        flat = self._used[deliver.block].reshape(-1)
+        return flat.data[deliver.start : deliver.start + deliver.length]
+
+    def stripe(self, wanted: Repair) -> tuple[Symbols, Symbols]:
+        """A stripe's source rows and the parity rows to repair it with, both copied."""
+        buffer = self._used[wanted.block]
+        count, stripes = int(self._table.symbols[wanted.block]), int(self._table.stripes[wanted.block])
+        given = buffer[count + wanted.stripe * PARITY_ROWS + wanted.parity]
+        return buffer[wanted.stripe : count : stripes].copy(), given
+
+    def restore(self, wanted: Repair, rows: Symbols) -> bool:
+        """Put repaired rows in their place; False when the block was released meanwhile."""
+        buffer = self._used.get(wanted.block)
+        if buffer is None:
+            return False
+        stripes = int(self._table.stripes[wanted.block])
+        buffer[wanted.lost * stripes + wanted.stripe] = rows
+        return True
+
+    def release(self, block: int) -> None:
+        """The block's buffer may hold another block now."""
+        buffer = self._used.pop(block, None)
+        if buffer is not None:
+            self._free.append(buffer)
+
+
+def pool_size(table: BlockTable, meminfo: Path = MEMINFO) -> int:
+    """How many blocks this machine's memory lets a receiver hold."""
+    memory = min(int(available_memory(meminfo) * MEMORY_SHARE), MEMORY_MAX)
+    return max(BUFFERS_MIN, min(memory // (ROWS * table.symbol_size), len(table)))
+
+
+def available_memory(meminfo: Path = MEMINFO) -> int:
+    """Bytes that programs can still have without swapping (proc(5), MemAvailable)."""
+    for line in meminfo.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,319 @@
+"""Receiving a cast: sockets, buffers and workers around the receiver's core.
+
+The calling thread receives and drives the core; workers put chunks into the sink. When the server is
+gone, what was done is kept and the join is tried again until it is back.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from castcore.cast import wire
+from castcore.cast.blocks import BlockTable, lengths_digest
+from castcore.cast.constants import DATAGRAM_SIZE
+from castcore.cast.data import is_data, split
+from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.cast.parity import repair
+from castcore.cast.receiver import (
+    Action,
+    Deliver,
+    Fetch,
+    Flush,
+    ReceiverCore,
+    Rejoin,
+    Release,
+    Repair,
+    Send,
+)
+from castcore.cast.states import ReceiverState
+from castcore.cast.values import JoinAnswer, ReceiveResult
+from castcore.chunks import ChunkSink
+from castcore.edge.castpool import BufferPool, pool_size
+from castcore.edge.castworkers import Result, Workers
+from castcore.edge.multicast import GroupReceiver, Interface, Message, find_interface
+from castcore.errors import BadPacket, NetworkFailed, Refused, Untrusted
+from castcore.progress import Progress, ProgressCallback
+
+IDLE_SECONDS = 0.01
+MESSAGES_PER_TURN = 16
+PROGRESS_SECONDS = 0.25
+REJOIN_SECONDS = 1.0
+# A fetched chunk that is not the image's so often: the server's copy is damaged.
+REFUSALS_MAX = 3
+
+_WORDS = {
+    ReceiverState.FILLING: "filling",
+    ReceiverState.SHEDDING: "slower than the cast",
+    ReceiverState.UNICAST: "multicast does not arrive, by unicast",
+    ReceiverState.SILENT: ReceiverState.SILENT.value,
+}
+
+
+class CastControl(Protocol):
+    """The TLS side of one cast; every call raises NetworkFailed when it is worth another try."""
+
+    def descriptor(self) -> bytes:
+        """The signed descriptor, not yet checked."""
+
+    def manifest(self) -> bytes:
+        """The image's manifest, not yet checked."""
+
+    def index(self) -> bytes:
+        """The image's index, not yet checked."""
+
+    def join(self) -> JoinAnswer:
+        """Enter the cast; legal at any time, and again."""
+
+    def chunk(self, number: int) -> bytes:
+        """The stored bytes of one chunk, not yet checked."""
+
+
+def receive(
+    control: CastControl,
+    descriptor: CastDescriptor,
+    lengths: Sequence[int],
+    sink: ChunkSink,
+    *,
+    interface: str,
+    progress: ProgressCallback,
+    stop: threading.Event | None = None,
+    offload: bool = True,
+) -> ReceiveResult:
+    """Put every chunk that travels into ``sink``; return when all are durable there.
+
+    ``interface`` is a name or an IPv4 address. Raises NotFound (interface, or the cast is over),
+    Untrusted (descriptor, or the server's own chunk), DiskFailed, NetworkFailed when the operator ended
+    the cast, Refused when ``stop`` was set.
+    """
+    if lengths_digest(lengths) != descriptor.lengths_digest:
+        raise Untrusted("the cast's chunk lengths are not those of the image's index")
+    reception = _Reception(
+        control, descriptor, lengths, sink, find_interface(interface), progress, offload=offload
+    )
+    try:
+        return reception.run(stop or threading.Event())
+    finally:
+        reception.close()
+
+
+class _Reception:
+    def __init__(
+        self,
+        control: CastControl,
+        descriptor: CastDescriptor,
+        lengths: Sequence[int],
+        sink: ChunkSink,
+        interface: Interface,
+        progress: ProgressCallback,
+        *,
+        offload: bool,
+    ) -> None:
+        self._control, self._descriptor, self._sink = control, descriptor, sink
+        self._interface, self._progress, self._offload = interface, progress, offload
+        self._table = BlockTable.build(lengths, descriptor.symbol_size)
+        self._pool = BufferPool(self._table)
+        jitter = np.random.default_rng().random()
+        buffers = pool_size(self._table)
+        self._core = ReceiverCore(self._table, descriptor.root, buffers=buffers, jitter=jitter)
+        self._workers = Workers()
+        self._selector = selectors.DefaultSelector()
+        self._joined = False
+        self._told = 0.0
+        self._messages = self._packets = 1
+        self._refusals: dict[int, int] = {}
+        self._group, self._feedback = self._open(descriptor)
+
+    def run(self, stop: threading.Event) -> ReceiveResult:
+        """Receive to the end."""
+        started = time.monotonic()
+        self._workers.join(self._join)
+        while self._core.state is not ReceiverState.DONE:
+            if stop.is_set():
+                raise Refused("the cast was left before its end", hint="join again to go on")
+            if self._core.state is ReceiverState.ABORTED:
+                raise NetworkFailed("the operator ended the cast before this disk was complete")
+            self._turn()
+        self._tell(time.monotonic(), always=True)
+        ledger = self._core.ledger
+        seconds = time.monotonic() - started
+        return ReceiveResult(ledger.multicast, ledger.unicast, ledger.repaired, seconds, ledger.refused)
+
+    def close(self) -> None:
+        """End the threads, leave the group."""
+        self._workers.close()
+        self._close_sockets()
+        self._selector.close()
+
+    def _turn(self) -> None:
+        """Take what has arrived, what workers have done, and do what the core wants."""
+        busy = self._take()
+        now = time.monotonic()
+        for result in self._workers.results():
+            result(now)
+        if self._joined:
+            for action in self._core.poll(now):
+                self._do(action)
+        self._tell(now)
+        if not busy:
+            self._selector.select(IDLE_SECONDS)
+
+    # -- datagrams
+
+    def _open(self, descriptor: CastDescriptor) -> tuple[GroupReceiver, socket.socket]:
+        """Sockets for the cast that ``descriptor`` names: for its group, and for our feedback."""
+        group = GroupReceiver(self._interface, descriptor.group, descriptor.port, offload=self._offload)
+        feedback = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        feedback.bind((self._interface.address, 0))
+        feedback.settimeout(0)
+        self._selector.register(group.socket, selectors.EVENT_READ)
+        self._selector.register(feedback, selectors.EVENT_READ)
+        return group, feedback
+
+    def _close_sockets(self) -> None:
+        for sock in (self._group.socket, self._feedback):
+            self._selector.unregister(sock)
+            sock.close()
+
+    def _take(self) -> bool:
+        """Take some waiting datagrams; whether there may be more."""
+        self._take_answers()
+        for _ in range(MESSAGES_PER_TURN):
+            message = self._group.receive()
+            if message is None:
+                return False
+            self._take_message(time.monotonic(), message)
+        return True
+
+    def _take_message(self, now: float, message: Message) -> None:
+        data, segment = message.data, message.segment
+        if message.dropped:
+            # The kernel counts what it drops in messages; each held about as many packets as these.
+            self._core.on_dropped(message.dropped * self._packets // self._messages)
+        if segment == DATAGRAM_SIZE and is_data(data):
+            whole = len(data) // segment * segment
+            headers, symbols = split(data[:whole], self._table.symbol_size)
+            self._messages, self._packets = self._messages + 1, self._packets + len(headers)
+            for scatter in self._core.on_headers(now, headers):
+                self._pool.scatter(scatter, symbols)
+            data = data[whole:]
+        for at in range(0, len(data), max(segment, 1)):
+            self._take_control(now, bytes(data[at : at + segment]))
+
+    def _take_control(self, now: float, packet: bytes) -> None:
+        if not self._joined:
+            return
+        descriptor = self._descriptor
+        try:
+            value = wire.open_from_server(packet, descriptor.session, descriptor.session_key)
+        except BadPacket:
+            return
+        self._core.on_control(now, value)
+
+    def _take_answers(self) -> None:
+        try:
+            while True:
+                self._take_control(time.monotonic(), self._feedback.recv(2048))
+        except OSError:  # nothing more is waiting, or the server's port is closed
+            return
+
+    # -- what the core wants
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Send(packet):
+                self._send(packet)
+            case Deliver():
+                view = self._pool.chunk(action)
+                self._workers.write(lambda: self._put(action.chunk, view))
+            case Repair():
+                rows, given = self._pool.stripe(action)
+                self._workers.write(lambda: self._repair(action, rows, given))
+            case Release(block):
+                self._pool.release(block)
+            case Fetch(chunk):
+                self._workers.fetch(lambda: self._fetch(chunk))
+            case Rejoin():
+                self._workers.join(self._join)
+            case Flush():
+                self._workers.write(self._flush)
+
+    def _send(self, packet: bytes) -> None:
+        try:
+            self._feedback.sendto(packet, self._descriptor.feedback_address)
+        except OSError:  # no link just now: it is said again
+            return
+
+    def _put(self, chunk: int, view: memoryview) -> Result:
+        try:
+            self._sink.put(chunk, view)
+        except Untrusted:
+            return lambda _: self._core.on_put(chunk, good=False)
+        return lambda _: self._core.on_put(chunk, good=True)
+
+    def _repair(self, wanted: Repair, rows: np.ndarray, given: np.ndarray) -> Result:
+        restored = repair(rows, wanted.lost, wanted.parity, given)
+
+        def done(_: float) -> None:
+            if self._pool.restore(wanted, restored):
+                self._core.on_repaired(wanted.block, wanted.stripe, len(wanted.lost))
+
+        return done
+
+    def _fetch(self, chunk: int) -> Result:
+        try:
+            self._sink.put(chunk, self._control.chunk(chunk))
+        except NetworkFailed:
+            return lambda now: self._core.on_fetched(now, chunk, good=False)
+        except Untrusted:
+            self._refusals[chunk] = self._refusals.get(chunk, 0) + 1
+            if self._refusals[chunk] >= REFUSALS_MAX:
+                raise
+            return lambda now: self._core.on_fetched(now, chunk, good=False)
+        return lambda now: self._core.on_fetched(now, chunk, good=True)
+
+    def _flush(self) -> Result:
+        self._sink.flush()
+        return lambda _: self._core.on_flushed()
+
+    def _join(self) -> Result:
+        """Join, again and again; the cast may have been restarted under a new descriptor."""
+        while not self._workers.stopping.is_set():
+            try:
+                descriptor = open_descriptor(self._control.descriptor(), self._descriptor.server_key)
+                self._same_image(descriptor)
+                answer = self._control.join()
+                return lambda now: self._rejoined(now, descriptor, answer)
+            except (NetworkFailed, BadPacket):
+                self._workers.stopping.wait(REJOIN_SECONDS)
+        return lambda _: None
+
+    def _same_image(self, descriptor: CastDescriptor) -> None:
+        before = self._descriptor
+        if (descriptor.root, descriptor.lengths_digest) != (before.root, before.lengths_digest):
+            raise NetworkFailed("the server casts another image now")
+
+    def _rejoined(self, now: float, descriptor: CastDescriptor, answer: JoinAnswer) -> None:
+        if descriptor.session != self._descriptor.session:
+            self._close_sockets()
+            self._descriptor = descriptor
+            self._group, self._feedback = self._open(descriptor)
+        self._joined = True
+        self._core.on_joined(now, descriptor.session, answer)
+
+    def _tell(self, now: float, *, always: bool = False) -> None:
+        if not always and now - self._told < PROGRESS_SECONDS:
+            return
+        self._told = now
+        ledger, state = self._core.ledger, self._core.state
+        waiting = ReceiverState.SILENT.value if not self._joined else ""
+        filling = state in (ReceiverState.FILLING, ReceiverState.UNICAST)
+        step = "fill" if filling else "receive"
+        done = ledger.multicast + ledger.unicast
+        self._progress(Progress(step, done, self._table.stored_bytes, waiting or _WORDS.get(state, "")))

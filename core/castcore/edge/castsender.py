@@ -1,0 +1,237 @@
+"""One running cast: the threads and sockets around the sender's core.
+
+One thread sends, one hears what clients say; joins and status come from any thread. All share the
+core under one lock, which is never held while reading, computing parity or sending.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from castcore.cast import wire
+from castcore.cast.blocks import BlockTable, lengths_digest
+from castcore.cast.constants import DATAGRAM_SIZE
+from castcore.cast.descriptor import CastDescriptor, encode_descriptor
+from castcore.cast.sender import Control, SenderCore, Wait
+from castcore.cast.states import SenderState
+from castcore.cast.values import CastStatus, JoinAnswer
+from castcore.chunks import ChunkSource
+from castcore.edge.castblocks import BlockCache, BurstWriter
+from castcore.edge.multicast import GroupSender, Interface, feedback_listener, find_interface
+from castcore.errors import BadPacket, FleetcastError, InUse, NetworkFailed
+from castcore.trust import KEY_SIZE, SigningKey, digest
+
+# The share of a link that a cast may fill, and what an Ethernet frame costs around a datagram (IP, UDP,
+# MAC, FCS, preamble, gap: RFC 894 and IEEE 802.3).
+LINK_SHARE = 0.98
+FRAME_OVERHEAD = 66
+DEFAULT_LINK = 10_000
+LINK_DOWN_PAUSE = 0.1
+FEEDBACK_MAX = 2048
+ABORT_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SenderSettings:
+    """Where and how fast to send.
+
+    ``interface_address``: name or IPv4 address of the interface; ``feedback_port`` 0 takes any;
+    ``rate_cap`` in bytes a second of UDP payload, 0 for what the link carries. ``loop`` lets receivers
+    on this host hear us; ``offload`` False sends one datagram a call.
+    """
+
+    interface_address: str
+    group: str
+    port: int
+    feedback_port: int
+    rate_cap: int = 0
+    ttl: int = 1
+    loop: bool = False
+    offload: bool = True
+
+
+class CastSender:
+    """Casts ``source``; every method may be called from any thread.
+
+    Clients may join as soon as it exists; beacons tell them that the pass has not begun. Raises NotFound
+    (interface), PortTaken, NetworkFailed, BadImage.
+    """
+
+    def __init__(
+        self,
+        source: ChunkSource,
+        *,
+        name: str,
+        root: bytes,
+        manifest: bytes,
+        index: bytes,
+        key: SigningKey,
+        settings: SenderSettings,
+    ) -> None:
+        if digest(index) != root:
+            raise NetworkFailed(f"the index of {name} is not the one its root names")
+        interface = find_interface(settings.interface_address)
+        lengths = source.stored_lengths()
+        table = BlockTable.build(lengths)
+        session, session_key = secrets.randbits(32), SigningKey.generate()
+        cap = settings.rate_cap or link_capacity(interface)
+        self._core = SenderCore(table, session, session_key, root, cap)
+        self._table, self._session = table, session
+        self._feedback = feedback_listener(interface.address, settings.feedback_port)
+        try:
+            self._group = _group(interface, settings)
+        except BaseException:
+            self._feedback.close()
+            raise
+        self._cache = BlockCache(source, table)
+        self._writer = BurstWriter(table, session)
+        self._lock = threading.Lock()
+        self._stopping, self._closed = threading.Event(), threading.Event()
+        self._aborting = False
+        self.failure: FleetcastError | None = None
+        descriptor = CastDescriptor(
+            session=session,
+            name=name,
+            server_key=key.public,
+            session_key=session_key.public,
+            root=root,
+            manifest_digest=digest(manifest),
+            lengths_digest=lengths_digest(lengths),
+            chunk_count=len(lengths),
+            stored_bytes=table.stored_bytes,
+            symbol_size=table.symbol_size,
+            group=settings.group,
+            port=settings.port,
+            feedback=f"{interface.address}:{self._feedback.getsockname()[1]}",
+        )
+        self.descriptor = encode_descriptor(descriptor, key)
+        self._threads = [
+            threading.Thread(target=self._transmit, name="cast-send", daemon=True),
+            threading.Thread(target=self._listen, name="cast-hear", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, client: str) -> JoinAnswer:
+        """Let ``client`` take part, at any time before the end. Raises InUse after it."""
+        with self._lock:
+            if self._core.state is SenderState.CLOSED:
+                raise InUse("this cast has ended", hint="read the descriptor again, then join")
+            return self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE))
+
+    def start(self) -> None:
+        """Begin the pass; harmless when it has begun."""
+        with self._lock:
+            self._core.start()
+
+    def stop(self, *, abort: bool = False) -> None:
+        """Stop sending; free threads and sockets.
+
+        Clients that are not done wait for the server to be back, unless ``abort`` tells them to give up.
+        """
+        self._aborting = abort
+        self._stopping.set()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def finished(self) -> bool:
+        """Whether the cast has ended: all clients done or gone, or stopped."""
+        return self._closed.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end at most ``timeout`` seconds; whether it has come."""
+        return self._closed.wait(timeout)
+
+    def status(self) -> CastStatus:
+        """The cast as it stands."""
+        with self._lock:
+            status = self._core.status()
+        return replace(status, failure=self.failure.what if self.failure else "")
+
+    def _transmit(self) -> None:
+        try:
+            while not self._stopping.is_set() and self._core.state is not SenderState.CLOSED:
+                self._step()
+        except FleetcastError as error:
+            self.failure = error
+        finally:
+            self._end()
+
+    def _step(self) -> None:
+        with self._lock:
+            out = self._core.next_tx(time.monotonic())
+        if isinstance(out, Wait):
+            self._stopping.wait(out.seconds)
+            return
+        try:
+            if isinstance(out, Control):
+                self._group.control(out.packet)
+            else:
+                self._group.burst(self._writer.write(out, self._cache.get(out.block)))
+        except OSError:
+            # The link is down or the address went: like loss, and worth another try.
+            self._stopping.wait(LINK_DOWN_PAUSE)
+
+    def _end(self) -> None:
+        with self._lock:
+            ended = self._core.state is SenderState.CLOSED
+            packet = self._core.abort()
+        if self._aborting and not ended:
+            for _ in range(ABORT_REPEATS):
+                _quietly(self._group, packet)
+        self._closed.set()
+        self._cache.close()
+        self._group.close()
+
+    def _listen(self) -> None:
+        self._feedback.settimeout(0.2)
+        while not self._closed.is_set():
+            try:
+                packet, sender = self._feedback.recvfrom(FEEDBACK_MAX)
+            except OSError:
+                continue
+            self._hear(packet, sender)
+        self._feedback.close()
+
+    def _hear(self, packet: bytes, sender: tuple[str, int]) -> None:
+        with self._lock:
+            try:
+                value = wire.open_from_client(packet, self._session, self._core.key_of)
+            except BadPacket:
+                return
+            answer = self._core.on_client(time.monotonic(), value)
+        if answer is not None:
+            try:
+                self._feedback.sendto(answer, sender)
+            except OSError:
+                return
+
+
+def link_capacity(interface: Interface) -> float:
+    """Bytes a second of UDP payload that the interface's link carries, less what others need."""
+    bits = (interface.speed or DEFAULT_LINK) * 1e6
+    return bits / 8 * LINK_SHARE * DATAGRAM_SIZE / (DATAGRAM_SIZE + FRAME_OVERHEAD)
+
+
+def _group(interface: Interface, settings: SenderSettings) -> GroupSender:
+    return GroupSender(
+        interface,
+        settings.group,
+        settings.port,
+        ttl=settings.ttl,
+        loop=settings.loop,
+        segment=DATAGRAM_SIZE,
+        offload=settings.offload,
+    )
+
+
+def _quietly(group: GroupSender, packet: bytes) -> None:
+    try:
+        group.control(packet)
+    except OSError:
+        return

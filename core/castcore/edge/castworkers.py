@@ -1,0 +1,79 @@
+"""The threads behind a receiver: they check and write chunks, repair stripes, fetch, join again.
+
+Each job's result comes back as a function to call in the receiver's own thread, so that the core is
+only ever touched there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from castcore.errors import FleetcastError
+
+Result = Callable[[float], None]
+Job = Callable[[], Result]
+
+WRITERS_MAX = 4
+FETCHERS = 2
+
+
+class Runs(Protocol):
+    """Takes a job."""
+
+    def __call__(self, job: Job) -> None:
+        """Do ``job`` in another thread."""
+
+
+class Workers:
+    """Writers for local work, fetchers for what may block on the network, one thread for joining."""
+
+    def __init__(self) -> None:
+        writers = max(1, min(os.cpu_count() or 1, WRITERS_MAX))
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="cast-write")
+        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="cast-fetch")
+        self._joiner = ThreadPoolExecutor(1, thread_name_prefix="cast-join")
+        self._results: SimpleQueue[Result | BaseException] = SimpleQueue()
+        self.stopping = threading.Event()
+
+    def write(self, job: Job) -> None:
+        """Work of this machine: hash, decompress, write, repair."""
+        self._submit(self._writers, job)
+
+    def fetch(self, job: Job) -> None:
+        """Work that waits for the server."""
+        self._submit(self._fetchers, job)
+
+    def join(self, job: Job) -> None:
+        """Joining again: may wait for minutes."""
+        self._submit(self._joiner, job)
+
+    def results(self) -> Iterator[Result]:
+        """What was done since the last call. Raises what a job raised."""
+        while True:
+            try:
+                result = self._results.get_nowait()
+            except Empty:
+                return
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+
+    def close(self) -> None:
+        """Let running jobs end, drop those that wait."""
+        self.stopping.set()
+        for pool in (self._writers, self._fetchers, self._joiner):
+            pool.shutdown(cancel_futures=True)
+
+    def _submit(self, pool: ThreadPoolExecutor, job: Job) -> None:
+        def run() -> None:
+            try:
+                self._results.put(job())
+            except (FleetcastError, OSError, ValueError, MemoryError) as error:
+                self._results.put(error)
+
+        pool.submit(run)

@@ -1,0 +1,207 @@
+"""UDP sockets of a cast: many datagrams a system call where the kernel can, one where it cannot.
+
+Linux only: UDP_SEGMENT and UDP_GRO (udp(7)), SO_RXQ_OVFL, membership by interface index (ip(7)).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from castcore.edge import nics
+from castcore.edge.portholder import bind_error
+from castcore.errors import NetworkFailed, NotFound
+
+SOL_UDP = 17
+UDP_SEGMENT = 103
+UDP_GRO = 104
+SO_RXQ_OVFL = 40
+SO_SNDBUFFORCE = 32
+SO_RCVBUFFORCE = 33
+
+SEND_BUFFER = 4 << 20
+DATA_BUFFER = 64 << 20
+FEEDBACK_BUFFER = 8 << 20
+MESSAGE_MAX = 65536
+# What the kernel answers when a device, a route or its own age does not allow segmentation.
+_NO_SEGMENTATION = (errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EMSGSIZE, errno.EOPNOTSUPP)
+_MREQN = struct.Struct("=4s4si")
+_ENOBUFS_PAUSE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface with its IPv4 address; ``speed`` in Mbit/s, 0 unknown."""
+
+    name: str
+    index: int
+    address: str
+    speed: int
+
+
+def find_interface(name_or_address: str) -> Interface:
+    """The interface called so, or with this IPv4 address. Raises NotFound."""
+    names = [name for _, name in socket.if_nameindex()]
+    name = name_or_address if name_or_address in names else nics.interface_with(name_or_address)
+    if not name:
+        raise NotFound(f"no network interface {name_or_address}", hint=f"there are: {', '.join(names)}")
+    address = nics.ipv4_address(name)
+    if not address:
+        raise NotFound(f"the interface {name} has no IPv4 address", hint="`ip addr` shows addresses")
+    return Interface(name, socket.if_nametoindex(name), address, nics.nic(name).speed)
+
+
+class GroupSender:
+    """Sends to one group through one interface; ``segmenting`` tells whether GSO is in use."""
+
+    def __init__(
+        self,
+        interface: Interface,
+        group: str,
+        port: int,
+        *,
+        ttl: int,
+        loop: bool,
+        segment: int,
+        offload: bool = True,
+    ) -> None:
+        self._segment = segment
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._prepare(interface, ttl, loop=loop)
+            self._socket.bind((interface.address, 0))
+            self._socket.connect((group, port))
+        except OSError as error:
+            self._socket.close()
+            raise NetworkFailed(
+                f"cannot send to {group} through {interface.name}: {error.strerror}"
+            ) from None
+        self.segmenting = offload and self._set_segment(segment)
+
+    def _prepare(self, interface: Interface, ttl: int, *, loop: bool) -> None:
+        via = _MREQN.pack(bytes(4), socket.inet_aton(interface.address), interface.index)
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, via)
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loop))
+        _set_buffer(self._socket, socket.SO_SNDBUF, SO_SNDBUFFORCE, SEND_BUFFER)
+
+    def burst(self, packets: memoryview) -> None:
+        """Send back-to-back datagrams of the segment's size each."""
+        if self.segmenting:
+            try:
+                self._send(packets)
+                return
+            except OSError as error:
+                if error.errno not in _NO_SEGMENTATION:
+                    raise
+                self._set_segment(0)
+                self.segmenting = False
+        for at in range(0, len(packets), self._segment):
+            self._send(packets[at : at + self._segment])
+
+    def control(self, packet: bytes) -> None:
+        """Send one datagram, smaller than the segment."""
+        self._send(memoryview(packet))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _send(self, data: memoryview) -> None:
+        while True:
+            try:
+                self._socket.send(data)
+                return
+            except OSError as error:
+                # A full device queue is back-pressure, not loss.
+                if error.errno != errno.ENOBUFS:
+                    raise
+                time.sleep(_ENOBUFS_PAUSE)
+
+    def _set_segment(self, size: int) -> bool:
+        try:
+            self._socket.setsockopt(SOL_UDP, UDP_SEGMENT, size)
+        except OSError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one call received: datagrams of ``segment`` bytes each, the last perhaps shorter.
+
+    ``data`` is valid until the next call. ``dropped``: messages the kernel threw away since the last.
+    """
+
+    data: memoryview
+    segment: int
+    dropped: int
+
+
+class GroupReceiver:
+    """Receives from one group through one interface."""
+
+    def __init__(self, interface: Interface, group: str, port: int, *, offload: bool = True) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._dropped = 0
+        self._buffer = memoryview(bytearray(MESSAGE_MAX))
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _set_buffer(self.socket, socket.SO_RCVBUF, SO_RCVBUFFORCE, DATA_BUFFER)
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+            if offload:
+                _try_option(self.socket, SOL_UDP, UDP_GRO)
+            self.socket.bind((group, port))
+            member = _MREQN.pack(
+                socket.inet_aton(group), socket.inet_aton(interface.address), interface.index
+            )
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        except OSError as error:
+            self.socket.close()
+            raise NetworkFailed(
+                f"cannot receive {group} port {port} on {interface.name}: {error.strerror}"
+            ) from None
+        self.socket.setblocking(False)  # noqa: FBT003 (the socket module's own signature)
+
+    def receive(self) -> Message | None:
+        """The next datagrams, or None when none is waiting."""
+        try:
+            size, notes, _, _ = self.socket.recvmsg_into([self._buffer], 64)
+        except OSError:  # nothing waiting, or the link went down: silence is noticed elsewhere
+            return None
+        segment, dropped = size, 0
+        for level, kind, value in notes:
+            if level == SOL_UDP and kind == UDP_GRO:
+                segment = int.from_bytes(value[:4], "little", signed=True)
+            elif level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL:
+                total = int.from_bytes(value[:4], "little")
+                dropped, self._dropped = (total - self._dropped) % (1 << 32), total
+        return Message(self._buffer[:size], segment, dropped)
+
+
+def feedback_listener(address: str, port: int) -> socket.socket:
+    """The sender's socket for what clients say. Raises PortTaken or NotFound."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        listener.bind((address, port))
+    except OSError as error:
+        listener.close()
+        raise bind_error(error, "udp", address, port) from None
+    _set_buffer(listener, socket.SO_RCVBUF, SO_RCVBUFFORCE, FEEDBACK_BUFFER)
+    return listener
+
+
+def _set_buffer(sock: socket.socket, plain: int, forced: int, size: int) -> None:
+    if not _try_option(sock, socket.SOL_SOCKET, forced, size):
+        sock.setsockopt(socket.SOL_SOCKET, plain, size)
+
+
+def _try_option(sock: socket.socket, level: int, option: int, value: int = 1) -> bool:
+    try:
+        sock.setsockopt(level, option, value)
+    except OSError:
+        return False
+    return True
