@@ -28,9 +28,9 @@ IP address       HW type     Flags       HW address            Mask     Device
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net/udp").write_text(UDP)
-    (tmp_path / "net/tcp").write_text(TCP)
+    (tmp_path / "thread-self/net").mkdir(parents=True)
+    (tmp_path / "thread-self/net/udp").write_text(UDP)
+    (tmp_path / "thread-self/net/tcp").write_text(TCP)
     for number, name, inode in ((812, "dnsmasq", 4711), (90, "nginx", 99), (91, "apache2", 100)):
         (tmp_path / str(number) / "fd").mkdir(parents=True)
         (tmp_path / str(number) / "comm").write_text(f"{name}\n")

@@ -9,7 +9,8 @@ from pathlib import Path
 from castcore.edge.portholder import bind_error
 from castcore.errors import NotFound
 
-ARP_TABLE = Path("/proc/net/arp")
+# The table of the calling thread's network namespace; /proc/net is the main thread's.
+ARP_TABLE = Path("/proc/thread-self/net/arp")
 RECEIVE_BUFFER = 1 << 20
 LARGEST_DATAGRAM = 65535
 # linux/in.h; the socket module names it from Python 3.14 on only.

@@ -44,7 +44,7 @@ def bind_error(error: OSError, protocol: str, address: str, port: int) -> Fleetc
 
 def _inodes(proc: Path, table: str, port: int) -> set[str]:
     found = set()
-    for line in _text(proc / "net" / table).splitlines()[1:]:
+    for line in _text(proc / "thread-self/net" / table).splitlines()[1:]:
         # sl, local_address (hex ip:port), rem_address, st, queues, timer, retransmits, uid, timeout,
         # inode
         words = line.split()
