@@ -80,11 +80,6 @@ def test_a_request_is_read_as_its_firmware_meant_it() -> None:
     assert request.uuid == "04030201-0605-0807-090a-0b0c0d0e0f10"
 
 
-def test_ipxe_sends_its_uuid_in_network_order() -> None:
-    options = encode_options([(53, b"\1"), (77, b"iPXE"), (97, b"\0" + bytes(range(1, 17)))])
-    assert decode(packet(options)).uuid == "01020304-0506-0708-090a-0b0c0d0e0f10"
-
-
 @pytest.mark.parametrize(
     ("vendor_class", "architecture"),
     [

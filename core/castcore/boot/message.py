@@ -75,13 +75,9 @@ class DhcpRequest:
     def uuid(self) -> str:
         """The machine's UUID in its usual text form, "" when it sent none.
 
-        Firmware sends SMBIOS's bytes (first three fields little-endian); iPXE sends them in network
-        order (``uuid_mangle`` in its smbios settings).
+        OVMF and iPXE both send SMBIOS's bytes, whose first three fields are little-endian.
         """
-        if not self.machine_id:
-            return ""
-        raw = self.machine_id[1:]
-        return str(uuid.UUID(bytes=raw) if self.is_ipxe else uuid.UUID(bytes_le=raw))
+        return str(uuid.UUID(bytes_le=self.machine_id[1:])) if self.machine_id else ""
 
     @property
     def is_ipxe(self) -> bool:
