@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from castcore.cast.states import SenderState
+from castcore.cast.values import CastStatus
 from castcore.control import Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.store import StoredImage
@@ -71,13 +73,6 @@ class FakeAnswer:
         return {"client_number": self.client_number}
 
 
-@dataclass(frozen=True)
-class FakeStatus:
-    state: str
-    rate: int = 0
-    sent: int = 0
-
-
 @dataclass
 class FakeSender:
     """Records what it is told; a test sets ``over`` when it has closed."""
@@ -88,7 +83,9 @@ class FakeSender:
     joined: list[str] = field(default_factory=list)
     started: bool = False
     stopped: bool = False
+    aborted: bool = False
     over: bool = False
+    failure: str = ""
 
     @property
     def descriptor(self) -> bytes:
@@ -101,14 +98,15 @@ class FakeSender:
     def start(self) -> None:
         self.started = True
 
-    def stop(self) -> None:
-        self.stopped = True
+    def stop(self, *, abort: bool = False) -> None:
+        self.stopped, self.aborted = True, abort
 
     def finished(self) -> bool:
         return self.over
 
-    def status(self) -> FakeStatus:
-        return FakeStatus("pass" if self.started else "gather", 1000 if self.started else 0)
+    def status(self) -> CastStatus:
+        state = SenderState.PASS if self.started else SenderState.GATHER
+        return CastStatus(state, 1000 if self.started else 0, 0, 0, 1, 0, (), self.failure)
 
 
 class FakeClock:

@@ -42,6 +42,7 @@ def make_app(parts: ServerParts) -> FastAPI:
         # The framework's own pages load from the internet; ours (console) render the same document.
         docs_url=None,
         redoc_url=None,
+        separate_input_output_schemas=False,
         responses={422: {"model": ErrorView, "description": "The request is malformed"}},
     )
     app.state.parts = parts

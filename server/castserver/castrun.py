@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import Protocol
 
+from castcore.cast.values import CastStatus
 from castcore.chunks import ChunkSource
 from castcore.errors import InUse
 
@@ -23,25 +24,6 @@ FIRST_PORT = 7100
 MOST_SLOTS = 200
 
 
-class SenderStatus(Protocol):
-    """What the console shows of a sender (``castcore.edge.castsender.CastStatus``)."""
-
-    @property
-    def state(self) -> Any:
-        """Its state's word."""
-        ...
-
-    @property
-    def rate(self) -> int:
-        """Bytes a second on the wire now."""
-        ...
-
-    @property
-    def sent(self) -> int:
-        """Bytes sent so far."""
-        ...
-
-
 class LiveSender(castroutes.Sender, Protocol):
     """What a cast needs of ``castcore.edge.castsender.CastSender``."""
 
@@ -49,15 +31,15 @@ class LiveSender(castroutes.Sender, Protocol):
         """Begin to send."""
         ...
 
-    def stop(self) -> None:
-        """Stop sending and free sockets and threads."""
+    def stop(self, *, abort: bool = False) -> None:
+        """Stop sending and free sockets and threads; ``abort`` tells clients to give up."""
         ...
 
     def finished(self) -> bool:
         """Whether it has closed: nobody can join any more."""
         ...
 
-    def status(self) -> SenderStatus:
+    def status(self) -> CastStatus:
         """How it stands."""
         ...
 
@@ -141,19 +123,19 @@ class CastRun:
                 self._sender.start()
                 self._started = True
 
-    def status(self) -> SenderStatus | None:
+    def status(self) -> CastStatus | None:
         """How the sender stands; None before the first client read the descriptor."""
         with self._lock:
             return self._sender.status() if self._sender is not None else None
 
-    def close(self) -> None:
-        """Stop for good."""
+    def close(self, *, abort: bool = False) -> None:
+        """Stop for good; ``abort`` tells clients that nothing more will come."""
         with self._lock:
             self._closed = True
-            self._drop()
+            self._drop(abort=abort)
             self.image.close()
 
-    def _drop(self) -> None:
+    def _drop(self, *, abort: bool = False) -> None:
         if self._sender is not None:
-            self._sender.stop()
+            self._sender.stop(abort=abort)
         self._sender, self._started = None, False

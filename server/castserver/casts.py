@@ -35,7 +35,7 @@ class Casts:
         self._senders = senders
         self._lock = clients.lock
         self._casts: dict[str, Cast] = {}
-        self._closing: list[CastRun] = []
+        self._closing: list[tuple[CastRun, bool]] = []
         self._load()
 
     def all(self) -> list[Cast]:
@@ -97,11 +97,7 @@ class Casts:
         with self._lock:
             if cast.state.ended:
                 raise Refused(f"cast {cast.id} has ended already: {cast.state}")
-            for name, part in cast.parts.items():
-                if not part.state.ended:
-                    self._set_part(cast, name, PartState.FAILED, "cancelled by the operator")
-            self._end(cast, CastState.CANCELLED, "cancelled by the operator")
-        self._clients.changed.fire()
+            self._break_off(cast, CastState.CANCELLED, "cancelled by the operator")
 
     def busy(self, client: Client) -> str:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""
@@ -157,7 +153,11 @@ class Casts:
                 for name, part in cast.parts.items():
                     if not part.state.ended and not self._clients.get(name).online(now):
                         self._set_part(cast, name, PartState.GONE, "it has not been heard for a while")
-                self._settle(cast)
+                status = cast.run.status() if cast.run is not None else None
+                if status is not None and status.failure:
+                    self._break_off(cast, CastState.FAILED, status.failure)
+                else:
+                    self._settle(cast)
         self._close_ended()
 
     def authorize(self, token: str) -> str | None:
@@ -175,15 +175,19 @@ class Casts:
 
     def _close_ended(self) -> None:
         """Stop the senders of casts that have ended: without the lock, it takes them a moment."""
-        for run in list(self._closing):
-            run.close()
-            self._closing.remove(run)
+        for entry in list(self._closing):
+            run, abort = entry
+            run.close(abort=abort)
+            self._closing.remove(entry)
 
     def _active(self) -> list[Cast]:
         return sorted((c for c in self._casts.values() if not c.state.ended), key=lambda c: c.created)
 
     def _put_on_air(self, cast: Cast, image: OpenImage) -> None:
-        runs = [*self._closing, *(c.run for c in self._casts.values() if c.run is not None)]
+        runs = [
+            *(run for run, _ in self._closing),
+            *(c.run for c in self._casts.values() if c.run is not None),
+        ]
         slot = free_slot({run.slot for run in runs})
         cast.run = CastRun(image, slot, self._senders)
 
@@ -209,11 +213,18 @@ class Casts:
             self._save(cast)
         self._clients.changed.fire()
 
+    def _break_off(self, cast: Cast, state: CastState, why: str) -> None:
+        for name, part in cast.parts.items():
+            if not part.state.ended:
+                self._set_part(cast, name, PartState.FAILED, why)
+        self._end(cast, state, why)
+        self._clients.changed.fire()
+
     def _end(self, cast: Cast, state: CastState, message: str) -> None:
         cast.state, cast.message, cast.ended = state, message, int(time.time())
         self._save(cast)
         if cast.run is not None:
-            self._closing.append(cast.run)
+            self._closing.append((cast.run, state is not CastState.DONE))
             cast.run = None
 
     def _set_part(self, cast: Cast, name: str, state: PartState, message: str) -> None:

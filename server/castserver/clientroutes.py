@@ -24,7 +24,7 @@ class OrdersView(BaseModel):
     orders: list[Order]
 
 
-class Taken(BaseModel):
+class Accepted(BaseModel):
     """The server has taken note."""
 
 
@@ -62,9 +62,9 @@ async def orders(
 
 
 @routes.post("/clients/{client}/report", summary="Report state and progress", responses=_UNKNOWN)
-def report(parts: Parts, client: OwnClient, report: Report) -> Taken:
+def report(parts: Parts, client: OwnClient, report: Report) -> Accepted:
     """With DONE it carries the proof: the root of what was verified on the disk."""
     checked = Report.from_json(report.to_json())
     parts.clients.note(client, checked)
     parts.casts.hear(client, checked)
-    return Taken()
+    return Accepted()

@@ -79,7 +79,7 @@ class Clients:
     def all(self) -> list[Client]:
         """Every machine, in the order of their first registration."""
         with self.lock:
-            return sorted(self._clients.values(), key=lambda c: (c.first_seen, c.id))
+            return sorted(self._clients.values(), key=lambda c: c.first_seen)
 
     def get(self, name: str) -> Client:
         """The machine with id ``name``. Raises NotFound."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.trust import SigningKey
 
 from castserver.castrun import LiveSender, OpenImage, slot_addresses
@@ -19,8 +20,6 @@ class Transmitter:
 
     def sender(self, image: OpenImage, slot: int) -> LiveSender:
         """A sender for ``image``. Raises PortTaken or NetworkFailed."""
-        from castcore.edge.castsender import CastSender, SenderSettings
-
         # Part of the key, so that two servers on one network hardly ever share a group.
         group, port, feedback_port = slot_addresses(slot, self.key.public[0])
         settings = SenderSettings(

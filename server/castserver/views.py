@@ -77,11 +77,13 @@ class PartView(View):
 
 
 class SenderView(View):
-    """The sender of a running cast; `state` is a word of the protocol."""
+    """The sender of a running cast; `state` is a word of the protocol, `repair` the parity in `sent`."""
 
     state: str
     rate: int
     sent: int
+    repair: int
+    lap: int
 
 
 class CastView(View):
@@ -230,7 +232,13 @@ def _sender_view(cast: Cast) -> SenderView | None:
     status = cast.run.status() if cast.run is not None else None
     if status is None:
         return None
-    return SenderView(state=str(status.state), rate=int(status.rate), sent=int(status.sent))
+    return SenderView(
+        state=status.state.value,
+        rate=status.rate,
+        sent=status.sent,
+        repair=status.repair,
+        lap=status.lap,
+    )
 
 
 def _boot_view(sighting: BootSighting) -> BootView:

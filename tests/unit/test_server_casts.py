@@ -195,8 +195,18 @@ def test_cancelling_ends_the_sender_and_says_so(lab: ServerLab) -> None:
     assert shown["state"] == "cancelled"
     assert shown["parts"][0]["message"] == "cancelled by the operator"
     lab.casts.tick()
-    assert lab.senders[0].stopped
+    assert lab.senders[0].aborted
     assert client.get(f"/casts/{cast}/descriptor").status_code == 404
+
+
+def test_a_sender_that_fails_ends_the_cast_with_its_reason(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    client.join(cast := create(lab, start_clients=1, keep_open=True))
+    lab.senders[0].failure = "packs/0 cannot be read: Input/output error"
+    lab.casts.tick()
+    shown = lab.operator("GET", f"/casts/{cast}")
+    assert (shown["state"], shown["message"]) == ("failed", lab.senders[0].failure)
+    assert lab.senders[0].aborted
 
 
 def test_a_running_cast_survives_a_restart_and_its_client_needs_no_new_registration(

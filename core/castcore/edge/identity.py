@@ -56,7 +56,7 @@ class ServerIdentity:
             certificate, private_key = directory / CERTIFICATE_FILE, directory / TLS_KEY_FILE
             if not (certificate.exists() and private_key.exists()):
                 _make_certificate(certificate, private_key)
-            return cls(key, certificate, private_key, _certificate_digest(certificate))
+            return cls(key, certificate, private_key, certificate_digest(certificate))
         except OSError as error:
             raise DiskFailed(
                 f"{directory}: {error.strerror or error}", hint="give a directory we may write to"
@@ -133,7 +133,8 @@ def _names(host: str) -> tuple[str, ...]:
     return ("localhost",) if not host.isascii() else tuple(dict.fromkeys(("localhost", host)))
 
 
-def _certificate_digest(path: Path) -> bytes:
+def certificate_digest(path: Path) -> bytes:
+    """The SHA-256 of the PEM certificate at ``path``, in DER form. Raises Untrusted or OSError."""
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:

@@ -1,0 +1,99 @@
+"""``fleetcast casts``: make, list, show, start and cancel casts of a running server."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from castcore.control import AfterCast
+from castcore.edge.commandline import Screen
+from castcore.units import human
+
+from castserver import operatorclient
+from castserver.imagescreen import table
+from castserver.operatorclient import Operator
+
+NAME = "casts"
+HELP = "make, list, show, start or cancel casts of a running server"
+EXAMPLE = "fleetcast casts create --image office --start-clients 12 --after reboot"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a cast; machines that are ready join it")
+    create.add_argument("--image", required=True, help="the image's name in the server's library")
+    create.add_argument(
+        "--start-clients", type=int, metavar="N", help="start when N machines have joined"
+    )
+    create.add_argument("--after", choices=list(AfterCast), type=AfterCast, default=AfterCast.REBOOT)
+    create.add_argument(
+        "--keep-open", action="store_true", help="late machines get it after its end too"
+    )
+    create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
+    listed = [create, actions.add_parser("list", help="every cast, the newest first")]
+    for name, what in (
+        ("show", "one cast and every machine's part in it"),
+        ("start", "start it now, erasing the disks of those who joined"),
+        ("cancel", "end it, leaving machines in the middle of it incomplete"),
+    ):
+        action = actions.add_parser(name, help=what)
+        action.add_argument("cast", help="the cast's id")
+        listed.append(action)
+    for action in listed:
+        operatorclient.add_arguments(action)
+
+
+def run(args: argparse.Namespace, screen: Screen) -> Any:
+    """Do the action; the result is the API's own answer."""
+    operator = Operator.of(args)
+    match args.action:
+        case "list":
+            casts = operator.get("casts")
+            screen.say(_listing(casts))
+            return {"casts": casts}
+        case "show":
+            cast = operator.get("casts", args.cast)
+        case "create":
+            cast = operator.post("casts", body=_wish(args))
+        case action:
+            cast = operator.post("casts", args.cast, action)
+    screen.say(_details(cast))
+    return cast
+
+
+def _wish(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "image": args.image,
+        "start_clients": args.start_clients,
+        "after": args.after.value,
+        "keep_open": args.keep_open,
+        "clients": args.client,
+    }
+
+
+def _listing(casts: list[dict[str, Any]]) -> str:
+    rows = [("CAST", "IMAGE", "STATE", "PROVEN", "MACHINES")]
+    rows += [(c["cast"], c["image"], c["state"], str(_proven(c)), str(len(c["parts"]))) for c in casts]
+    return "\n".join(table(rows, indent=""))
+
+
+def _details(cast: dict[str, Any]) -> str:
+    start = cast["start_clients"]
+    lines = [
+        f"cast {cast['cast']} of {cast['image']}: {cast['state']}",
+        f"  starts     {f'when {start} have joined' if start else 'on command'}",
+        f"  root       {cast['root']}",
+    ]
+    if cast["message"]:
+        lines.append(f"  note       {cast['message']}")
+    rows = [("MACHINE", "STATE", "MULTICAST", "UNICAST", "NOTE")]
+    for part in cast["parts"]:
+        report = part["report"] or {"multicast": 0, "unicast": 0}
+        ways = (human(report["multicast"]), human(report["unicast"]))
+        rows.append((part["client"], part["state"], *ways, part["message"] or part["label"]))
+    return "\n".join([*lines, *table(rows)])
+
+
+def _proven(cast: dict[str, Any]) -> int:
+    return sum(part["state"] == "done" for part in cast["parts"])

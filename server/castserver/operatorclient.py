@@ -1,0 +1,108 @@
+"""The operator's command line as a client of the REST API: where the server is, and who we are.
+
+On the server's own machine everything is found in its state directory; from elsewhere the URL, the
+server's key and a file with the operator's token are given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from castcore.control import API
+from castcore.edge.identity import CERTIFICATE_FILE, certificate_digest
+from castcore.edge.pinned import PinnedHttps, fetch_statement
+from castcore.errors import DiskFailed, NotFound, Refused
+
+from castserver.auth import TOKEN_FILE
+
+DEFAULT_STATE = Path("/var/lib/fleetcast/server")
+DEFAULT_SERVER = "https://127.0.0.1:8443"
+LONGEST_TOKEN = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that say which server, for every command that calls one."""
+    # After the action too; SUPPRESS, so that it does not undo one given before.
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="one JSON object a line, the last the result",
+    )
+    parser.add_argument("--server", default=DEFAULT_SERVER, metavar="URL", help="default: %(default)s")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=DEFAULT_STATE,
+        metavar="DIR",
+        help="the server's state directory, on its own machine (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token", type=Path, metavar="FILE", help="the operator's token, from elsewhere"
+    )
+    parser.add_argument("--key", metavar="HEX", help="the server's public key, from elsewhere")
+
+
+class Operator:
+    """Calls the API of one server; every call raises NetworkFailed, Untrusted, NotFound or Refused."""
+
+    def __init__(self, https: PinnedHttps) -> None:
+        self._https = https
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Operator:
+        """The server that ``args`` name. Raises NotFound, Refused, DiskFailed, NetworkFailed."""
+        token = _token(args.token or args.state / TOKEN_FILE)
+        if args.key is not None:
+            digest = fetch_statement(args.server, _key(args.key)).certificate_digest
+        else:
+            digest = _kept_digest(args.state)
+        return cls(PinnedHttps(args.server, digest, token))
+
+    def get(self, *path: str) -> Any:
+        """The answer to GET on the path with these steps."""
+        return self._https.get_json(_path(path))
+
+    def post(self, *path: str, body: Any = None) -> Any:
+        """The answer to POST on the path with these steps."""
+        return self._https.post_json(_path(path), {} if body is None else body)
+
+
+def _path(steps: tuple[str, ...]) -> str:
+    return "/".join((API, *(quote(step, safe="") for step in steps)))
+
+
+def _kept_digest(state: Path) -> bytes:
+    try:
+        return certificate_digest(state / CERTIFICATE_FILE)
+    except OSError:
+        raise NotFound(
+            f"{state} is no server's state directory", hint="name it with --state, or give --key"
+        ) from None
+
+
+def _token(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            token = file.read(LONGEST_TOKEN).decode("ascii").strip()
+    except FileNotFoundError:
+        raise NotFound(
+            f"there is no operator's token at {path}", hint="name its file with --token, or --state"
+        ) from None
+    except OSError as error:
+        raise DiskFailed(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{path} holds no token") from None
+    return token
+
+
+def _key(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Refused(
+            f"{text[:20]!r} is no key in hex", hint="`fleetcast serve --json` prints it"
+        ) from None
