@@ -124,7 +124,7 @@ class _Reception:
         self._core = ReceiverCore(self._table, descriptor.root, buffers=buffers, jitter=jitter)
         self._workers = Workers()
         self._selector = selectors.DefaultSelector()
-        self._joined = False
+        self._joined = self._waiting = False
         self._told = 0.0
         self._messages = self._packets = 1
         self._refusals: dict[int, int] = {}
@@ -291,6 +291,7 @@ class _Reception:
                 answer = self._control.join()
                 return lambda now: self._rejoined(now, descriptor, answer)
             except (NetworkFailed, BadPacket):
+                self._waiting = True
                 self._workers.stopping.wait(REJOIN_SECONDS)
         return lambda _: None
 
@@ -304,7 +305,7 @@ class _Reception:
             self._close_sockets()
             self._descriptor = descriptor
             self._group, self._feedback = self._open(descriptor)
-        self._joined = True
+        self._joined, self._waiting = True, False
         self._core.on_joined(now, descriptor.session, answer)
 
     def _tell(self, now: float, *, always: bool = False) -> None:
@@ -312,7 +313,7 @@ class _Reception:
             return
         self._told = now
         ledger, state = self._core.ledger, self._core.state
-        waiting = ReceiverState.SILENT.value if not self._joined else ""
+        waiting = ReceiverState.SILENT.value if self._waiting else ""
         filling = state in (ReceiverState.FILLING, ReceiverState.UNICAST)
         step = "fill" if filling else "receive"
         done = ledger.multicast + ledger.unicast

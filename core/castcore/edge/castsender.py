@@ -147,6 +147,11 @@ class CastSender:
         """Wait for the end at most ``timeout`` seconds; whether it has come."""
         return self._closed.wait(timeout)
 
+    @property
+    def segmenting(self) -> bool:
+        """Whether the kernel cuts whole bursts into datagrams for us."""
+        return self._group.segmenting
+
     def status(self) -> CastStatus:
         """The cast as it stands."""
         with self._lock:

@@ -1,0 +1,235 @@
+"""One end of a cast as a process of its own, for namespaces: real sockets, chunks from a seed.
+
+    python -m tests.castpeer send --interface eth0 --chunks 100 --clients 4
+    python -m tests.castpeer receive --interface eth0 --server 10.9.0.1 --chunks 100 --name pc1
+
+Descriptor, joins and single chunks go over plain HTTP. Each prints JSON lines, the last its result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import random
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+from castcore.cast.descriptor import open_descriptor
+from castcore.cast.values import JoinAnswer
+from castcore.edge.castreceiver import receive
+from castcore.edge.castsender import CastSender, SenderSettings
+from castcore.edge.multicast import find_interface
+from castcore.errors import NetworkFailed, Untrusted
+from castcore.progress import Progress
+from castcore.trust import SigningKey, digest
+
+KEY = SigningKey(bytes(range(32)))
+GROUP = "239.193.70.1"
+DATA_PORT = 7100
+HTTP_PORT = 7199
+INDEX = b"the index"
+CHUNK = 1_000_000
+
+
+class SeededSource:
+    """Incompressible chunks of about 1 MB, the same at both ends."""
+
+    def __init__(self, count: int) -> None:
+        sizes = random.Random(count)
+        self._lengths = [CHUNK - sizes.randrange(40_000) for _ in range(count)]
+
+    def stored_lengths(self) -> list[int]:
+        return self._lengths
+
+    def read_stored(self, chunk: int) -> bytes:
+        return np.random.default_rng(chunk).bytes(self._lengths[chunk])
+
+
+class ProvingSink:
+    """Keeps nothing; every chunk must be the source's, once. ``slow`` seconds of sleep for each."""
+
+    def __init__(self, source: SeededSource, slow: float) -> None:
+        self._expected = [digest(source.read_stored(i)) for i in range(len(source.stored_lengths()))]
+        self._slow = slow
+        self._lock = threading.Lock()
+        self.put_once: set[int] = set()
+
+    def put(self, chunk: int, stored: bytes | memoryview) -> int:
+        if digest(stored) != self._expected[chunk]:
+            raise Untrusted(f"chunk {chunk}")
+        time.sleep(self._slow)
+        with self._lock:
+            assert chunk not in self.put_once
+            self.put_once.add(chunk)
+        return len(stored)
+
+    def flush(self) -> None:
+        return
+
+
+class HttpControl:
+    """The unicast side of the cast."""
+
+    def __init__(self, server: str, name: str) -> None:
+        self._server, self._name = server, name
+        self.chunks = 0
+
+    def descriptor(self) -> bytes:
+        return self._get("/descriptor")
+
+    def manifest(self) -> bytes:
+        return b"manifest"
+
+    def index(self) -> bytes:
+        return INDEX
+
+    def join(self) -> JoinAnswer:
+        return JoinAnswer.from_json(json.loads(self._get(f"/join/{self._name}")))
+
+    def chunk(self, number: int) -> bytes:
+        self.chunks += 1
+        return self._get(f"/chunk/{number}")
+
+    def _get(self, path: str) -> bytes:
+        connection = http.client.HTTPConnection(self._server, HTTP_PORT, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise NetworkFailed(f"no answer: {error}") from None
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise NetworkFailed(f"status {answer.status}")
+        return body
+
+
+def say(**event: Any) -> None:
+    print(json.dumps(event), flush=True)
+
+
+def send(args: argparse.Namespace) -> None:
+    source = SeededSource(args.chunks)
+    sender = CastSender(
+        source,
+        name="seeded",
+        root=digest(INDEX),
+        manifest=b"manifest",
+        index=INDEX,
+        key=KEY,
+        settings=SenderSettings(
+            args.interface,
+            GROUP,
+            DATA_PORT,
+            DATA_PORT + 1,
+            rate_cap=int(args.rate * 1e6),
+            offload=not args.no_offload,
+        ),
+    )
+    joined: set[str] = set()
+    server = ThreadingHTTPServer(("", HTTP_PORT), _handler(sender, source, joined))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    say(event="ready")
+    while len(joined) < args.clients:
+        time.sleep(0.02)
+    started = time.monotonic()
+    sender.start()
+    while not sender.wait(0.5):
+        say(event="status", **sender.status().to_json())
+    segmenting = sender.segmenting
+    say(event="result", seconds=time.monotonic() - started, gso=segmenting, **sender.status().to_json())
+    sender.stop()
+    # Chunks stay to be had for whoever is late.
+    time.sleep(args.serve_after)
+
+
+def _handler(sender: CastSender, source: SeededSource, joined: set[str]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            _, verb, *rest = self.path.split("/")
+            if verb == "descriptor":
+                body = sender.descriptor
+            elif verb == "join":
+                body = json.dumps(sender.join(rest[0]).to_json()).encode()
+                joined.add(rest[0])
+            else:
+                body = source.read_stored(int(rest[0]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base's own name)
+            return
+
+    return Handler
+
+
+def take(args: argparse.Namespace) -> None:
+    source = SeededSource(args.chunks)
+    sink = ProvingSink(source, args.slow)
+    control = HttpControl(args.server, args.name)
+    descriptor = open_descriptor(_patiently(control), KEY.public)
+    details: list[str] = []
+
+    def progress(now: Progress) -> None:
+        if not details or details[-1] != now.detail:
+            details.append(now.detail)
+            say(event="progress", step=now.step, done=now.done, detail=now.detail)
+
+    result = receive(
+        control,
+        descriptor,
+        source.stored_lengths(),
+        sink,
+        interface=find_interface(args.interface).address,
+        progress=progress,
+        offload=not args.no_offload,
+    )
+    say(
+        event="result",
+        complete=len(sink.put_once) == args.chunks,
+        multicast=result.multicast,
+        unicast=result.unicast,
+        repaired=result.repaired,
+        seconds=result.seconds,
+        refused=result.refused,
+        details=details,
+        cpu=time.process_time(),
+    )
+
+
+def _patiently(control: HttpControl) -> bytes:
+    while True:
+        try:
+            return control.descriptor()
+        except NetworkFailed:
+            time.sleep(0.1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    verbs = parser.add_subparsers(required=True)
+    for name, work in (("send", send), ("receive", take)):
+        verb = verbs.add_parser(name)
+        verb.set_defaults(work=work)
+        verb.add_argument("--interface", required=True)
+        verb.add_argument("--chunks", type=int, default=100)
+        verb.add_argument("--no-offload", action="store_true")
+        verb.add_argument("--clients", type=int, default=1)
+        verb.add_argument("--rate", type=float, default=0)
+        verb.add_argument("--serve-after", type=float, default=0)
+        verb.add_argument("--server", default="10.9.0.1")
+        verb.add_argument("--name", default="pc")
+        verb.add_argument("--slow", type=float, default=0)
+    args = parser.parse_args()
+    args.work(args)
+
+
+if __name__ == "__main__":
+    main()
