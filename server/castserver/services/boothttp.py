@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socketserver
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 30
 COPY_BYTES = 1 << 18
 MOST_CONNECTIONS = 1000
+POLL_SECONDS = 0.1
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -66,7 +68,7 @@ class BootHttp:
             raise bind_error(error, "tcp", address, port) from None
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name=f"http {address}", daemon=True
+            target=self._server.serve_forever, args=(POLL_SECONDS,), name=f"http {address}", daemon=True
         )
 
     def start(self) -> None:
@@ -92,6 +94,10 @@ class _Server(ThreadingHTTPServer):
         self.files, self.on_event = files, on_event
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((address, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's reverse DNS query, which hangs where there is no name server."""
+        socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Hand a connection to a thread; beyond the most allowed, drop it: clients ask again."""
