@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from castcore.units import GIB
 from castserver.app import make_app
 from castserver.auth import OperatorAuth
 from castserver.bootwatch import BootWatch
+from castserver.castroutes import RunningCast
 from castserver.castrun import OpenImage
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.library import Library, LibraryImage
 from castserver.parts import ServerParts
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 ROOT = "ab" * 32
@@ -139,9 +142,7 @@ class ServerLab:
         self.parts = ServerParts(
             "testlab", b"{}", auth, self.clients, self.casts, self.library, self.boots
         )
-        self.http = TestClient(
-            make_app(self.parts), base_url="https://testserver", raise_server_exceptions=False
-        )
+        self.http = _web(self.parts)
 
     def _sender(self, image: OpenImage, slot: int) -> FakeSender:
         self.senders.append(FakeSender(image, slot, len(self.senders)))
@@ -152,6 +153,30 @@ class ServerLab:
         answer = self.http.request(method, f"/api/v1{path}", json=body, headers=OPERATOR)
         assert answer.is_success, answer.text
         return answer.json()
+
+
+class _CurrentCasts:
+    """The casts of whichever server the one application stands for now."""
+
+    casts: Casts
+
+    def find(self, cast: str) -> RunningCast | None:
+        return self.casts.find(cast)
+
+
+_current = _CurrentCasts()
+
+
+@cache
+def _application() -> FastAPI:
+    """Made once: a framework takes its time over the first request to a new application."""
+    return make_app("testlab", _current)
+
+
+def _web(parts: ServerParts) -> TestClient:
+    app = _application()
+    app.state.parts, _current.casts = parts, parts.casts
+    return TestClient(app, base_url="https://testserver", raise_server_exceptions=False)
 
 
 class FakeClient:

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from castserver import castroutes, clientroutes, operatorroutes
 from castserver.access import Unauthorised
 from castserver.console import pages
-from castserver.parts import ServerParts
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -33,10 +32,10 @@ STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
 )
 
 
-def make_app(parts: ServerParts) -> FastAPI:
-    """The application over ``parts``."""
+def make_app(name: str, casts: castroutes.CastDirectory) -> FastAPI:
+    """The application of the server called ``name``; its ``state.parts`` are to be set."""
     app = FastAPI(
-        title=f"Fleetcast: {parts.name}",
+        title=f"Fleetcast: {name}",
         version=__version__,
         description=ABOUT,
         # The framework's own pages load from the internet; ours (console) render the same document.
@@ -45,9 +44,8 @@ def make_app(parts: ServerParts) -> FastAPI:
         separate_input_output_schemas=False,
         responses={422: {"model": ErrorView, "description": "The request is malformed"}},
     )
-    app.state.parts = parts
     app.include_router(clientroutes.routes)
-    app.include_router(castroutes.router(parts.casts), prefix=API)
+    app.include_router(castroutes.router(casts), prefix=API)
     app.include_router(operatorroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())

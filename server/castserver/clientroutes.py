@@ -1,10 +1,11 @@
 """What clients call: who are you, here I am, what shall I do, this is how it goes."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
-from castcore import statement
+from castcore import canonical, statement
 from castcore.control import API, Order, Registered, Registration, Report
+from castcore.errors import BadPacket
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
@@ -37,6 +38,7 @@ async def server(parts: Parts) -> Response:
 @routes.post("/clients", summary="Register a client that has just started")
 def register(parts: Parts, registration: Registration) -> Registered:
     """A machine met before (UUID, serials) keeps its id; its older tokens end."""
+    _require_text(registration.to_json())
     client, registered = parts.clients.register(registration)
     parts.casts.offer(client, restarted=True)
     return registered
@@ -64,7 +66,17 @@ async def orders(
 @routes.post("/clients/{client}/report", summary="Report state and progress", responses=_UNKNOWN)
 def report(parts: Parts, client: OwnClient, report: Report) -> Accepted:
     """With DONE it carries the proof: the root of what was verified on the disk."""
-    checked = Report.from_json(report.to_json())
+    value = report.to_json()
+    _require_text(value)
+    checked = Report.from_json(value)
     parts.clients.note(client, checked)
     parts.casts.hear(client, checked)
     return Accepted()
+
+
+def _require_text(value: Any) -> None:
+    """Refuse what JSON can spell but UTF-8 cannot (lone surrogates): no database or page holds it."""
+    try:
+        canonical.encode(value)
+    except UnicodeEncodeError:
+        raise BadPacket("a string in it is no text") from None

@@ -135,9 +135,11 @@ class Server:
         )
 
     def _start_web(self, listener: socket.socket, undo: ExitStack) -> None:
+        app = make_app(self.settings.name, self.parts.casts)
+        app.state.parts = self.parts
         web = uvicorn.Server(
             uvicorn.Config(
-                make_app(self.parts),
+                app,
                 ssl_certfile=self.identity.certificate,
                 ssl_keyfile=self.identity.private_key,
                 lifespan="off",
