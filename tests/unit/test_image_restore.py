@@ -13,7 +13,7 @@ from castcore.edge.disksink import DiskSink
 from castcore.edge.imagefile import Image
 from castcore.edge.restore import require_fit, restore
 from castcore.edge.verify import placed_heads, verify_image, verify_targets
-from castcore.errors import BadImage, DoesNotFit, InUse, NotFound, Untrusted
+from castcore.errors import BadImage, DoesNotFit, InUse, NoSpace, NotFound, Untrusted
 from castcore.image import CHUNK_SIZE, ChunkKind, ChunkRecord
 from castcore.units import MIB
 
@@ -230,3 +230,35 @@ def test_a_region_reads_with_its_holes_as_zeros(image: Image) -> None:
     assert len(content) == CHUNK_SIZE
     assert bytes(content[65536:69632]) == noise(MIB, 1)[65536:69632]
     assert bytes(content[69632:]) == bytes(CHUNK_SIZE - 69632)
+
+
+@pytest.mark.parametrize("target_size", [6 * MIB, 6 * MIB + 4096, 8 * MIB])
+def test_a_disk_taken_whole_keeps_its_bytes_and_gets_a_backup_behind_them(
+    tmp_path: Path, target_size: int
+) -> None:
+    raw = tmp_path / "grown.raw"
+    partition, _ = gpt_disk(raw, 4 * MIB)
+    with raw.open("r+b") as file:
+        file.truncate(6 * MIB)  # a virtual disk made larger: its backup is not at the end
+    write_at(raw, 6 * MIB - 4096, noise(4096, 8))
+    whole = (Extent(0, 6 * MIB),)
+    path = make_image(tmp_path, "whole", raw, whole, table=TableType.GPT, partitions=(partition,))
+    with (
+        Image.open(path) as image,
+        BlockFile.open_target(blank(tmp_path / "t.raw", target_size)) as target,
+    ):
+        restore(image, [target], verify=True)
+        assert verify_targets(image.manifest, image.index, [target], placed_heads(image, [target]))
+        moved = target_size >= 6 * MIB + 33 * 512
+        assert target.read(1024, 6 * MIB - 1024) == raw.read_bytes()[1024:]
+        assert (target.read(0, 1024) == raw.read_bytes()[:1024]) is not moved
+        assert (target.read(target_size - 512, 8) == b"EFI PART") is moved
+
+
+def test_an_index_without_room_is_refused_before_anything_is_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("castcore.edge.capture.free_space", lambda _: 100)
+    with pytest.raises(NoSpace, match="100 B free; the image's index alone needs 384 B"):
+        make_image(tmp_path, "none", source, IN_USE)
+    assert not list(tmp_path.glob("*none*"))

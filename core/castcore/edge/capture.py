@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import closing
@@ -92,7 +93,7 @@ def capture(
                 index_digest=b"",
                 chunk_count=0,
                 packs=(),
-                source=Source(path=str(source), format=kind),
+                source=Source(path=_spelled(source), format=kind),
                 made_by=f"fleetcast {__version__}",
             )
             manifest = write_image(raw, partial.path, plan, options, progress)
@@ -109,6 +110,11 @@ def _refuse_mounted(source: Path, kind: SourceFormat) -> None:
             f"{source} is in use: {holder}",
             hint="unmount it first: a disk that changes while it is read makes a broken image",
         )
+
+
+def _spelled(path: Path) -> str:
+    # A name on Linux is bytes, the manifest is UTF-8.
+    return os.fsencode(path).decode(errors="replace")
 
 
 def _image_disk(found: Survey) -> ImageDisk:

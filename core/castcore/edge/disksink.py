@@ -106,8 +106,8 @@ class DiskSink:
                 hint="the disk is incomplete: restore it again",
             )
         for disk, content in self._contents.items():
-            layout = self._manifest.disks[disk].layout
-            self._placed[disk] = place_head(layout, content, self._targets[disk].size)
+            source, size = self._manifest.disks[disk], self._targets[disk].size
+            self._placed[disk] = place_head(source, content, size)
             for offset, data in self._placed[disk].elsewhere:
                 self._targets[disk].write(offset, data)
         self.flush()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -32,15 +33,17 @@ class Image:
     with pread, never mapped: a medium pulled out must be an error, not the end of the process.
     """
 
-    def __init__(
-        self, path: Path, manifest_bytes: bytes, index_bytes: bytes, signed_by: bytes | None
-    ) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.manifest_bytes = manifest_bytes
-        self.index_bytes = index_bytes
-        self.manifest: Manifest = parse_manifest(manifest_bytes)
-        self.index: Index = parse_index(index_bytes, self.manifest)
-        self.signed_by = signed_by
+        self.manifest_bytes = read_file(path / MANIFEST_FILE, MANIFEST_LIMIT)
+        with _named(path):
+            self.manifest: Manifest = parse_manifest(self.manifest_bytes)
+        # The manifest bounds the index before that is read.
+        limit = index_size(self.manifest.chunk_count)
+        self.index_bytes = read_file(path / INDEX_FILE, limit)
+        with _named(path):
+            self.index: Index = parse_index(self.index_bytes, self.manifest)
+        self.signed_by = _signer(path, self.manifest_bytes)
         self._packs: list[int] = []
         self._local = threading.local()
 
@@ -51,14 +54,7 @@ class Image:
             raise NotFound(
                 f"no such image: {path}", hint="`fleetcast image list` shows a store's images"
             )
-        manifest_bytes = read_file(path / MANIFEST_FILE, MANIFEST_LIMIT)
-        try:
-            # The manifest bounds the index before that is read.
-            limit = index_size(parse_manifest(manifest_bytes).chunk_count)
-            index_bytes = read_file(path / INDEX_FILE, limit)
-            image = cls(path, manifest_bytes, index_bytes, _signer(path, manifest_bytes))
-        except BadImage as error:
-            raise BadImage(f"{path}: {error.what}", hint=error.hint) from None
+        image = cls(path)
         try:
             image._open_packs()
         except BaseException:
@@ -135,8 +131,19 @@ class Image:
                 raise BadImage(f"{path} is damaged: it has {found} bytes instead of {size}")
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the image in whatever a parser refuses."""
+    try:
+        yield
+    except BadImage as error:
+        raise BadImage(f"{path}: {error.what}", hint=error.hint) from None
+
+
 def _signer(path: Path, manifest_bytes: bytes) -> bytes | None:
     file = path / SIGNATURE_FILE
     if not file.exists():
         return None
-    return signer(manifest_bytes, read_file(file, SIGNATURE_FILE_SIZE))
+    data = read_file(file, SIGNATURE_FILE_SIZE)
+    with _named(path):
+        return signer(manifest_bytes, data)

@@ -48,7 +48,7 @@ def placed_heads(image: Image, targets: Sequence[BlockFile]) -> dict[int, Placed
     heads = {}
     for chunk, disk in head_chunks(image.manifest).items():
         content = bytes(image.content(chunk))
-        heads[disk] = place_head(image.manifest.disks[disk].layout, content, targets[disk].size)
+        heads[disk] = place_head(image.manifest.disks[disk], content, targets[disk].size)
     return heads
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from castcore.disk import DiskLayout, TableType, relocated_backup
-from castcore.image.manifest import Manifest
+from castcore.disk import Extent, TableType, intersect, relocated_backup
+from castcore.image.manifest import ImageDisk, Manifest
 from castcore.image.record import CHUNK_SIZE
 from castcore.image.regions import chunk_total
 
@@ -22,8 +22,13 @@ class PlacedHead:
     elsewhere: tuple[tuple[int, bytes], ...] = ()
 
 
-def place_head(layout: DiskLayout, head: bytes, target_size: int) -> PlacedHead:
-    """The first chunk's content ``head`` for a target of ``target_size`` bytes. Raises BadImage."""
+def place_head(disk: ImageDisk, head: bytes, target_size: int) -> PlacedHead:
+    """The first chunk's content ``head`` for a target of ``target_size`` bytes. Raises BadImage.
+
+    The table stays as imaged where the image itself says what stands at the target's end: every
+    sector was taken, and the target has the source's size (or less than a backup more).
+    """
+    layout = disk.layout
     if layout.table is not TableType.GPT:
         return PlacedHead(head)
     changed = bytearray(head)
@@ -33,6 +38,8 @@ def place_head(layout: DiskLayout, head: bytes, target_size: int) -> PlacedHead:
         changed[write.offset : write.offset + inside] = write.data[:inside]
         if inside < len(write.data):
             elsewhere.append((write.offset + inside, write.data[inside:]))
+    if intersect(disk.in_use, (Extent(offset, len(data)) for offset, data in elsewhere)):
+        return PlacedHead(head)
     return PlacedHead(bytes(changed), tuple(elsewhere))
 
 
