@@ -75,6 +75,20 @@ def test_what_was_written_is_read_again_from_the_medium(target: str) -> None:
         assert disk_file.read(0, disk_file.size) == bytes(16 * MIB)
 
 
+def test_a_dropped_cache_shows_what_is_really_below(tmp_path: Path) -> None:
+    path = sparse(tmp_path / "disk.img", 4 * MIB)
+    with loop(path) as device, BlockFile.open_target(device) as opened:
+        for part in ((0, 0), (0, MIB), (512, 1)):
+            opened.write(0, b"a" * MIB)
+            opened.flush()
+            with path.open("r+b") as below:
+                below.write(b"b" * MIB)
+                os.fsync(below.fileno())
+            assert opened.read(512, 1) == b"a", "the device's cache hides the change below"
+            opened.drop_cache(*part)
+            assert opened.read(512, 1) == b"b", part
+
+
 def test_threads_do_not_disturb_each_other(target: str) -> None:
     with BlockFile.open_target(target) as disk_file, ThreadPoolExecutor(4) as pool:
         pieces = [(i * 65536, bytes([i]) * 65536) for i in range(1, 200)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import DiskLayout, Extent, Partition, TableType, Taken, intersect, needed_size, total
-from castcore.edge.run import run
+from castcore.edge.run import find, run
 from castcore.edge.survey import Survey, survey
 
 from tests.block.diskimages import (
@@ -100,6 +100,20 @@ def test_a_whole_disk_file_system_needs_only_what_is_in_use(name: str, tmp_path:
     assert total(result.in_use) < sample.size // 2
     spoilt = with_free_bytes_spoilt(disk, result.in_use, tmp_path / "spoilt.img")
     check_file_system(sample, disk, Extent(0, sample.size), spoilt)
+
+
+def test_an_exfat_keeps_its_bitmap_and_root(tmp_path: Path) -> None:
+    if missing := [p for p in ("mkfs.exfat", "fsck.exfat") if find(p) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"\x5a" * (64 * MIB))
+    run(["mkfs.exfat", "-L", "cast", str(disk)], timeout=SECONDS)
+    result = survey(disk)
+    (whole,) = result.layout.partitions
+    assert (whole.fstype, whole.label, whole.taken) == ("exfat", "cast", Taken.USED)
+    assert total(result.in_use) < 4 * MIB
+    spoilt = with_free_bytes_spoilt(disk, result.in_use, tmp_path / "spoilt.img")
+    run(["fsck.exfat", "-n", str(spoilt)], timeout=SECONDS)
 
 
 def test_a_gpt_disk_survives_the_loss_of_every_free_byte(gpt_disk: Path, tmp_path: Path) -> None:
@@ -202,9 +216,20 @@ def test_a_damaged_table_is_taken_whole_and_says_so(gpt_disk: Path, tmp_path: Pa
     assert "checksum of the GPT header" in result.layout.partitions[0].why
 
 
+def test_a_raid_member_with_a_table_is_cloned(gpt_disk: Path, tmp_path: Path) -> None:
+    disk = with_free_bytes_spoilt(gpt_disk, (Extent(0, 600 * MIB),), tmp_path / "disk.img")
+    with disk.open("r+b") as write:
+        write.seek(600 * MIB - 1024)  # where Intel's firmware RAID keeps its record
+        write.write(b"Intel Raid ISM Cfg Sig. 1.2.02".ljust(1024, b"\0"))
+    result = survey(disk)
+    assert (result.layout.table, result.in_use) == (TableType.NONE, (Extent(0, 600 * MIB),))
+    assert "isw_raid_member" in result.layout.partitions[0].why
+
+
 def test_every_sector_can_be_asked_for(gpt_disk: Path) -> None:
     result = survey(gpt_disk, every_sector=True)
-    assert result.in_use == (Extent(0, 600 * MIB),)
+    assert result.in_use == (Extent(0, 600 * MIB - 33 * 512),)
+    assert needed_size(result.layout, result.in_use) == 600 * MIB
     assert {p.taken for p in result.layout.partitions} == {Taken.EVERY}
 
 

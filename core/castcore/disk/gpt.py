@@ -20,14 +20,13 @@ SIGNATURE = b"EFI PART"
 HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 # Type GUID, unique GUID, first LBA, last LBA, attributes, name (table 5-6).
 ENTRY = struct.Struct("<16s16sQQQ72s")
-# Bounds what a forged header can make us allocate; 64 times the usual 128 entries of 128 bytes.
-MOST_ENTRY_BYTES = MIB
 USUAL_ENTRY_BYTES = 128 * 128
 MBR_SIGNATURE = b"\x55\xaa"
 MBR_TABLE = 446
 PROTECTIVE = 0xEE
-# Some boards' boot loaders push the entries back by some MiB; what is beyond this is forged.
-MOST_TABLE_BYTES = 64 * MIB
+# Entries normally begin in the third sector. A table that reaches further is not read as one (its
+# disk is then cloned sector by sector), so that an image's first chunk always holds all of it.
+MOST_TABLE_BYTES = MIB
 UNUSED = bytes(16)
 
 
@@ -155,15 +154,15 @@ def _primary_header(start: bytes, sector_size: int) -> Header:
         raise BadImage(f"partition table: a GPT header of {header.size} bytes")
     if _header_crc(raw[: header.size]) != header.crc:
         raise BadImage("partition table: the checksum of the GPT header is wrong")
-    if header.my_lba != 1 or not 2 <= header.entries_lba <= MOST_TABLE_BYTES // sector_size:
+    if header.my_lba != 1 or header.entries_lba < 2:
         raise BadImage("partition table: the GPT header is out of its place")
-    if (
-        header.entry_size < ENTRY.size
-        or not 0 < header.entry_count * header.entry_size <= MOST_ENTRY_BYTES
-    ):
+    entry_bytes = header.entry_count * header.entry_size
+    end = header.entries_lba * sector_size + entry_bytes
+    if header.entry_size < ENTRY.size or entry_bytes == 0 or end > MOST_TABLE_BYTES:
         raise BadImage(
             f"partition table: {header.entry_count} entries of {header.entry_size} bytes"
-            f" (at most {MOST_ENTRY_BYTES} bytes, each at least {ENTRY.size})"
+            f" from sector {header.entries_lba} on (each at least {ENTRY.size} bytes,"
+            f" all in the disk's first {MOST_TABLE_BYTES} bytes)"
         )
     return header
 

@@ -23,14 +23,14 @@ def read_layout(disk: BlockFile) -> tuple[DiskLayout, Table]:
     """
     table = read_table(disk)
     whole = probe_region(disk.path, Extent(0, disk.size))
-    # exFAT's boot sector looks like an MBR without partitions.
-    if table.type is TableType.MBR and not table.partitions and whole.fstype:
-        table = Table(TableType.NONE)
+    if table.type is not TableType.NONE and whole.usage:
+        # exFAT's boot sector looks like an MBR without partitions. Otherwise it is a RAID member or a
+        # hybrid ISO: there is more than the table says, and a backup table would overwrite it.
+        both = f"the disk has a partition table and reads as {whole.fstype}"
+        table = Table(TableType.NONE, trouble=both if table.partitions else "")
     if table.type is TableType.NONE:
         partitions = _whole_disk(disk, whole, table.trouble)
     else:
-        # A RAID member, a hybrid ISO: the table is not all there is.
-        table = replace(table, trouble=f"the disk also reads as {whole.fstype}" if whole.usage else "")
         partitions = tuple(_probed(disk, p) for p in table.partitions)
     layout = DiskLayout(disk.size, disk.sector_size, table.type, table.uuid, partitions)
     return layout, table

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from castcore.disk import DiskLayout, Extent, Extents, Partition, TableType, Taken, intersect
+from castcore.disk import DiskLayout, Extent, Extents, Partition, TableType, Taken, intersect, subtract
 from castcore.edge.blockdev import BlockFile
 from castcore.edge.disklayout import WHOLE_DISK, is_extended, read_layout
 from castcore.edge.table import Table
@@ -46,18 +46,18 @@ def survey(
 ) -> Survey:
     """Survey the disk or raw file ``path``; it is only read.
 
-    ``every_sector`` takes all of it. ``sector_size`` (bytes) is for raw files of disks whose sectors
-    are not 512 bytes. Raises NotFound, DiskFailed, MissingProgram (blkid).
+    ``every_sector`` takes all of it but a GPT's backup. ``sector_size`` (bytes) is for raw files of
+    disks whose sectors are not 512 bytes. Raises NotFound, DiskFailed, MissingProgram (blkid).
     """
     with BlockFile.open_source(path, sector_size=sector_size) as disk:
         layout, table = read_layout(disk)
         if layout.table is TableType.NONE and not layout.partitions:
             whole = Partition(WHOLE_DISK, 0, disk.size, why="unknown content")
             layout = replace(layout, partitions=(whole,))
-        everything = "asked for" if every_sector else table.trouble
-        if everything:
-            partitions = tuple(_every(p, everything) for p in layout.partitions)
-            return Survey(replace(layout, partitions=partitions), (Extent(0, disk.size),))
+        if every_sector:
+            partitions = tuple(_every(p, "every sector was asked for") for p in layout.partitions)
+            whole_disk = subtract([Extent(0, disk.size)], table.backup)
+            return Survey(replace(layout, partitions=partitions), whole_disk)
         surveyed = [_survey_one(disk, p, progress) for p in layout.partitions]
     layout = replace(layout, partitions=tuple(p for p, _ in surveyed))
     taken = [extent for _, in_use in surveyed for extent in in_use]

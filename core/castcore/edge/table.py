@@ -18,7 +18,7 @@ from typing import TypeVar
 import _ped
 import parted
 
-from castcore.disk import Extent, Partition, TableType, Write, relocated_backup
+from castcore.disk import Extent, Extents, Partition, TableType, Write, relocated_backup
 from castcore.disk.gpt import guid, has_signature, parse_gpt, table_length
 from castcore.disk.mbr import EXTENDED, MbrEntry, boot_records, disk_signature, parse_mbr
 from castcore.edge.blockdev import BlockFile
@@ -41,15 +41,17 @@ MARKS = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A disk's table; ``records`` are its own bytes (headers, entries, boot records) at the front.
+    """A disk's table; ``records`` are its own bytes (headers, entries, boot records).
 
-    ``trouble`` says why there is no table to go by where the disk is not simply without one.
+    ``backup`` is where a GPT's backup belongs on this disk. ``trouble`` says why there is no table to
+    go by where the disk is not simply without one.
     """
 
     type: TableType
     uuid: str = ""
     partitions: tuple[Partition, ...] = ()
     records: tuple[Extent, ...] = ()
+    backup: Extents = ()
     trouble: str = ""
 
 
@@ -88,7 +90,13 @@ def _gpt(disk: BlockFile, start: bytes) -> Table:
         partitions.append(
             Partition(number, extent.start, extent.length, entry.type, entry.uuid, entry.name, bootable)
         )
-    return Table(TableType.GPT, guid(table.header.disk_guid), tuple(partitions), (Extent(0, length),))
+    return Table(
+        TableType.GPT,
+        guid(table.header.disk_guid),
+        tuple(partitions),
+        records=(Extent(0, length),),
+        backup=(Extent(repaired[-2].offset, disk.size - repaired[-2].offset),),
+    )
 
 
 def _mbr_or_none(disk: BlockFile, start: bytes) -> Table:
