@@ -78,7 +78,14 @@ class CastJob:
         with BlockFile.open_target(target.path) as disk:
             self._write(descriptor, manifest, index, disk)
         seconds = int(time.monotonic() - started)
-        self._step(ClientState.DONE, root=descriptor.root.hex(), seconds=seconds, detail="")
+        travelled = descriptor.stored_bytes
+        self._step(
+            ClientState.DONE,
+            root=descriptor.root.hex(),
+            seconds=seconds,
+            done=travelled,
+            total=travelled,
+        )
         return CastEnd(self._now, target, manifest)
 
     def _choose(self, manifest: Manifest) -> DiskFacts:
@@ -89,11 +96,12 @@ class CastJob:
         self, descriptor: CastDescriptor, manifest: Manifest, index: Index, disk: BlockFile
     ) -> None:
         sink = DiskSink(manifest, index, [disk])
-        sink.prepare()
+        sink.prepare(self._progress)
         result = self._receive(descriptor, index.stored_lengths(), sink)
         sink.finish()
         self._step(
             ClientState.VERIFYING,
+            total=0,
             written=sink.written,
             multicast=result.multicast,
             unicast=result.unicast,
@@ -104,7 +112,7 @@ class CastJob:
     def _receive(
         self, descriptor: CastDescriptor, lengths: Sequence[int], sink: DiskSink
     ) -> ReceiveResult:
-        self._step(ClientState.RECEIVING, total=sum(lengths))
+        self._step(ClientState.RECEIVING, total=descriptor.stored_bytes)
         return castreceiver.receive(
             self._control,
             descriptor,
@@ -116,7 +124,7 @@ class CastJob:
 
     def _step(self, state: ClientState, **fields: int | str) -> None:
         """Enter ``state`` and show it at once."""
-        self._now = dataclasses.replace(self._now, state=state, done=0, rate=0)
+        self._now = dataclasses.replace(self._now, state=state, done=0, rate=0, detail="")
         self._now = dataclasses.replace(self._now, **fields)  # type: ignore[arg-type]
         self._shown = time.monotonic()
         self._show(self._now)

@@ -33,7 +33,7 @@ class Event(StrEnum):
     FOUND_SEVERAL = "several servers found"
     CHOSEN = "server chosen"
     REGISTERED = "registered"
-    GAVE_UP = "gave up registering"
+    GAVE_UP = "gave up for now"
     LOST = "server gone"
     FORGOTTEN = "server does not know us"
     ORDER_CAST = "order: cast"
@@ -65,6 +65,7 @@ _P, _E, _A = Phase, Event, Action
 _BEFORE_READY: dict[tuple[Phase, Event], Transition] = {
     (_P.STARTING, _E.STARTED): (_P.SEARCHING, (_A.SEARCH,)),
     (_P.SEARCHING, _E.FOUND): (_P.REGISTERING, (_A.REGISTER,)),
+    (_P.SEARCHING, _E.GAVE_UP): (_P.SEARCHING, (_A.SEARCH,)),
     (_P.SEARCHING, _E.FOUND_SEVERAL): (_P.CHOOSING, (_A.ASK,)),
     (_P.CHOOSING, _E.CHOSEN): (_P.REGISTERING, (_A.REGISTER,)),
     (_P.REGISTERING, _E.REGISTERED): (_P.READY, (_A.LISTEN,)),

@@ -157,7 +157,7 @@ def noted(model: Model, happening: Happening) -> Model:
         return dataclasses.replace(model, choices=choices)
     if event is Event.REGISTERED:
         return dataclasses.replace(model, client=happening.client, link_lost=False)
-    if event in (Event.LOST, Event.GAVE_UP):
+    if event is Event.LOST or (event is Event.GAVE_UP and model.client):
         return dataclasses.replace(model, link_lost=True)
     if event in (Event.PROGRESS, Event.CAST_DONE):
         return dataclasses.replace(model, cast=happening.now)

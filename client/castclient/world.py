@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from castcore import __version__
 from castcore.control import Nic, Order, OrderKind, Registration, Report
@@ -25,9 +24,16 @@ from castclient.settings import Settings
 # Then the server may have come back under another address, and is looked for anew.
 GIVE_UP_SECONDS = 30.0
 # How long a finished client waits for its server before it restarts untold.
-TOLD_SECONDS = 60.0
+TOLD_SECONDS = 300.0
 LEAVE_SECONDS = 3.0
-_THREADS = 16
+# What the loop hears when an action has died of an error it did not foresee: it tries again.
+_AFTER_DEATH = {
+    Action.SEARCH: Event.GAVE_UP,
+    Action.REGISTER: Event.GAVE_UP,
+    Action.LISTEN: Event.LOST,
+    Action.CAST: Event.CAST_FAILED,
+    Action.TELL: Event.TOLD_STAY,
+}
 
 
 class RealWorld:
@@ -35,7 +41,6 @@ class RealWorld:
 
     def __init__(self, settings: Settings, journal: Journal, keyboards: tuple[str, ...]) -> None:
         self._settings, self._journal, self._keyboards = settings, journal, keyboards
-        self._threads = ThreadPoolExecutor(_THREADS, "client")
         self._link: ServerLink | None = None
         self._reporter = Reporter(self._send)
         self._machine = dmi.machine()
@@ -46,9 +51,8 @@ class RealWorld:
         self._reporter.start()
 
     def close(self) -> None:
-        """Send nothing more; threads that still wait for the server end with the process."""
+        """Send nothing more; what still waits for the server ends with the process."""
         self._reporter.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def facts(self) -> Facts:
         """The machine as it is now."""
@@ -69,17 +73,26 @@ class RealWorld:
             Action.TELL: lambda: self._tell(order, post),
             Action.LEAVE: lambda: self._leave(order),
         }
-        future = self._threads.submit(work[action])
-        future.add_done_callback(lambda done: self._ended(action, done, post))
+        # Daemons: one may wait for the server for ever, and must not keep a host's process alive.
+        threading.Thread(
+            target=self._run, args=(action, work[action], post), name=action, daemon=True
+        ).start()
 
-    def _ended(self, action: Action, future: Future[None], post: Post) -> None:
-        """An action must never die in silence, least of all a cast."""
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            text = error.what if isinstance(error, FleetcastError) else f"internal error: {error!r}"
-            self._journal.add(f"{action} ended: {text}")
-            if action is Action.CAST:
-                post(Happening(Event.CAST_FAILED, text=text))
+    def _run(self, action: Action, work: Callable[[], None], post: Post) -> None:
+        """Do ``work``; an action must never die in silence, least of all a cast."""
+        try:
+            work()
+        except FleetcastError as error:
+            self._died(action, error.what, post)
+        except BaseException as error:
+            self._died(action, f"internal error: {error!r}", post)
+            raise
+
+    def _died(self, action: Action, text: str, post: Post) -> None:
+        self._journal.add(f"{action} ended: {text}")
+        if action in _AFTER_DEATH:
+            time.sleep(RETRY_SECONDS)  # what fails at once would fail in a busy loop
+            post(Happening(_AFTER_DEATH[action], text=text))
 
     def _search(self, post: Post) -> None:
         while True:
@@ -164,13 +177,11 @@ class RealWorld:
 
     def _tell(self, order: Order | None, post: Post) -> None:
         """Wait until the server has heard of the end; then leave, if the cast went well and says so."""
-        told = self._reporter.delivered(TOLD_SECONDS)
-        if not told:
+        if not self._reporter.delivered(TOLD_SECONDS):
             self._journal.add("the server could not be told yet")
         end = self._end
         leaves = order is not None and leaving_kind(order) is not None
         if end is None or not leaves or not self._settings.may_leave:
-            self._reporter.delivered(TOLD_SECONDS)
             post(Happening(Event.TOLD_STAY))
             return
         try:

@@ -1,0 +1,95 @@
+"""What client and server say to each other, against a server made of canned answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from castclient.link import Forgotten, ServerLink
+from castcore.control import ClientState, Machine, Order, OrderKind, Registration, Report
+from castcore.edge.discovery import FoundServer
+from castcore.errors import FleetcastError, NetworkFailed, NotFound, Refused
+
+SERVER = FoundServer("https://192.0.2.1:8443", bytes(32), bytes(32), "shop", "eth0")
+REGISTRATION = Registration(Machine(""), (), (), "0.1")
+ORDER = Order(3, OrderKind.CAST, "c1")
+
+
+class Canned:
+    """Stands in for PinnedHttps: returns or raises what it was given, in order."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.token = ""
+
+    def get_json(self, path: str, *, timeout: float) -> Any:
+        assert timeout > 20
+        return self._next(path)
+
+    def post_json(self, path: str, value: Any, *, timeout: float = 1.0) -> Any:
+        assert isinstance(value, dict)
+        assert timeout > 0
+        return self._next(path)
+
+    def _next(self, path: str) -> Any:
+        self.asked.append(path)
+        answer = self.answers.pop(0)
+        if isinstance(answer, FleetcastError):
+            raise answer
+        return answer
+
+
+def link(*answers: Any) -> tuple[ServerLink, Canned]:
+    subject, https = ServerLink(SERVER), Canned({"client": "m1", "token": "t1"}, *answers)
+    subject._https = https  # type: ignore[assignment]
+    assert subject.register(REGISTRATION) == "m1"
+    return subject, https
+
+
+def test_registering_takes_the_token() -> None:
+    _, https = link()
+    assert https.token == "t1"
+
+
+def test_an_order_is_asked_for_once() -> None:
+    subject, https = link({"orders": [ORDER.to_json()]}, {"orders": []})
+    assert subject.next_orders() == [ORDER]
+    assert subject.next_orders() == []
+    assert [path.partition("?")[2] for path in https.asked[1:]] == [
+        "after=0&wait=20",
+        "after=3&wait=20",
+    ]
+
+
+def test_after_registering_again_old_orders_stay_seen() -> None:
+    subject, https = link({"orders": [ORDER.to_json()]}, {"client": "m1", "token": "t2"}, {"orders": []})
+    subject.next_orders()
+    subject.register(REGISTRATION)
+    subject.next_orders()
+    assert https.asked[-1].endswith("after=3&wait=20")
+    assert https.token == "t2"
+
+
+def test_another_identity_starts_at_its_first_order() -> None:
+    subject, https = link({"orders": [ORDER.to_json()]}, {"client": "m2", "token": "t2"}, {"orders": []})
+    subject.next_orders()
+    subject.register(REGISTRATION)
+    subject.next_orders()
+    assert https.asked[-1].endswith("clients/m2/orders?after=0&wait=20")
+
+
+@pytest.mark.parametrize("error", [NotFound("who?"), Refused("token")])
+def test_a_server_that_does_not_know_us_means_register_again(error: FleetcastError) -> None:
+    subject, _ = link(error, error)
+    with pytest.raises(Forgotten):
+        subject.next_orders()
+    with pytest.raises(Forgotten):
+        subject.report(Report(ClientState.READY))
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"orders": 5}, {"orders": [{"number": "x"}]}])
+def test_nonsense_is_a_network_failure(answer: Any) -> None:
+    subject, _ = link(answer)
+    with pytest.raises(NetworkFailed):
+        subject.next_orders()
