@@ -13,7 +13,7 @@ from castcore.errors import ExitCode
 from castcore.units import MIB
 from castserver.commands import capture, image, restore, verify
 
-from tests.block.disks import ROOT, SIZE, require_clean, system_disk, tool
+from tests.block.disks import ROOT, SIZE, extract, require_clean, system_disk, tool
 from tests.images import blank, flip
 
 pytestmark = pytest.mark.root
@@ -97,7 +97,7 @@ def test_every_sector_restores_bit_for_bit(source: Path, tmp_path: Path) -> None
 
 
 @pytest.fixture
-def loop(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
+def loop(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Attach files to loop devices; detached at the end."""
     devices: list[str] = []
 
@@ -111,7 +111,7 @@ def loop(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
 
 
 def test_block_devices_at_both_ends(
-    source: Path, captured: Path, tmp_path: Path, loop: Callable[[Path], str]
+    source: Path, captured: Path, tmp_path: Path, loop: Callable[..., str]
 ) -> None:
     path = tmp_path / "device.fcast"
     assert fleetcast("capture", loop(source), path) is ExitCode.OK
@@ -124,7 +124,7 @@ def test_block_devices_at_both_ends(
 
 
 def test_mounted_disks_are_refused(
-    captured: Path, tmp_path: Path, loop: Callable[[Path], str], capsys: pytest.CaptureFixture[str]
+    captured: Path, tmp_path: Path, loop: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     disk = blank(tmp_path / "mounted.raw", SIZE)
     tool("mkfs.ext4", "-q", "-F", disk)
@@ -179,3 +179,33 @@ def test_verify_against_another_disk_says_so(captured: Path, source: Path, tmp_p
     assert fleetcast("verify", captured, "--against", other) is ExitCode.OK
     flip(other, ROOT + 1024 + 56)  # in the ext4 superblock
     assert fleetcast("verify", captured, "--against", other) is ExitCode.UNTRUSTED
+
+
+def test_disks_with_4096_byte_sectors(
+    tmp_path: Path, loop: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, path = blank(tmp_path / "native.raw", SIZE), tmp_path / "native.fcast"
+    device = loop(raw, "--sector-size", "4096")
+    tool("sfdisk", "--quiet", device, data=b"label: gpt\nstart=256, size=2048, type=linux\n")
+    part = blank(tmp_path / "part.raw", 8 * MIB)
+    tool("mkfs.ext4", "-q", "-F", "-b", "4096", part)
+    with Path(device).open("r+b") as disk:
+        disk.seek(MIB)
+        disk.write(part.read_bytes())
+    assert fleetcast("capture", device, path) is ExitCode.OK
+
+    # The same from a file, which must be told; and a disk of other sectors is no target.
+    copy = tmp_path / "copy.raw"
+    copy.write_bytes(raw.read_bytes())
+    assert fleetcast("capture", copy, tmp_path / "file.fcast", "--sector-size", "4096") is ExitCode.OK
+    with Image.open(path) as one, Image.open(tmp_path / "file.fcast") as other:
+        assert one.manifest.index_digest == other.manifest.index_digest
+        assert [p.fstype for p in one.manifest.disks[0].layout.partitions] == ["ext4"]
+    assert fleetcast("restore", path, loop(copy), "--yes") is ExitCode.DOES_NOT_FIT
+    assert "sectors of 512 bytes" in capsys.readouterr().err
+
+    larger = blank(tmp_path / "larger.raw", SIZE + 8 * MIB)
+    target = loop(larger, "--sector-size", "4096")
+    assert fleetcast("restore", path, target, "--yes", "--verify") is ExitCode.OK
+    assert "No problems found" in tool("sgdisk", "-v", target)
+    tool("e2fsck", "-fn", extract(larger, MIB, 8 * MIB, part))
