@@ -22,6 +22,8 @@ def look(settings: Settings, say: Callable[[str], None]) -> tuple[FoundServer, .
 
     One means follow it; several mean that a person must choose.
     """
+    if not _has_address(settings.interfaces):
+        return ()
     if settings.server_url and settings.server_key is not None:
         told = _told(settings.server_url, settings.server_key, say)
         if told is not None:
@@ -35,6 +37,12 @@ def followable(found: Iterable[FoundServer], told_url: str) -> tuple[FoundServer
     servers = tuple(sorted(found, key=lambda s: (s.name, s.url)))
     booted_us = tuple(s for s in servers if told_url and _same(s.url, told_url))
     return booted_us if len(booted_us) == 1 else servers
+
+
+def _has_address(interfaces: tuple[str, ...] | None) -> bool:
+    """Does any interface have an address yet? Without one there is nobody to ask."""
+    names = (n.name for n in nics.wired()) if interfaces is None else interfaces
+    return any(nics.ipv4_address(name) for name in names)
 
 
 def _told(url: str, key: bytes, say: Callable[[str], None]) -> FoundServer | None:

@@ -26,7 +26,6 @@ class Settings:
 
     server_url: str = ""
     server_key: bytes | None = None
-    boot_mac: str = ""
     interfaces: tuple[str, ...] | None = None
     target: str = ""
     bring_up: bool = True
@@ -49,7 +48,6 @@ def from_boot(cmdline: str, trust: bytes | None) -> Settings:
     return Settings(
         server_url=url,
         server_key=key,
-        boot_mac=words.get("fleetcast.bootif", "").lower(),
         serial_consoles=tuple(dict.fromkeys(c for c in consoles if _SERIAL.fullmatch(c))),
     )
 

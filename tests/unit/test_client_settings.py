@@ -20,7 +20,6 @@ def test_the_command_line_and_trust_file_together() -> None:
     assert from_boot(line, TRUST) == Settings(
         server_url="https://192.0.2.9:8443",
         server_key=KEY,
-        boot_mac="52:54:00:aa:bb:01",
         serial_consoles=("ttyS0",),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import time
 from pathlib import Path
@@ -23,7 +24,8 @@ HELP = "run in the boot environment: bring up the network, find the server, foll
 EXAMPLE = "fleetcast-client boot"
 
 _TERMINAL = "/dev/tty1"
-# The kernel and our init own these consoles; no key on them may end a write.
+# 0: the first process is told, and ours does nothing about it (proc(5)).
+_CTRL_ALT_DEL = Path("/proc/sys/kernel/ctrl-alt-del")
 _DEAF_TO = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
 _PAUSE_AFTER_ERROR = 5.0
 
@@ -36,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> None:
     """Work until the machine restarts. Raises Untrusted when what it was told is damaged."""
     del args
-    for number in _DEAF_TO:
-        signal.signal(number, signal.SIG_IGN)
+    _let_no_key_end_a_write()
     journal = Journal()
     try:
         settings = _settings()
@@ -51,6 +52,14 @@ def run(args: argparse.Namespace, screen: Screen) -> None:
     keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
     world = RealWorld(settings, journal, keyboards)
     Client(__version__, world, journal, shows).run(until=lambda _model: False)
+
+
+def _let_no_key_end_a_write() -> None:
+    """Neither Ctrl-C and its kin, nor Ctrl-Alt-Del, which the kernel would obey at once by itself."""
+    for number in _DEAF_TO:
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        _CTRL_ALT_DEL.write_text("0")
 
 
 def _settings() -> Settings:
