@@ -9,7 +9,7 @@ from castcore.disk import Extent
 from castcore.edge import holders, usedmap
 from castcore.edge.contents import Contents, parse_udev
 from castcore.edge.holders import Mount, parse_mountinfo, parse_swaps
-from castcore.edge.probe import NO_DISK, stable_id
+from castcore.edge.probe import NO_DISK, _bus, stable_id
 
 MOUNTINFO = """22 27 0:21 / /proc rw,relatime - proc proc rw
 36 35 8:1 / /mnt/a\\040b rw,noatime master:1 - ext4 /dev/sda1 rw,errors=continue
@@ -101,6 +101,22 @@ def test_what_is_no_disk_of_the_machine_is_told_by_name() -> None:
     no_disks = ("loop0", "ram1", "zram0", "dm-3", "md127", "sr0", "fd0", "mmcblk0boot1", "mmcblk0rpmb")
     assert all(NO_DISK.match(name) for name in no_disks)
     assert not any(NO_DISK.match(name) for name in ("sda", "nvme0n1", "vda", "mmcblk0", "xvda", "pmem0"))
+
+
+@pytest.mark.parametrize(
+    ("place", "bus"),
+    [
+        ("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda", "ata"),
+        ("pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host4/target4:0:0/4:0:0:0/block/sdb", "usb"),
+        ("pci0000:00/0000:01:00.0/nvme/nvme0/nvme0n1", "nvme"),
+        ("pci0000:00/0000:00:03.0/virtio1/host2/target2:0:0/2:0:0:0/block/sdc", "virtio"),
+        ("pci0000:00/0000:02:00.0/host3/target3:2:0/3:2:0:0/block/sdd", "scsi"),
+        ("platform/soc/mmc_host/mmc0/mmc0:0001/block/mmcblk0", "mmc"),
+        ("vbd-768/block/xvda", ""),
+    ],
+)
+def test_the_bus_is_told_from_the_place(place: str, bus: str) -> None:
+    assert _bus(f"/sys/devices/{place}") == bus
 
 
 def test_a_disk_is_named_by_what_stays_over_boots() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from castcore.disk.fit import Fit, Reason, ReasonCode
+from castcore.disk.fit import Fit, Reason, ReasonCode, unwritable
 from castcore.disk.layout import DiskFacts
 from castcore.errors import Refused
 from castcore.units import human
@@ -12,13 +12,9 @@ from castcore.units import human
 
 def unasked(facts: DiskFacts) -> Fit:
     """Whether ``facts`` may be overwritten without having been named: built in, writable and free."""
-    reasons = []
+    reasons = list(unwritable(facts))
     if facts.removable:
         reasons.append(Reason(ReasonCode.REMOVABLE, f"{facts.path} is removable"))
-    if facts.read_only:
-        reasons.append(Reason(ReasonCode.READ_ONLY, f"{facts.path} is write-protected"))
-    if facts.held_by:
-        reasons.append(Reason(ReasonCode.IN_USE, f"{facts.path} is in use: {facts.held_by}"))
     return Fit(tuple(reasons))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -72,8 +73,12 @@ def fit(layout: DiskLayout, in_use: Extents, target: DiskFacts) -> Fit:
             f" the image is of a disk with sectors of {layout.sector_size} bytes"
         )
         reasons.append(Reason(ReasonCode.SECTOR_SIZE, text))
+    return Fit((*reasons, *unwritable(target)))
+
+
+def unwritable(target: DiskFacts) -> Iterator[Reason]:
+    """What keeps anything at all from being written to ``target``."""
     if target.read_only:
-        reasons.append(Reason(ReasonCode.READ_ONLY, f"{target.path} is write-protected"))
+        yield Reason(ReasonCode.READ_ONLY, f"{target.path} is write-protected")
     if target.held_by:
-        reasons.append(Reason(ReasonCode.IN_USE, f"{target.path} is in use: {target.held_by}"))
-    return Fit(tuple(reasons))
+        yield Reason(ReasonCode.IN_USE, f"{target.path} is in use: {target.held_by}")

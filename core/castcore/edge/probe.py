@@ -21,8 +21,8 @@ from castcore.errors import FleetcastError, MissingProgram, NotFound
 # block devices, and the boot and key areas of eMMC chips.
 NO_DISK = re.compile(r"(loop|ram|zram|dm-|md|sr|scd|fd|nbd|mtdblock|drbd)\d|mmcblk\d+(boot|rpmb)")
 HOT_PLUGGED = frozenset({"usb", "ieee1394"})
-# Longest first: an NVMe or USB disk's path in /sys also goes through "pci" and "scsi".
-BUSES = ("usb", "nvme", "virtio", "mmc", "ata", "xen", "vmbus", "scsi")
+# What a disk's path in /sys goes through; a SCSI host stands below most of the others.
+BUSES = {"usb": "usb", "nvme": "nvme", "virtio": "virtio", "mmc": "mmc", "ata": "ata", "scsi": "host"}
 SYS_SECTOR = 512
 
 
@@ -121,8 +121,7 @@ def _held_by(path: str) -> str:
 
 def _bus(sys_path: str) -> str:
     """The bus that the disk's place in /sys names; "" for one we do not know."""
-    found = (bus for bus in BUSES if re.search(rf"/{bus}\d", sys_path))
-    return next(found, "")
+    return next((bus for bus, step in BUSES.items() if re.search(rf"/{step}\d", sys_path)), "")
 
 
 def _attribute(sys_path: str, *names: str) -> str:
