@@ -27,20 +27,18 @@ _BARE = re.compile(r"[!#-<>-~]+")
 
 @dataclass
 class PlainLines:
-    """Turns models into the stable lines of ``docs/client.md``: per state, and per 10 % of a cast."""
+    """Turns models into the stable lines of ``docs/client.md``: a state, 10 % of a cast, the link."""
 
-    _state: str = ""
-    _tenth: int = 0
-    _problem: str = ""
+    _said: tuple[str, int, str, bool] = ("", 0, "", False)
 
     def lines(self, model: Model, up: float) -> list[str]:
         """The lines due for ``model``, ``up`` seconds after the machine started."""
         cast = model.cast
         tenth = cast.percent // STEP_PERCENT if cast is not None else 0
-        seen = (model.state, tenth, model.problem)
-        if seen == (self._state, self._tenth, self._problem):
+        now = (model.state, tenth, model.problem, model.link_lost)
+        if now == self._said:
             return []
-        self._state, self._tenth, self._problem = seen
+        self._said = now
         return [plain_line(_fields(model, up))]
 
 

@@ -35,6 +35,15 @@ def test_the_end_of_a_cast_shows_its_proof() -> None:
     assert PlainLines().lines(model, 1.0) == [line]
 
 
+def test_a_lost_and_renewed_link_is_said() -> None:
+    plain, model = PlainLines(), Model("0.1", phase=Phase.READY)
+    said = [
+        plain.lines(dataclasses.replace(model, link_lost=lost), 1) for lost in (False, True, True, False)
+    ]
+    assert [len(lines) for lines in said] == [1, 1, 0, 1]
+    assert said[1] == ["fleetcast: state=ready up=1.0 link=lost"]
+
+
 def test_the_same_is_not_said_twice_but_a_new_problem_is() -> None:
     plain, model = PlainLines(), Model("0.1", phase=Phase.FAILED)
     assert len(plain.lines(model, 1)) == 1
