@@ -41,6 +41,8 @@ from castcore.edge.multicast import GroupReceiver, Interface, Message, find_inte
 from castcore.errors import BadPacket, NetworkFailed, Refused, Untrusted
 from castcore.progress import Progress, ProgressCallback
 
+__all__ = ["CastControl", "ReceiveResult", "receive"]
+
 IDLE_SECONDS = 0.01
 MESSAGES_PER_TURN = 16
 PROGRESS_SECONDS = 0.25

@@ -25,6 +25,8 @@ from castcore.edge.multicast import GroupSender, Interface, feedback_listener, f
 from castcore.errors import BadPacket, FleetcastError, InUse, NetworkFailed
 from castcore.trust import KEY_SIZE, SigningKey, digest
 
+__all__ = ["CastSender", "CastStatus", "JoinAnswer", "SenderSettings"]
+
 # The share of a link that a cast may fill, and what an Ethernet frame costs around a datagram (IP, UDP,
 # MAC, FCS, preamble, gap: RFC 894 and IEEE 802.3).
 LINK_SHARE = 0.98

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 
 from castcore.edge import nics
-from castcore.edge.portholder import bind_error
-from castcore.errors import NetworkFailed, NotFound
+from castcore.edge.portholder import holder
+from castcore.errors import NetworkFailed, NotFound, PortTaken
 
 SOL_UDP = 17
 UDP_SEGMENT = 103
@@ -183,13 +183,18 @@ class GroupReceiver:
 
 
 def feedback_listener(address: str, port: int) -> socket.socket:
-    """The sender's socket for what clients say. Raises PortTaken or NotFound."""
+    """The sender's socket for what clients say. Raises PortTaken or NetworkFailed."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         listener.bind((address, port))
     except OSError as error:
         listener.close()
-        raise bind_error(error, "udp", address, port) from None
+        if error.errno != errno.EADDRINUSE:
+            raise NetworkFailed(f"UDP port {port} on {address}: {error.strerror}") from None
+        raise PortTaken(
+            f"UDP port {port} is taken by {holder('udp', port) or 'another program'}",
+            hint="stop that program, or cast on another port",
+        ) from None
     _set_buffer(listener, socket.SO_RCVBUF, SO_RCVBUFFORCE, FEEDBACK_BUFFER)
     return listener
 

@@ -1,0 +1,194 @@
+"""``fleetcast receive``: this machine takes part in a cast and writes it to a disk."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.edge.blockdev import BlockFile
+from castcore.edge.castcontrol import HttpsCastControl
+from castcore.edge.castreceiver import ReceiveResult, receive
+from castcore.edge.commandline import Screen
+from castcore.edge.discovery import FoundServer, find_servers
+from castcore.edge.disksink import DiskSink
+from castcore.edge.multicast import Interface, find_interface
+from castcore.edge.pinned import PinnedHttps, fetch_statement
+from castcore.edge.restore import require_fit
+from castcore.errors import NotFound, Refused, Untrusted
+from castcore.image import Index, Manifest, parse_index, parse_manifest
+from castcore.trust import KEY_SIZE, digest
+from castcore.units import human
+from castcore.words import code_words
+
+from castserver.imagescreen import image_lines, target_lines
+from castserver.oneshot import CAST
+from castserver.targets import confirm_erase, target_facts
+
+NAME = "receive"
+HELP = "take part in a `fleetcast send` and write what it casts to a disk, erasing what is on it"
+EXAMPLE = "fleetcast receive /dev/sdb --interface eth0"
+SEARCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """A cast whose words are proven: all that is needed to plan, and then to join."""
+
+    control: HttpsCastControl
+    descriptor: CastDescriptor
+    manifest: Manifest
+    index: Index
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add(
+        "targets", nargs="+", metavar="TARGET", help="the disk to erase (one for each disk of the image)"
+    )
+    add("--interface", required=True, metavar="IF", help="name or IPv4 address of the network interface")
+    add("--yes", action="store_true", help="do not ask before erasing")
+    add(
+        "--trust-first",
+        action="store_true",
+        help="trust the first sender found, without comparing codes",
+    )
+    add("--server", metavar="URL", help="the sender's address; needs --key")
+    add("--key", metavar="HEX", help="the sender's public key; nobody else is trusted")
+    add("--wait", type=float, default=60, metavar="S", help="look for a sender this long (60)")
+    add("--verify", action="store_true", help="read the disk back and prove every byte")
+
+
+def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
+    """Receive; return what was written as JSON values."""
+    interface = find_interface(args.interface)
+    key = _key(args.key)
+    if args.server and key is None:
+        raise Refused("--server needs --key", hint="`fleetcast send` shows both")
+    server = _named(args.server, key, interface) if args.server and key else _found(args, key, interface)
+    if key is None:
+        _trust(args, server, screen)
+    cast = _read_cast(server)
+    facts = target_facts(cast.manifest, args.targets)
+    require_fit(cast.manifest, facts)
+    for line in [*image_lines(cast.manifest), *(x for f in facts for x in target_lines(f))]:
+        screen.say(line)
+    if not args.yes:
+        confirm_erase(args.targets, screen)
+    with ExitStack() as stack:
+        disks = [
+            stack.enter_context(BlockFile.open_target(f.path, sector_size=f.sector_size)) for f in facts
+        ]
+        sink = DiskSink(cast.manifest, cast.index, disks)
+        sink.prepare(screen.progress)
+        result = receive(
+            cast.control,
+            cast.descriptor,
+            cast.index.stored_lengths(),
+            sink,
+            interface=interface.address,
+            progress=screen.progress,
+        )
+        sink.finish()
+        if args.verify:
+            sink.verify(screen.progress)
+    return _report(args, cast, sink, result, screen)
+
+
+def _key(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_SIZE:
+        raise Refused(f"--key takes {2 * KEY_SIZE} hex digits", hint="`fleetcast send` shows its key")
+    return key
+
+
+def _named(url: str, key: bytes, interface: Interface) -> FoundServer:
+    proven = fetch_statement(url, key)
+    return FoundServer(url, key, proven.certificate_digest, proven.name, interface.name, (CAST,))
+
+
+def _found(args: argparse.Namespace, key: bytes | None, interface: Interface) -> FoundServer:
+    """The one sender that answers on the interface."""
+    end = time.monotonic() + args.wait
+    while True:
+        seconds = min(SEARCH_SECONDS, max(end - time.monotonic(), 0.1))
+        found = find_servers([interface.name], seconds=seconds, expected_key=key)
+        senders = [server for server in found if CAST in server.casts_open]
+        if len(senders) > 1 and not args.trust_first:
+            codes = ", ".join(f"{s.name} ({code_words(s.key)}) at {s.url}" for s in senders)
+            raise Refused(f"{len(senders)} senders answer: {codes}", hint="choose by --server and --key")
+        if senders:
+            return senders[0]
+        if time.monotonic() >= end:
+            raise NotFound(
+                f"no sender answers on {interface.name}",
+                hint="start `fleetcast send` on a machine of this network",
+            )
+
+
+def _trust(args: argparse.Namespace, server: FoundServer, screen: Screen) -> None:
+    code = code_words(server.key)
+    screen.say(f"Found {server.name} at {server.url}, code  {code}")
+    screen.emit({"event": "found", "url": server.url, "key": server.key.hex(), "code": code})
+    if args.trust_first:
+        return
+    if screen.as_json or not sys.stdin.isatty():
+        raise Refused(
+            "nobody is here to compare the sender's code",
+            hint="give --key, or --trust-first to trust it",
+        )
+    screen.say("Does the sender show the same code? Type yes to go on:")
+    if sys.stdin.readline().strip() != "yes":
+        raise Refused("not confirmed; nothing was written", hint="compare the codes, then answer yes")
+
+
+def _read_cast(server: FoundServer) -> _Cast:
+    """What the server casts, every word of it proven. Raises Untrusted, BadImage, NetworkFailed."""
+    token = f"{_host_name()}-{secrets.token_hex(4)}"
+    control = HttpsCastControl(PinnedHttps(server.url, server.certificate_digest, token), CAST)
+    descriptor = open_descriptor(control.descriptor(), server.key)
+    data = control.manifest()
+    if digest(data) != descriptor.manifest_digest:
+        raise Untrusted("the manifest that was sent is not the one the cast's descriptor names")
+    manifest = parse_manifest(data)
+    if manifest.index_digest != descriptor.root:
+        raise Untrusted(f"the cast's descriptor does not speak of the image {manifest.name}")
+    return _Cast(control, descriptor, manifest, parse_index(control.index(), manifest))
+
+
+def _host_name() -> str:
+    name = "".join(c for c in socket.gethostname() if c.isascii() and (c.isalnum() or c in ".-"))
+    return name[:64] or "client"
+
+
+def _report(
+    args: argparse.Namespace, cast: _Cast, sink: DiskSink, result: ReceiveResult, screen: Screen
+) -> dict[str, Any]:
+    named, root = ", ".join(args.targets), cast.descriptor.root.hex()
+    ways = f"{human(result.multicast)} by multicast, {human(result.unicast)} by unicast"
+    screen.say(f"{cast.manifest.name} is on {named}: {human(sink.written)} written, {ways}")
+    screen.say(f"  proven against {root}" + (", read back" if args.verify else ""))
+    return {
+        "image": cast.manifest.name,
+        "targets": args.targets,
+        "root": root,
+        "written": sink.written,
+        "multicast": result.multicast,
+        "unicast": result.unicast,
+        "repaired": result.repaired,
+        "refused": result.refused,
+        "milliseconds": int(result.seconds * 1000),
+        "verified": args.verify,
+    }

@@ -1,0 +1,167 @@
+"""One cast on the air without a server: found by DISCOVER, joined over TLS, gone when it has ended.
+
+Its key lives as long as the process. Whoever finds it may join: what it casts is as public as the
+network is, and receivers compare the four-word code before they trust it.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import uvicorn
+from castcore.control import API
+from castcore.edge.castsender import CastSender
+from castcore.edge.discovery import DiscoveryResponder, OfferFields
+from castcore.edge.identity import ServerIdentity
+from castcore.edge.multicast import Interface
+from castcore.edge.portholder import holder
+from castcore.errors import FleetcastError, NetworkFailed, PortTaken
+from castcore.statement import PATH, ServerStatement, encode_statement
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from castserver import castroutes
+from castserver.app import STATUS
+from castserver.library import LibraryImage
+
+# The id that the one cast of this process has.
+CAST = "send"
+START_SECONDS = 20.0
+STOP_SECONDS = 3
+# What a receiver calls itself: its host name and something random.
+TOKEN = re.compile(r"[A-Za-z0-9.-]{1,80}")
+
+
+class OneShot:
+    """The unicast side of one cast; ``image`` and ``sender`` stay the caller's to close."""
+
+    def __init__(
+        self,
+        image: LibraryImage,
+        sender: CastSender,
+        identity: ServerIdentity,
+        interface: Interface,
+        https_port: int,
+    ) -> None:
+        self.image = image
+        self._sender, self._identity, self._interface = sender, identity, interface
+        self._https_port = https_port
+        self._joined: set[str] = set()
+        self._stack = ExitStack()
+        self.url = ""
+
+    @property
+    def joined(self) -> int:
+        """How many different clients have joined."""
+        return len(self._joined)
+
+    def start(self) -> None:
+        """Be found and let clients join. Raises PortTaken, NetworkFailed."""
+        with ExitStack() as undo:
+            listener = _listener(self._interface.address, self._https_port)
+            undo.callback(listener.close)
+            self.url = f"https://{self._interface.address}:{listener.getsockname()[1]}"
+            self._serve(listener, undo)
+            key, names = self._identity.key, [self._interface.name]
+            responder = DiscoveryResponder(self._offer, key, names)
+            responder.start()
+            undo.callback(responder.stop)
+            self._stack = undo.pop_all()
+
+    def stop(self) -> None:
+        """Leave the network."""
+        self._stack.close()
+
+    # -- castroutes.CastDirectory and castroutes.RunningCast
+
+    def find(self, cast: str) -> castroutes.RunningCast | None:
+        """This cast, by its id."""
+        return self if cast == CAST else None
+
+    def current_sender(self) -> castroutes.Sender:
+        """The sender, the only one."""
+        return self._sender
+
+    def authorize(self, token: str) -> str | None:
+        """The name a client gives itself: everyone may take part."""
+        return token if TOKEN.fullmatch(token) else None
+
+    def join(self, client: str) -> castroutes.Answer:
+        """Let ``client`` take part."""
+        answer = self._sender.join(client)
+        self._joined.add(client)
+        return answer
+
+    # -- inside
+
+    def _offer(self) -> OfferFields:
+        casts = () if self._sender.finished() else (CAST,)
+        return OfferFields(self.url, self._identity.certificate_digest, socket.gethostname(), casts)
+
+    def _app(self) -> FastAPI:
+        app = FastAPI(title="fleetcast send", docs_url=None, redoc_url=None)
+        app.include_router(castroutes.router(self), prefix=API)
+        app.add_exception_handler(FleetcastError, _refusal)
+        key, certificate = self._identity.key, self._identity.certificate_digest
+        name = socket.gethostname()
+        statement = encode_statement(ServerStatement(key.public, certificate, self.url, name), key)
+
+        async def who(_: Request) -> Response:
+            return Response(statement, media_type="application/json")
+
+        app.add_route(PATH, who)
+        return app
+
+    def _serve(self, listener: socket.socket, undo: ExitStack) -> None:
+        web = uvicorn.Server(
+            uvicorn.Config(
+                self._app(),
+                ssl_certfile=self._identity.certificate,
+                ssl_keyfile=self._identity.private_key,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+        thread = threading.Thread(target=web.run, args=([listener],), name="web", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            web.should_exit = True
+            thread.join()
+
+        undo.callback(stop)
+        end = time.monotonic() + START_SECONDS
+        while not web.started:
+            if not thread.is_alive() or time.monotonic() > end:
+                raise NetworkFailed(f"the listener at {self.url} did not start")
+            time.sleep(0.02)
+
+
+def _refusal(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FleetcastError)
+    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+    body: dict[str, Any] = {"error": error.what, "hint": error.hint}
+    return JSONResponse(body, status_code=status)
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"TCP port {port} is taken by {holder('tcp', port) or 'another program'}: {error.strerror}",
+            hint="stop that program, or choose another with --https-port",
+        ) from None
+    return listener

@@ -1,0 +1,134 @@
+"""`fleetcast send` and `fleetcast receive` in two namespaces: the whole way, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from castcore.disk import Extent
+from castcore.edge.imagefile import Image
+from castcore.units import MIB
+
+from tests.images import make_image, noise
+from tests.net.namespaces import Cable, cable, inside, ip
+
+pytestmark = pytest.mark.root
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = 48 * MIB
+USED = (Extent(0, 20 * MIB), Extent(30 * MIB, 18 * MIB))
+SENDER = "10.8.0.1"
+GO_ON = ["--yes", "--trust-first", "--json", "--verify"]
+
+
+@pytest.fixture
+def wire() -> Iterator[Cable]:
+    with cable("cmd") as made:
+        for space, address in ((made.left, SENDER), (made.right, "10.8.0.2")):
+            ip("-n", space, "addr", "add", f"{address}/24", "brd", "+", "dev", made.wire)
+            ip("-n", space, "link", "set", made.wire, "up")
+        yield made
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    path = tmp_path / "source.raw"
+    path.write_bytes(noise(SIZE, 7))
+    return path
+
+
+@pytest.fixture
+def image(tmp_path: Path, raw: Path) -> Path:
+    return make_image(tmp_path, "sample", raw, USED)
+
+
+def fleetcast(space: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = ["ip", "netns", "exec", space, sys.executable, "-m", "castserver", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ended(process: subprocess.Popen[bytes], code: int = 0) -> list[dict[str, Any]]:
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == code, (out + err).decode()
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_an_image_goes_from_one_machine_to_another(
+    wire: Cable, image: Path, raw: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target.raw"
+    target.write_bytes(bytes(SIZE + MIB))
+    send = fleetcast(wire.left, "send", str(image), "--interface", wire.wire, "--clients", "1", "--json")
+    take = fleetcast(wire.right, "receive", str(target), "--interface", wire.wire, *GO_ON)
+    result = ended(take)[-1]
+    sent = ended(send)[-1]
+    with Image.open(image) as opened:
+        root = opened.manifest.index_digest.hex()
+        stored = sum(opened.stored_lengths())
+    assert result["root"] == sent["root"] == root
+    assert result["multicast"] + result["unicast"] == stored
+    assert result["verified"]
+    assert [c["done"] for c in sent["clients"]] == [True]
+    source, copy = raw.read_bytes(), target.read_bytes()
+    for extent in USED:
+        assert copy[extent.start : extent.end] == source[extent.start : extent.end]
+    assert not any(copy[20 * MIB : 30 * MIB]), "a hole was written"
+
+
+def test_another_key_is_not_trusted_and_nothing_is_written(
+    wire: Cable, image: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target.raw"
+    target.write_bytes(bytes(SIZE))
+    send = fleetcast(wire.left, "send", str(image), "--interface", wire.wire, "--clients", "1", "--json")
+    try:
+        assert send.stdout is not None
+        url = json.loads(send.stdout.readline())["url"]
+        wrong = ["--server", url, "--key", "11" * 32, "--yes", "--json"]
+        ended(fleetcast(wire.right, "receive", str(target), "--interface", wire.wire, *wrong), 13)
+        assert not any(target.read_bytes())
+    finally:
+        send.kill()
+        send.communicate()
+
+
+def test_a_small_target_is_refused_before_joining(wire: Cable, image: Path, tmp_path: Path) -> None:
+    target = tmp_path / "small.raw"
+    target.write_bytes(bytes(SIZE // 2))
+    send = fleetcast(wire.left, "send", str(image), "--interface", wire.wire, "--clients", "1", "--json")
+    try:
+        ended(fleetcast(wire.right, "receive", str(target), "--interface", wire.wire, *GO_ON), 5)
+        assert not any(target.read_bytes())
+    finally:
+        send.kill()
+        send.communicate()
+
+
+def test_no_such_interface_and_no_sender(wire: Cable, image: Path, tmp_path: Path) -> None:
+    words = ["--interface", "nope7", "--json"]
+    ended(fleetcast(wire.left, "send", str(image), *words, "--clients", "1"), 3)
+    ended(fleetcast(wire.left, "receive", str(tmp_path / "x"), *words), 3)
+    alone = ["--interface", wire.wire, "--wait", "1", *GO_ON]
+    ended(fleetcast(wire.right, "receive", str(tmp_path / "x"), *alone), 3)
+
+
+def test_a_taken_feedback_port_is_named(wire: Cable, image: Path) -> None:
+    def hold() -> socket.socket:
+        holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        holder.bind((SENDER, 7101))
+        return holder
+
+    with inside(wire.left, hold):
+        words = ["--interface", wire.wire, "--clients", "1", "--json"]
+        events = ended(fleetcast(wire.left, "send", str(image), *words), 10)
+    assert "7101" in events[-1]["error"]
+
+
+def test_send_needs_to_know_when_to_begin(wire: Cable, image: Path) -> None:
+    ended(fleetcast(wire.left, "send", str(image), "--interface", wire.wire, "--json"), 12)
