@@ -227,6 +227,8 @@ def test_http_knows_no_other_file(wire: Cable, proxy: BootServices, path: str) -
     url = f"http://{OURS}:8080/{path}"
     status = there(wire, "curl", "-s", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", url)
     assert status == b"404"
+    # shim 16.1 on OVMF waits for ever for the end of an answer without a body.
+    assert there(wire, "curl", "-s", "--path-as-is", url) == b"Not Found\n"
 
 
 def test_noise_on_every_port_stops_nothing(wire: Cable, proxy: BootServices, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_what_opens_no_transfer_is_a_bad_packet(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["grub/grub.cfg", "/grub/grub.cfg", "//grub/grub.cfg", "\\grub\\grub.cfg"]
+    "name", ["grub//grub.cfg", "grub/grub.cfg", "/grub/grub.cfg", "//grub/grub.cfg", "\\grub\\grub.cfg"]
 )
 def test_loaders_spell_names_differently(name: str) -> None:
     assert bootnames.canonical(name) == bootnames.GRUB_CONFIG

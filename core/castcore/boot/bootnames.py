@@ -30,7 +30,7 @@ LONGEST_NAME = 255
 def canonical(name: str) -> str:
     """The form in which a client's ``name`` is looked up.
 
-    Firmware and loaders ask for ``/x``, ``//x`` (shim) or ``\\x`` alike. The result is only ever a
-    key of a closed map, so nothing in it can reach outside.
+    Firmware and loaders ask for ``/x``, ``//x``, ``boot//x`` (shim) or ``\\x`` alike. The result is
+    only ever a key of a closed map, so nothing in it can reach outside.
     """
-    return name[:LONGEST_NAME].replace("\\", "/").lstrip("/")
+    return "/".join(part for part in name[:LONGEST_NAME].replace("\\", "/").split("/") if part)

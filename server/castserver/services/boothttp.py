@@ -166,11 +166,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _nothing(self, status: HTTPStatus, content_range: str = "") -> None:
+        """Answer without a file. Never an empty body: shim 16.1 on OVMF waits for one for ever."""
+        text = f"{status.phrase}\n".encode()
         self.send_response(status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
         if content_range:
             self.send_header("Content-Range", content_range)
         self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text)
 
     def _send(self, file: BootFile, span: Span) -> None:
         with file.open() as stream:
