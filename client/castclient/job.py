@@ -5,26 +5,28 @@ Blocking; runs in a thread of its own. What it does is told through ``show`` as 
 
 from __future__ import annotations
 
-import dataclasses
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
-from castcore.cast.values import JoinAnswer, ReceiveResult
+from castcore.cast.values import JoinAnswer
 from castcore.control import ClientState
 from castcore.disk import DiskFacts
 from castcore.edge import castreceiver, probe
 from castcore.edge.blockdev import BlockFile
 from castcore.edge.castreceiver import CastControl
 from castcore.edge.disksink import DiskSink
+from castcore.errors import NetworkFailed
 from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
 
 from castclient import plan
 from castclient.model import CastNow, RateMeter
 
-SHOW_SECONDS = 0.25
+SHOW_SECONDS = 0.5
+RETRY_SECONDS = 2.0
 
 # What the steps of receiver and sink are called in a client's report.
 _STATES = {
@@ -69,24 +71,43 @@ class CastJob:
     def run(self) -> CastEnd:
         """Do it all. Raises FleetcastError; the disk is then incomplete and must not be booted."""
         started = time.monotonic()
-        self._step(ClientState.PLANNING)
-        descriptor = open_descriptor(self._control.descriptor(), self._server_key)
-        manifest = plan.read_manifest(descriptor, self._control.manifest())
-        index = parse_index(self._control.index(), manifest)
+        self._enter(self._now)
+        signed = self._patiently(self._control.descriptor)
+        descriptor = open_descriptor(signed, self._server_key)
+        manifest = plan.read_manifest(descriptor, self._patiently(self._control.manifest))
+        index = parse_index(self._patiently(self._control.index), manifest)
         target = self._choose(manifest)
-        self._step(ClientState.JOINING, image=manifest.name, target=_described(target))
+        self._enter(
+            replace(
+                self._now,
+                state=ClientState.JOINING,
+                image=manifest.name,
+                target=_described(target),
+            )
+        )
         with BlockFile.open_target(target.path) as disk:
             self._write(descriptor, manifest, index, disk)
-        seconds = int(time.monotonic() - started)
-        travelled = descriptor.stored_bytes
-        self._step(
-            ClientState.DONE,
-            root=descriptor.root.hex(),
-            seconds=seconds,
-            done=travelled,
-            total=travelled,
+        self._enter(
+            replace(
+                self._now,
+                state=ClientState.DONE,
+                done=descriptor.stored_bytes,
+                total=descriptor.stored_bytes,
+                rate=0,
+                root=descriptor.root.hex(),
+                seconds=int(time.monotonic() - started),
+            )
         )
         return CastEnd(self._now, target, manifest)
+
+    def _patiently(self, fetch: Callable[[], bytes]) -> bytes:
+        """What ``fetch`` returns, tried until the server answers."""
+        while True:
+            try:
+                return fetch()
+            except NetworkFailed as error:
+                self._enter(replace(self._now, detail=error.what))
+                time.sleep(RETRY_SECONDS)
 
     def _choose(self, manifest: Manifest) -> DiskFacts:
         disks = (probe.disk(self._target),) if self._target else probe.disks()
@@ -97,37 +118,37 @@ class CastJob:
     ) -> None:
         sink = DiskSink(manifest, index, [disk])
         sink.prepare(self._progress)
-        result = self._receive(descriptor, index.stored_lengths(), sink)
-        sink.finish()
-        self._step(
-            ClientState.VERIFYING,
-            total=0,
-            written=sink.written,
-            multicast=result.multicast,
-            unicast=result.unicast,
-            repaired=result.repaired,
-        )
-        sink.verify(self._progress)
-
-    def _receive(
-        self, descriptor: CastDescriptor, lengths: Sequence[int], sink: DiskSink
-    ) -> ReceiveResult:
-        self._step(ClientState.RECEIVING, total=descriptor.stored_bytes)
-        return castreceiver.receive(
+        receiving = ClientState.RECEIVING
+        self._enter(replace(self._now, state=receiving, total=descriptor.stored_bytes, detail=""))
+        result = castreceiver.receive(
             self._control,
             descriptor,
-            lengths,
+            index.stored_lengths(),
             sink,
             interface=self._interface,
             progress=self._progress,
         )
+        sink.finish()
+        self._enter(
+            replace(
+                self._now,
+                state=ClientState.VERIFYING,
+                done=0,
+                total=0,
+                rate=0,
+                detail="",
+                written=sink.written,
+                multicast=result.multicast,
+                unicast=result.unicast,
+                repaired=result.repaired,
+            )
+        )
+        sink.verify(self._progress)
 
-    def _step(self, state: ClientState, **fields: int | str) -> None:
-        """Enter ``state`` and show it at once."""
-        self._now = dataclasses.replace(self._now, state=state, done=0, rate=0, detail="")
-        self._now = dataclasses.replace(self._now, **fields)  # type: ignore[arg-type]
-        self._shown = time.monotonic()
-        self._show(self._now)
+    def _enter(self, now: CastNow) -> None:
+        """Show ``now`` at once: another state, or something to say."""
+        self._now, self._shown = now, time.monotonic()
+        self._show(now)
 
     def _progress(self, progress: Progress) -> None:
         """Show how far the step is, a few times a second at most."""
@@ -137,7 +158,7 @@ class CastJob:
         if state is self._now.state and clock - self._shown < SHOW_SECONDS:
             return
         self._shown = clock
-        now = dataclasses.replace(
+        now = replace(
             self._now,
             state=state,
             done=progress.done,
@@ -148,7 +169,7 @@ class CastJob:
         if state is not ClientState.VERIFYING:
             unicast = self._control.unicast
             multicast = max(progress.done - unicast, 0)
-            now = dataclasses.replace(now, unicast=unicast, multicast=multicast)
+            now = replace(now, unicast=unicast, multicast=multicast)
         self._now = now
         self._show(now)
 
@@ -158,6 +179,7 @@ class _CountingControl:
 
     def __init__(self, control: CastControl) -> None:
         self._control = control
+        self._lock = threading.Lock()
         self.unicast = 0
 
     def descriptor(self) -> bytes:
@@ -174,7 +196,8 @@ class _CountingControl:
 
     def chunk(self, number: int) -> bytes:
         stored = self._control.chunk(number)
-        self.unicast += len(stored)
+        with self._lock:
+            self.unicast += len(stored)
         return stored
 
 

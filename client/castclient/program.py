@@ -22,7 +22,8 @@ from castclient.journal import Journal
 from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase, step
 
-SHOW_SECONDS = 0.25
+# Under software emulation a redraw costs some percent of the machine.
+SHOW_SECONDS = 0.5
 FACTS_SECONDS = 1.0
 _SHOWN_MESSAGES = 8
 _UNTOLD = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING)
