@@ -38,7 +38,7 @@ def test_grub_loads_the_kernel_with_both_initrds_and_its_own_mac() -> None:
     base = "(http,10.0.0.1:8080)/boot/"
     wanted = f"fleetcast.server={URL} fleetcast.bootif=$net_default_mac console=ttyS0 quiet;"
     assert f"linux {base}vmlinuz {wanted}" in text
-    assert f"initrd {base}initrd.img {base}trust.cpio;" in text
+    assert f"initrd {base}trust.cpio {base}initrd.img;" in text
     assert text.rstrip().endswith("exit")
 
 
@@ -46,11 +46,11 @@ def test_ipxe_loads_the_same_on_bios_and_uefi() -> None:
     lines = ipxe_script(PLACE, URL, "quiet").splitlines()
     assert lines[0] == "#!ipxe"
     kernel = next(line for line in lines if line.startswith("kernel "))
-    assert "http://10.0.0.1:8080/boot/vmlinuz initrd=initrd.img initrd=trust.cpio " in kernel
+    assert "http://10.0.0.1:8080/boot/vmlinuz initrd=trust.cpio initrd=initrd.img " in kernel
     assert "fleetcast.bootif=${netX/mac} quiet ||" in kernel
     assert [line.split()[1] for line in lines if line.startswith("initrd ")] == [
-        "http://10.0.0.1:8080/boot/initrd.img",
         "http://10.0.0.1:8080/boot/trust.cpio",
+        "http://10.0.0.1:8080/boot/initrd.img",
     ]
 
 

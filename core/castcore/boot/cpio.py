@@ -15,7 +15,7 @@ MAGIC = b"070701"
 TRAILER = "TRAILER!!!"
 DIRECTORY_MODE = 0o040755
 FILE_MODE = 0o100644
-# A second initrd must start on a 4-byte boundary; whole sectors also suit every loader.
+# The initrd that follows must start on a 4-byte boundary; whole sectors also suit every loader.
 BLOCK = 512
 TRUST_FILE = "etc/fleetcast/trust.json"
 

@@ -11,6 +11,9 @@ from castcore.errors import Refused
 # What neither GRUB, iPXE nor the kernel gives a meaning of its own.
 _PLAIN = re.compile(r"[A-Za-z0-9 ._,:;=/@%+*()\[\]~^!?-]*")
 _GRUB_MEANS = ";"
+# The trust archive first: Linux's EFI stub (reached from iPXE) puts the files together without padding,
+# and an archive that does not start on a 4-byte boundary is not unpacked. Ours is whole sectors long.
+INITRDS = (bootnames.TRUST, bootnames.INITRD)
 ATTEMPTS = 3
 PAUSE_SECONDS = 5
 
@@ -35,9 +38,10 @@ def grub_config(place: BootPlace, server_url: str, extra: str = "") -> str:
     """
     base = f"(http,{place.address}:{place.http_port})"
     arguments = _arguments(server_url, "$net_default_mac", extra)
+    files = " ".join(f"{base}/{name}" for name in INITRDS)
     load = [
         f"  if linux {base}/{bootnames.KERNEL} {arguments}; then",
-        f"    if initrd {base}/{bootnames.INITRD} {base}/{bootnames.TRUST}; then boot; fi",
+        f"    if initrd {files}; then boot; fi",
         "  fi",
         f'  echo "Fleetcast: {place.address} did not give the boot files; trying again."',
         f"  sleep {PAUSE_SECONDS}",
@@ -64,7 +68,7 @@ def ipxe_script(place: BootPlace, server_url: str, extra: str = "") -> str:
     """
     # netX is the interface that was opened last: the one this script came through.
     arguments = _arguments(server_url, "${netX/mac}", extra)
-    names = " ".join(f"initrd={name.rpartition('/')[2]}" for name in (bootnames.INITRD, bootnames.TRUST))
+    names = " ".join(f"initrd={name.rpartition('/')[2]}" for name in INITRDS)
     lines = [
         "#!ipxe",
         "echo Fleetcast: loading the client ...",
@@ -72,8 +76,7 @@ def ipxe_script(place: BootPlace, server_url: str, extra: str = "") -> str:
         ":again",
         "imgfree",
         f"kernel {place.url(bootnames.KERNEL)} {names} {arguments} || goto failed",
-        f"initrd {place.url(bootnames.INITRD)} || goto failed",
-        f"initrd {place.url(bootnames.TRUST)} || goto failed",
+        *(f"initrd {place.url(name)} || goto failed" for name in INITRDS),
         "boot || goto failed",
         ":failed",
         f"echo Fleetcast: {place.address} did not give the boot files, or this firmware refused them.",
