@@ -47,7 +47,6 @@ class RealWorld:
         self._registration: Registration | None = None
         self._end: CastEnd | None = None
         self._writing = False
-        self._registering = threading.Lock()
         self._reporter.start()
 
     def close(self) -> None:
@@ -109,15 +108,10 @@ class RealWorld:
 
     def _register(self, servers: tuple[FoundServer, ...], post: Post) -> None:
         """Register with the server just found, else again with the present one."""
-        if not self._registering.acquire(blocking=False):
-            return  # one is under way already
-        try:
-            if servers and (self._link is None or self._link.server != servers[0]):
-                self._link = ServerLink(servers[0])
-            if self._link is not None:
-                post(self._registered(self._link))
-        finally:
-            self._registering.release()
+        if servers and (self._link is None or self._link.server != servers[0]):
+            self._link = ServerLink(servers[0])
+        if self._link is not None:
+            post(self._registered(self._link))
 
     def _registered(self, link: ServerLink) -> Happening:
         end = time.monotonic() + GIVE_UP_SECONDS
