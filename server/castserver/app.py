@@ -18,7 +18,7 @@ from castserver.console import pages
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
-MOST_BODY = 4 << 20
+MOST_BODY = 1 << 20
 ABOUT = """Clients register, wait for orders, take part in casts and report; operators make casts.
 Clients carry the token that registering gave them; operators the one in the server's state directory."""
 # pinned.py's clients tell these apart: 401/403 refuse, 404 does not exist, others may pass with time.

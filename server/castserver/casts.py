@@ -138,6 +138,8 @@ class Casts:
     def joined(self, cast: Cast, client: str) -> None:
         """``client`` has joined the sender; start when that was the last one awaited."""
         with self._lock:
+            if cast.state.ended:
+                return
             # From now on its disk may be half written: if it restarts, it must meet our client again.
             self._clients.set_boots(self._clients.get(client), BootDecision.CLIENT)
             self._set_part(cast, client, PartState.JOINED, "")
@@ -205,7 +207,7 @@ class Casts:
 
     def _settle(self, cast: Cast) -> None:
         state = policy.after_parts(cast.state, cast.rules, cast.states())
-        if state.ended:
+        if state is not cast.state and state.ended:
             done = cast.states().count(PartState.DONE)
             self._end(cast, state, f"{done} of {len(cast.parts)} machines proven")
         elif state is not cast.state:

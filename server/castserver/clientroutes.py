@@ -68,9 +68,8 @@ def report(parts: Parts, client: OwnClient, report: Report) -> Accepted:
     """With DONE it carries the proof: the root of what was verified on the disk."""
     value = report.to_json()
     _require_text(value)
-    checked = Report.from_json(value)
-    parts.clients.note(client, checked)
-    parts.casts.hear(client, checked)
+    kept = parts.clients.note(client, Report.from_json(value))
+    parts.casts.hear(client, kept)
     return Accepted()
 
 

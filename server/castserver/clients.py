@@ -13,11 +13,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from castcore.boot import BootDecision
 from castcore.control import AfterCast, ClientState, Order, OrderKind, Registered, Registration, Report
-from castcore.errors import NotFound
+from castcore.errors import NotFound, Refused
 
 from castserver.database import Database, MachineRow
 from castserver.machineid import Traits, find_at_boot, find_machine, traits
@@ -28,6 +28,11 @@ from castserver.signal import Signal
 MOST_WAIT = 25.0
 # Silent for longer than this, a client is gone: one long poll and ten seconds of a bad network.
 GONE_AFTER = MOST_WAIT + 10.0
+# Anybody on the network can register; this bounds what somebody who invents machines can make us hold.
+MOST_MACHINES = 20_000
+# What is kept of a report: a client that tells its whole journal each second must not fill our memory.
+MOST_LOG_LINES = 500
+LONGEST_LINE = 500
 # How much of a rate's old value survives one report (they come about once a second).
 RATE_MEMORY = 0.7
 
@@ -51,6 +56,7 @@ class Client:
     heard: float = -math.inf
     reported: float = -math.inf
     report: Report | None = None
+    logs: tuple[str, ...] = ()
     orders: tuple[Order, ...] = ()
     rate: float = 0.0
     signal: Signal = field(default_factory=Signal)
@@ -98,11 +104,15 @@ class Clients:
         return client
 
     def register(self, registration: Registration) -> tuple[Client, Registered]:
-        """Take in a client that has just started: a machine met before keeps its id."""
+        """Take in a client that has just started: a machine met before keeps its id.
+
+        Raises Refused when there are too many machines.
+        """
         token, now, seen = secrets.token_urlsafe(32), int(time.time()), traits(registration)
         with self.lock:
             name = find_machine(self._known(), seen)
             if name is None:
+                self._require_room()
                 name = self._new_id()
                 client = Client(name, registration, seen, "", BootDecision.CLIENT, 0, now, now)
             else:
@@ -128,14 +138,18 @@ class Clients:
         self.changed.fire()
         return order
 
-    def note(self, client: Client, report: Report) -> None:
-        """Remember the latest ``report`` of ``client``."""
+    def note(self, client: Client, report: Report) -> Report:
+        """Remember the latest ``report`` of ``client``; return it cut down to what is kept of one."""
+        lines = tuple(line[:LONGEST_LINE] for line in report.logs[-MOST_LOG_LINES:])
+        report = replace(report, message=report.message[:LONGEST_LINE], logs=())
         with self.lock:
+            client.logs = lines or client.logs
             now = self.clock()
             client.rate = _rate(client, report, max(now - client.reported, 0.1))
             client.report, client.reported = report, now
             client.last_seen = int(time.time())
         self.changed.fire()
+        return report
 
     def set_boots(self, client: Client, boots: BootDecision) -> None:
         """Decide what the machine boots over the network from now on."""
@@ -154,6 +168,13 @@ class Clients:
 
     def _known(self) -> Iterable[tuple[str, Traits]]:
         return ((c.id, c.traits) for c in self._clients.values())
+
+    def _require_room(self) -> None:
+        if len(self._clients) >= MOST_MACHINES:
+            raise Refused(
+                f"{MOST_MACHINES} machines are known, no more are taken in",
+                hint="is somebody inventing machines?",
+            )
 
     def _new_id(self) -> str:
         while (name := f"m{secrets.token_hex(4)}") in self._clients:

@@ -84,6 +84,12 @@ def show_client(parts: Parts, client: Name) -> ClientView:
         return client_view(parts.clients.get(client), parts.clients, parts.boots)
 
 
+@routes.get("/clients/{client}/logs", summary="The last lines of a client's log", responses=_MISSING)
+def show_logs(parts: Parts, client: Name) -> list[str]:
+    """What it sent last, at most some hundred lines; empty after the server was restarted."""
+    return list(parts.clients.get(client).logs)
+
+
 @routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=_MISSING)
 def boot_client(parts: Parts, client: Name) -> ClientView:
     """A machine that was cast boots its disk; after this its next network boot is our client again."""

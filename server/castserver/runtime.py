@@ -41,7 +41,6 @@ STOP_SECONDS = 3
 # A client that works on one order for long keeps its connection through it.
 KEEP_ALIVE_SECONDS = 75
 MOST_WAITING = 2048
-MOST_CASTS_NAMED = 8
 
 log = logging.getLogger("fleetcast")
 
@@ -211,9 +210,7 @@ class Server:
     def _offer(self) -> OfferFields:
         casts = tuple(c.id for c in self.parts.casts.all() if not c.state.ended)
         settings = self.settings
-        return OfferFields(
-            settings.url, self.identity.certificate_digest, settings.name, casts[:MOST_CASTS_NAMED]
-        )
+        return OfferFields(settings.url, self.identity.certificate_digest, settings.name, casts)
 
 
 def _lock(state: Path) -> int:

@@ -62,7 +62,7 @@ class ClientView(View):
     machine: Machine
     nics: list[Nic]
     disks: list[DiskFacts]
-    report: Report | None = Field(description="the last one since it started")
+    report: Report | None = Field(description="the last one since it started, without its logs")
 
 
 class PartView(View):

@@ -12,6 +12,7 @@ from castserver import operatorroutes
 from castserver.app import MOST_BODY
 from castserver.auth import CONSOLE_HEADER, COOKIE, MOST_SESSIONS, SESSION_SECONDS, OperatorAuth
 from castserver.bootwatch import MOST_MACS, BootWatch
+from castserver.clients import LONGEST_LINE, MOST_LOG_LINES
 from castserver.signal import Signal
 from starlette.routing import Route
 
@@ -244,6 +245,27 @@ def test_an_order_is_refused_to_a_machine_that_is_busy_or_away(lab: ServerLab) -
     assert [o["kind"] for o in client.orders()][-1] == "reboot"
     lab.clock.now += 100
     assert lab.http.post(path, json={"kind": "reboot"}, headers=OPERATOR).status_code == 403
+
+
+def test_logs_are_kept_apart_and_bounded(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    client.report("failed", logs=[f"line {n} " + "x" * 1000 for n in range(MOST_LOG_LINES + 3)])
+    client.report("ready")
+    lines = lab.operator("GET", f"/clients/{client.id}/logs")
+    assert len(lines) == MOST_LOG_LINES
+    assert lines[0].startswith("line 3 ")
+    assert max(map(len, lines)) == LONGEST_LINE
+    assert "line 3" not in json.dumps(lab.operator("GET", "/state"))
+
+
+def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("castserver.clients.MOST_MACHINES", 2)
+    for number in (1, 2):
+        FakeClient(lab, number).register()
+    answer = lab.http.post("/api/v1/clients", json=registration(3).to_json())
+    assert answer.status_code == 403
+    FakeClient(lab, 2).register()
+    assert len(lab.clients.all()) == 2
 
 
 def test_the_event_stream_sends_the_state_at_once_and_on_change(lab: ServerLab) -> None:

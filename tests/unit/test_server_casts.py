@@ -199,6 +199,20 @@ def test_cancelling_ends_the_sender_and_says_so(lab: ServerLab) -> None:
     assert client.get(f"/casts/{cast}/descriptor").status_code == 404
 
 
+def test_a_machine_given_up_that_proves_itself_later_changes_its_part_only(lab: ServerLab) -> None:
+    slow = FakeClient(lab, 1).register()
+    slow.join(cast := create(lab, start_clients=1))
+    lab.clock.now += GONE_AFTER + 1
+    lab.casts.tick()
+    ended = lab.operator("GET", f"/casts/{cast}")
+    assert (ended["state"], parts(lab, cast)) == ("failed", {slow.id: "gone"})
+    slow.report("done", cast=cast, root=ROOT)
+    after = lab.operator("GET", f"/casts/{cast}")
+    assert parts(lab, cast) == {slow.id: "done"}
+    assert (after["state"], after["message"]) == ("failed", ended["message"])
+    assert lab.clients.decide("any", UUID_1) is BootDecision.LOCAL
+
+
 def test_a_sender_that_fails_ends_the_cast_with_its_reason(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     client.join(cast := create(lab, start_clients=1, keep_open=True))

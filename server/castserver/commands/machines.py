@@ -9,7 +9,7 @@ from castcore.edge.commandline import Screen
 from castcore.units import human
 
 from castserver import operatorclient
-from castserver.imagescreen import table
+from castserver.imagescreen import printable, table
 from castserver.operatorclient import Operator
 
 NAME = "machines"
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     declared = [actions.add_parser("list", help="every machine the server ever met")]
     for name, what in (
         ("show", "one machine, its disks and its last report"),
+        ("logs", "the last lines of its client's log"),
         ("boot-client", "its next network boot is our client again"),
         ("boot-disk", "its network boots end at once, so that it boots its disk"),
         ("reboot", "reboot it, while our client runs on it"),
@@ -43,6 +44,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             machines = operator.get("clients")
             screen.say(_listing(machines))
             return {"machines": machines}
+        case "logs":
+            lines = operator.get("clients", args.machine, "logs")
+            screen.say("\n".join(map(printable, lines)))
+            return {"logs": lines}
         case "show":
             machine = operator.get("clients", args.machine)
         case "reboot" | "power-off":

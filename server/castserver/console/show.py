@@ -10,7 +10,13 @@ from castcore.units import human
 from castserver.policy import CastState, PartState
 from castserver.views import OFFLINE, CastView, StateView
 
-BUSY = (ClientState.JOINING, ClientState.RECEIVING, ClientState.FILLING, ClientState.VERIFYING)
+BUSY = (
+    ClientState.PLANNING,
+    ClientState.JOINING,
+    ClientState.RECEIVING,
+    ClientState.FILLING,
+    ClientState.VERIFYING,
+)
 
 
 @dataclass(frozen=True)
