@@ -1,7 +1,7 @@
 """Real file systems with files in them, and disks made of them, for the block tests.
 
-Made with the distribution's own tools. Every file system is filled, partly emptied and filled again,
-so that its blocks in use are not simply the first ones.
+Made with the distribution's own tools. Every file system is filled, partly emptied, filled again and
+partly emptied again, so that its blocks in use are not simply the first ones.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def fill_mounted(image: Path) -> None:
         (point / "folder").mkdir()
         for name, path in second.items():
             (point / "folder" / name).write_bytes(path.read_bytes())
+        for name in list(second)[::3]:
+            (point / "folder" / name).unlink()
 
 
 def digests_mounted(image: Path) -> dict[str, str]:
@@ -93,6 +95,7 @@ def fill_fat(image: Path) -> None:
     run(["mdel", "-i", str(image), *(f"::{name}" for name in list(first)[::2])], timeout=SECONDS)
     run(["mmd", "-i", str(image), "::EFI"], timeout=SECONDS)
     run(["mcopy", "-i", str(image), *map(str, second.values()), "::EFI"], timeout=SECONDS)
+    run(["mdel", "-i", str(image), *(f"::EFI/{name}" for name in list(second)[::3])], timeout=SECONDS)
 
 
 def digests_fat(image: Path) -> dict[str, str]:

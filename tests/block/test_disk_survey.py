@@ -254,6 +254,14 @@ def test_an_unclean_xfs_is_taken_whole(tmp_path: Path) -> None:
     assert survey(image).layout.partitions[0].taken is Taken.USED
 
 
+def test_a_fat12_is_taken_whole(tmp_path: Path) -> None:
+    """Partclone's map of FAT12 counts clusters instead of reading them: files would be lost."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4 * MIB))
+    run(["mkfs.vfat", "-F", "12", str(disk)], timeout=SECONDS)
+    check_taken_whole(disk, "clusters are too few")
+
+
 def test_a_hibernated_ntfs_is_taken_whole(tmp_path: Path) -> None:
     disk = make(SAMPLES["ntfs"], tmp_path / "disk.img")
     hiberfile = tmp_path / "hiberfil.sys"

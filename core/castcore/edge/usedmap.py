@@ -88,7 +88,7 @@ def _trouble(disk: BlockFile, extent: Extent, fstype: str, source: str) -> str:
         case "ntfs":
             return ntfs_trouble(source)
         case _:
-            return ""  # FAT has no record of free clusters beside the one that names the used ones.
+            return fshealth.fat_trouble(read(0, 512))
 
 
 def _domain_map(program: str, source: str) -> str:
