@@ -90,9 +90,11 @@ document.getElementById("new-cast").addEventListener("submit", async (event) => 
   const form = new FormData(event.target);
   const count = form.get("when") === "count" ? Number(form.get("count")) : null;
   const clients = form.get("who") === "ticked" ? [...ticked] : null;
-  const who = clients ? machines(clients.length) + " ticked" : "every machine that shows up";
-  const text = "The disk of " + who + " will be erased, " +
-    (count ? "as soon as " + machines(count) + " have joined." : "when you start the cast.");
+  const ready = Number(document.getElementById("ready").textContent);
+  const who = clients ? "The disks of " + machines(clients.length) + " ticked" :
+    "The disks of all machines that show up (" + machines(ready) + " ready now)";
+  const text = who + " will be erased " +
+    (count ? "as soon as " + count + (count === 1 ? " has joined." : " have joined.") : "when you start the cast.");
   if (!(await confirmed("Make a cast of " + form.get("image") + "?", text, "Make the cast"))) return;
   post("/casts", {
     image: form.get("image"), start_clients: count, after: form.get("after"),
