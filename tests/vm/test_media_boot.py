@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from castcore.edge import run
 from castcore.errors import Refused
-from castmedia.mirror import KEYRING
 from castmedia.pxe import Options, build
 from castmedia.recipe import Profile
 
@@ -115,7 +114,3 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no PXE tree"):
         build(tmp_path, Options(tmp_path / "cache", Profile.VIRTUAL))
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.odt"]
-
-
-def test_debians_keys_are_here() -> None:
-    assert KEYRING.exists()
