@@ -118,7 +118,7 @@ class Tftp:
             return
         except (TftpException, OSError, ValueError, LookupError, AssertionError, struct.error) as error:
             # What tftpy raises for packets it cannot read; UnicodeDecodeError is a ValueError.
-            self._close(client, f"stopped: {error}")
+            self._close(client, f"stopped: {' '.join(str(error).split())}")
             return
         if transfer.state is None:
             self._close(client, "complete")
