@@ -18,7 +18,7 @@ _COLOURS = {
     Tone.PLAIN: "0",
     Tone.TITLE: "1;37;44",
     Tone.CALM: "1;37;44",
-    Tone.BUSY: "1;30;43",
+    Tone.BUSY: "0;30;43",
     Tone.GOOD: "1;37;42",
     Tone.BAD: "1;37;41",
 }
@@ -106,7 +106,7 @@ class TerminalScreen:
             self._drawn = [Line("")] * len(lines)
         # The last column stays empty: writing into it can scroll the console.
         text = "".join(
-            f"\x1b[{row};1H\x1b[{_COLOURS[line.tone]}m{line.text[: width - 1]}\x1b[0m\x1b[K"
+            f"\x1b[{row};1H\x1b[{_COLOURS[line.tone]}m{line.text[: width - 1]}\x1b[K\x1b[0m"
             for row, (line, before) in enumerate(zip(lines, self._drawn, strict=True), 1)
             if line != before
         )
