@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from castcore.edge import run
-from castcore.errors import NotFound
+from castcore.errors import FleetcastError, NetworkFailed, NoSpace, NotFound
 
 from castmedia.mirror import KEYRING
 
@@ -31,7 +31,7 @@ def make_debian_root(
     """Unpack ``packages`` of ``suite`` (component ``main``) and all they depend on into ``root``.
 
     ``mirror`` is a URI or a whole apt source line; None lets mmdebstrap choose.
-    Raises run.ProgramFailed when packages cannot be fetched.
+    Raises NetworkFailed when packages cannot be fetched, NoSpace, and run.ProgramFailed.
     """
     command = [
         "mmdebstrap",
@@ -47,12 +47,29 @@ def make_debian_root(
         str(root),
         *([mirror] if mirror else []),
     ]
-    run.run_lines(command, on_line)
+    try:
+        run.run_lines(command, on_line)
+    except run.ProgramFailed as error:
+        raise explained(error.stderr, root) from error
     link_merged(root)
     (root / "usr/bin/sh").symlink_to("bash")
     for folder in UNUSED:
         shutil.rmtree(root / folder, ignore_errors=True)
     run.run(["chroot", str(root), "depmod", kernel_version(root)], timeout=DEPMOD_SECONDS)
+
+
+def explained(said: str, root: Path) -> FleetcastError:
+    """What a failed mmdebstrap's last lines ``said`` as one error; its very last line says nothing."""
+    if "No space left on device" in said:
+        return NoSpace(f"the file system of {root} is full", hint="free space, or give another --cache")
+    lines = [
+        line for line in said.splitlines() if line.startswith("E:") and "mmdebstrap failed" not in line
+    ]
+    reason = lines[0].removeprefix("E:").strip() if lines else said.strip()[-200:]
+    return NetworkFailed(
+        f"Debian's packages cannot be fetched: {reason}",
+        hint="check the network and the host's apt sources, or name a mirror with --mirror",
+    )
 
 
 def link_merged(root: Path) -> None:

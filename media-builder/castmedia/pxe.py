@@ -44,7 +44,7 @@ def build(
     """Make the PXE tree in ``output``; return its files by role.
 
     Raises Refused (not root; ``output`` is something else), MissingProgram naming all that is
-    missing, NoSpace, and run.ProgramFailed when packages cannot be fetched or the client not frozen.
+    missing, NetworkFailed, NoSpace, and run.ProgramFailed when the client cannot be frozen.
     """
     chosen = recipe(options.profile)
     check_host()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from castcore.errors import NotFound
+from castcore.errors import NetworkFailed, NoSpace, NotFound
 from castmedia.bootroot import Picker, loaded_libraries, real_name
+from castmedia.debianroot import explained
 from castmedia.freeze import source_files
 from castmedia.initramfs import members, write_initramfs
 from castmedia.recipe import Profile, parse_recipe, recipe
@@ -48,6 +49,15 @@ def test_a_lost_library_is_named() -> None:
 )
 def test_names_inside_the_root(name: str, real: str) -> None:
     assert real_name(name) == real
+
+
+def test_a_failed_fetch_tells_why_and_a_full_disk_as_such(tmp_path: Path) -> None:
+    said = "Err:2 http: trixie\nE: Unable to locate package partclone\nE: mmdebstrap failed to run"
+    lost = explained(said, tmp_path)
+    assert isinstance(lost, NetworkFailed)
+    assert lost.what == "Debian's packages cannot be fetched: Unable to locate package partclone"
+    assert isinstance(explained("tar: x: No space left on device\n" + said, tmp_path), NoSpace)
+    assert "odd" in explained("odd", tmp_path).what
 
 
 def test_a_link_brings_what_it_points_to(tmp_path: Path) -> None:
