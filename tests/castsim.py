@@ -54,6 +54,7 @@ class Image:
     seed: int = 1
     chunks: list[bytes] = field(init=False)
     table: BlockTable = field(init=False)
+    blocks: dict[int, np.ndarray] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         source = random.Random(self.seed)
@@ -61,6 +62,11 @@ class Image:
         self.table = BlockTable.build(self.lengths)
 
     def block(self, number: int) -> np.ndarray:
+        if number not in self.blocks:
+            self.blocks[number] = self._block(number)
+        return self.blocks[number]
+
+    def _block(self, number: int) -> np.ndarray:
         data = b"".join(self.chunks[p.chunk] for p in self.table.pieces(number))
         rows = int(self.table.symbols[number])
         return np.frombuffer(data.ljust(rows * SYMBOL_SIZE, b"\0"), np.uint8).reshape(rows, SYMBOL_SIZE)
@@ -91,6 +97,7 @@ class SimClient:
                 self.core.on_control(now, wire.open_from_server(packet, SESSION, KEY.public))
             except BadPacket:
                 return
+            self._note_end(now)
             return
         packets = np.frombuffer(packet, datagram())
         for scatter in self.core.on_headers(now, packets["header"]):
@@ -103,10 +110,19 @@ class SimClient:
             if isinstance(action, Send):
                 self.sim.to_server(now, self, action.packet)
             elif isinstance(action, Rejoin):
-                self.sim.at(now + 0.5, lambda t: self.join(t) if self.sim.up else None)
+                self._rejoin(now)
             else:
                 self._act(now, action)
-        if self.core.state is ReceiverState.DONE:
+        self._note_end(now)
+
+    def _rejoin(self, now: float) -> None:
+        if self.sim.up:
+            self.join(now)
+        else:
+            self.sim.at(now + 0.5, self._rejoin)
+
+    def _note_end(self, now: float) -> None:
+        if self.core.state is ReceiverState.DONE and not self.finished_at:
             self.finished_at = now
 
     def _act(self, now: float, action: Deliver | Repair | Release | Fetch | Flush) -> None:

@@ -1,0 +1,127 @@
+"""Both ends of a cast over a bad network in virtual time: whoever hears anything ends with the image."""
+
+from __future__ import annotations
+
+import random
+
+from castcore.cast.states import ReceiverState, SenderState
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.castsim import Image, Link, Sim
+
+MINUTE = 60.0
+bad_links = st.builds(
+    Link,
+    loss=st.sampled_from([0.0, 0.01, 0.05, 0.2]),
+    feedback_loss=st.sampled_from([0.0, 0.3]),
+    duplicate=st.sampled_from([0.0, 0.1]),
+    jitter=st.sampled_from([0.0, 0.004]),
+    corrupt=st.sampled_from([0.0, 0.02]),
+)
+
+
+def small_image(seed: int, chunks: int = 24) -> Image:
+    sizes = random.Random(seed)
+    return Image([sizes.choice([0, sizes.randrange(1, 400_000)]) for _ in range(chunks)], seed)
+
+
+def assert_has_everything(sim: Sim) -> None:
+    wanted = {i: c for i, c in enumerate(sim.image.chunks) if c}
+    for client in sim.clients:
+        if client.alive:
+            assert client.core.state is ReceiverState.DONE
+            assert client.disk == wanted
+            ledger = client.core.ledger
+            assert ledger.multicast + ledger.unicast == sim.image.table.stored_bytes
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(links=st.lists(bad_links, min_size=1, max_size=3), seed=st.integers(0, 1000), late=st.booleans())
+def test_every_client_ends_with_the_exact_bytes(links: list[Link], seed: int, *, late: bool) -> None:
+    sim = Sim(small_image(seed), seed=seed)
+    for number, link in enumerate(links):
+        sim.client(link, joins_at=0.15 if late and number else 0.0)
+    sim.run(10 * MINUTE)
+    assert_has_everything(sim)
+
+
+def test_loss_of_one_percent_costs_few_bytes() -> None:
+    sim = Sim(small_image(3, 60), seed=3)
+    for _ in range(4):
+        sim.client(Link(loss=0.01))
+    sim.run(MINUTE)
+    assert_has_everything(sim)
+    assert all(c.core.ledger.unicast == 0 for c in sim.clients)
+    assert sim.sender.status().sent <= 1.04 * sim.image.table.stored_bytes
+    assert sim.source_bytes <= 1.01 * sim.image.table.stored_bytes, "source symbols were sent again"
+
+
+def test_a_late_client_takes_the_stream_and_then_the_head() -> None:
+    sim = Sim(small_image(5, 80), seed=5, cap=20e6)
+    early, late = sim.client(), sim.client(joins_at=0.4)
+    sim.run(MINUTE)
+    assert_has_everything(sim)
+    assert late.core.ledger.unicast == 0
+    assert late.finished_at > early.finished_at
+    assert sim.sender.status().sent < 1.9 * sim.image.table.stored_bytes
+
+
+def test_a_dead_client_holds_nobody_up() -> None:
+    sim = Sim(small_image(6), seed=6, cap=20e6)
+    alive, dying = sim.client(), sim.client()
+    sim.at(0.2, lambda _: setattr(dying, "alive", False))
+    sim.run(MINUTE, stop=lambda: sim.sender.state is SenderState.CLOSED)
+    assert_has_everything(sim)
+    assert alive.finished_at < 2.0
+    assert sim.sender.state is SenderState.CLOSED
+    assert sim.now < 15, "the cast outlived its dead client by more than GONE"
+
+
+def test_two_buffers_are_never_exceeded_and_shed_blocks_come_in_laps() -> None:
+    sim = Sim(small_image(7, 250), seed=7)
+    client = sim.client(Link(loss=0.02), buffers=2)
+    sim.run(5 * MINUTE)
+    assert_has_everything(sim)
+    assert client.most_buffers <= 2
+    assert sim.sender.status().lap > 1
+    assert client.core.ledger.multicast >= 0.95 * sim.image.table.stored_bytes
+
+
+def test_forged_symbols_never_reach_the_disk() -> None:
+    sim = Sim(small_image(8), seed=8)
+    client = sim.client(Link(corrupt=0.2))
+    sim.run(MINUTE)
+    assert_has_everything(sim)
+    assert client.core.ledger.refused > 0, "nothing was forged: the test proves nothing"
+    assert client.core.ledger.unicast > 0
+
+
+def test_slow_links_pull_the_rate_down_and_still_hear_most_by_multicast() -> None:
+    sim = Sim(small_image(9, 150), seed=9)
+    for _ in range(3):
+        sim.client(Link(rate=8e6))
+    sim.run(5 * MINUTE)
+    assert_has_everything(sim)
+    assert all(c.core.ledger.unicast == 0 for c in sim.clients)
+    assert sim.sender.status().sent <= 2.5 * sim.image.table.stored_bytes
+
+
+def test_a_sender_that_goes_and_comes_back_is_waited_for() -> None:
+    sim = Sim(small_image(10, 60), seed=10, cap=10e6)
+    client = sim.client()
+    sim.at(0.5, lambda _: setattr(sim, "up", False))
+    sim.at(20.0, lambda _: setattr(sim, "up", True))
+    waited: list[ReceiverState] = []
+    sim.at(15.0, lambda _: waited.append(client.core.state))
+    sim.run(MINUTE)
+    assert waited == [ReceiverState.SILENT]
+    assert_has_everything(sim)
+
+
+def test_without_feedback_the_holes_are_fetched() -> None:
+    sim = Sim(small_image(11), seed=11)
+    client = sim.client(Link(loss=0.05, feedback_loss=1.0))
+    sim.run(MINUTE)
+    assert_has_everything(sim)
+    assert client.core.ledger.unicast > 0
