@@ -9,24 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from typing import Protocol
-
-from castcore.errors import FleetcastError
 
 Result = Callable[[float], None]
 Job = Callable[[], Result]
 
 WRITERS_MAX = 4
 FETCHERS = 2
-
-
-class Runs(Protocol):
-    """Takes a job."""
-
-    def __call__(self, job: Job) -> None:
-        """Do ``job`` in another thread."""
 
 
 class Workers:
@@ -37,7 +27,7 @@ class Workers:
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="cast-write")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="cast-fetch")
         self._joiner = ThreadPoolExecutor(1, thread_name_prefix="cast-join")
-        self._results: SimpleQueue[Result | BaseException] = SimpleQueue()
+        self._done: SimpleQueue[Future[Result]] = SimpleQueue()
         self.stopping = threading.Event()
 
     def write(self, job: Job) -> None:
@@ -56,12 +46,11 @@ class Workers:
         """What was done since the last call. Raises what a job raised."""
         while True:
             try:
-                result = self._results.get_nowait()
+                done = self._done.get_nowait()
             except Empty:
                 return
-            if isinstance(result, BaseException):
-                raise result
-            yield result
+            if not done.cancelled():
+                yield done.result()
 
     def close(self) -> None:
         """Let running jobs end, drop those that wait."""
@@ -70,10 +59,4 @@ class Workers:
             pool.shutdown(cancel_futures=True)
 
     def _submit(self, pool: ThreadPoolExecutor, job: Job) -> None:
-        def run() -> None:
-            try:
-                self._results.put(job())
-            except (FleetcastError, OSError, ValueError, MemoryError) as error:
-                self._results.put(error)
-
-        pool.submit(run)
+        pool.submit(job).add_done_callback(self._done.put)
