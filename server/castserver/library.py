@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from castcore.edge.imagefile import Image
-from castcore.edge.store import StoredImage, image_name, image_path, list_images
+from castcore.edge.imagefile import Image, ProvenSource
+from castcore.edge.store import SUFFIX, StoredImage, image_name, list_images
 from castcore.errors import BadImage, InUse, NotFound
 from castcore.image import NAME
 
@@ -18,7 +18,8 @@ class LibraryImage:
     """
 
     def __init__(self, source: Image) -> None:
-        self.source = source
+        self._image = source
+        self.source = ProvenSource(source)
         self.name = image_name(source.path)
         self.root = source.manifest.index_digest.hex()
         self.chunk_count = source.manifest.chunk_count
@@ -29,7 +30,7 @@ class LibraryImage:
         self._closed = False
 
     def read_stored(self, chunk: int) -> bytes:
-        """The stored bytes of ``chunk``. Raises DiskFailed, BadImage, or InUse when closed."""
+        """The proven stored bytes of ``chunk``. Raises DiskFailed, BadImage, or InUse when closed."""
         with self._idle:
             if self._closed:
                 raise InUse(f"image {self.name} is no longer being cast")
@@ -46,7 +47,7 @@ class LibraryImage:
         with self._idle:
             self._closed = True
             self._idle.wait_for(lambda: self._readers == 0)
-            self.source.close()
+            self._image.close()
 
 
 class Library:
@@ -65,7 +66,7 @@ class Library:
         # A name from the network: never a path.
         if not NAME.fullmatch(name):
             raise NotFound(f"there is no image {name[:40]!r}", hint="`fleetcast image list` shows all")
-        image = Image.open(image_path(name, self.directory))
+        image = Image.open(self.directory / f"{name}{SUFFIX}")
         if image.manifest.chunk_count == 0:
             image.close()
             raise BadImage(f"image {name} holds nothing to cast")

@@ -7,7 +7,7 @@ from pathlib import Path
 from castcore.edge.run import run
 from castcore.units import MIB
 
-from tests.images import blank, noise, write_at
+from tests.support.images import blank, noise, write_at
 
 SECTOR = 512
 EFI, ROOT, SWAP = 1 * MIB, 41 * MIB, 105 * MIB

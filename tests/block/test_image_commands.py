@@ -15,7 +15,7 @@ from castcore.errors import ExitCode
 from castcore.units import MIB
 from castserver.commands import capture, image, restore, verify
 
-from tests.images import blank, make_image, noise, write_at
+from tests.support.images import blank, make_image, noise, write_at
 
 pytestmark = pytest.mark.root
 

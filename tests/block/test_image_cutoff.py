@@ -16,7 +16,7 @@ from castcore.errors import ExitCode
 from castcore.units import MIB
 
 from tests.block.disks import tool
-from tests.images import blank, make_image, noise, write_at
+from tests.support.images import blank, make_image, noise, write_at
 
 pytestmark = pytest.mark.root
 

@@ -14,7 +14,7 @@ from castcore.units import MIB
 from castserver.commands import capture, image, restore, verify
 
 from tests.block.disks import ROOT, SIZE, extract, require_clean, system_disk, tool
-from tests.images import blank, flip
+from tests.support.images import blank, flip
 
 pytestmark = pytest.mark.root
 

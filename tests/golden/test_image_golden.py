@@ -20,7 +20,7 @@ from castcore.image import (
 from castcore.trust import SigningKey
 from castcore.units import MIB
 
-from tests.images import noise
+from tests.support.images import noise
 
 TINY = Path(__file__).parent / "tiny-v1.fcast"
 ROOT = "c757a44b583c7405a3044a220ab5c56a2a261f175943c3c8bc54bbcb5e5e4213"

@@ -15,8 +15,8 @@ from castcore.disk import Extent
 from castcore.edge.imagefile import Image
 from castcore.units import MIB
 
-from tests.images import make_image, noise
 from tests.net.namespaces import Cable, cable, inside, ip
+from tests.support.images import make_image, noise
 
 pytestmark = pytest.mark.root
 

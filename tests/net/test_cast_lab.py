@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.castlab import CastLab, Peer, cast_lab
-from tests.castpeer import SeededSource
+from tests.support.castlab import CastLab, Peer, cast_lab
+from tests.support.castpeer import SeededSource
 
 pytestmark = pytest.mark.root
 

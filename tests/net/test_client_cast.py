@@ -18,8 +18,8 @@ from castcore.disk import Extent
 from castcore.edge import run
 from castcore.units import MIB
 
-from tests.images import blank, make_image, noise, write_at
 from tests.net.namespaces import Cable, cable, ip
+from tests.support.images import blank, make_image, noise, write_at
 
 pytestmark = pytest.mark.root
 

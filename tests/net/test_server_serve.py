@@ -36,9 +36,9 @@ from castcore.units import MIB
 from castserver.auth import TOKEN_FILE
 from castserver.commands import serve
 
-from tests.images import make_image, noise
 from tests.net.namespaces import Cable, cable, inside, ip
-from tests.serverlab import registration
+from tests.support.images import make_image, noise
+from tests.support.serverlab import registration
 
 pytestmark = pytest.mark.root
 

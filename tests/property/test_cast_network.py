@@ -8,7 +8,7 @@ from castcore.cast.states import ReceiverState, SenderState
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.castsim import Image, Link, Sim
+from tests.support.castsim import Image, Link, Sim
 
 MINUTE = 60.0
 bad_links = st.builds(

@@ -21,7 +21,7 @@ from castcore.units import KIB, MIB
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.images import blank, make_image, noise, write_at
+from tests.support.images import blank, make_image, noise, write_at
 
 SIZE = 3 * MIB + 4 * KIB
 FILES = (MANIFEST_FILE, INDEX_FILE, SIGNATURE_FILE, "pack-0000")

@@ -17,7 +17,7 @@ from castcore.errors import BadImage, DoesNotFit, InUse, NoSpace, NotFound, Untr
 from castcore.image import CHUNK_SIZE, ChunkKind, ChunkRecord
 from castcore.units import MIB
 
-from tests.images import blank, flip, gpt_disk, make_image, noise, write_at
+from tests.support.images import blank, flip, gpt_disk, make_image, noise, write_at
 
 # Data, a hole inside a chunk, zeros in use, a chunk not in use, the same data again, a short tail.
 SIZE = 5 * MIB + 4096

@@ -17,7 +17,7 @@ from castcore.errors import NoSpace, NotFound, Refused
 from castcore.image import ChunkKind, ChunkRecord, Codec
 from castcore.trust import digest
 
-from tests.images import blank, make_image
+from tests.support.images import blank, make_image
 
 
 def test_image_is_a_name_in_the_store_or_a_path() -> None:

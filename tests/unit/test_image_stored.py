@@ -8,7 +8,7 @@ from castcore.errors import BadImage
 from castcore.image import CHUNK_SIZE, ChunkDecoder, ChunkEncoder, ChunkKind, ChunkRecord, Codec, is_zero
 from castcore.trust import digest
 
-from tests.images import noise
+from tests.support.images import noise
 
 TEXT = (b"the same line again\n" * 60_000)[:CHUNK_SIZE]
 

@@ -16,7 +16,7 @@ from castserver.clients import LONGEST_LINE, MOST_LOG_LINES
 from castserver.signal import Signal
 from starlette.routing import Route
 
-from tests.serverlab import CHUNKS, OPERATOR, ROOT, TOKEN, FakeClient, ServerLab, registration
+from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, TOKEN, FakeClient, ServerLab, registration
 
 OPERATORS_CALLS = [
     (method, route.path)

@@ -5,7 +5,7 @@ from castcore.boot import BootDecision
 from castserver.castrun import MOST_SLOTS, free_slot, slot_addresses
 from castserver.clients import GONE_AFTER
 
-from tests.serverlab import ROOT, FakeClient, ServerLab
+from tests.support.serverlab import ROOT, FakeClient, ServerLab
 
 UUID_1 = "8f7d7a3e-1c5b-4a2f-9d3c-000000000001"
 

@@ -14,7 +14,7 @@ from castserver.machineid import (
     usable_uuid,
 )
 
-from tests.serverlab import registration
+from tests.support.serverlab import registration
 
 UUID = "8f7d7a3e-1c5b-4a2f-9d3c-000000000001"
 OTHER = "8f7d7a3e-1c5b-4a2f-9d3c-000000000002"

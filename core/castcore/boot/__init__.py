@@ -2,13 +2,13 @@
 
 from castcore.boot.answers import PXE_PORT, SERVER_PORT, destination
 from castcore.boot.bootclient import BootPlace, Kind, kind_of
-from castcore.boot.cpio import trust_archive
 from castcore.boot.leases import Lease, LeaseTable, Pool
 from castcore.boot.message import Architecture, DhcpReply, DhcpRequest, MessageType
 from castcore.boot.policy import BootDecision, BootEvent, BootMode, BootPolicy, BootStage, Verdict
 from castcore.boot.proxy import decide as proxy_decide
 from castcore.boot.scripts import grub_config, ipxe_script, local_script
 from castcore.boot.simpledhcp import decide as dhcp_decide
+from castcore.boot.trustarchive import trust_archive
 
 __all__ = [
     "PXE_PORT",

@@ -47,7 +47,8 @@ class TokenBucket:
         depth = max(rate * BUCKET_SECONDS, BURST_MIN * DATAGRAM_SIZE)
         self.tokens = min(self.tokens, depth)
         self.filled = now
-        return max(-self.tokens / rate, 0.0)
+        # Less than a byte is no debt: waiting for it may be too short to move the clock at all.
+        return -self.tokens / rate if self.tokens < -1 else 0.0
 
     def spend(self, size: int) -> None:
         """``size`` bytes were sent."""

@@ -95,11 +95,14 @@ class Image:
 
     def content(self, chunk: int) -> bytes | memoryview:
         """The content of ``chunk``, proven by its digest. Raises DiskFailed or BadImage."""
+        return self._decode(chunk, self.read_stored(chunk))
+
+    def read_proven(self, chunk: int) -> bytes:
+        """The stored bytes of ``chunk``, whose content was proven. Raises DiskFailed or BadImage."""
         stored = self.read_stored(chunk)
-        try:
-            return self._decoder().decode(self.index.records[chunk], stored)
-        except BadImage as error:
-            raise self.damaged(chunk, error.what) from None
+        if stored:
+            self._decode(chunk, stored)
+        return stored
 
     def damaged(self, chunk: int, why: str) -> BadImage:
         """The error that names the pack and chunk which are not what the index says."""
@@ -109,6 +112,12 @@ class Image:
             f" chunk {chunk} ({record.region}): {why}",
             hint="capture the image again, or copy it again from where it is whole",
         )
+
+    def _decode(self, chunk: int, stored: bytes) -> bytes | memoryview:
+        try:
+            return self._decoder().decode(self.index.records[chunk], stored)
+        except BadImage as error:
+            raise self.damaged(chunk, error.what) from None
 
     def _decoder(self) -> ChunkDecoder:
         # A zstd context serves one thread at a time.
@@ -147,3 +156,22 @@ def _signer(path: Path, manifest_bytes: bytes) -> bytes | None:
     data = read_file(file, SIGNATURE_FILE_SIZE)
     with _named(path):
         return signer(manifest_bytes, data)
+
+
+class ProvenSource:
+    """A ChunkSource of ``image`` that hands out no stored bytes before their content was proven.
+
+    Each receiver proves what it gets; a sender that proves it too ends with the name of the damaged
+    pack instead of leaving every client to find the same chunk bad for ever.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def stored_lengths(self) -> Sequence[int]:
+        """Bytes stored for each chunk, by chunk number; 0 for a chunk of zeros."""
+        return self._image.stored_lengths()
+
+    def read_stored(self, chunk: int) -> bytes:
+        """The proven stored bytes of ``chunk``. Raises DiskFailed or BadImage."""
+        return self._image.read_proven(chunk)

@@ -29,7 +29,7 @@ _SECONDS = 20.0
 
 @dataclass
 class Peer:
-    """A running :mod:`tests.castpeer`; ``events`` are the JSON lines it has printed."""
+    """A running :mod:`tests.support.castpeer`; ``events`` are the JSON lines it has printed."""
 
     process: subprocess.Popen[bytes]
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -129,7 +129,15 @@ class CastLab:
         self._stack.close()
 
     def _start(self, space: str, *arguments: str) -> Peer:
-        command = ["ip", "netns", "exec", self.space(space), sys.executable, "-m", "tests.castpeer"]
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            self.space(space),
+            sys.executable,
+            "-m",
+            "tests.support.castpeer",
+        ]
         process = self._stack.enter_context(
             run.started([*command, *arguments], cwd=ROOT, merged=True, extra_env={"HOME": str(ROOT)})
         )

@@ -1,7 +1,7 @@
 """One end of a cast as a process of its own, for namespaces: real sockets, chunks from a seed.
 
-    python -m tests.castpeer send --interface eth0 --chunks 100 --clients 4
-    python -m tests.castpeer receive --interface eth0 --server 10.9.0.1 --chunks 100 --name pc1
+    python -m tests.support.castpeer send --interface eth0 --chunks 100 --clients 4
+    python -m tests.support.castpeer receive --interface eth0 --server 10.9.0.1 --chunks 100 --name pc1
 
 Descriptor, joins and single chunks go over plain HTTP. Each prints JSON lines, the last its result.
 """
