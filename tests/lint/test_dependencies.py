@@ -32,3 +32,10 @@ def test_constraints_name_versions_only() -> None:
 def test_each_os_package_has_a_reason() -> None:
     lines = (ROOT / "tools/packages.txt").read_text().splitlines()
     assert all(re.fullmatch(r"#.*|[a-z0-9][a-z0-9+.-]+ +\S.*", line) for line in lines)
+
+
+def test_the_readme_lists_every_os_package() -> None:
+    lines = (ROOT / "tools/packages.txt").read_text().splitlines()
+    named = re.search(r"^> (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert named is not None
+    assert named[1].split() == [line.split()[0] for line in lines if not line.startswith("#")]
