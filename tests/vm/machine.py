@@ -73,6 +73,17 @@ class Running:
         self.serial.join()
         return True
 
+    def power_off(self) -> None:
+        """Pull the plug."""
+        if self.is_on:
+            try:
+                qmp.execute(self.control, "quit")
+                self.process.wait(QUIT_SECONDS)
+            except (NetworkFailed, subprocess.TimeoutExpired):
+                self.process.kill()
+                self.process.wait()
+        self.serial.join()
+
     def picture(self, path: Path) -> None:
         """Save what stands on its screen (PPM). Raises NetworkFailed."""
         qmp.execute(self.control, "screendump", filename=str(path))
@@ -108,18 +119,7 @@ def powered(
         try:
             yield running
         finally:
-            _quit(running)
-
-
-def _quit(running: Running) -> None:
-    if running.is_on:
-        try:
-            qmp.execute(running.control, "quit")
-            running.process.wait(QUIT_SECONDS)
-        except (NetworkFailed, subprocess.TimeoutExpired):
-            running.process.kill()
-            running.process.wait()
-    running.serial.join()
+            running.power_off()
 
 
 def _command(pc: PC, folder: Path, disk: Path, control: Path, tap: str | None, accel: str) -> list[str]:

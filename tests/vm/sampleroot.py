@@ -28,15 +28,9 @@ PACKAGES = (
     "grub-common",
     "util-linux",
     "e2fsprogs",
-    "dosfstools",
     "iproute2",
     "procps",
     "kmod",
-    # What a small server or a teaching PC carries besides: gives the image a real size and real files.
-    "python3",
-    "perl",
-    "vim",
-    "openssh-server",
 )
 BOOTED = re.compile(
     r"FLEETCAST-SAMPLE host=(?P<host>\S+) root=(?P<root>\S+) machine=(?P<machine>\S+)"
@@ -73,8 +67,33 @@ TTYPath=/dev/ttyS0
 [Install]
 WantedBy=multi-user.target
 """
-# Emulated PCs are slow: services that say nothing about the restored disk are left out of the boot.
-_MASKED = ("ssh.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap.service")
+# Emulated PCs are slow: units that neither need nor touch the restored disk are left out of the boot.
+_MASKED = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "grub-common.service",
+    "getty-static.service",
+    "systemd-binfmt.service",
+    "kmod-static-nodes.service",
+    "modprobe@configfs.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "modprobe@fuse.service",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+)
+# What the initramfs loads: the disk of a virtual PC and the root's file system, nothing else.
+_INITRAMFS = {
+    "etc/initramfs-tools/conf.d/sample": "MODULES=list",
+    "usr/share/initramfs-tools/modules.d/sample": "virtio_pci virtio_blk ext4",
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +118,7 @@ def build_root(folder: Path, uuids: Uuids, mirror: str | None, on_line: Callable
             f"--include={','.join(PACKAGES)}",
             '--aptopt=APT::Install-Recommends "false"',
             "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--skip=check/empty",
+            *(f"--essential-hook={_put(name, text)}" for name, text in _INITRAMFS.items()),
             SUITE,
             str(folder),
             *([mirror] if mirror else []),
@@ -116,6 +135,11 @@ def build_root(folder: Path, uuids: Uuids, mirror: str | None, on_line: Callable
     run.run([*chroot, "systemctl", "mask", *_MASKED], timeout=60)
 
 
+def _put(name: str, text: str) -> str:
+    """A shell command of mmdebstrap that writes the words of ``text``, one a line, to ``name``."""
+    return f'mkdir -p "$1/{Path(name).parent}" && printf "%s\\n" {text} > "$1/{name}"'
+
+
 def _kernel_release(folder: Path) -> str:
     return next(folder.glob("boot/vmlinuz-*")).name.removeprefix("vmlinuz-")
 
@@ -128,7 +152,7 @@ def _settings(uuids: Uuids, release: str) -> dict[str, str]:
         # Empty: each restored machine makes its own at its first boot (machine-id(5)).
         "etc/machine-id": "",
         "etc/fstab": f"UUID={uuids.root} / ext4 errors=remount-ro 0 1\n"
-        f"UUID={uuids.esp} /boot/efi vfat umask=0077 0 2\n"
+        f"UUID={uuids.esp} /boot/efi vfat umask=0077 0 0\n"
         f"UUID={uuids.swap} none swap sw 0 0\n",
         "boot/grub/grub.cfg": _grub_menu(uuids, release),
         "usr/local/sbin/fleetcast-sample": _REPORT,

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import IO
 
 # Firmware and our client's screen position the cursor; only the words matter here.
-_CONTROL = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>cM78])|[\x00\x07\x08\x0f]")
+_CONTROL = re.compile(
+    r"\x1b(\[[0-9;?=!]*[A-Za-z]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>cM78])|[\x00\x07\x08\x0f]"
+)
 _BLOCK = 4096
 _LONGEST_SEQUENCE = 16  # characters; what is longer is no control sequence
 

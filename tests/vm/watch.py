@@ -110,8 +110,11 @@ class Watch:
                     pc.client_ready_s = round(time.monotonic() - pc.running.powered_on, 1)
                 pc.state = mine["state"]
                 pc.part = parts.get(mine["client"], {})
-            if pc.proven:
+            if pc.proven and pc.booted is None:
                 pc.booted = pc.running.serial.search(BOOTED)
+                if pc.booted:
+                    # It has shown what it was to show; the others need the processor.
+                    pc.running.power_off()
 
     def _check_lost(self) -> None:
         for pc in self.pcs:
