@@ -22,7 +22,7 @@ from castcore.edge import run
 
 from tests.net.namespaces import ip
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WIRE = "wire0"
 _SECONDS = 20.0
 
