@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from castcore import canonical, trust
+from castcore.edge.store import writing_to
 from castcore.errors import FleetcastError, NoSpace
 
 KEY_DIGITS = 20
@@ -28,9 +29,14 @@ class StageCache:
 
     @contextmanager
     def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the cache; calls ``waiting`` once when another build holds it, then waits for that."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("w") as lock:
+        """Hold the cache; calls ``waiting`` once when another build holds it, then waits for that.
+
+        Raises NoSpace, DiskFailed.
+        """
+        with writing_to(self.root, "another --cache"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / "lock").open("w")
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -50,7 +56,8 @@ class StageCache:
             os.utime(whole)
             return whole
         partial = self.root / f"{PARTIAL}{whole.name}"
-        partial.mkdir(mode=0o755)
+        with writing_to(self.root, "another --cache"):
+            partial.mkdir(mode=0o755)
         try:
             make(partial)
         except BaseException as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castcore import canonical, trust
+from castcore.edge.store import writing_to
 from castcore.errors import Refused
 
 FORMAT = 1
@@ -44,24 +45,42 @@ def write_tree(output: Path, files: Mapping[str, tuple[str, Path]]) -> dict[str,
     """Put ``files`` (role: name in the tree, where it is now) into ``output``, ``tree.json`` last.
 
     While files change there is no ``tree.json``: a half-made tree is no tree. Raises Refused when
-    ``output`` holds something that is no PXE tree.
+    ``output`` holds something that is no PXE tree, NoSpace, DiskFailed.
     """
     check_output(output, {name for name, _ in files.values()})
-    output.mkdir(parents=True, exist_ok=True)
+    with writing_to(output, "another --output"):
+        output.mkdir(parents=True, exist_ok=True)
+        return _write(output, files)
+
+
+def _write(output: Path, files: Mapping[str, tuple[str, Path]]) -> dict[str, TreeFile]:
     described = {role: TreeFile.of(name, path) for role, (name, path) in files.items()}
     table = output / TREE_JSON
     content = describe(described)
     if table.is_file() and table.read_bytes() == content and _whole(output, described):
         return described
-    table.unlink(missing_ok=True)
-    for name, path in files.values():
-        _put(output / name, path)
-    partial = output / f"{TREE_JSON}{PARTIAL}"
-    partial.write_bytes(content)
-    _sync(partial)
-    partial.rename(table)
-    _sync(output)
+    _replace(output, dict(files.values()), content)
     return described
+
+
+def _replace(output: Path, files: Mapping[str, Path], table: bytes) -> None:
+    """Copy all beside its place first, so that a full disk leaves an older tree as it was."""
+    partials = {output / name: output / f"{name}{PARTIAL}" for name in (*files, TREE_JSON)}
+    try:
+        for name, source in files.items():
+            shutil.copyfile(source, partials[output / name])
+        partials[output / TREE_JSON].write_bytes(table)
+        for partial in partials.values():
+            partial.chmod(0o644)
+            _sync(partial)
+    except BaseException:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+        raise
+    (output / TREE_JSON).unlink(missing_ok=True)
+    for target, partial in partials.items():
+        partial.rename(target)
+    _sync(output)
 
 
 def check_output(output: Path, names: Collection[str]) -> None:
@@ -88,14 +107,6 @@ def _whole(output: Path, files: Mapping[str, TreeFile]) -> bool:
     return all(
         paths[f.name].is_file() and TreeFile.of(f.name, paths[f.name]) == f for f in files.values()
     )
-
-
-def _put(target: Path, source: Path) -> None:
-    partial = target.with_name(target.name + PARTIAL)
-    shutil.copyfile(source, partial)
-    partial.chmod(0o644)
-    _sync(partial)
-    partial.rename(target)
 
 
 def _sync(path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from castcore.errors import FleetcastError, NoSpace
+from castcore.errors import DiskFailed, FleetcastError, NoSpace
 from castmedia.cache import KEPT_PER_NAME, StageCache, files_digest, key
 
 
@@ -124,3 +124,11 @@ def test_names_and_contents_make_the_digest(tmp_path: Path) -> None:
     assert len(before) == 3
     a.write_text("2")
     assert files_digest(tmp_path, [a]) not in before
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file of somebody")
+    cache = StageCache(tmp_path / "cache")
+    with pytest.raises(DiskFailed, match="cache cannot be written"), cache.locked(lambda: None):
+        pytest.fail("held")
+    assert (tmp_path / "cache").read_text() == "a file of somebody"

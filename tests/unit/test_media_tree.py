@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from castcore.errors import Refused
+from castcore.errors import DiskFailed, FleetcastError, NoSpace, Refused
 from castmedia.tree import check_output, write_tree
 
 ROLES = {
@@ -64,14 +65,39 @@ def test_while_files_change_there_is_no_tree_json(
     tree = tmp_path / "tree"
     write_tree(tree, built)
     built["kernel"][1].write_text("a newer kernel")
+    renamed: list[bool] = []
+    rename = Path.rename
 
-    def fail(*_: object) -> None:
-        raise OSError("pulled")
+    def watched(self: Path, target: Path) -> Path:
+        renamed.append((tree / "tree.json").exists())
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    write_tree(tree, built)
+    assert renamed == [False] * (len(ROLES) + 1)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, NoSpace), (errno.EIO, DiskFailed)])
+def test_a_full_or_failing_disk_leaves_the_older_tree_whole(
+    tmp_path: Path,
+    built: dict[str, tuple[str, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    kind: type[FleetcastError],
+) -> None:
+    tree = tmp_path / "tree"
+    write_tree(tree, built)
+    before = {p.name: p.read_bytes() for p in tree.iterdir()}
+    built["kernel"][1].write_text("a newer kernel")
+
+    def fail(_source: Path, target: Path) -> None:
+        target.write_text("half")
+        raise OSError(number, "it is over")
 
     monkeypatch.setattr("castmedia.tree.shutil.copyfile", fail)
-    with pytest.raises(OSError, match="pulled"):
+    with pytest.raises(kind, match=str(tree)):
         write_tree(tree, built)
-    assert not (tree / "tree.json").exists()
+    assert {p.name: p.read_bytes() for p in tree.iterdir()} == before
 
 
 def test_a_half_made_tree_is_completed(tmp_path: Path, built: dict[str, tuple[str, Path]]) -> None:

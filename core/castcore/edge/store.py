@@ -114,16 +114,26 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 @contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Turn an OSError into NoSpace (with both figures) or DiskFailed that names ``path``."""
+def writing_to(path: Path, instead: str = "another store") -> Iterator[None]:
+    """Turn an OSError into NoSpace (with both figures) or DiskFailed that names ``path``.
+
+    ``instead`` is what the operator may choose in its place.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(
-                f"{path} is full: {_sizes(path)}", hint="free some space, or choose another store"
-            ) from None
+        require_space(error, path, instead)
         raise DiskFailed(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def require_space(error: OSError, path: Path, instead: str) -> None:
+    """Raise NoSpace, telling to choose ``instead``, when ``error`` says that ``path`` is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # Where an image is being written is no name that anybody knows.
+        known = next((p.parent for p in (path, *path.parents) if _PARTIAL.fullmatch(p.name)), path)
+        raise NoSpace(
+            f"{known} is full: {_sizes(known)}", hint=f"free some space, or choose {instead}"
+        ) from None
 
 
 def free_space(path: Path) -> int:
