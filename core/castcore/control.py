@@ -14,6 +14,8 @@ from castcore.disk import DiskFacts
 from castcore.plain import from_plain, to_plain
 
 API = "/api/v1"
+# The id of the one cast that `fleetcast send` makes.
+ONE_SHOT = "send"
 
 
 class Message:

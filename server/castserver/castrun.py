@@ -12,7 +12,7 @@ from typing import Protocol
 
 from castcore.cast.values import CastStatus
 from castcore.chunks import ChunkSource
-from castcore.errors import InUse
+from castcore.errors import FleetcastError, InUse, NotFound
 
 from castserver import castroutes
 
@@ -62,6 +62,11 @@ class OpenImage(castroutes.CastImage, Protocol):
         """The hex digest that proves it whole."""
         ...
 
+    @property
+    def failure(self) -> FleetcastError | None:
+        """What reading a single chunk of it has failed of, None while all is well."""
+        ...
+
     def close(self) -> None:
         """Close its files."""
         ...
@@ -100,10 +105,16 @@ class CastRun:
         self._closed = False
 
     def current_sender(self) -> LiveSender:
-        """The sender to follow now, fresh when the last has finished. Raises InUse when closed."""
+        """The sender to follow now, fresh when the last has finished.
+
+        Raises InUse when closed, NotFound with the reason when the cast has failed.
+        """
         with self._lock:
             if self._closed:
                 raise InUse("the cast has ended", hint="ask the operator to cast again")
+            failure = self._failure()
+            if failure:
+                raise NotFound(failure, hint="ask the operator to cast again")
             if self._sender is None or self._sender.finished():
                 self._drop()
                 self._sender = self._make(self.image, self.slot)
@@ -128,12 +139,23 @@ class CastRun:
         with self._lock:
             return self._sender.status() if self._sender is not None else None
 
+    @property
+    def failure(self) -> str:
+        """Why it cannot go on, "" while it can."""
+        with self._lock:
+            return self._failure()
+
     def close(self, *, abort: bool = False) -> None:
         """Stop for good; ``abort`` tells clients that nothing more will come."""
         with self._lock:
             self._closed = True
             self._drop(abort=abort)
             self.image.close()
+
+    def _failure(self) -> str:
+        if self.image.failure is not None:
+            return self.image.failure.what
+        return self._sender.status().failure if self._sender is not None else ""
 
     def _drop(self, *, abort: bool = False) -> None:
         if self._sender is not None:

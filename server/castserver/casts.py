@@ -51,9 +51,9 @@ class Casts:
         return found
 
     def find(self, cast: str) -> castroutes.RunningCast | None:
-        """The cast ``cast`` as those who take part see it; None once it has ended."""
+        """The cast ``cast`` as those who take part see it; once it has ended, they hear why."""
         found = self._casts.get(cast)
-        return None if found is None or found.run is None else _Admission(self, found, found.run)
+        return None if found is None else _Admission(self, found)
 
     def create(self, request: Request) -> Cast:
         """Make a cast and order every machine in that is ready for it.
@@ -155,11 +155,7 @@ class Casts:
                 for name, part in cast.parts.items():
                     if not part.state.ended and not self._clients.get(name).online(now):
                         self._set_part(cast, name, PartState.GONE, "it has not been heard for a while")
-                status = cast.run.status() if cast.run is not None else None
-                if status is not None and status.failure:
-                    self._break_off(cast, CastState.FAILED, status.failure)
-                else:
-                    self._settle(cast)
+                self._settle(cast)
         self._close_ended()
 
     def authorize(self, token: str) -> str | None:
@@ -206,6 +202,10 @@ class Casts:
             self._save(cast)
 
     def _settle(self, cast: Cast) -> None:
+        failure = cast.run.failure if cast.run is not None else ""
+        if failure:
+            self._break_off(cast, CastState.FAILED, failure)
+            return
         state = policy.after_parts(cast.state, cast.rules, cast.states())
         if state is not cast.state and state.ended:
             done = cast.states().count(PartState.DONE)
@@ -281,19 +281,25 @@ class _Admission:
 
     casts: Casts
     cast: Cast
-    run: CastRun
 
     @property
     def image(self) -> OpenImage:
-        return self.run.image
+        return self._run().image
 
     def current_sender(self) -> LiveSender:
-        return self.run.current_sender()
+        return self._run().current_sender()
 
     def authorize(self, token: str) -> str | None:
         return self.casts.authorize(token)
 
     def join(self, client: str) -> castroutes.Answer:
-        answer = self.run.join(client)
+        answer = self._run().join(client)
         self.casts.joined(self.cast, client)
         return answer
+
+    def _run(self) -> CastRun:
+        run = self.cast.run
+        if run is None:
+            why = f": {self.cast.message}" if self.cast.message else ""
+            raise NotFound(f"the cast is {self.cast.state}{why}", hint="ask the operator to cast again")
+        return run

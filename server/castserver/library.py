@@ -7,7 +7,7 @@ from pathlib import Path
 
 from castcore.edge.imagefile import Image, ProvenSource
 from castcore.edge.store import SUFFIX, StoredImage, image_name, list_images
-from castcore.errors import BadImage, InUse, NotFound
+from castcore.errors import BadImage, DiskFailed, FleetcastError, InUse, NotFound
 from castcore.image import NAME
 
 
@@ -15,7 +15,10 @@ class LibraryImage:
     """An open image; closing it waits for reads under way, and later ones fail with InUse.
 
     A file descriptor closed under a reader could be another file's by the time it is read.
+    ``failure`` is what ``read_stored`` failed of: who asks for single chunks asks in vain from then on.
     """
+
+    failure: FleetcastError | None = None
 
     def __init__(self, source: Image) -> None:
         self._image = source
@@ -37,6 +40,9 @@ class LibraryImage:
             self._readers += 1
         try:
             return self.source.read_stored(chunk)
+        except (BadImage, DiskFailed) as error:
+            self.failure = error
+            raise
         finally:
             with self._idle:
                 self._readers -= 1

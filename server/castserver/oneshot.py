@@ -6,6 +6,7 @@ network is, and receivers compare the four-word code before they trust it.
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import threading
@@ -14,13 +15,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import uvicorn
-from castcore.control import API
+from castcore.control import API, ONE_SHOT
 from castcore.edge.castsender import CastSender
 from castcore.edge.discovery import DiscoveryResponder, OfferFields
 from castcore.edge.identity import ServerIdentity
 from castcore.edge.multicast import Interface
 from castcore.edge.portholder import holder
-from castcore.errors import FleetcastError, NetworkFailed, PortTaken
+from castcore.errors import FleetcastError, NetworkFailed, NotFound, PortTaken
 from castcore.statement import PATH, ServerStatement, encode_statement
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -29,8 +30,6 @@ from castserver import castroutes
 from castserver.app import STATUS
 from castserver.library import LibraryImage
 
-# The id that the one cast of this process has.
-CAST = "send"
 START_SECONDS = 20.0
 STOP_SECONDS = 3
 # What a receiver calls itself: its host name and something random.
@@ -48,11 +47,12 @@ class OneShot:
         interface: Interface,
         https_port: int,
     ) -> None:
-        self.image = image
+        self._image = image
         self._sender, self._identity, self._interface = sender, identity, interface
         self._https_port = https_port
         self._joined: set[str] = set()
         self._stack = ExitStack()
+        self._over = ""
         self.url = ""
 
     @property
@@ -73,6 +73,10 @@ class OneShot:
             undo.callback(responder.stop)
             self._stack = undo.pop_all()
 
+    def end(self, why: str) -> None:
+        """Tell whoever asks for anything more that the cast is over, and ``why``."""
+        self._over = why
+
     def stop(self) -> None:
         """Leave the network."""
         self._stack.close()
@@ -81,10 +85,17 @@ class OneShot:
 
     def find(self, cast: str) -> castroutes.RunningCast | None:
         """This cast, by its id."""
-        return self if cast == CAST else None
+        return self if cast == ONE_SHOT else None
+
+    @property
+    def image(self) -> LibraryImage:
+        """The image. Raises NotFound with the reason when the cast was ended early."""
+        self._require_going()
+        return self._image
 
     def current_sender(self) -> castroutes.Sender:
-        """The sender, the only one."""
+        """The sender, the only one. Raises NotFound with the reason when the cast was ended early."""
+        self._require_going()
         return self._sender
 
     def authorize(self, token: str) -> str | None:
@@ -99,8 +110,13 @@ class OneShot:
 
     # -- inside
 
+    def _require_going(self) -> None:
+        failure = self._sender.failure
+        if self._over or failure is not None:
+            raise NotFound(self._over or str(failure), hint="ask the sender's operator to cast again")
+
     def _offer(self) -> OfferFields:
-        casts = () if self._sender.finished() else (CAST,)
+        casts = () if self._sender.finished() else (ONE_SHOT,)
         return OfferFields(self.url, self._identity.certificate_digest, socket.gethostname(), casts)
 
     def _app(self) -> FastAPI:
@@ -134,6 +150,8 @@ class OneShot:
         thread.start()
 
         def stop() -> None:
+            # What it then says of connections that receivers keep open is no news.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             web.should_exit = True
             thread.join()
 

@@ -16,6 +16,7 @@ from castcore.edge.identity import CERTIFICATE_FILE, certificate_digest
 from castcore.edge.pinned import PinnedHttps, fetch_statement
 from castcore.errors import DiskFailed, NotFound, Refused
 
+from castserver import arguments
 from castserver.auth import TOKEN_FILE
 
 DEFAULT_STATE = Path("/var/lib/fleetcast/server")
@@ -57,7 +58,8 @@ class Operator:
         """The server that ``args`` name. Raises NotFound, Refused, DiskFailed, NetworkFailed."""
         token = _token(args.token or args.state / TOKEN_FILE)
         if args.key is not None:
-            digest = fetch_statement(args.server, _key(args.key)).certificate_digest
+            key = arguments.public_key(args.key, "--key", "`fleetcast serve --json`")
+            digest = fetch_statement(args.server, key).certificate_digest
         else:
             digest = _kept_digest(args.state)
         return cls(PinnedHttps(args.server, digest, token))
@@ -97,12 +99,3 @@ def _token(path: Path) -> str:
     except UnicodeDecodeError:
         raise Refused(f"{path} holds no token") from None
     return token
-
-
-def _key(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise Refused(
-            f"{text[:20]!r} is no key in hex", hint="`fleetcast serve --json` prints it"
-        ) from None

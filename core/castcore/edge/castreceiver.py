@@ -38,7 +38,7 @@ from castcore.chunks import ChunkSink
 from castcore.edge.castpool import BufferPool, pool_size
 from castcore.edge.castworkers import Result, Workers
 from castcore.edge.multicast import GroupReceiver, Interface, Message, find_interface
-from castcore.errors import BadPacket, NetworkFailed, Refused, Untrusted
+from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
 from castcore.progress import Progress, ProgressCallback
 
 __all__ = ["CastControl", "ReceiveResult", "receive"]
@@ -90,9 +90,9 @@ def receive(
 ) -> ReceiveResult:
     """Put every chunk that travels into ``sink``; return when all are durable there.
 
-    ``interface`` is a name or an IPv4 address. Raises NotFound (interface, or the cast is over),
-    Untrusted (descriptor, or the server's own chunk), DiskFailed, NetworkFailed when the operator ended
-    the cast, Refused when ``stop`` was set.
+    ``interface`` is a name or an IPv4 address. Raises NotFound (interface), Untrusted (descriptor, or
+    the server's own chunk), DiskFailed, NetworkFailed with the server's reason when the cast was ended
+    early, Refused when ``stop`` was set.
     """
     if lengths_digest(lengths) != descriptor.lengths_digest:
         raise Untrusted("the cast's chunk lengths are not those of the image's index")
@@ -101,8 +101,17 @@ def receive(
     )
     try:
         return reception.run(stop or threading.Event())
+    except NotFound as gone:
+        raise _ended(gone.what) from None
     finally:
         reception.close()
+
+
+def _ended(why: str) -> NetworkFailed:
+    return NetworkFailed(
+        f"the cast was ended before this disk was complete{f': {why}' if why else ''}",
+        hint="the disk is not usable: take part in a new cast",
+    )
 
 
 class _Reception:
@@ -140,7 +149,7 @@ class _Reception:
             if stop.is_set():
                 raise Refused("the cast was left before its end", hint="join again to go on")
             if self._core.state is ReceiverState.ABORTED:
-                raise NetworkFailed("the operator ended the cast before this disk was complete")
+                raise _ended(self._reason())
             self._turn()
         self._tell(time.monotonic(), always=True)
         ledger = self._core.ledger
@@ -165,6 +174,16 @@ class _Reception:
         self._tell(now)
         if not busy:
             self._selector.select(IDLE_SECONDS)
+
+    def _reason(self) -> str:
+        """Why the cast was ended, as far as its server still tells."""
+        try:
+            self._control.descriptor()
+        except NotFound as gone:
+            return gone.what
+        except FleetcastError:
+            pass
+        return ""
 
     # -- datagrams
 

@@ -59,6 +59,9 @@ class SenderSettings:
 class CastSender:
     """Casts ``source``; every method may be called from any thread.
 
+    ``failure`` is what ended it early: the image could not be read, or is not whole. Its clients are
+    then told to give up, for what they lack will never come.
+
     Clients may join as soon as it exists; beacons tell them that the pass has not begun. Raises NotFound
     (interface), PortTaken, NetworkFailed, BadImage.
     """
@@ -166,6 +169,9 @@ class CastSender:
                 self._step()
         except FleetcastError as error:
             self.failure = error
+        except Exception as error:
+            self.failure = FleetcastError(f"internal error: {error!r}", hint="please report it")
+            raise
         finally:
             self._end()
 
@@ -188,7 +194,7 @@ class CastSender:
         with self._lock:
             ended = self._core.state is SenderState.CLOSED
             packet = self._core.abort()
-        if self._aborting and not ended:
+        if (self._aborting or self.failure is not None) and not ended:
             for _ in range(ABORT_REPEATS):
                 _quietly(self._group, packet)
         self._closed.set()

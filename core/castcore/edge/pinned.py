@@ -108,7 +108,7 @@ class PinnedHttps:
         if not response.isclosed():  # an unread rest would be taken for the next answer
             self.close()
         if response.status >= 400:
-            raise _status_error(f"{self.url}{path}", response.status, data)
+            raise _status_error(self.url, path, response.status, data)
         if len(data) > limit:
             raise NetworkFailed(f"{self.url}{path} answered with more than {limit} bytes")
         return data
@@ -208,9 +208,9 @@ class _Connection(http.client.HTTPSConnection):
             raise
 
 
-def _status_error(what: str, status: int, body: bytes) -> FleetcastError:
+def _status_error(url: str, path: str, status: int, body: bytes) -> FleetcastError:
     said, hint = _said(body)
-    text = f"{what}: {said}" if said else f"{what} answered with status {status}"
+    text = f"{url} says: {said}" if said else f"{url}{path} answered with status {status}"
     if status == 404:
         return NotFound(text, hint=hint)
     if status in (401, 403):

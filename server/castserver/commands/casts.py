@@ -9,7 +9,7 @@ from castcore.control import AfterCast
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import operatorclient
+from castserver import arguments, operatorclient
 from castserver.imagescreen import table
 from castserver.operatorclient import Operator
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="make a cast; machines that are ready join it")
     create.add_argument("--image", required=True, help="the image's name in the server's library")
     create.add_argument(
-        "--start-clients", type=int, metavar="N", help="start when N machines have joined"
+        "--start-clients", type=arguments.count, metavar="N", help="start when N machines have joined"
     )
     create.add_argument("--after", choices=list(AfterCast), type=AfterCast, default=AfterCast.REBOOT)
     create.add_argument(

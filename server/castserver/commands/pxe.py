@@ -12,6 +12,7 @@ from castcore.edge import nics
 from castcore.edge.commandline import Screen
 from castcore.errors import NotFound
 
+from castserver import arguments
 from castserver.services.bootservices import BootServices, BootSettings
 
 NAME = "pxe"
@@ -37,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=BootDecision.CLIENT,
         help="boot our client, or send every machine to its own disk",
     )
-    parser.add_argument("--http-port", type=int, default=8080, help="TCP port of the boot files")
+    parser.add_argument(
+        "--http-port", type=arguments.port, default=8080, help="TCP port of the boot files"
+    )
     parser.add_argument("--server-url", default="", help="the server the client shall find")
     parser.add_argument("--server-key", default="", help="that server's public key, in hex")
     parser.add_argument("--extra-cmdline", default="", help="more kernel arguments")
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         mode=args.boot_mode,
         tree=args.boot_tree,
         server_url=args.server_url or f"https://{address}:8443",
-        server_key=bytes.fromhex(args.server_key),
+        server_key=_key(args.server_key),
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
     )
@@ -70,6 +73,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         threading.Event().wait()
     finally:
         services.stop()
+
+
+def _key(text: str) -> bytes:
+    return arguments.public_key(text, "--server-key", "`fleetcast serve --json`") if text else b""
 
 
 class _Everyone:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.cast.states import ReceiverState
+from castcore.control import ONE_SHOT
 from castcore.edge.blockdev import BlockFile
 from castcore.edge.castcontrol import HttpsCastControl
 from castcore.edge.castreceiver import ReceiveResult, receive
@@ -23,12 +25,13 @@ from castcore.edge.pinned import PinnedHttps, fetch_statement
 from castcore.edge.restore import require_fit
 from castcore.errors import NotFound, Refused, Untrusted
 from castcore.image import Index, Manifest, parse_index, parse_manifest
-from castcore.trust import KEY_SIZE, digest
+from castcore.progress import Progress
+from castcore.trust import digest
 from castcore.units import human
 from castcore.words import code_words
 
+from castserver import arguments
 from castserver.imagescreen import image_lines, target_lines
-from castserver.oneshot import CAST
 from castserver.targets import confirm_erase, target_facts
 
 NAME = "receive"
@@ -69,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Receive; return what was written as JSON values."""
     interface = find_interface(args.interface)
-    key = _key(args.key)
+    key = arguments.public_key(args.key, "--key", "`fleetcast send`") if args.key is not None else None
     if args.server and key is None:
         raise Refused("--server needs --key", hint="`fleetcast send` shows both")
     server = _named(args.server, key, interface) if args.server and key else _found(args, key, interface)
@@ -94,7 +97,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             cast.index.stored_lengths(),
             sink,
             interface=interface.address,
-            progress=screen.progress,
+            progress=_Watch(screen),
         )
         sink.finish()
         if args.verify:
@@ -102,21 +105,24 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     return _report(args, cast, sink, result, screen)
 
 
-def _key(text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_SIZE:
-        raise Refused(f"--key takes {2 * KEY_SIZE} hex digits", hint="`fleetcast send` shows its key")
-    return key
+class _Watch:
+    """Shows how the reception goes, and in a line of its own, for logs too, that the sender is gone."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._gone = False
+
+    def __call__(self, now: Progress) -> None:
+        gone = now.detail == ReceiverState.SILENT.value
+        if gone and not self._gone:
+            self._screen.warn("the sender is gone; waiting until it is back (Ctrl-C gives up)")
+        self._gone = gone
+        self._screen.progress(now)
 
 
 def _named(url: str, key: bytes, interface: Interface) -> FoundServer:
     proven = fetch_statement(url, key)
-    return FoundServer(url, key, proven.certificate_digest, proven.name, interface.name, (CAST,))
+    return FoundServer(url, key, proven.certificate_digest, proven.name, interface.name, (ONE_SHOT,))
 
 
 def _found(args: argparse.Namespace, key: bytes | None, interface: Interface) -> FoundServer:
@@ -125,7 +131,7 @@ def _found(args: argparse.Namespace, key: bytes | None, interface: Interface) ->
     while True:
         seconds = min(SEARCH_SECONDS, max(end - time.monotonic(), 0.1))
         found = find_servers([interface.name], seconds=seconds, expected_key=key)
-        senders = [server for server in found if CAST in server.casts_open]
+        senders = [server for server in found if ONE_SHOT in server.casts_open]
         if len(senders) > 1 and not args.trust_first:
             codes = ", ".join(f"{s.name} ({code_words(s.key)}) at {s.url}" for s in senders)
             raise Refused(f"{len(senders)} senders answer: {codes}", hint="choose by --server and --key")
@@ -157,7 +163,7 @@ def _trust(args: argparse.Namespace, server: FoundServer, screen: Screen) -> Non
 def _read_cast(server: FoundServer) -> _Cast:
     """What the server casts, every word of it proven. Raises Untrusted, BadImage, NetworkFailed."""
     token = f"{_host_name()}-{secrets.token_hex(4)}"
-    control = HttpsCastControl(PinnedHttps(server.url, server.certificate_digest, token), CAST)
+    control = HttpsCastControl(PinnedHttps(server.url, server.certificate_digest, token), ONE_SHOT)
     descriptor = open_descriptor(control.descriptor(), server.key)
     data = control.manifest()
     if digest(data) != descriptor.manifest_digest:

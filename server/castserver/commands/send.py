@@ -17,11 +17,12 @@ from castcore.edge.identity import ServerIdentity
 from castcore.edge.imagefile import Image
 from castcore.edge.multicast import find_interface
 from castcore.edge.store import image_path
-from castcore.errors import Refused
+from castcore.errors import FleetcastError, NetworkFailed, Refused
 from castcore.progress import Progress
 from castcore.units import human
 from castcore.words import code_words
 
+from castserver import arguments
 from castserver.castrun import FIRST_PORT, GROUP
 from castserver.imagescreen import add_store_argument
 from castserver.library import LibraryImage
@@ -30,8 +31,9 @@ from castserver.oneshot import OneShot
 NAME = "send"
 HELP = "cast an image once, without a server, to machines that run `fleetcast receive`"
 EXAMPLE = "fleetcast send win11 --interface eth1 --clients 12 --max-wait 60"
-MEGABYTE = 1_000_000
 POLL_SECONDS = 0.25
+# Who does not hear multicast asks for its next chunk, or to join, within this.
+FAREWELL_SECONDS = 2.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("image", metavar="IMAGE", help="a name in the store, or a path")
     add_store_argument(parser)
     add("--interface", required=True, metavar="IF", help="name or IPv4 address of the network interface")
-    add("--clients", type=int, metavar="N", help="begin when N machines have joined")
+    add("--clients", type=arguments.count, metavar="N", help="begin when N machines have joined")
     add("--max-wait", type=float, metavar="S", help="begin S seconds after the first has joined")
-    add("--rate", type=float, default=0, metavar="MB/s", help="send no faster than this")
-    add("--ttl", type=int, default=1, help="routers that the multicast may cross, plus 1")
-    add("--port", type=int, default=FIRST_PORT, help="UDP port of the data; the next one hears clients")
-    add("--https-port", type=int, default=0, help="TCP port for joining (default: any)")
+    add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="send no faster than this")
+    add("--ttl", type=arguments.hops, default=1, help="routers that the multicast may cross, plus 1")
+    add(
+        "--port",
+        type=arguments.data_port,
+        default=FIRST_PORT,
+        help="UDP port of the data; the next one hears clients",
+    )
+    add("--https-port", type=arguments.any_port, default=0, help="TCP port for joining (default: any)")
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
@@ -60,16 +67,29 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         identity = ServerIdentity.ephemeral()
         stack.callback(identity.close)
         sender = _sender(args, interface.address, image, identity)
-        stack.callback(sender.stop)
+        # This sender never comes back: whoever lacks something then must not wait for it.
+        stack.callback(sender.stop, abort=True)
         shot = OneShot(image, sender, identity, interface, args.https_port)
         shot.start()
         stack.callback(shot.stop)
         _introduce(image, shot, identity, screen)
-        _gather(args, shot, screen, by_hand=by_hand)
-        started = time.monotonic()
-        sender.start()
-        status = _watch(sender, screen)
+        try:
+            _gather(args, shot, screen, by_hand=by_hand)
+            started = time.monotonic()
+            sender.start()
+            status = _watch(sender, image, screen)
+        except (FleetcastError, KeyboardInterrupt) as error:
+            _end_early(shot, sender, str(error) or "the sender was stopped")
+            raise
         return _report(image, status, time.monotonic() - started, screen)
+
+
+def _end_early(shot: OneShot, sender: CastSender, why: str) -> None:
+    """Tell everybody who has joined: by multicast, and to those it does not reach when they ask."""
+    shot.end(why)
+    sender.stop(abort=True)
+    if shot.joined:
+        time.sleep(FAREWELL_SECONDS)
 
 
 def _sender(
@@ -82,7 +102,7 @@ def _sender(
         group=GROUP.format(public[0], public[1]),
         port=args.port,
         feedback_port=args.port + 1,
-        rate_cap=int(args.rate * MEGABYTE),
+        rate_cap=args.rate,
         ttl=args.ttl,
     )
     return CastSender(
@@ -142,9 +162,11 @@ def _entered(*, by_hand: bool) -> bool:
     return True
 
 
-def _watch(sender: CastSender, screen: Screen) -> CastStatus:
+def _watch(sender: CastSender, image: LibraryImage, screen: Screen) -> CastStatus:
     """Show progress to the end. Raises what ended the cast, if it ended badly."""
     while not sender.wait(POLL_SECONDS):
+        if image.failure is not None:
+            raise image.failure
         status = sender.status()
         total = max((c.total_blocks for c in status.clients), default=0)
         slowest = min((c.have_blocks for c in status.clients), default=0)
@@ -163,8 +185,11 @@ def _report(image: LibraryImage, status: CastStatus, seconds: float, screen: Scr
     done = sum(c.done for c in status.clients)
     sent = f"{human(status.sent)} sent, {human(status.repair)} of it repair"
     screen.say(f"{image.name}: {done} of {len(status.clients)} complete, {sent}, in {seconds:.1f} s")
-    for client in status.clients:
-        if not client.done:
-            screen.warn(f"{client.client} did not finish ({client.kind.value})")
+    lacking = [f"{c.client} ({c.kind.value})" for c in status.clients if not c.done]
+    if lacking:
+        raise NetworkFailed(
+            f"{len(lacking)} of {len(status.clients)} machines did not finish: {', '.join(lacking)}",
+            hint="their disks are not usable: see what they say, then cast to them again",
+        )
     result = {"image": image.name, "root": image.root, "milliseconds": int(seconds * 1000)}
     return result | status.to_json()

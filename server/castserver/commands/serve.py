@@ -15,6 +15,7 @@ from castcore.edge.store import default_store
 from castcore.errors import NotFound, Refused
 from castcore.words import code_words
 
+from castserver import arguments
 from castserver.auth import TOKEN_FILE
 from castserver.castmodel import Request
 from castserver.onair import Transmitter
@@ -28,7 +29,6 @@ EXAMPLE = (
     " --boot-tree /srv/fleetcast/pxe --interface eth1 --boot-mode proxy"
 )
 DEFAULT_STATE = Path("/var/lib/fleetcast/server")
-MEGABYTE = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--state", type=Path, default=DEFAULT_STATE, help="keys, database and the operator's token")
     add("--images", type=Path, default=None, help="the directory of images (default: the usual store)")
     add("--interface", default="", help="the interface clients are on (default: the only wired one)")
-    add("--listen-https", type=_port, default=8443, help="TCP port of console and API")
+    add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
     add("--boot-tree", type=Path, help="what `media-builder pxe` made; needed to boot machines")
     add(
@@ -47,11 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="beside the site's DHCP server (proxy, the default with --boot-tree), as the only one"
         " (dhcp), or not at all (off)",
     )
-    add("--http-port", type=_port, default=8080, help="TCP port of the boot files")
+    add("--http-port", type=arguments.port, default=8080, help="TCP port of the boot files")
     add("--extra-cmdline", default="", help="more kernel arguments for the booted client")
-    add("--rate", type=_rate, default=0, metavar="MB/s", help="cast no faster than this")
+    add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="cast no faster than this")
     add("--image", default="", help="make a cast of this image at once, open to whoever shows up")
-    add("--start-clients", type=_count, metavar="N", help="start that cast when N machines have joined")
+    add(
+        "--start-clients",
+        type=arguments.count,
+        metavar="N",
+        help="start that cast when N machines have joined",
+    )
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
@@ -148,25 +153,3 @@ def _open_cast(server: Server, image: str, start_clients: int | None, screen: Sc
     cast = next(same, None) or casts.create(Request(image, rules))
     screen.say(f"  cast         {cast.id}: {image}, {cast.state}")
     screen.emit({"event": "cast", "cast": cast.id, "image": image, "state": cast.state.value})
-
-
-def _port(text: str) -> int:
-    return _within(text, 1, 65535)
-
-
-def _count(text: str) -> int:
-    return _within(text, 1, 10_000)
-
-
-def _within(text: str, least: int, most: int) -> int:
-    value = int(text)
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{value} is not within {least} and {most}")
-    return value
-
-
-def _rate(text: str) -> int:
-    value = float(text)
-    if not 0 < value < 100_000:
-        raise argparse.ArgumentTypeError(f"{text} MB/s is no rate")
-    return int(value * MEGABYTE)

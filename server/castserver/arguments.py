@@ -1,0 +1,62 @@
+"""What the commands' options take: numbers within their bounds, told by argparse as wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+
+from castcore.errors import Refused
+from castcore.trust import KEY_SIZE
+
+MEGABYTE = 1_000_000
+MOST_MEGABYTES = 100_000
+
+
+def port(text: str) -> int:
+    """A UDP or TCP port."""
+    return _within(text, 1, 65535)
+
+
+def any_port(text: str) -> int:
+    """A port, or 0: any that is free."""
+    return _within(text, 0, 65535)
+
+
+def data_port(text: str) -> int:
+    """A port that has another one after it: clients are heard there."""
+    return _within(text, 1, 65534)
+
+
+def count(text: str) -> int:
+    """How many machines."""
+    return _within(text, 1, 10_000)
+
+
+def hops(text: str) -> int:
+    """The time to live of a datagram (RFC 791, 3.1)."""
+    return _within(text, 1, 255)
+
+
+def rate(text: str) -> int:
+    """Bytes a second, given in MB/s."""
+    value = float(text)
+    if not 0 < value < MOST_MEGABYTES:
+        raise argparse.ArgumentTypeError(f"{text} MB/s is no rate")
+    return int(value * MEGABYTE)
+
+
+def public_key(text: str, option: str, source: str) -> bytes:
+    """The Ed25519 key that ``option`` gives in hex. Raises Refused, naming ``source``: what shows it."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_SIZE:
+        raise Refused(f"{option} takes {2 * KEY_SIZE} hex digits", hint=f"{source} shows its key")
+    return key
+
+
+def _within(text: str, least: int, most: int) -> int:
+    value = int(text)
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{value} is not within {least} and {most}")
+    return value
