@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from castcore.control import ClientState, Machine, Nic
+from castcore.errors import FleetcastError
 
 from castclient.phases import Phase
 
@@ -44,7 +45,7 @@ class CastNow:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Everything shown. ``problem`` is one sentence ("" when all is well).
+    """Everything shown. ``problem`` is one sentence ("" when all is well), ``failure`` its error.
 
     ``told`` is True when a cast has ended and the server has heard how.
     """
@@ -60,6 +61,7 @@ class Model:
     client: str = ""
     link_lost: bool = False
     problem: str = ""
+    failure: FleetcastError | None = None
     cast: CastNow | None = None
     told: bool = False
     messages: tuple[str, ...] = ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from castcore.cast.descriptor import CastDescriptor
-from castcore.disk import DiskFacts, choose_target, fit
-from castcore.errors import DoesNotFit, Refused, Untrusted
+from castcore.disk import DiskFacts, ReasonCode, choose_target, fit
+from castcore.errors import DoesNotFit, InUse, Refused, Untrusted
 from castcore.image import Manifest, parse_manifest
 from castcore.trust import digest
 
@@ -28,7 +28,8 @@ def read_manifest(descriptor: CastDescriptor, data: bytes) -> Manifest:
 def pick_target(manifest: Manifest, disks: Iterable[DiskFacts], named: str = "") -> DiskFacts:
     """The disk that takes the image: the one named by path, else the only one it can be.
 
-    Raises Refused (no disk, or several, or an image of several disks), DoesNotFit with every reason.
+    Raises Refused (no disk, or several, or an image of several disks), InUse, DoesNotFit with every
+    reason.
     """
     if len(manifest.disks) != 1:
         raise Refused(
@@ -42,6 +43,8 @@ def pick_target(manifest: Manifest, disks: Iterable[DiskFacts], named: str = "")
     verdict = fit(disk.layout, disk.in_use, target)
     if not verdict.ok:
         reasons = "; ".join(reason.text for reason in verdict.reasons)
+        if all(reason.code is ReasonCode.IN_USE for reason in verdict.reasons):
+            raise InUse(reasons, hint="unmount it, or use another disk")
         raise DoesNotFit(
             f"the image {manifest.name} does not go on {target.path}: {reasons}",
             hint="use another disk, or an image of a smaller one",

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from castcore.control import ClientState, Machine, Nic, Order, OrderKind, Report
 from castcore.edge.discovery import FoundServer
+from castcore.errors import FleetcastError
 from castcore.words import code_words
 
 from castclient.console import Show
@@ -39,6 +40,7 @@ class Happening:
     order: Order | None = None
     now: CastNow | None = None
     text: str = ""
+    error: FleetcastError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,9 @@ class Client:
         self.model = noted(dataclasses.replace(self.model, phase=phase), happening)
         if Action.CAST in actions and self._order is not None:
             fresh = CastNow(self._order.cast, ClientState.PLANNING)
-            self.model = dataclasses.replace(self.model, cast=fresh, problem="", told=False)
+            self.model = dataclasses.replace(
+                self.model, cast=fresh, problem="", failure=None, told=False
+            )
         report = report_of(self.model, self._journal)
         if report is not None:
             self._world.tell(report)
@@ -165,7 +169,7 @@ def noted(model: Model, happening: Happening) -> Model:
     if event in (Event.TOLD, Event.TOLD_STAY):
         return dataclasses.replace(model, told=True)
     if event is Event.CAST_FAILED:
-        return dataclasses.replace(model, problem=happening.text)
+        return dataclasses.replace(model, problem=happening.text, failure=happening.error)
     return model
 
 

@@ -82,16 +82,16 @@ class RealWorld:
         try:
             work()
         except FleetcastError as error:
-            self._died(action, error.what, post)
+            self._died(action, error.what, post, error)
         except BaseException as error:
             self._died(action, f"internal error: {error!r}", post)
             raise
 
-    def _died(self, action: Action, text: str, post: Post) -> None:
+    def _died(self, action: Action, text: str, post: Post, error: FleetcastError | None = None) -> None:
         self._journal.add(f"{action} ended: {text}")
         if action in _AFTER_DEATH:
             time.sleep(RETRY_SECONDS)  # what fails at once would fail in a busy loop
-            post(Happening(_AFTER_DEATH[action], text=text))
+            post(Happening(_AFTER_DEATH[action], text=text, error=error))
 
     def _search(self, post: Post) -> None:
         while True:
@@ -163,7 +163,7 @@ class RealWorld:
             self._end = job.run()
         except FleetcastError as error:
             text = f"{error.what} ({error.hint})" if error.hint else error.what
-            post(Happening(Event.CAST_FAILED, text=text))
+            post(Happening(Event.CAST_FAILED, text=text, error=error))
         else:
             post(Happening(Event.CAST_DONE, now=self._end.now))
         finally:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from castcore.disk import Extent
 from castcore.edge import run
+from castcore.errors import ExitCode
 from castcore.units import MIB
 
 from tests.net.namespaces import Cable, cable, ip
@@ -119,7 +120,7 @@ def test_a_disk_that_is_too_small_is_refused_untouched(
     before = content(target)
     with serving(wire, tmp_path), client(wire, target) as process:
         seen = events(process)
-    assert process.returncode == 1
+    assert process.returncode == ExitCode.DOES_NOT_FIT
     assert "too small" in seen[-1]["error"]
     assert content(target) == before
 

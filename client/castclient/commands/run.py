@@ -7,7 +7,9 @@ import dataclasses
 from typing import Any
 
 from castcore import __version__
+from castcore.edge import probe
 from castcore.edge.commandline import Screen
+from castcore.edge.multicast import find_interface
 from castcore.errors import FleetcastError
 
 from castclient.console import PlainLines
@@ -32,11 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class CastFailed(FleetcastError):
-    """The cast this run took part in failed."""
+    """The cast this run took part in failed of something that is no error of ours."""
+
+    advice = "please report it with the lines above"
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
-    """Take part in one cast; its figures as the result. Raises CastFailed."""
+    """Take part in one cast; its figures as the result. Raises what the cast failed of.
+
+    A target or an interface that is not there is refused at once: no server can mend that.
+    """
+    find_interface(args.interface)
+    probe.disk(args.target)
     settings = Settings(
         server_url=args.server,
         server_key=server_key(args.key),
@@ -60,6 +69,6 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     finally:
         world.close()
     if model.phase is Phase.FAILED:
-        raise CastFailed(model.problem)
+        raise model.failure or CastFailed(model.problem)
     assert model.cast is not None
     return dataclasses.asdict(model.cast)
