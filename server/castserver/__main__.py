@@ -14,16 +14,20 @@ import castserver.commands
 ABOUT = "Casts a system image to one or five hundred PCs at once, proven correct."
 
 
-def commands() -> list[commandline.Command]:
-    """Every module of ``castserver.commands``, by name."""
+def commands(asked: str = "") -> list[commandline.Command]:
+    """The module of ``castserver.commands`` that is ``asked`` for by name, else every one of them.
+
+    One alone, because some bring a web framework or a database along, which takes a second to load.
+    """
     names = sorted(m.name for m in pkgutil.iter_modules(castserver.commands.__path__))
-    modules = [importlib.import_module(f"castserver.commands.{name}") for name in names]
+    wanted = [asked] if asked in names else names
+    modules = [importlib.import_module(f"castserver.commands.{name}") for name in wanted]
     return [cast(commandline.Command, m) for m in modules]
 
 
 def main() -> int:
     """Run the program; return its exit code."""
-    return commandline.main("fleetcast", ABOUT, commands())
+    return commandline.main("fleetcast", ABOUT, commands(*sys.argv[1:2]))
 
 
 if __name__ == "__main__":

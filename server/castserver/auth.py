@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from castcore.edge.identity import write_secret
+from castcore.edge.store import require_space
 from castcore.errors import DiskFailed, Untrusted
 
 TOKEN_FILE = "operator.token"
@@ -25,13 +26,18 @@ READING = frozenset({"GET", "HEAD"})
 
 
 def load_or_make_token(directory: Path) -> str:
-    """The operator's token kept in ``directory``, made at first. Raises DiskFailed or Untrusted."""
+    """The operator's token kept in ``directory``, made at first.
+
+    Raises NoSpace, DiskFailed, Untrusted.
+    """
     path = directory / TOKEN_FILE
     try:
         if not path.exists():
             write_secret(path, f"{secrets.token_urlsafe(32)}\n".encode())
         token = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError):
+            require_space(error, directory, "another directory")
         raise DiskFailed(f"{path}: {error}", hint="give a directory we may write to") from None
     if len(token) < SHORTEST_TOKEN:
         raise Untrusted(

@@ -6,11 +6,12 @@ plain SQL types only, so that any database SQLAlchemy speaks to will do.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from castcore.errors import DiskFailed
+from castcore.errors import DiskFailed, FleetcastError, NoSpace
 from sqlalchemy import JSON, BigInteger, ForeignKey, String, create_engine, event, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -72,7 +73,7 @@ class PartRow(Base):
 
 
 class Database:
-    """The one door to the tables above; each call is one transaction. Raises DiskFailed."""
+    """The one door to the tables above; each call is one transaction. Raises NoSpace, DiskFailed."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -126,8 +127,10 @@ def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> 
     cursor.close()
 
 
-def _failed(engine: Engine, error: DBAPIError) -> DiskFailed:
-    return DiskFailed(
+def _failed(engine: Engine, error: DBAPIError) -> FleetcastError:
+    full = getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    kind = NoSpace if full else DiskFailed
+    return kind(
         f"the database {engine.url.render_as_string()} failed: {error.orig}",
         hint="check its disk for space and errors, and that no other server uses the same --state",
     )

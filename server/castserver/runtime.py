@@ -18,6 +18,7 @@ from castcore.boot import BootEvent, BootMode
 from castcore.edge.discovery import DiscoveryResponder, OfferFields
 from castcore.edge.identity import ServerIdentity
 from castcore.edge.portholder import holder
+from castcore.edge.store import require_space
 from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, PortTaken
 from castcore.statement import ServerStatement, encode_statement
 
@@ -219,6 +220,7 @@ def _lock(state: Path) -> int:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        require_space(error, state, "another --state")
         raise DiskFailed(f"{state}: {error.strerror}", hint="give a directory we may write to") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

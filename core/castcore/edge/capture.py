@@ -19,7 +19,7 @@ from castcore.edge.regionread import read_region
 from castcore.edge.sourcefile import SourceFormat, raw_view, source_format
 from castcore.edge.store import Partial, exists, free_space, image_name, remove_stale, writing_to
 from castcore.edge.survey import Survey, survey
-from castcore.errors import InUse, NoSpace
+from castcore.errors import InUse, NoSpace, NotFound, Refused
 from castcore.image import (
     DEFAULT_LEVEL,
     ChunkEncoder,
@@ -67,14 +67,18 @@ def capture(
     """Capture the disk ``source`` (device, raw or virtual disk's file) as the image at ``image_path``.
 
     The image is there complete or not at all. Raises NotFound, InUse (``source`` is mounted), Refused
-    (the name is taken), NoSpace, DiskFailed, MissingProgram.
+    (the name is taken, the file is empty), NoSpace, DiskFailed, MissingProgram.
     """
     options = options or CaptureOptions()
     kind = source_format(source)
+    if kind is SourceFormat.RAW and not source.stat().st_size:
+        raise Refused(f"{source} is an empty file, not a disk's", hint="name a disk, or the file of one")
     if image_path.exists() and not options.replace:
         raise exists(image_path)
     _refuse_mounted(source, kind)
     store = image_path.parent
+    if store.exists() and not store.is_dir():
+        raise NotFound(f"no image store at {store}: it is a file", hint="name it with --store DIR")
     with writing_to(store):
         store.mkdir(parents=True, exist_ok=True)
         remove_stale(store)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from castcore.edge.store import require_space
 from castcore.errors import DiskFailed, Untrusted
 from castcore.trust import KEY_SIZE, SigningKey
 
@@ -48,7 +49,8 @@ class ServerIdentity:
     def load_or_make(cls, directory: Path) -> ServerIdentity:
         """The identity kept in ``directory`` (made, mode 0700, when it is not there yet).
 
-        Raises Untrusted when a file there is damaged, DiskFailed when they cannot be read or written.
+        Raises Untrusted when a file there is damaged, NoSpace, DiskFailed when they cannot be read or
+        written.
         """
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,6 +60,7 @@ class ServerIdentity:
                 _make_certificate(certificate, private_key)
             return cls(key, certificate, private_key, certificate_digest(certificate))
         except OSError as error:
+            require_space(error, directory, "another directory")
             raise DiskFailed(
                 f"{directory}: {error.strerror or error}", hint="give a directory we may write to"
             ) from None
@@ -66,7 +69,11 @@ class ServerIdentity:
     def ephemeral(cls) -> ServerIdentity:
         """An identity for one run: its files lie in a private directory until :meth:`close`."""
         folder = tempfile.TemporaryDirectory(prefix="fleetcast-")
-        made = cls.load_or_make(Path(folder.name))
+        try:
+            made = cls.load_or_make(Path(folder.name))
+        except BaseException:
+            folder.cleanup()
+            raise
         return cls(made.key, made.certificate, made.private_key, made.certificate_digest, folder)
 
     def close(self) -> None:
@@ -80,11 +87,15 @@ def write_secret(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

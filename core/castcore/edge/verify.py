@@ -16,6 +16,7 @@ from castcore.errors import BadImage, Untrusted
 from castcore.image import Index, InUse, Manifest, PlacedHead, head_chunks, place_head
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.trust import digest
+from castcore.units import exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,18 @@ def verify_image(image: Image, *, progress: ProgressCallback = silent) -> Verifi
         more = f" ({len(errors)} chunks are damaged)" if len(errors) > 1 else ""
         raise BadImage(errors[0].what + more, hint=errors[0].hint)
     return Verified(len(image.index), image.index.content_bytes())
+
+
+def require_size(manifest: Manifest, targets: Sequence[BlockFile]) -> None:
+    """Return when every target reaches as far as its disk's last byte in use. Raises Untrusted."""
+    for disk, target in zip(manifest.disks, targets, strict=True):
+        end = max((extent.end for extent in disk.in_use), default=0)
+        if target.size < end:
+            raise Untrusted(
+                f"{target.path} does not hold what {manifest.name} says:"
+                f" it has {exactly(target.size)}, the image {exactly(end)}",
+                hint="name the disk that the image was restored to",
+            )
 
 
 def placed_heads(image: Image, targets: Sequence[BlockFile]) -> dict[int, PlacedHead]:

@@ -10,7 +10,7 @@ from castcore.edge.blockdev import BlockFile
 from castcore.edge.commandline import Screen
 from castcore.edge.imagefile import Image
 from castcore.edge.store import image_path
-from castcore.edge.verify import placed_heads, verify_image, verify_targets
+from castcore.edge.verify import placed_heads, require_size, verify_image, verify_targets
 from castcore.errors import DoesNotFit
 from castcore.units import human
 
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
                     f"{manifest.name} holds {len(manifest.disks)} disks; {len(args.against)} were given"
                 )
             disks = [stack.enter_context(BlockFile.open_source(path)) for path in args.against]
+            require_size(manifest, disks)
             heads = placed_heads(image, disks)
             done = verify_targets(manifest, image.index, disks, heads, progress=screen.progress)
             what = f"{', '.join(args.against)} holds every byte of {manifest.name}"
