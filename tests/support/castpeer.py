@@ -143,7 +143,7 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
     say(event="ready")
     while len(joined) < args.clients:
         time.sleep(0.02)
-    started = time.monotonic()
+    started, cpu = time.monotonic(), time.process_time()
     sender.start()
     while not sender.wait(0.5):
         say(event="status", **sender.status().to_json())
@@ -153,7 +153,7 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
         started=started,
         seconds=time.monotonic() - started,
         gso=segmenting,
-        cpu=time.process_time(),
+        cpu=time.process_time() - cpu,
         **sender.status().to_json(),
     )
     sender.stop()
@@ -201,6 +201,7 @@ def join(args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink) -> d
             details.append(now.detail)
             say(event="progress", step=now.step, done=now.done, detail=now.detail)
 
+    cpu = time.process_time()
     result = receive(
         control,
         descriptor,
@@ -218,7 +219,7 @@ def join(args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink) -> d
         "refused": result.refused,
         "details": details,
         "ended": time.monotonic(),
-        "cpu": time.process_time(),
+        "cpu": time.process_time() - cpu,
     }
 
 

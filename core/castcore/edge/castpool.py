@@ -51,11 +51,15 @@ class BufferPool:
         return flat.data[deliver.start : deliver.start + deliver.length]
 
     def stripe(self, wanted: Repair) -> tuple[Symbols, Symbols]:
-        """A stripe's source rows and the parity rows to repair it with, both copied."""
+        """A stripe's source rows, as a view, and a copy of the parity rows to repair it with.
+
+        Rows of a stripe under repair do not change; if its block is released meanwhile, `restore`
+        throws away what was computed.
+        """
         buffer = self._used[wanted.block]
         count, stripes = int(self._table.symbols[wanted.block]), int(self._table.stripes[wanted.block])
         given = buffer[count + wanted.stripe * PARITY_ROWS + wanted.parity]
-        return buffer[wanted.stripe : count : stripes].copy(), given
+        return buffer[wanted.stripe : count : stripes], given
 
     def restore(self, wanted: Repair, rows: Symbols) -> bool:
         """Put repaired rows in their place; False when the block was released meanwhile."""
