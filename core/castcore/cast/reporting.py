@@ -84,6 +84,10 @@ class Reporter:
             self._shed[block] = True
             self._shed_count += 1
 
+    def due(self, now: float) -> bool:
+        """Whether `poll` may have something to say."""
+        return now >= self._due
+
     def poll(self, now: float, view: View) -> list[bytes]:
         """The datagrams to send now."""
         if now < self._due or not view.answer.feedback_key or view.state is ReceiverState.SILENT:
