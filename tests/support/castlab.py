@@ -23,6 +23,7 @@ from castcore.edge import run
 from tests.net.namespaces import ip
 
 ROOT = Path(__file__).resolve().parents[2]
+SEEDED = (sys.executable, "-m", "tests.support.castpeer")
 WIRE = "wire0"
 _SECONDS = 20.0
 
@@ -85,6 +86,9 @@ class CastLab:
         self._space(hub)
         ip("-n", hub, "link", "add", "br0", "type", "bridge")
         ip("-n", hub, "link", "set", "br0", "up")
+        # A switch has no packet filter; where the host loaded br_netfilter, every bridge would.
+        with suppress(run.ProgramFailed):
+            self.inside("hub", "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0")
         self._cable("s", "10.9.0.1/24")
         if not whole_gso:
             off = ["tso", "off", "gso", "off", "tx-udp-segmentation", "off"]
@@ -107,6 +111,15 @@ class CastLab:
         """No multicast reaches ``receiver``."""
         self._filter(receiver, "ip daddr 224.0.0.0/4 drop")
 
+    def shape(self, space: str, mbits: int, *, queue: int) -> None:
+        """Limit what leaves ``space`` (``s``: the sender; ``hub/rN``: towards a receiver).
+
+        ``queue`` bytes wait before the link; the rest is dropped.
+        """
+        where, _, device = space.partition("/")
+        tbf = ["tbf", "rate", f"{mbits}mbit", "burst", "128kb", "limit", str(queue)]
+        self.inside(where, "tc", "qdisc", "replace", "dev", device or WIRE, "root", *tbf)
+
     def _filter(self, receiver: int, rule: str) -> None:
         rules = f"""table bridge rules{receiver} {{
             chain c {{
@@ -119,27 +132,20 @@ class CastLab:
         run.run(command, timeout=_SECONDS, data=rules.encode())
 
     def sender(self, *arguments: str) -> Peer:
-        return self._start("s", "send", "--interface", WIRE, *arguments)
+        return self.start("s", *SEEDED, "send", "--interface", WIRE, *arguments)
 
     def receiver(self, number: int, *arguments: str) -> Peer:
         name = ["--name", f"pc{number}"]
-        return self._start(f"r{number}", "receive", "--interface", WIRE, *name, *arguments)
+        return self.start(f"r{number}", *SEEDED, "receive", "--interface", WIRE, *name, *arguments)
 
     def close(self) -> None:
         self._stack.close()
 
-    def _start(self, space: str, *arguments: str) -> Peer:
-        command = [
-            "ip",
-            "netns",
-            "exec",
-            self.space(space),
-            sys.executable,
-            "-m",
-            "tests.support.castpeer",
-        ]
+    def start(self, space: str, *program: str) -> Peer:
+        """Start a program in a namespace; it ends with the lab at the latest."""
+        command = ["ip", "netns", "exec", self.space(space), *program]
         process = self._stack.enter_context(
-            run.started([*command, *arguments], cwd=ROOT, merged=True, extra_env={"HOME": str(ROOT)})
+            run.started(command, cwd=ROOT, merged=True, extra_env={"HOME": str(ROOT)})
         )
         peer = Peer(process)
         peer.reader = threading.Thread(target=peer.read, daemon=True)

@@ -14,12 +14,14 @@ import json
 import random
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 from castcore.cast.descriptor import open_descriptor
 from castcore.cast.values import JoinAnswer
+from castcore.chunks import ChunkSink, ChunkSource
 from castcore.edge.castreceiver import receive
 from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.edge.multicast import find_interface
@@ -114,7 +116,11 @@ def say(**event: Any) -> None:
 
 
 def send(args: argparse.Namespace) -> None:
-    source = SeededSource(args.chunks)
+    cast(args, SeededSource(args.chunks))
+
+
+def cast(args: argparse.Namespace, source: ChunkSource) -> None:
+    """Cast ``source`` as ``args`` say; chunks and joins over HTTP."""
     sender = CastSender(
         source,
         name="seeded",
@@ -137,18 +143,25 @@ def send(args: argparse.Namespace) -> None:
     say(event="ready")
     while len(joined) < args.clients:
         time.sleep(0.02)
-    started = time.monotonic()
+    started, cpu = time.monotonic(), time.process_time()
     sender.start()
     while not sender.wait(0.5):
         say(event="status", **sender.status().to_json())
     segmenting = sender.segmenting
-    say(event="result", seconds=time.monotonic() - started, gso=segmenting, **sender.status().to_json())
+    say(
+        event="result",
+        started=started,
+        seconds=time.monotonic() - started,
+        gso=segmenting,
+        cpu=time.process_time() - cpu,
+        **sender.status().to_json(),
+    )
     sender.stop()
     # Chunks stay to be had for whoever is late.
     time.sleep(args.serve_after)
 
 
-def _handler(sender: CastSender, source: SeededSource, joined: set[str]) -> type[BaseHTTPRequestHandler]:
+def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             _, verb, *rest = self.path.split("/")
@@ -173,6 +186,12 @@ def _handler(sender: CastSender, source: SeededSource, joined: set[str]) -> type
 def take(args: argparse.Namespace) -> None:
     source = SeededSource(args.chunks)
     sink = ProvingSink(source, args.slow)
+    result = join(args, source.stored_lengths(), sink)
+    say(event="result", complete=len(sink.put_once) == args.chunks, **result)
+
+
+def join(args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink) -> dict[str, Any]:
+    """Receive the cast into ``sink``; its result, told as it goes on."""
     control = HttpControl(args.server, args.name)
     descriptor = open_descriptor(_patiently(control), KEY.public)
     details: list[str] = []
@@ -182,26 +201,26 @@ def take(args: argparse.Namespace) -> None:
             details.append(now.detail)
             say(event="progress", step=now.step, done=now.done, detail=now.detail)
 
+    cpu = time.process_time()
     result = receive(
         control,
         descriptor,
-        source.stored_lengths(),
+        lengths,
         sink,
         interface=find_interface(args.interface).address,
         progress=progress,
         offload=not args.no_offload,
     )
-    say(
-        event="result",
-        complete=len(sink.put_once) == args.chunks,
-        multicast=result.multicast,
-        unicast=result.unicast,
-        repaired=result.repaired,
-        seconds=result.seconds,
-        refused=result.refused,
-        details=details,
-        cpu=time.process_time(),
-    )
+    return {
+        "multicast": result.multicast,
+        "unicast": result.unicast,
+        "repaired": result.repaired,
+        "seconds": result.seconds,
+        "refused": result.refused,
+        "details": details,
+        "ended": time.monotonic(),
+        "cpu": time.process_time() - cpu,
+    }
 
 
 def _patiently(control: HttpControl) -> bytes:
@@ -212,22 +231,27 @@ def _patiently(control: HttpControl) -> bytes:
             time.sleep(0.1)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options that both ends share."""
+    made = argparse.ArgumentParser(add_help=False)
+    made.add_argument("--interface", required=True)
+    made.add_argument("--chunks", type=int, default=100)
+    made.add_argument("--no-offload", action="store_true")
+    made.add_argument("--clients", type=int, default=1)
+    made.add_argument("--rate", type=float, default=0)
+    made.add_argument("--serve-after", type=float, default=0)
+    made.add_argument("--server", default="10.9.0.1")
+    made.add_argument("--name", default="pc")
+    made.add_argument("--slow", type=float, default=0)
+    return made
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    verbs = parser.add_subparsers(required=True)
+    both = argparse.ArgumentParser()
+    verbs = both.add_subparsers(required=True)
     for name, work in (("send", send), ("receive", take)):
-        verb = verbs.add_parser(name)
-        verb.set_defaults(work=work)
-        verb.add_argument("--interface", required=True)
-        verb.add_argument("--chunks", type=int, default=100)
-        verb.add_argument("--no-offload", action="store_true")
-        verb.add_argument("--clients", type=int, default=1)
-        verb.add_argument("--rate", type=float, default=0)
-        verb.add_argument("--serve-after", type=float, default=0)
-        verb.add_argument("--server", default="10.9.0.1")
-        verb.add_argument("--name", default="pc")
-        verb.add_argument("--slow", type=float, default=0)
-    args = parser.parse_args()
+        verbs.add_parser(name, parents=[parser()]).set_defaults(work=work)
+    args = both.parse_args()
     args.work(args)
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from castcore.cast import parity
+from castcore.cast import isal, parity
+
+
+@pytest.fixture(params=["isal", "numpy"])
+def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test that asks for this runs with ISA-L and without."""
+    if request.param == "numpy":
+        monkeypatch.setattr(parity, "_NATIVE", None)
+    else:
+        assert parity._NATIVE is not None, "libisal2 is in tools/packages.txt: run `make setup`"
 
 
 def slow_multiply(a: int, b: int) -> int:
@@ -27,11 +36,13 @@ def test_inverse() -> None:
     assert (parity.multiply(values, parity.inverse(values)) == 1).all()
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_row_zero_is_plain_xor() -> None:
     rows = np.random.default_rng(1).integers(0, 256, (50, 64), dtype=np.uint8)
     assert (parity.encode(rows, np.array([0]))[0] == np.bitwise_xor.reduce(rows, axis=0)).all()
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_encoding_is_the_sum_of_products() -> None:
     rows = np.random.default_rng(2).integers(0, 256, (9, 16), dtype=np.uint8)
     got = parity.encode(rows, np.array([5]))[0]
@@ -44,6 +55,7 @@ def test_encoding_is_the_sum_of_products() -> None:
         assert got[column] == expected
 
 
+@pytest.mark.usefixtures("arithmetic")
 @pytest.mark.parametrize(("k", "e"), [(1, 1), (2, 2), (7, 3), (64, 10), (128, 24), (185, 37), (192, 64)])
 def test_any_lost_rows_come_back_from_any_parity_rows(k: int, e: int) -> None:
     random = np.random.default_rng(k * 100 + e)
@@ -60,3 +72,18 @@ def test_any_lost_rows_come_back_from_any_parity_rows(k: int, e: int) -> None:
 def test_a_singular_matrix_has_no_inverse() -> None:
     with pytest.raises(ValueError, match="singular"):
         parity.invert(np.ones((2, 2), np.uint8))
+    with pytest.raises(ValueError, match="singular"):
+        isal.Isal().invert(np.ones((2, 2), np.uint8))
+
+
+def test_both_arithmetics_agree_on_interleaved_stripes(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = np.random.default_rng(7).integers(0, 256, (3000, 1424), dtype=np.uint8)
+    stripe, known, numbers = block[3::16], np.arange(0, 188, 3), np.array([0, 7, 63])
+    native = parity.encode(stripe, numbers, known)
+    monkeypatch.setattr(parity, "_NATIVE", None)
+    assert (parity.encode(stripe, numbers, known) == native).all()
+
+
+def test_without_the_library_there_is_still_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isal.Isal.__init__, "__defaults__", ("libnosuch.so.9",))
+    assert isal.load() is None

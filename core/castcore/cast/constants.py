@@ -18,10 +18,6 @@ STRIPES_MAX = 16
 BURST_MAX = 45
 BURST_MIN = 8
 
-# Above this many lost symbols in a stripe a block is sent again rather than repaired: the table-free
-# numpy arithmetic of `parity` costs more than the bytes would.
-NEED_MAX = 24
-
 BEACON_SECONDS = 0.1
 REORDER_GUARD_SECONDS = 0.01
 FEEDBACK_SECONDS = 0.2

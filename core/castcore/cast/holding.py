@@ -38,8 +38,10 @@ class Holding:
 
     def accept(self, stripes: Ints, rows: Ints) -> tuple[Mask, Ints]:
         """Which of these symbols are valid and new, and the buffer rows where those belong."""
-        source = rows < SOURCE_ROWS
         index = rows * self.stripes + stripes
+        if rows.max() < SOURCE_ROWS and stripes.max() < self.stripes and index.max() < self.symbols:
+            return self._accept_source(stripes, index)
+        source = rows < SOURCE_ROWS
         good = stripes < self.stripes
         good &= ~source | (index < self.symbols)
         safe = np.where(good, stripes, 0)
@@ -53,6 +55,16 @@ class Holding:
         self._source[index[good & source]] = True
         late = good & ~source
         self._parity[stripes[late], parity[late]] = True
+        self.fresh += len(place)
+        return good, place
+
+    def _accept_source(self, stripes: Ints, index: Ints) -> tuple[Mask, Ints]:
+        """`accept` for valid source symbols alone, which is what a cast without loss consists of."""
+        good = ~self._source[index]
+        if self._busy.any():
+            good &= ~self._busy[stripes]
+        place = index if good.all() else index[good]
+        self._source[place] = True
         self.fresh += len(place)
         return good, place
 

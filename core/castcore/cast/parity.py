@@ -1,8 +1,8 @@
-"""Systematic Cauchy Reed-Solomon parity over GF(2^8), polynomial 0x11d, by bit planes in numpy.
+"""Systematic Cauchy Reed-Solomon parity over GF(2^8), polynomial 0x11d.
 
 Parity row ``p`` of a stripe is the sum over its source rows ``j`` of ``COEFFICIENTS[p][j] * row[j]``;
-row 0 is their plain XOR. Any ``e`` parity rows repair any ``e`` lost rows. :func:`combine` is the one
-place where bulk arithmetic happens: a native library would replace it and nothing else.
+row 0 is their plain XOR. Any ``e`` parity rows repair any ``e`` lost rows. Bulk arithmetic is ISA-L's
+where that is installed, else by bit planes in numpy, with the same answers.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from castcore.cast import isal
 from castcore.cast.constants import PARITY_ROWS, SOURCE_ROWS
 
 Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
 
 _POLYNOMIAL = 0x11D
 
@@ -51,12 +53,19 @@ def _coefficients() -> Bytes:
 
 COEFFICIENTS = _coefficients()
 
+_NATIVE = isal.load()
+_TABLES = _NATIVE.tables(COEFFICIENTS) if _NATIVE else None
+
+# Lost rows of a stripe that parity shall repair; a block that lacks more is sent again. Some rows are
+# kept for parity that gets lost itself; without ISA-L the arithmetic costs more than the bytes would.
+REPAIR_MAX = 56 if _NATIVE else 24
+
 
 def combine(matrix: Bytes, rows: Bytes) -> Bytes:
     """The matrix product over GF(2^8): (m, k) coefficients by (k, size) rows gives (m, size) rows.
 
-    A coefficient is a sum of powers of two, so each result is eight XORs of subsets of the rows,
-    doubled together (Horner). ``size`` must be a multiple of 8.
+    In numpy alone: a coefficient is a sum of powers of two, so each result is eight XORs of subsets
+    of the rows, doubled together (Horner). ``size`` must be a multiple of 8.
     """
     words = np.ascontiguousarray(rows).view(np.uint64)
     out = np.zeros((len(matrix), rows.shape[1]), np.uint8)
@@ -72,23 +81,32 @@ def combine(matrix: Bytes, rows: Bytes) -> Bytes:
     return out
 
 
-def encode(rows: Bytes, parity: NDArray[np.integer]) -> Bytes:
-    """The parity rows with these numbers (0..63) of a stripe's source ``rows`` (k, size)."""
-    return combine(COEFFICIENTS[parity][:, : len(rows)], rows)
+def encode(rows: Bytes, parity: Ints, known: Ints | None = None) -> Bytes:
+    """The parity rows with these numbers (0..63) of a stripe's source ``rows`` (k, size).
+
+    Rows not in ``known`` (None: all) count as zeros.
+    """
+    columns = np.arange(len(rows)) if known is None else known
+    if _NATIVE is not None and _TABLES is not None:
+        return _NATIVE.product(_TABLES[parity][:, columns], rows, known)
+    return combine(COEFFICIENTS[parity][:, columns], rows if known is None else rows[known])
 
 
-def repair(rows: Bytes, lost: NDArray[np.integer], parity: NDArray[np.integer], given: Bytes) -> Bytes:
+def repair(rows: Bytes, lost: Ints, parity: Ints, given: Bytes) -> Bytes:
     """The ``lost`` source rows of a stripe, from its other rows and as many parity rows.
 
     ``rows`` is (k, size); what stands in its lost rows is ignored. ``given`` holds the parity rows
     numbered ``parity``, exactly as many as are lost.
     """
-    known = np.array(rows)
-    known[lost] = 0
-    syndromes = encode(known, parity) ^ given
+    there = np.ones(len(rows), np.bool_)
+    there[lost] = False
+    syndromes = encode(rows, parity, np.flatnonzero(there)) ^ given
     if len(lost) == 1 and parity[0] == 0:
         return syndromes
-    return combine(invert(COEFFICIENTS[parity][:, lost]), syndromes)
+    solved = COEFFICIENTS[parity][:, lost]
+    if _NATIVE is not None:
+        return _NATIVE.product(_NATIVE.tables(_NATIVE.invert(solved)), syndromes, None)
+    return combine(invert(solved), syndromes)
 
 
 def invert(matrix: Bytes) -> Bytes:

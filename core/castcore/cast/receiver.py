@@ -159,10 +159,13 @@ class ReceiverCore:
         picks = np.flatnonzero(good)
         self._arrival.count(headers["pseq"][picks])
         blocks = headers["block"][picks].astype(np.int64)
+        if blocks.min() == blocks.max():
+            parts = [(int(blocks[0]), picks)]
+        else:
+            parts = [(b, picks[blocks == b]) for b in np.unique(blocks).tolist()]
         scatters = []
-        for block in [int(blocks[0])] if (blocks == blocks[0]).all() else np.unique(blocks).tolist():
-            mine = picks[blocks == block]
-            self._note_current(now, block, repair=bool(headers["flags"][mine[0]] & FLAG_REPAIR))
+        for block, mine in parts:
+            self._note_current(now, block, repair=bool((headers["flags"][mine] & FLAG_REPAIR).all()))
             scatter = self._place(block, headers, mine)
             if scatter is not None:
                 scatters.append(scatter)
@@ -223,7 +226,8 @@ class ReceiverCore:
             self._judge(now, actions)
             actions += self._fetches(now)
         actions += self._ending(now)
-        actions += [Send(p) for p in self._reporter.poll(now, self._view(now))]
+        if self._reporter.due(now):
+            actions += [Send(p) for p in self._reporter.poll(now, self._view(now))]
         return actions
 
     def next_deadline(self) -> float:

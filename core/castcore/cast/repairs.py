@@ -44,6 +44,7 @@ class Repairs:
     def __init__(self, table: BlockTable) -> None:
         self._table = table
         self._accounts: dict[int, _Account] = {}
+        self._pending: set[int] = set()
 
     def need(self, block: int, need: Octets, seen: int, due: float) -> bool:
         """A client that has seen ``seen`` packets needs ``need`` symbols per stripe.
@@ -61,16 +62,17 @@ class Repairs:
         if extra.any() and not account.queued.any():
             account.due = due
         account.queued += extra
+        if account.queued.any():
+            self._pending.add(block)
         return True
 
     def ready(self, now: float) -> int | None:
         """The lowest block whose parity may leave now."""
-        due = [b for b, a in self._accounts.items() if a.due <= now and a.queued.any()]
-        return min(due, default=None)
+        return min((b for b in self._pending if self._accounts[b].due <= now), default=None)
 
     def waiting(self) -> float | None:
         """When the next queued parity becomes ready."""
-        return min((a.due for a in self._accounts.values() if a.queued.any()), default=None)
+        return min((self._accounts[b].due for b in self._pending), default=None)
 
     def take(self, block: int, most: int, pseq: int) -> tuple[Octets, Octets]:
         """The stripes and rows of up to ``most`` parity symbols, leaving as packet ``pseq`` and on."""
@@ -86,6 +88,8 @@ class Repairs:
         account.issued += counts
         account.row = (account.row + counts) % PARITY_ROWS
         account.batches.append((pseq + len(order), counts))
+        if not account.queued.any():
+            self._pending.discard(block)
         return stripes.astype(np.uint8), rows.astype(np.uint8)
 
     def restart(self, block: int) -> None:
@@ -94,10 +98,11 @@ class Repairs:
         if account is not None:
             account.queued[:] = account.issued[:] = 0
             account.batches.clear()
+            self._pending.discard(block)
 
     def adverts(self) -> tuple[StripeCounts, ...]:
         """What is queued, newest block first: clients covered by it need not ask."""
-        blocks = sorted((b for b, a in self._accounts.items() if a.queued.any()), reverse=True)
+        blocks = sorted(self._pending, reverse=True)
         return tuple(
             StripeCounts(b, self._accounts[b].queued.astype(np.uint8).tobytes())
             for b in blocks[:ADVERTS_MAX]
@@ -105,4 +110,4 @@ class Repairs:
 
     def idle(self) -> bool:
         """Whether nothing is queued."""
-        return all(not a.queued.any() for a in self._accounts.values())
+        return not self._pending

@@ -18,10 +18,10 @@ from castcore.cast.constants import (
     BITMAP_REPEAT_SECONDS,
     FEEDBACK_JITTER,
     NACKS_MAX,
-    NEED_MAX,
     STATUS_SECONDS,
 )
 from castcore.cast.holding import Holding
+from castcore.cast.parity import REPAIR_MAX
 from castcore.cast.states import ClientClass, ReceiverState
 from castcore.cast.values import JoinAnswer
 from castcore.cast.wire import (
@@ -84,6 +84,10 @@ class Reporter:
             self._shed[block] = True
             self._shed_count += 1
 
+    def due(self, now: float) -> bool:
+        """Whether `poll` may have something to say."""
+        return now >= self._due
+
     def poll(self, now: float, view: View) -> list[bytes]:
         """The datagrams to send now."""
         if now < self._due or not view.answer.feedback_key or view.state is ReceiverState.SILENT:
@@ -114,7 +118,7 @@ class Reporter:
         self._asked = {block: n for block, n in self._asked.items() if wanted[block]}
         for block in sorted(b for b in view.held if wanted[b]):
             need = view.held[block].need()
-            if need.max(initial=0) > NEED_MAX or self._asked.get(block, 0) >= ASKED_MAX:
+            if need.max(initial=0) > REPAIR_MAX or self._asked.get(block, 0) >= ASKED_MAX:
                 continue
             holes[block] = False
             covered = np.frombuffer(queued.get(block, bytes(len(need))), np.uint8)

@@ -5,7 +5,6 @@ Read with the source's own pread, never mapped: a medium pulled out must not kil
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castcore.cast.blocks import BlockTable
-from castcore.cast.constants import DATAGRAM_SIZE
+from castcore.cast.constants import DATAGRAM_SIZE, HEADER_SIZE, SOURCE_ROWS, STRIPES_MAX
 from castcore.cast.data import DATA_TYPE, datagram
 from castcore.cast.parity import encode
 from castcore.cast.sender import ParityBurst, SourceBurst
@@ -24,58 +23,100 @@ Symbols = NDArray[np.uint8]
 
 # Repair trails the head by well under a second: 256 MiB is that at 10 Gbit/s, rounded down.
 CACHE_BYTES = 256 << 20
+BLOCKS_MIN = 6
+AHEAD = 2
 BURST_ROWS = 64
 
 
-class BlockCache:
-    """Blocks as arrays of symbols, least recently used first out; the next one is read ahead."""
+class Block:
+    """One block as the datagrams that carry it; flags and packet counter are filled in on sending."""
 
-    def __init__(self, source: ChunkSource, table: BlockTable, size: int = CACHE_BYTES) -> None:
-        self._source, self._table = source, table
-        self._most = max(size // (table.symbol_size * 3072), 3)
-        self._blocks: OrderedDict[int, Future[Symbols]] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, table: BlockTable, session: int) -> None:
+        rows = SOURCE_ROWS * STRIPES_MAX
+        self._table = table
+        self._flat = np.zeros(rows * (HEADER_SIZE + table.symbol_size), np.uint8)
+        self._packets = self._flat.view(datagram(table.symbol_size))
+        self._header = self._packets["header"]
+        self._header["vt"] = DATA_TYPE
+        self._header["session"] = session
+        self._index = np.arange(rows)
+        self.symbols = self._packets["symbol"]
+
+    def fill(self, number: int, content: Symbols) -> None:
+        """Become block ``number`` with these bytes, padded to whole symbols."""
+        count, stripes = int(self._table.symbols[number]), int(self._table.stripes[number])
+        self.symbols = self._packets["symbol"][:count]
+        self.symbols[:] = content.reshape(count, -1)
+        header, index = self._header[:count], self._index[:count]
+        header["block"], header["symbols"] = number, count
+        header["stripe"], header["row"] = index % stripes, index // stripes
+
+    def burst(self, burst: SourceBurst) -> memoryview:
+        """The datagrams of ``burst``, where they lie."""
+        end = burst.first + burst.count
+        header = self._header[burst.first : end]
+        header["flags"] = burst.flags
+        header["pseq"] = (self._index[: burst.count] + burst.pseq) & 0xFFFFFFFF
+        size = HEADER_SIZE + self._table.symbol_size
+        return self._flat.data[burst.first * size : end * size]
+
+
+class BlockCache:
+    """Blocks ready to send, least recently used first out; the next one is read ahead.
+
+    For one sending thread: a block it got is valid until it asks for others.
+    """
+
+    def __init__(
+        self, source: ChunkSource, table: BlockTable, session: int, size: int = CACHE_BYTES
+    ) -> None:
+        self._source, self._table, self._session = source, table, session
+        self._most = max(size // (table.symbol_size * SOURCE_ROWS * STRIPES_MAX), BLOCKS_MIN)
+        self._blocks: OrderedDict[int, Future[Block]] = OrderedDict()
+        self._spare: list[Block] = []
+        self._content = np.empty(table.symbol_size * SOURCE_ROWS * STRIPES_MAX, np.uint8)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="cast-read")
 
-    def get(self, block: int) -> Symbols:
-        """The symbols of ``block``, (n, symbol size), read-only. Raises DiskFailed or BadImage."""
-        found = self._entry(block)
-        if block + 1 < len(self._table):
-            self._entry(block + 1)
+    def get(self, number: int) -> Block:
+        """Block ``number``, read if need be. Raises DiskFailed or BadImage."""
+        found = self._entry(number)
+        for ahead in range(number + 1, min(number + 1 + AHEAD, len(self._table))):
+            self._entry(ahead)
+        self._blocks.move_to_end(number)
         return found.result()
 
     def close(self) -> None:
         """Stop reading ahead."""
         self._reader.shutdown(cancel_futures=True)
 
-    def _entry(self, block: int) -> Future[Symbols]:
-        with self._lock:
-            found = self._blocks.get(block)
-            if found is None:
-                found = self._blocks[block] = self._reader.submit(self._read, block)
-                while len(self._blocks) > self._most:
-                    self._blocks.popitem(last=False)
-            else:
-                self._blocks.move_to_end(block)
-            return found
+    def _entry(self, number: int) -> Future[Block]:
+        found = self._blocks.get(number)
+        if found is None:
+            found = self._blocks[number] = self._reader.submit(self._read, number)
+            while len(self._blocks) > self._most:
+                _, old = self._blocks.popitem(last=False)
+                if old.done() and not old.cancelled() and old.exception() is None:
+                    self._spare.append(old.result())
+        return found
 
-    def _read(self, block: int) -> Symbols:
-        table = self._table
-        rows = np.zeros((int(table.symbols[block]), table.symbol_size), np.uint8)
-        flat = rows.reshape(-1)
-        for piece in table.pieces(block):
+    def _read(self, number: int) -> Block:
+        size = int(self._table.symbols[number]) * self._table.symbol_size
+        content = self._content[:size]
+        for piece in self._table.pieces(number):
             stored = self._source.read_stored(piece.chunk)
             if len(stored) != piece.length:
                 raise BadImage(
                     f"chunk {piece.chunk} has {len(stored)} stored bytes where {piece.length} belong"
                 )
-            flat[piece.start : piece.start + piece.length] = np.frombuffer(stored, np.uint8)
-        rows.flags.writeable = False
-        return rows
+            content[piece.start : piece.start + piece.length] = np.frombuffer(stored, np.uint8)
+        content[int(self._table.sizes[number]) :] = 0
+        block = self._spare.pop() if self._spare else Block(self._table, self._session)
+        block.fill(number, content)
+        return block
 
 
 class BurstWriter:
-    """Turns bursts into back-to-back DATA datagrams in one preallocated buffer."""
+    """Turns bursts into back-to-back DATA datagrams: source where it lies, parity on the spot."""
 
     def __init__(self, table: BlockTable, session: int) -> None:
         self._table = table
@@ -85,26 +126,25 @@ class BurstWriter:
         self._packets["header"]["session"] = session
         self._counter = np.arange(BURST_ROWS, dtype=np.int64)
 
-    def write(self, burst: SourceBurst | ParityBurst, block: Symbols) -> memoryview:
+    def write(self, burst: SourceBurst | ParityBurst, block: Block) -> memoryview:
         """The datagrams of ``burst``; valid until the next call."""
-        stripes = int(self._table.stripes[burst.block])
         if isinstance(burst, SourceBurst):
-            count = burst.count
-            index = self._counter[:count] + burst.first
-            of, rows = index % stripes, index // stripes
-            self._packets["symbol"][:count] = block[burst.first : burst.first + count]
-        else:
-            count = len(burst.rows)
-            of, rows = burst.stripes.astype(np.int64), burst.rows.astype(np.int64)
-            self._parity(burst, block, stripes)
+            return block.burst(burst)
+        count = len(burst.rows)
+        self._parity(burst, block.symbols)
         header = self._packets["header"][:count]
-        header["flags"], header["block"], header["symbols"] = burst.flags, burst.block, len(block)
-        header["stripe"], header["row"] = of, rows
+        header["flags"], header["block"], header["symbols"] = (
+            burst.flags,
+            burst.block,
+            len(block.symbols),
+        )
+        header["stripe"], header["row"] = burst.stripes, burst.rows
         header["pseq"] = (self._counter[:count] + burst.pseq) & 0xFFFFFFFF
         return self._flat.data[: count * DATAGRAM_SIZE]
 
-    def _parity(self, burst: ParityBurst, block: Symbols, stripes: int) -> None:
+    def _parity(self, burst: ParityBurst, symbols: Symbols) -> None:
+        stripes = int(self._table.stripes[burst.block])
         for stripe in np.unique(burst.stripes):
             mine = np.flatnonzero(burst.stripes == stripe)
-            numbers = burst.rows[mine].astype(np.int64) - 192
-            self._packets["symbol"][mine] = encode(block[int(stripe) :: stripes], numbers)
+            numbers = burst.rows[mine].astype(np.int64) - SOURCE_ROWS
+            self._packets["symbol"][mine] = encode(symbols[int(stripe) :: stripes], numbers)

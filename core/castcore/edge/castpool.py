@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ MEMORY_SHARE = 0.4
 MEMORY_MAX = 4 << 30
 BUFFERS_MIN = 4
 MEMINFO = Path("/proc/meminfo")
+
+# Shorter runs than this are cheaper to copy by index.
+RUN_MIN = 4
 
 ROWS = (SOURCE_ROWS + PARITY_ROWS) * STRIPES_MAX
 
@@ -39,11 +43,14 @@ class BufferPool:
             )
             buffer = self._used[scatter.block] = fresh
         rows, picks = scatter.rows, scatter.picks
-        first, count = int(rows[0]), len(rows)
-        if count == len(symbols) and int(rows[-1]) - first == count - 1:
-            buffer[first : first + count] = symbols
-        else:
+        breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(picks) != 1)) + 1
+        if len(breaks) * RUN_MIN > len(rows):
             buffer[rows] = symbols[picks]
+            return
+        # A run is copied in one go, without the interpreter lock and without an index per symbol.
+        for start, end in pairwise((0, *breaks.tolist(), len(rows))):
+            row, pick, count = int(rows[start]), int(picks[start]), end - start
+            buffer[row : row + count] = symbols[pick : pick + count]
 
     def chunk(self, deliver: Deliver) -> memoryview:
         """The bytes of a complete chunk, without copying."""
@@ -51,11 +58,15 @@ class BufferPool:
         return flat.data[deliver.start : deliver.start + deliver.length]
 
     def stripe(self, wanted: Repair) -> tuple[Symbols, Symbols]:
-        """A stripe's source rows and the parity rows to repair it with, both copied."""
+        """A stripe's source rows, as a view, and a copy of the parity rows to repair it with.
+
+        Rows of a stripe under repair do not change; if its block is released meanwhile, `restore`
+        throws away what was computed.
+        """
         buffer = self._used[wanted.block]
         count, stripes = int(self._table.symbols[wanted.block]), int(self._table.stripes[wanted.block])
         given = buffer[count + wanted.stripe * PARITY_ROWS + wanted.parity]
-        return buffer[wanted.stripe : count : stripes].copy(), given
+        return buffer[wanted.stripe : count : stripes], given
 
     def restore(self, wanted: Repair, rows: Symbols) -> bool:
         """Put repaired rows in their place; False when the block was released meanwhile."""

@@ -18,7 +18,7 @@ import numpy as np
 from castcore.cast import wire
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.constants import DATAGRAM_SIZE
-from castcore.cast.data import is_data, split
+from castcore.cast.data import split
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.parity import repair
 from castcore.cast.receiver import (
@@ -37,14 +37,14 @@ from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.chunks import ChunkSink
 from castcore.edge.castpool import BufferPool, pool_size
 from castcore.edge.castworkers import Result, Workers
-from castcore.edge.multicast import GroupReceiver, Interface, Message, find_interface
+from castcore.edge.multicast import Batch, GroupReceiver, Interface, find_interface
 from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
 from castcore.progress import Progress, ProgressCallback
 
 __all__ = ["CastControl", "ReceiveResult", "receive"]
 
 IDLE_SECONDS = 0.01
-MESSAGES_PER_TURN = 16
+GATHER_SECONDS = 0.001
 PROGRESS_SECONDS = 0.25
 REJOIN_SECONDS = 1.0
 # A fetched chunk that is not the image's so often: the server's copy is damaged.
@@ -164,7 +164,7 @@ class _Reception:
 
     def _turn(self) -> None:
         """Take what has arrived, what workers have done, and do what the core wants."""
-        busy = self._take()
+        batch = self._take()
         now = time.monotonic()
         for result in self._workers.results():
             result(now)
@@ -172,7 +172,12 @@ class _Reception:
             for action in self._core.poll(now):
                 self._do(action)
         self._tell(now)
-        if not busy:
+        if batch.more:
+            return
+        if batch.data and self._group.deep:
+            # Let datagrams gather: each look costs about the same, however many there are.
+            time.sleep(GATHER_SECONDS)
+        else:
             self._selector.select(IDLE_SECONDS)
 
     def _reason(self) -> str:
@@ -189,7 +194,13 @@ class _Reception:
 
     def _open(self, descriptor: CastDescriptor) -> tuple[GroupReceiver, socket.socket]:
         """Sockets for the cast that ``descriptor`` names: for its group, and for our feedback."""
-        group = GroupReceiver(self._interface, descriptor.group, descriptor.port, offload=self._offload)
+        group = GroupReceiver(
+            self._interface,
+            descriptor.group,
+            descriptor.port,
+            segment=DATAGRAM_SIZE,
+            offload=self._offload,
+        )
         feedback = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         feedback.bind((self._interface.address, 0))
         feedback.settimeout(0)
@@ -202,30 +213,23 @@ class _Reception:
             self._selector.unregister(sock)
             sock.close()
 
-    def _take(self) -> bool:
-        """Take some waiting datagrams; whether there may be more."""
+    def _take(self) -> Batch:
+        """Take the datagrams that are waiting."""
         self._take_answers()
-        for _ in range(MESSAGES_PER_TURN):
-            message = self._group.receive()
-            if message is None:
-                return False
-            self._take_message(time.monotonic(), message)
-        return True
-
-    def _take_message(self, now: float, message: Message) -> None:
-        data, segment = message.data, message.segment
-        if message.dropped:
+        batch = self._group.receive()
+        now = time.monotonic()
+        if batch.dropped:
             # The kernel counts what it drops in messages; each held about as many packets as these.
-            self._core.on_dropped(message.dropped * self._packets // self._messages)
-        if segment == DATAGRAM_SIZE and is_data(data):
-            whole = len(data) // segment * segment
-            headers, symbols = split(data[:whole], self._table.symbol_size)
-            self._messages, self._packets = self._messages + 1, self._packets + len(headers)
+            self._core.on_dropped(batch.dropped * self._packets // self._messages)
+        if batch.data:
+            headers, symbols = split(batch.data, self._table.symbol_size)
+            self._messages += batch.messages
+            self._packets += len(headers)
             for scatter in self._core.on_headers(now, headers):
                 self._pool.scatter(scatter, symbols)
-            data = data[whole:]
-        for at in range(0, len(data), max(segment, 1)):
-            self._take_control(now, bytes(data[at : at + segment]))
+        for packet in batch.others:
+            self._take_control(now, packet)
+        return batch
 
     def _take_control(self, now: float, packet: bytes) -> None:
         if not self._joined:

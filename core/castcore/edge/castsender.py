@@ -92,7 +92,7 @@ class CastSender:
         except BaseException:
             self._feedback.close()
             raise
-        self._cache = BlockCache(source, table)
+        self._cache = BlockCache(source, table, session)
         self._writer = BurstWriter(table, session)
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
@@ -212,11 +212,11 @@ class CastSender:
         self._feedback.close()
 
     def _hear(self, packet: bytes, sender: tuple[str, int]) -> None:
+        try:
+            value = wire.open_from_client(packet, self._session, self._core.key_of)
+        except BadPacket:
+            return
         with self._lock:
-            try:
-                value = wire.open_from_client(packet, self._session, self._core.key_of)
-            except BadPacket:
-                return
             answer = self._core.on_client(time.monotonic(), value)
         if answer is not None:
             try:
