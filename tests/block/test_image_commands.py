@@ -130,6 +130,8 @@ def test_list_for_people(store: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["image", "show", "none"], ExitCode.NOT_FOUND, "no such image"),
         (["capture", "NOWHERE", "new"], ExitCode.NOT_FOUND, "no such source: NOWHERE"),
         (["capture", "STORE", "new"], ExitCode.REFUSED, "neither a block device nor a file"),
+        (["capture", "EMPTY", "new"], ExitCode.REFUSED, "EMPTY is an empty file"),
+        (["capture", "TARGET", "EMPTY/new"], ExitCode.NOT_FOUND, "no image store at EMPTY"),
         (["capture", "TARGET", "small"], ExitCode.REFUSED, "small.fcast exists already"),
         (["capture", "TARGET", "not a name"], ExitCode.REFUSED, "cannot be an image's name"),
         (
@@ -142,6 +144,11 @@ def test_list_for_people(store: Path, capsys: pytest.CaptureFixture[str]) -> Non
             ExitCode.UNTRUSTED,
             "bytes 1048576-2097151 differs",
         ),
+        (
+            ["verify", "small", "--against", "EMPTY"],
+            ExitCode.UNTRUSTED,
+            "EMPTY does not hold what small",
+        ),
     ],
 )
 def test_wrong_things_give_one_clear_line(
@@ -152,13 +159,16 @@ def test_wrong_things_give_one_clear_line(
     code: ExitCode,
     says: str,
 ) -> None:
-    names = {"STORE": str(store), "TARGET": str(target), "NOWHERE": str(store / "nowhere")}
-    assert fleetcast(*(names.get(a, a) for a in argv), "--store", store) is code
+    names = {"STORE": store, "TARGET": target, "NOWHERE": store / "nowhere", "EMPTY": store / "empty"}
+    names["EMPTY"].touch()
     for word, name in names.items():
-        says = says.replace(word, name)
+        argv = [a.replace(word, str(name)) for a in argv]
+    assert fleetcast(*argv, "--store", store) is code
+    for word, name in names.items():
+        says = says.replace(word, str(name))
     said = capsys.readouterr().err
     assert says in said
-    assert [line.split(":")[0] for line in said.splitlines()] in (["error"], ["error", "  next"])
+    assert [line.split(":")[0] for line in said.splitlines()] == ["error", "  next"]
     assert untouched(target)
 
 

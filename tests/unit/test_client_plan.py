@@ -8,7 +8,7 @@ import pytest
 from castclient import plan
 from castcore.cast.descriptor import CastDescriptor
 from castcore.disk import DiskFacts, DiskLayout, Extent, TableType
-from castcore.errors import DoesNotFit, Refused, Untrusted
+from castcore.errors import DoesNotFit, InUse, Refused, Untrusted
 from castcore.image import ImageDisk, Manifest, encode_index, encode_manifest
 from castcore.trust import digest
 from castcore.units import MIB
@@ -79,6 +79,12 @@ def test_every_reason_is_named() -> None:
     with pytest.raises(DoesNotFit) as refused:
         plan.pick_target(MANIFEST, [bad], "/dev/vda")
     assert all(word in refused.value.what for word in ("too small", "4096", "mounted at /"))
+
+
+def test_a_disk_that_is_only_in_use_is_told_as_such() -> None:
+    held = dataclasses.replace(DISK, held_by="mounted at /")
+    with pytest.raises(InUse, match="in use: mounted at /"):
+        plan.pick_target(MANIFEST, [held], "/dev/vda")
 
 
 def test_an_image_of_two_disks_is_refused() -> None:

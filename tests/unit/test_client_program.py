@@ -8,6 +8,7 @@ from castclient.phases import Action, Event, Phase
 from castclient.program import Client, Facts, Happening, Post, leaving_kind
 from castcore.control import AfterCast, ClientState, Machine, Order, OrderKind, Report
 from castcore.edge.discovery import FoundServer
+from castcore.errors import NoSpace
 
 SERVER = FoundServer("https://192.0.2.1:8443", bytes(32), bytes(32), "shop", "eth0")
 OTHER = FoundServer("https://192.0.2.2:8443", bytes([1]) * 32, bytes(32), "annex", "eth0")
@@ -168,3 +169,12 @@ def test_the_journal_keeps_the_last_lines_short() -> None:
     assert len(lines) == MOST_LINES
     assert "line 5 " in lines[0]
     assert max(map(len, lines)) == MOST_LENGTH
+
+
+def test_what_a_cast_failed_of_is_kept_until_the_next_one() -> None:
+    subject, error = ready(FakeWorld({})), NoSpace("the disk is full")
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    subject.handle(Happening(Event.CAST_FAILED, text=error.what, error=error))
+    assert (subject.model.problem, subject.model.failure) == ("the disk is full", error)
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    assert (subject.model.problem, subject.model.failure) == ("", None)

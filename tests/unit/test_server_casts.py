@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 from castcore.boot import BootDecision
+from castcore.errors import BadImage
 from castserver.castrun import MOST_SLOTS, free_slot, slot_addresses
 from castserver.clients import GONE_AFTER
 
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
 
+DAMAGED = "lab.fcast: pack-0000 is damaged at byte 4096: chunk 2"
 UUID_1 = "8f7d7a3e-1c5b-4a2f-9d3c-000000000001"
 
 
@@ -274,3 +276,35 @@ def test_slots_are_reused_and_their_addresses_differ() -> None:
     assert free_slot({0, 1, 3}) == 2
     assert slot_addresses(0, 7) == ("239.193.7.0", 7100, 7101)
     assert len({slot_addresses(n, 7) for n in range(MOST_SLOTS)}) == MOST_SLOTS
+
+
+def test_who_asks_a_failed_cast_hears_its_reason_and_gets_no_fresh_sender(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    client.join(cast := create(lab, start_clients=1, keep_open=True))
+    lab.senders[0].failure, lab.senders[0].over = DAMAGED, True
+    before_the_tick = client.get(f"/casts/{cast}/descriptor")
+    lab.casts.tick()
+    after_it = client.get(f"/casts/{cast}/descriptor")
+    assert [a.status_code for a in (before_the_tick, after_it)] == [404, 404]
+    assert before_the_tick.json()["error"] == DAMAGED
+    assert after_it.json()["error"] == f"the cast is failed: {DAMAGED}"
+    assert len(lab.senders) == 1
+
+
+def test_the_senders_failure_is_the_casts_reason_though_a_machine_reports_first(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    client.join(cast := create(lab, start_clients=1))
+    lab.senders[0].failure = DAMAGED
+    client.report("failed", cast=cast, message="the cast was ended")
+    shown = lab.operator("GET", f"/casts/{cast}")
+    assert (shown["state"], shown["message"]) == ("failed", DAMAGED)
+
+
+def test_a_chunk_that_cannot_be_read_for_one_machine_fails_the_cast(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    client.join(cast := create(lab, start_clients=1))
+    lab.library.opened[0].failure = BadImage(DAMAGED)
+    lab.casts.tick()
+    shown = lab.operator("GET", f"/casts/{cast}")
+    assert (shown["state"], shown["message"]) == ("failed", DAMAGED)
+    assert client.get(f"/casts/{cast}/chunks/0").status_code == 404
