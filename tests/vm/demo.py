@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from castcore.edge import run
-from castcore.errors import ExitCode, FleetcastError, Refused
+from castcore.errors import ExitCode, FleetcastError, InUse, Refused
 from castcore.units import human
 
 from tests.vm.firmware import Firmware
 from tests.vm.lab import Lab, lab
 from tests.vm.labserver import FLEETCAST
 from tests.vm.machine import PC
-from tests.vm.outcome import MachineOutcome, boots_nobody, machine_outcome, table, write_result
+from tests.vm.outcome import boots_nobody, machine_outcome, site_line, table, write_result
 from tests.vm.sample import Sample, sample
 from tests.vm.watch import Watch
 
@@ -71,27 +72,67 @@ def demo(options: Options) -> bool:
     if os.geteuid() != 0:
         raise Refused("the demo makes network namespaces: it needs root", hint="use sudo")
     began = time.monotonic()
-    shutil.rmtree(options.folder, ignore_errors=True)
-    tree, images = options.folder / "pxe", options.folder / "images"
-    images.mkdir(parents=True)
-    build_tree(tree, options.cache)
-    system = sample(options.cache, say)
-    capture_sample(system, images)
-    rate = ["--rate", EMULATED_RATE]
-    with lab(options.folder, images=images, tree=tree, say=say, server_options=rate) as running:
-        machines, facts = _cast(running, system, options)
-    whole = time.monotonic() - began
-    ok = all(m.ok for m in machines) and boots_nobody(facts["site_dhcp_offer"])
-    write_result(
-        options.folder / "result.json",
-        ok=ok,
-        machines=machines,
-        facts=facts | {"image": _image_facts(system), "seconds": round(whole)},
-    )
-    _conclude(machines, facts, ok=ok, seconds=whole)
-    if not options.keep:
-        _drop_disks(options.folder)
+    with _alone(options.folder):
+        shutil.rmtree(options.folder, ignore_errors=True)
+        tree, images = options.folder / "pxe", options.folder / "images"
+        images.mkdir(parents=True)
+        build_tree(tree, options.cache)
+        system = sample(options.cache, say)
+        capture_sample(system, images)
+        rate = ["--rate", EMULATED_RATE]
+        with lab(options.folder, images=images, tree=tree, say=say, server_options=rate) as running:
+            watch = _make_cast(running)
+            try:
+                _cast(running, watch, options)
+            finally:
+                ok = _Shown(running, watch, system, options, began).record()
+        if not options.keep:
+            _drop_disks(options.folder)
     return ok
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One run; :meth:`record` tells how it went, also when it failed."""
+
+    lab: Lab
+    watch: Watch
+    system: Sample
+    options: Options
+    began: float
+
+    def record(self) -> bool:
+        """Write ``result.json`` and print the table; return whether every PC booted what was cast."""
+        machines = [machine_outcome(pc, self.system, self.watch.root) for pc in self.watch.pcs]
+        offer, seconds = self.lab.site.offer(), time.monotonic() - self.began
+        ok = len(machines) == len(FIRST) + 1 and all(m.ok for m in machines) and boots_nobody(offer)
+        loss = {
+            "machine": LOSSY if self.options.loss else None,
+            "per_mille": self.options.loss,
+            "packets_lost": self.lab.network.lost(),
+        }
+        image = {"name": IMAGE, "host": self.system.host, "root_uuid": self.system.root_uuid}
+        facts = {"site_dhcp_offer": offer, "loss": loss, "image": image, "seconds": round(seconds)}
+        write_result(self.options.folder / "result.json", ok=ok, machines=machines, facts=facts)
+        say("\n" + table(machines))
+        say("\n" + site_line(offer))
+        if self.options.loss:
+            say(f"Towards {LOSSY} {loss['packets_lost']} packets were lost on purpose")
+        verdict = "every PC booted what was cast" if ok else "NOT every PC booted what was cast"
+        say(f"{int(seconds // 60)}:{int(seconds % 60):02d}  {verdict}")
+        return ok
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this run. Raises InUse when another run has it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(f"another run uses {folder}", hint="wait until it has ended") from None
+        yield
 
 
 def build_tree(tree: Path, cache: Path) -> None:
@@ -108,11 +149,14 @@ def capture_sample(system: Sample, store: Path) -> None:
     run.run_lines(command, say_detail)
 
 
-def _cast(running: Lab, system: Sample, options: Options) -> tuple[list[MachineOutcome], dict[str, Any]]:
-    say(f"Powering on {len(FIRST)} PCs with blank disks ({running.accel}); they boot from the network")
+def _make_cast(running: Lab) -> Watch:
     order = {"image": IMAGE, "start_clients": len(FIRST), "after": "reboot", "keep_open": True}
     cast = running.server.post("/casts", order)
-    watch = Watch(running, cast["cast"], say)
+    return Watch(running, cast["cast"], cast["root"], say)
+
+
+def _cast(running: Lab, watch: Watch, options: Options) -> None:
+    say(f"Powering on {len(FIRST)} PCs with blank disks ({running.accel}); they boot from the network")
     for pc in FIRST:
         loss = options.loss if pc.name == LOSSY else 0
         watch.add(running.power_on(pc, lose_per_mille=loss))
@@ -131,38 +175,7 @@ def _cast(running: Lab, system: Sample, options: Options) -> tuple[list[MachineO
         WHOLE_SECONDS,
         "every PC restarted and booted from its disk",
     )
-    running.server.post(f"/casts/{cast['cast']}/cancel")
-    facts = {
-        "site_dhcp_offer": running.site.offer(),
-        "loss": {
-            "machine": LOSSY if options.loss else None,
-            "per_mille": options.loss,
-            "packets_lost": running.network.lost(),
-        },
-    }
-    return [machine_outcome(pc, system, cast["root"]) for pc in watch.pcs], facts
-
-
-def _image_facts(system: Sample) -> dict[str, Any]:
-    return {"name": IMAGE, "host": system.host, "root_uuid": system.root_uuid, "disk_size": system.size}
-
-
-def _conclude(
-    machines: Sequence[MachineOutcome], facts: dict[str, Any], *, ok: bool, seconds: float
-) -> None:
-    say("\n" + table(machines))
-    offer = facts["site_dhcp_offer"]
-    if offer:
-        boot = offer["boot_file"] or "none"
-        say(
-            f"\nThe site's DHCP server {offer['server']} offered {offer['address']},"
-            f" next-server {offer['next_server']}, boot file {boot}"
-        )
-    if facts["loss"]["per_mille"]:
-        lost = facts["loss"]
-        say(f"Towards {lost['machine']} {lost['packets_lost']} packets were lost on purpose")
-    verdict = "every PC booted what was cast" if ok else "NOT every PC booted what was cast"
-    say(f"{int(seconds // 60)}:{int(seconds % 60):02d}  {verdict}")
+    running.server.post(f"/casts/{watch.cast}/cancel")
 
 
 def _drop_disks(folder: Path) -> None:

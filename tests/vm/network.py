@@ -43,7 +43,8 @@ class Network:
     def add_port(self, name: str) -> str:
         """A new tap on the bridge for one PC; returns the tap's name (at most 15 characters)."""
         _ip(self.lan, "tuntap", "add", "dev", name, "mode", "tap")
-        _ip(self.lan, "link", "set", name, "master", "lan", "up")
+        # An emulated PC may wait a second for its turn of a busy processor; a real card would not.
+        _ip(self.lan, "link", "set", name, "master", "lan", "txqueuelen", "10000", "up")
         return name
 
     def lose(self, port: str, per_mille: int) -> None:

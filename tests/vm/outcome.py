@@ -81,6 +81,17 @@ def boots_nobody(offer: dict[str, Any]) -> bool:
     )
 
 
+def site_line(offer: dict[str, Any]) -> str:
+    """What the site's DHCP server offered, for people."""
+    if not offer:
+        return "The site's DHCP server was never asked"
+    boot = offer["boot_file"] or "none"
+    return (
+        f"The site's DHCP server {offer['server']} offered {offer['address']},"
+        f" next-server {offer['next_server']}, boot file {boot}"
+    )
+
+
 def table(machines: Iterable[MachineOutcome]) -> str:
     """The outcome as aligned columns."""
     rows: list[Sequence[str]] = [_HEADINGS]

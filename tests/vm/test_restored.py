@@ -46,7 +46,8 @@ def restored() -> Iterator[Restored]:
     demo.capture_sample(source, images)
     with lab(FOLDER, images=images, tree=tree, say=demo.say) as running:
         order = {"image": "sample", "start_clients": 1, "after": "power-off"}
-        watch = Watch(running, running.server.post("/casts", order)["cast"], demo.say)
+        cast = running.server.post("/casts", order)
+        watch = Watch(running, cast["cast"], cast["root"], demo.say)
         machine = running.power_on(LARGER)
         watch.add(machine)
         watch.wait(lambda: watch.pcs[0].proven, CAST_SECONDS, "the disk is written and proven")

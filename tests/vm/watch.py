@@ -63,10 +63,11 @@ class Watched:
 
 @dataclass
 class Watch:
-    """All PCs of one cast. ``say`` gets progress lines."""
+    """All PCs of one cast, whose image has ``root`` (hex). ``say`` gets progress lines."""
 
     lab: Lab
     cast: str
+    root: str
     say: Callable[[str], None]
     pcs: list[Watched] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
