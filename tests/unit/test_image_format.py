@@ -15,9 +15,9 @@ from castcore.image import (
     ChunkRecord,
     Codec,
     ImageDisk,
-    InUse,
     Manifest,
     Source,
+    UsedBytes,
     chunk_regions,
     decode_record,
     encode_index,
@@ -151,12 +151,12 @@ def test_regions_cover_what_is_in_use_and_nothing_else() -> None:
 
 
 def test_bytes_in_use_of_a_region() -> None:
-    used = InUse(IN_USE)
+    used = UsedBytes(IN_USE)
     assert used.within(0, CHUNK_SIZE) == (Extent(512, 1024),)
     assert used.within(CHUNK_SIZE, CHUNK_SIZE) == (Extent(2 * CHUNK_SIZE - 512, 512),)
     assert used.within(2 * CHUNK_SIZE, CHUNK_SIZE) == (Extent(2 * CHUNK_SIZE, 512),)
     assert used.within(2048, 4096) == ()
-    assert InUse(()).within(0, 4096) == ()
+    assert UsedBytes(()).within(0, 4096) == ()
 
 
 def test_manifest_round_trip() -> None:

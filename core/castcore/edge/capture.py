@@ -30,13 +30,11 @@ from castcore.image import (
     ImageDisk,
     Manifest,
     Source,
+    UsedBytes,
     chunk_regions,
     chunk_total,
     index_size,
     is_zero,
-)
-from castcore.image import (
-    InUse as UsedBytes,
 )
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.trust import digest

@@ -18,9 +18,9 @@ from castcore.image import (
     ChunkKind,
     ChunkRecord,
     Index,
-    InUse,
     Manifest,
     PlacedHead,
+    UsedBytes,
     head_chunks,
     place_head,
 )
@@ -40,7 +40,7 @@ class DiskSink:
         self._manifest = manifest
         self._index = index
         self._targets = targets
-        self._in_use = [InUse(disk.in_use) for disk in manifest.disks]
+        self._in_use = [UsedBytes(disk.in_use) for disk in manifest.disks]
         self._done = bytearray(len(index))
         self._lock = threading.Lock()
         self._local = threading.local()

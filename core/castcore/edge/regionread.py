@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from castcore.disk import Extent, merge, subtract
-from castcore.image import Content, InUse
+from castcore.image import Content, UsedBytes
 from castcore.units import KIB
 
 # One read over a small hole is cheaper than two reads around it.
@@ -20,7 +20,7 @@ class Readable(Protocol):
         ...
 
 
-def read_region(device: Readable, region: Extent, in_use: InUse) -> Content:
+def read_region(device: Readable, region: Extent, in_use: UsedBytes) -> Content:
     """The content of ``region``. Raises DiskFailed."""
     parts = in_use.within(region.start, region.length)
     if parts == (region,):

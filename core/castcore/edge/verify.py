@@ -13,7 +13,7 @@ from castcore.edge.imagefile import Image
 from castcore.edge.inorder import in_order
 from castcore.edge.regionread import read_region
 from castcore.errors import BadImage, Untrusted
-from castcore.image import Index, InUse, Manifest, PlacedHead, head_chunks, place_head
+from castcore.image import Index, Manifest, PlacedHead, UsedBytes, head_chunks, place_head
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.trust import digest
 from castcore.units import exactly
@@ -78,7 +78,7 @@ def verify_targets(
     ``heads`` gives, by disk number, the first chunk as placed there. Raises Untrusted naming the
     first region that differs, DiskFailed.
     """
-    in_use = [InUse(disk.in_use) for disk in manifest.disks]
+    in_use = [UsedBytes(disk.in_use) for disk in manifest.disks]
     for target in targets:
         target.flush()
         target.drop_cache()

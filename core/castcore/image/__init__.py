@@ -27,7 +27,7 @@ from castcore.image.record import (
     encode_record,
     pack_name,
 )
-from castcore.image.regions import InUse, chunk_regions, chunk_total
+from castcore.image.regions import UsedBytes, chunk_regions, chunk_total
 from castcore.image.signature import SIGNATURE_FILE_SIZE, sign_manifest, signer
 from castcore.image.stored import DEFAULT_LEVEL, MAX_LEVEL, ChunkDecoder, ChunkEncoder, Content, is_zero
 
@@ -47,11 +47,11 @@ __all__ = [
     "Codec",
     "Content",
     "ImageDisk",
-    "InUse",
     "Index",
     "Manifest",
     "PlacedHead",
     "Source",
+    "UsedBytes",
     "chunk_regions",
     "chunk_total",
     "decode_record",

@@ -9,7 +9,7 @@ from castcore.disk import Extent, Extents
 from castcore.image.record import CHUNK_SIZE
 
 
-class InUse:
+class UsedBytes:
     """The extents in use of one disk, in normal form, looked up by region."""
 
     def __init__(self, extents: Extents) -> None:
