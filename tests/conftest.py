@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes on a busy machine says nothing about the code.
+settings.register_profile("fleetcast", deadline=None)
+settings.load_profile("fleetcast")
 
 FAST = ("unit", "property", "golden", "lint")
 
