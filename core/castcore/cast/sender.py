@@ -21,7 +21,7 @@ from castcore.cast.constants import (
 )
 from castcore.cast.data import FLAG_LAP, FLAG_PARITY, FLAG_REPAIR
 from castcore.cast.pacing import TokenBucket, burst_packets
-from castcore.cast.ratecontrol import SILENCE, RateControl
+from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
 from castcore.cast.repairs import Repairs
 from castcore.cast.roster import Client, Roster
 from castcore.cast.states import SENDER, ClientClass, SenderEvent, SenderState
@@ -106,15 +106,17 @@ class SenderCore:
         self._number = 0
         self._beacon_due = self._period_due = 0.0
         self._judged_at = 0.0
+        self._samples: list[Sample] = []
         self._changed_at = 0
         self._waiting_since: float | None = None
         self._linger_until = 0.0
 
     # -- what happens to a cast
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         """Begin the pass."""
         self._event(SenderEvent.START)
+        self._judged_at, self._period_sent = now, 0
 
     def join(self, now: float, name: str, key: bytes) -> JoinAnswer:
         """A client joins, or joins anew, with a fresh 32-byte feedback ``key``."""
@@ -255,15 +257,20 @@ class SenderCore:
 
     def _judge(self, now: float) -> None:
         """Once a period: set the rate by what clients say of what it caused."""
-        used = self._period_sent / max(now - self._judged_at, 1e-3)
-        self._period_due, self._judged_at, self._period_sent = now + self._pacing.period, now, 0
+        self._period_due = now + self._pacing.period
         heard = self._roster.heard()
         if heard is not None and now - heard > SILENCE:
             self._pacing.silence()
             return
-        samples = self._roster.samples(self._changed_at)
-        if self._pacing.update(now, samples, used, self._roster.active()):
+        used = self._period_sent / max(now - self._judged_at, 1e-3)
+        self._samples += self._roster.samples(self._changed_at)
+        changed = self._pacing.update(now, self._samples, used, self._roster.active())
+        if changed:
             self._changed_at = self._pseq
+        if changed or not self._pacing.slow_start:
+            # Slow start is short of witnesses: it gathers them until it may go on.
+            self._judged_at, self._period_sent = now, 0
+            self._samples = []
 
     def _beacon(self, now: float) -> bytes:
         self._number += 1
