@@ -84,3 +84,10 @@ def test_rate_that_was_not_used_is_not_what_was_too_much() -> None:
     control.rate = 800e6
     control.update(1.0, [Sample(0.03, 0)], 100e6, 1)
     assert control.rate < 0.85 * 800e6 / 1.9
+
+
+def test_the_rate_does_not_grow_while_it_is_not_what_limits() -> None:
+    control = RateControl(cap=1000e6)
+    before = control.rate
+    assert not control.update(1.0, [Sample(0, 0)], 0.4 * before, 1, limits=False)
+    assert control.update(2.0, [Sample(0, 0)], 0.4 * before, 1, limits=True)

@@ -14,6 +14,7 @@ BURST_DEPTH = 0.005
 # Sleeping overshoots by milliseconds on a busy machine: what was missed follows, a quarter faster.
 DEBT_DEPTH = 0.1
 CATCH_UP = 1.25
+WAITS_MIN = 0.05
 BURST_SECONDS = 0.0005
 
 
@@ -28,6 +29,8 @@ class TokenBucket:
     tokens: float = 0.0
     peak: float = 0.0
     filled: float | None = None
+    bursts: int = 0
+    waits: int = 0
 
     def wait(self, now: float, rate: float) -> float:
         """Seconds until the next burst may leave; 0 for at once."""
@@ -41,12 +44,21 @@ class TokenBucket:
         self.filled = now
         # Less than a byte is no debt: waiting for it may be too short to move the clock at all.
         pause = max(-self.tokens / rate, -self.peak / (rate * CATCH_UP))
-        return pause if pause * rate > 1 else 0.0
+        if pause * rate <= 1:
+            return 0.0
+        self.waits += 1
+        return pause
 
     def spend(self, size: int) -> None:
         """``size`` bytes were sent."""
         self.tokens -= size
         self.peak -= size
+        self.bursts += 1
+
+    def limits(self) -> bool:
+        """Whether the rate, not the sender's own speed or its link, set the pace since the last call."""
+        waited, self.waits, self.bursts = self.waits > WAITS_MIN * self.bursts, 0, 0
+        return waited
 
     def rest(self) -> None:
         """There was nothing to send: that time is not made up for."""

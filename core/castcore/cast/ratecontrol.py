@@ -40,7 +40,6 @@ DEVIATIONS = 2.0
 BEHIND_HOLD, BEHIND_HIGH = 0.08, 0.2
 BEHIND_BYTES = 24 << 20
 FOLLOW = 0.85
-USED_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +81,16 @@ class RateControl:
         """Seconds until the next `update`."""
         return START_PERIOD if self.slow_start else PERIOD
 
-    def update(self, now: float, samples: Sequence[Sample], used: float, clients: int) -> bool:
-        """Judge a period in which ``used`` was really sent, to ``clients``. True: the rate changed.
+    def update(
+        self, now: float, samples: Sequence[Sample], used: float, clients: int, *, limits: bool = True
+    ) -> bool:
+        """Judge a period in which ``used`` was really sent, to ``clients``.
 
-        The caller must not pass again what was sent before the rate changed.
+        ``limits``: the rate was what held the sender back; if not, more of it would be idle.
+        True: what was sent before says nothing of the new rate, and must not be passed any more.
         """
         if not samples:
-            return False if self.slow_start else self._grow(used)
+            return False if self.slow_start else self._grow(limits=limits)
         loss = _quantile([s.network for s in samples])
         self._learn_floor(now, loss)
         doubt = DEVIATIONS * math.sqrt(self.floor / median(s.packets for s in samples))
@@ -105,15 +107,15 @@ class RateControl:
             return False
         if self.slow_start and len(samples) < min(max(clients / 2, 1), WITNESSES_MAX):
             return False
-        return self._grow(used)
+        return self._grow(limits=limits)
 
     def silence(self) -> None:
         """Nobody was heard for SILENCE seconds: probe gently until somebody is."""
         self.rate = min(self.rate, RATE_PROBE)
         self.slow_start = True
 
-    def _grow(self, used: float) -> bool:
-        if used <= USED_SHARE * self.rate or self.rate >= self.cap:
+    def _grow(self, *, limits: bool) -> bool:
+        if not limits or self.rate >= self.cap:
             return False
         if self.slow_start:
             step = self.rate * SLOW_START
@@ -124,7 +126,7 @@ class RateControl:
         else:
             step = self.rate * PROBE
         self.rate = min(step, self.cap)
-        return True
+        return self.slow_start
 
     def _decrease(self, now: float, loss: float, excess: float, used: float) -> bool:
         if now - self._decreased < DECREASE_PAUSE:

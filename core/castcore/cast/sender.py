@@ -107,6 +107,7 @@ class SenderCore:
         self._beacon_due = self._period_due = 0.0
         self._judged_at = 0.0
         self._samples: list[Sample] = []
+        self._limits = False
         self._changed_at = 0
         self._waiting_since: float | None = None
         self._linger_until = 0.0
@@ -264,13 +265,15 @@ class SenderCore:
             return
         used = self._period_sent / max(now - self._judged_at, 1e-3)
         self._samples += self._roster.samples(self._changed_at)
-        changed = self._pacing.update(now, self._samples, used, self._roster.active())
+        active = self._roster.active()
+        limits = self._limits = self._bucket.limits() or (self._limits and self._pacing.slow_start)
+        changed = self._pacing.update(now, self._samples, used, active, limits=limits)
         if changed:
             self._changed_at = self._pseq
         if changed or not self._pacing.slow_start:
             # Slow start is short of witnesses: it gathers them until it may go on.
             self._judged_at, self._period_sent = now, 0
-            self._samples = []
+            self._samples, self._limits = [], False
 
     def _beacon(self, now: float) -> bytes:
         self._number += 1
