@@ -192,7 +192,7 @@ class Sim:
 
     def run(self, until: float, *, start: float = 0.0, stop: Callable[[], bool] | None = None) -> None:
         """Run to ``until``, or to ``stop()``, or to the end of the cast."""
-        self.at(start, lambda _: self.sender.start())
+        self.at(start, self.sender.start)
         self.at(0.0, self._tick)
         self.at(0.0, self._transmit)
         while self._events and self.now < until and not (stop or self.over)():

@@ -23,6 +23,7 @@ REORDER_GUARD_SECONDS = 0.01
 FEEDBACK_SECONDS = 0.2
 FEEDBACK_JITTER = 0.2
 STATUS_SECONDS = 1.0
+STATUS_SECONDS_MIN = 0.05
 BITMAP_REPEAT_SECONDS = 1.0
 GONE_SECONDS = 10.0
 LINGER_SECONDS = 1.0
@@ -46,5 +47,5 @@ def feedback_seconds(clients: int) -> float:
 
 
 def status_seconds(clients: int) -> float:
-    """The period of feedback that asks for nothing."""
-    return max(STATUS_SECONDS, clients / 250)
+    """The period of feedback that asks for nothing: the rate follows it, 250 a second in all."""
+    return max(clients / 250, STATUS_SECONDS_MIN)

@@ -19,6 +19,7 @@ from castcore.cast.constants import (
     HEAR_SECONDS,
     REORDER_GUARD_SECONDS,
     SILENT_SECONDS,
+    STATUS_SECONDS,
     TAIL_PATIENCE_SECONDS,
 )
 from castcore.cast.data import DATA_TYPE, FLAG_REPAIR, Headers
@@ -363,4 +364,5 @@ class ReceiverCore:
             held=self._held,
             free=self._buffers - len(self._held),
             period=self._beacon.feedback_ms / 1000 if self._beacon else FEEDBACK_SECONDS,
+            status_period=self._beacon.status_ms / 1000 if self._beacon else STATUS_SECONDS,
         )

@@ -18,7 +18,6 @@ from castcore.cast.constants import (
     BITMAP_REPEAT_SECONDS,
     FEEDBACK_JITTER,
     NACKS_MAX,
-    STATUS_SECONDS,
 )
 from castcore.cast.holding import Holding
 from castcore.cast.parity import REPAIR_MAX
@@ -57,6 +56,7 @@ class View:
     held: Mapping[int, Holding]
     free: int
     period: float
+    status_period: float
 
 
 class Reporter:
@@ -65,7 +65,7 @@ class Reporter:
     def __init__(self, table: BlockTable, jitter: float) -> None:
         self._table, self._jitter = table, jitter
         self._number = self._lost = 0
-        self._due = self._status_due = self._bitmap_due = 0.0
+        self._due = self._need_due = self._status_due = self._bitmap_due = 0.0
         self._holes = np.zeros(len(table), np.bool_)
         self._shed = np.zeros(len(table), np.bool_)
         self._shed_count = self._lost = 0
@@ -74,7 +74,7 @@ class Reporter:
     def joined(self, now: float) -> None:
         """Numbers begin anew; the first report is due at a random moment of one period."""
         self._number = self._lost = 0
-        self._due = self._status_due = self._bitmap_due = now
+        self._due = self._need_due = self._status_due = self._bitmap_due = now
         self._holes[:] = False
         self._asked.clear()
 
@@ -93,16 +93,18 @@ class Reporter:
         if now < self._due or not view.answer.feedback_key or view.state is ReceiverState.SILENT:
             return []
         spread = 1 + FEEDBACK_JITTER * (2 * self._jitter - 1)
-        self._due = now + view.period * spread
         self._jitter = (self._jitter * 997 + 0.618) % 1.0
-        wanted = view.closed & view.lacking
-        nacks, holes = self._needs(view, wanted)
+        self._due = now + min(view.period, view.status_period) * spread
+        needs_due = now >= self._need_due
         packets = []
         lost = view.arrival.net_lost + view.arrival.host_drop
-        if nacks or lost > self._lost or now >= self._status_due:
+        nacks, holes = self._needs(view, view.closed & view.lacking) if needs_due else ([], self._holes)
+        if needs_due:
+            self._need_due = now + view.period * spread
+        if nacks or (needs_due and lost > self._lost) or now >= self._status_due:
             packets.append(self._feedback(view, nacks))
             self._lost = lost
-            self._status_due = now + STATUS_SECONDS * spread
+            self._status_due = now + view.status_period * spread
         changed = not np.array_equal(holes, self._holes)
         if view.beacon is not None and (changed or (holes.any() and now >= self._bitmap_due)):
             self._holes, self._bitmap_due = holes, now + BITMAP_REPEAT_SECONDS

@@ -5,30 +5,25 @@ Nobody is ever waited for: a client that is silent for GONE_SECONDS is forgotten
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from castcore.cast.constants import FRUITLESS_LAPS_MAX, GONE_SECONDS
+from castcore.cast.constants import DATAGRAM_SIZE, FRUITLESS_LAPS_MAX, GONE_SECONDS
+from castcore.cast.ratecontrol import Sample
 from castcore.cast.states import ClientClass
 from castcore.cast.values import ClientStatus
 from castcore.cast.wire import Feedback, FeedbackFlag
 from castcore.errors import Refused
 
 CLIENTS_MAX = 1 << 16
-# Fewer packets than this say nothing about a share of loss.
-SAMPLE_MIN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class LossSample:
-    """Shares (0..1) lost in the network and in the host, over packets sent from ``since`` on."""
-
-    network: float
-    host: float
-    since: int
+# Fewer packets than this say little about a share of loss.
+SAMPLE_MIN = 400
+# Over so many seconds a client's speed is measured.
+DRAIN_SECONDS = 0.3
 
 
 @dataclass
@@ -44,10 +39,12 @@ class Client:
     last: Feedback | None = None
     last_number: int = -1
     seen: int = 0
-    sample: LossSample | None = None
+    behind: int = 0
+    drain: float = 0.0
     fruitless_laps: int = 0
     blocks_at_lap: int = 0
-    judged: Feedback | None = field(default=None, repr=False)
+    judged: tuple[Feedback, int] | None = field(default=None, repr=False)
+    marks: deque[tuple[float, int]] = field(default_factory=deque, repr=False)
 
     @property
     def over(self) -> bool:
@@ -60,28 +57,40 @@ class Client:
         deaf = self.fruitless_laps >= FRUITLESS_LAPS_MAX
         return not (self.over or deaf or self.kind is ClientClass.UNICAST)
 
-    def take(self, feedback: Feedback, seen: int) -> None:
-        """Note newer feedback: its counters, class and the loss since the one before."""
-        before, self.judged = self.judged, self.judged or feedback
-        if before is not None:
-            received = feedback.received - before.received
-            network = max(feedback.net_lost - before.net_lost, 0)
-            host = max(feedback.host_drop - before.host_drop, 0)
-            whole = received + network + host
-            if received >= 0 and whole >= SAMPLE_MIN:
-                shed = feedback.shed_blocks > before.shed_blocks
-                share = max(host / whole, 0.1 if shed else 0.0)
-                self.sample = LossSample(network / whole, share, self.seen)
-                self.judged = feedback
-                self.seen = seen
-        else:
-            self.seen = seen
-        self.last = feedback
+    def take(self, now: float, feedback: Feedback, seen: int, sent: int) -> None:
+        """Note newer feedback, heard when ``sent`` packets were out."""
+        self.judged = self.judged or (feedback, seen)
+        self.seen, self.behind, self.last = seen, sent - seen, feedback
+        self.marks.append((now, seen))
+        while len(self.marks) > 2 and now - self.marks[1][0] > DRAIN_SECONDS:
+            self.marks.popleft()
+        then, seen_then = self.marks[0]
+        self.drain = (seen - seen_then) / (now - then) if now > then else 0.0
         shedding = FeedbackFlag.SHEDDING in feedback.flags
         if feedback.kind is ClientClass.UNICAST:
             self.kind = ClientClass.UNICAST
         else:
             self.kind = ClientClass.DISK_SLOW if shedding else ClientClass.OK
+
+    def sample(self, since: int) -> Sample | None:
+        """What it said of packets sent from ``since`` on and not judged yet, when that is enough."""
+        if self.over or self.last is None or self.judged is None:
+            return None
+        before, seen = self.judged
+        if seen < since:
+            self.judged = (self.last, self.seen)
+            return None
+        received = self.last.received - before.received
+        network = max(self.last.net_lost - before.net_lost, 0)
+        host = max(self.last.host_drop - before.host_drop, 0)
+        whole = received + network + host
+        if received < 0 or whole < SAMPLE_MIN:
+            return None
+        self.judged = (self.last, self.seen)
+        shed = self.last.shed_blocks > before.shed_blocks
+        share = max(host / whole, 0.1 if shed else 0.0)
+        size = float(DATAGRAM_SIZE)
+        return Sample(network / whole, share, whole, self.behind * size, self.drain * size)
 
 
 class Roster:
@@ -152,14 +161,9 @@ class Roster:
             client.fruitless_laps = 0 if grew else client.fruitless_laps + 1
             client.blocks_at_lap = have
 
-    def samples(self, since: int) -> list[LossSample]:
-        """Take the loss samples of packets sent from ``since`` on; each is taken once."""
-        taken = []
-        for client in self:
-            sample, client.sample = client.sample, None
-            if sample is not None and sample.since >= since and not client.over:
-                taken.append(sample)
-        return taken
+    def samples(self, since: int) -> list[Sample]:
+        """What clients said of packets sent from ``since`` on; each is told once."""
+        return [sample for client in self if (sample := client.sample(since)) is not None]
 
     def status(self) -> tuple[ClientStatus, ...]:
         """Every client for people and programs."""

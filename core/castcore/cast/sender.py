@@ -20,7 +20,8 @@ from castcore.cast.constants import (
     status_seconds,
 )
 from castcore.cast.data import FLAG_LAP, FLAG_PARITY, FLAG_REPAIR
-from castcore.cast.pacing import PERIOD, SILENCE, RateControl, TokenBucket, burst_packets
+from castcore.cast.pacing import TokenBucket, burst_packets
+from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
 from castcore.cast.repairs import Repairs
 from castcore.cast.roster import Client, Roster
 from castcore.cast.states import SENDER, ClientClass, SenderEvent, SenderState
@@ -104,15 +105,19 @@ class SenderCore:
         self._sent = self._repair = self._period_sent = 0
         self._number = 0
         self._beacon_due = self._period_due = 0.0
-        self._decreased_at = 0
+        self._judged_at = 0.0
+        self._samples: list[Sample] = []
+        self._limits = False
+        self._changed_at = 0
         self._waiting_since: float | None = None
         self._linger_until = 0.0
 
     # -- what happens to a cast
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         """Begin the pass."""
         self._event(SenderEvent.START)
+        self._judged_at, self._period_sent = now, 0
 
     def join(self, now: float, name: str, key: bytes) -> JoinAnswer:
         """A client joins, or joins anew, with a fresh 32-byte feedback ``key``."""
@@ -166,6 +171,7 @@ class SenderCore:
             return Wait(min(pause, IDLE_SECONDS))
         burst = self._parity(now) or self._source()
         if burst is None:
+            self._bucket.rest()
             return Wait(min(max(self._beacon_due - now, 0.001), IDLE_SECONDS))
         count = burst.count if isinstance(burst, SourceBurst) else len(burst.rows)
         size = count * (HEADER_SIZE + self._table.symbol_size)
@@ -200,7 +206,7 @@ class SenderCore:
 
     def _on_feedback(self, now: float, client: Client, feedback: Feedback) -> None:
         seen = self._expand(feedback.seen)
-        client.take(feedback, seen)
+        client.take(now, feedback, seen, self._pseq)
         if not client.listens:
             return
         due = now + feedback_seconds(self._roster.active()) / 2
@@ -227,8 +233,8 @@ class SenderCore:
 
     def _advance(self, now: float) -> None:
         """What the passing of time does."""
-        self._roster.age(now)
         if now >= self._period_due:
+            self._roster.age(now)
             self._judge(now)
         if self.state is SenderState.TAIL:
             self._tail(now)
@@ -251,18 +257,23 @@ class SenderCore:
             self._event(SenderEvent.ALL_DONE)
 
     def _judge(self, now: float) -> None:
-        """Once a period: set the rate by what clients lost of what it caused."""
-        elapsed = max(now - (self._period_due - PERIOD), PERIOD) if self._period_due else PERIOD
-        self._period_due = now + PERIOD
-        used, self._period_sent = self._period_sent / elapsed, 0
+        """Once a period: set the rate by what clients say of what it caused."""
+        self._period_due = now + self._pacing.period
         heard = self._roster.heard()
         if heard is not None and now - heard > SILENCE:
             self._pacing.silence()
             return
-        samples = self._roster.samples(self._decreased_at)
-        network, host = [s.network for s in samples], [s.host for s in samples]
-        if self._pacing.update(now, network, host, used):
-            self._decreased_at = self._pseq
+        used = self._period_sent / max(now - self._judged_at, 1e-3)
+        self._samples += self._roster.samples(self._changed_at)
+        active = self._roster.active()
+        limits = self._limits = self._bucket.limits() or (self._limits and self._pacing.slow_start)
+        changed = self._pacing.update(now, self._samples, used, active, limits=limits)
+        if changed:
+            self._changed_at = self._pseq
+        if changed or not self._pacing.slow_start:
+            # Slow start is short of witnesses: it gathers them until it may go on.
+            self._judged_at, self._period_sent = now, 0
+            self._samples, self._limits = [], False
 
     def _beacon(self, now: float) -> bytes:
         self._number += 1

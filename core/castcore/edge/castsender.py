@@ -131,7 +131,7 @@ class CastSender:
     def start(self) -> None:
         """Begin the pass; harmless when it has begun."""
         with self._lock:
-            self._core.start()
+            self._core.start(time.monotonic())
 
     def stop(self, *, abort: bool = False) -> None:
         """Stop sending; free threads and sockets.

@@ -1,0 +1,171 @@
+"""How fast a group is sent to: slow start, then as fast as it takes, by what its clients say.
+
+Rates are bytes a second of UDP payload; times are seconds of the caller's clock; losses and drops are
+shares (0..1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+RATE_FLOOR = 2_000_000.0
+RATE_PROBE = 10_000_000.0
+RATE_START_MAX = 50_000_000.0
+
+# How often to judge; in slow start each doubling waits for word of the one before.
+PERIOD = 0.25
+START_PERIOD = 0.02
+DECREASE_PAUSE = 0.5
+SILENCE = 3.0
+PROBE_FLOOR = 10.0
+WITNESSES_MAX = 8
+
+SLOW_START = 2.0
+RECOVER = 1.25
+PROBE = 1.05
+STEP = 0.01
+NEAR_KNEE, PAST_KNEE = 0.9, 1.1
+LOSS_HEAVY, LOSS_HIGH, LOSS_MILD, LOSS_LOW = 0.20, 0.05, 0.01, 0.003
+HEAVY_MARGIN = 0.9
+DECREASE_HIGH, DECREASE_MILD = 0.7, 0.85
+# Only loss below this can be the medium's own; above it, it is a queue that overflows.
+FLOOR_MAX = 0.10
+# A share counted in few packets is uncertain: judge it by its mean less two standard deviations.
+DEVIATIONS = 2.0
+
+# What clients have not looked at yet waits in their hosts: first hold the rate, then follow them.
+BEHIND_HOLD, BEHIND_HIGH = 0.08, 0.2
+BEHIND_BYTES = 24 << 20
+FOLLOW = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one client says of a stretch of the stream.
+
+    Shares ``network`` and ``host`` were lost of its ``packets``; when it spoke it was ``behind`` bytes
+    behind the sender and had lately taken ``drain`` bytes a second (0: not known).
+    """
+
+    network: float
+    host: float
+    packets: int = 1 << 20
+    behind: float = 0.0
+    drain: float = 0.0
+
+
+@dataclass
+class RateControl:
+    """The rate for a group. ``cap`` is the most to use; a minority's host drops never count.
+
+    It grows to its *knee*, where it was too much the last time, quickly; past it slowly at first.
+    """
+
+    cap: float
+    rate: float = field(init=False)
+    floor: float = field(default=0.0, init=False)
+    slow_start: bool = field(default=True, init=False)
+    _knee: float = field(default=0.0, init=False)
+    _decreased: float = field(default=-DECREASE_PAUSE, init=False)
+    _before: tuple[float, float, bool, float] | None = field(default=None, init=False)
+    _floor_set: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.rate = min(max(RATE_PROBE, min(self.cap / 8, RATE_START_MAX)), self.cap)
+
+    @property
+    def period(self) -> float:
+        """Seconds until the next `update`."""
+        return START_PERIOD if self.slow_start else PERIOD
+
+    def update(
+        self, now: float, samples: Sequence[Sample], used: float, clients: int, *, limits: bool = True
+    ) -> bool:
+        """Judge a period in which ``used`` was really sent, to ``clients``.
+
+        ``limits``: the rate was what held the sender back; if not, more of it would be idle.
+        True: what was sent before says nothing of the new rate, and must not be passed any more.
+        """
+        if not samples:
+            return False if self.slow_start else self._grow(limits=limits)
+        loss = _quantile([s.network for s in samples])
+        self._learn_floor(now, loss)
+        doubt = DEVIATIONS * math.sqrt(self.floor / median(s.packets for s in samples))
+        drops = median(s.host for s in samples)
+        excess = max(loss - self.floor - doubt, drops)
+        if excess > LOSS_MILD:
+            return self._decrease(now, loss, excess, used)
+        behind = median(s.behind for s in samples)
+        lag = behind / max(self.rate, 1.0)
+        if lag > BEHIND_HIGH or (behind > BEHIND_BYTES and lag > BEHIND_HOLD):
+            return self._follow(now, median(s.drain for s in samples))
+        self._before = None
+        if excess > LOSS_LOW or lag > BEHIND_HOLD:
+            return False
+        if self.slow_start and len(samples) < min(max(clients / 2, 1), WITNESSES_MAX):
+            return False
+        return self._grow(limits=limits)
+
+    def silence(self) -> None:
+        """Nobody was heard for SILENCE seconds: probe gently until somebody is."""
+        self.rate = min(self.rate, RATE_PROBE)
+        self.slow_start = True
+
+    def _grow(self, *, limits: bool) -> bool:
+        if not limits or self.rate >= self.cap:
+            return False
+        if self.slow_start:
+            step = self.rate * SLOW_START
+        elif self.rate < NEAR_KNEE * self._knee:
+            step = min(self.rate * RECOVER, NEAR_KNEE * self._knee)
+        elif self.rate < PAST_KNEE * self._knee:
+            step = self.rate + STEP * self._knee
+        else:
+            step = self.rate * PROBE
+        self.rate = min(step, self.cap)
+        return self.slow_start
+
+    def _decrease(self, now: float, loss: float, excess: float, used: float) -> bool:
+        if now - self._decreased < DECREASE_PAUSE:
+            return False
+        self._before = (self.rate, loss, self.slow_start, self._knee)
+        if excess > LOSS_HEAVY:
+            factor = (1 - excess) * HEAVY_MARGIN
+        else:
+            factor = DECREASE_HIGH if excess > LOSS_HIGH else DECREASE_MILD
+        # What was allowed but not used did no harm.
+        base = min(self.rate, max(used * PAST_KNEE, self.rate / 2))
+        self._leave(now, base * factor, base * (1 - excess))
+        return True
+
+    def _follow(self, now: float, drain: float) -> bool:
+        """Clients fall behind: a little less than they take, until they have caught up."""
+        if now - self._decreased < DECREASE_PAUSE or drain <= 0:
+            return False
+        self._leave(now, min(drain * FOLLOW, self.rate), min(drain, self.rate))
+        return True
+
+    def _leave(self, now: float, rate: float, knee: float) -> None:
+        self.slow_start = False
+        self._decreased = now
+        self._knee = knee
+        self.rate = max(rate, min(RATE_FLOOR, self.cap))
+
+    def _learn_floor(self, now: float, loss: float) -> None:
+        """Loss that did not fall by a quarter with the rate is not congestion: judge above it."""
+        if self._before is not None:
+            rate, earlier, slow_start, knee = self._before
+            if loss > LOSS_MILD and max(loss, earlier) <= FLOOR_MAX and loss > 0.75 * earlier:
+                self.rate, self.slow_start, self._knee = max(rate, self.rate), slow_start, knee
+                self.floor, self._floor_set, self._before = loss, now, None
+        elif loss < self.floor and now - self._floor_set > PROBE_FLOOR:
+            self.floor, self._floor_set = loss, now
+
+
+def _quantile(losses: Sequence[float]) -> float:
+    """The 95th percentile, leaving out at least the single worst of four or more."""
+    ordered = sorted(losses, reverse=True)
+    return ordered[max(1, len(ordered) // 20) if len(ordered) >= 4 else 0]
