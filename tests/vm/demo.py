@@ -36,8 +36,6 @@ FIRST = (
 )
 LATE = PC("pc4", 4, Firmware.UEFI)
 LOSSY = "pc2"
-# MB/s that emulated PCs which share two cores take in; real ones need no such limit.
-EMULATED_RATE = "8"
 READY_SECONDS = 600.0
 WHOLE_SECONDS = 900.0
 
@@ -79,8 +77,7 @@ def demo(options: Options) -> bool:
         build_tree(tree, options.cache)
         system = sample(options.cache, say)
         capture_sample(system, images)
-        rate = ["--rate", EMULATED_RATE]
-        with lab(options.folder, images=images, tree=tree, say=say, server_options=rate) as running:
+        with lab(options.folder, images=images, tree=tree, say=say) as running:
             watch = _make_cast(running)
             try:
                 _cast(running, watch, options)
