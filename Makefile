@@ -17,7 +17,7 @@ setup: ## install OS packages and the Python environment (.venv)
 	@./tools/setup
 
 demo: setup ## cast a real system to PXE-booted virtual PCs and boot it (root or sudo)
-	$(ROOT) $(PY) -m tests.vm.demo
+	$(ROOT) tools/rooted $(PY) -m tests.vm.demo
 
 lint: setup ## formatting, lint and types
 	$(PY) -m ruff format --check .
@@ -30,10 +30,10 @@ test-fast: ## no root, no network, under a minute
 
 test: setup lint ## everything that fits in 40 minutes on 2 cores (.ci/run calls it)
 	$(MAKE) test-fast
-	$(ROOT) $(PYTEST) -m "not full" $(REAL)
+	$(ROOT) tools/rooted $(PYTEST) -m "not full" $(REAL)
 
 test-full: setup lint ## every test, every VM cell
-	$(ROOT) $(PYTEST) $(FAST) $(REAL)
+	$(ROOT) tools/rooted $(PYTEST) $(FAST) $(REAL)
 
 format: setup ## format the code
 	$(PY) -m ruff format .
