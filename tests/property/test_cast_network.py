@@ -57,6 +57,15 @@ def test_loss_of_one_percent_costs_few_bytes() -> None:
     assert sim.source_bytes <= 1.01 * sim.image.table.stored_bytes, "source symbols were sent again"
 
 
+def test_what_a_slow_machine_has_yet_to_repair_is_not_fetched() -> None:
+    sim = Sim(small_image(3, 60), seed=3)
+    client = sim.client(Link(loss=0.01, repair_seconds=4.0))
+    sim.run(MINUTE)
+    assert_has_everything(sim)
+    assert client.core.ledger.repaired > 0
+    assert client.core.ledger.unicast == 0
+
+
 def test_a_late_client_takes_the_stream_and_then_the_head() -> None:
     sim = Sim(small_image(5, 80), seed=5, cap=20e6)
     early, late = sim.client(), sim.client(joins_at=0.4)

@@ -44,6 +44,7 @@ class Link:
     jitter: float = 0.0
     corrupt: float = 0.0
     rate: float = float("inf")
+    repair_seconds: float = 0.0
 
 
 @dataclass
@@ -135,7 +136,10 @@ class SimClient:
                 self._write(action.chunk, data)
             self.core.on_put(action.chunk, good=good)
         elif isinstance(action, Repair):
-            self._repair(action)
+            if self.link.repair_seconds:
+                self.sim.at(now + self.link.repair_seconds, lambda _: self._repair(action))
+            else:
+                self._repair(action)
         elif isinstance(action, Release):
             self.buffers.pop(action.block, None)
         elif isinstance(action, Fetch):

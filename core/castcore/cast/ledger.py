@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 import numpy as np
@@ -70,11 +71,16 @@ class Ledger:
             self.refused += 1
             self._state[slot] = ChunkState.SPOILED
 
-    def fetch(self, most: int, *, every: bool) -> list[int]:
-        """Up to ``most`` chunks to fetch now: spoiled ones, then (``every``) any that is missing."""
+    def fetch(self, most: int, *, every: bool, but: Iterable[int] = ()) -> list[int]:
+        """Up to ``most`` chunks to fetch now: spoiled ones, then (``every``) any that is missing.
+
+        Missing ones of the blocks ``but`` are left: what was received completes them.
+        """
         chosen = np.flatnonzero(self._state == ChunkState.SPOILED)[:most]
         if every and len(chosen) < most:
-            missing = np.flatnonzero(self._state == ChunkState.MISSING)
+            wanted = self._state == ChunkState.MISSING
+            wanted &= ~np.isin(self._block_of, list(but))
+            missing = np.flatnonzero(wanted)
             chosen = np.concatenate((chosen, missing[: most - len(chosen)]))
         self._state[chosen] = ChunkState.FETCHING
         self.fetching += len(chosen)

@@ -332,7 +332,9 @@ class ReceiverCore:
         tail = self._tail_since is not None and now - self._tail_since > TAIL_PATIENCE_SECONDS
         every = self.state is ReceiverState.UNICAST or (tail and self.state is ReceiverState.FILLING)
         room = FETCHES_MAX - self.ledger.fetching
-        return [Fetch(chunk) for chunk in self.ledger.fetch(room, every=every)]
+        # On a slow machine, blocks that wait for their repair are a long way behind the stream.
+        coming = [b for b, holding in self._held.items() if not holding.need().any()] if every else ()
+        return [Fetch(chunk) for chunk in self.ledger.fetch(room, every=every, but=coming)]
 
     def _ending(self, now: float) -> list[Action]:
         if self.state is ReceiverState.FLUSHING and not self._fins:

@@ -264,7 +264,7 @@ class _Reception:
                 self._workers.write(lambda: self._put(action.chunk, view))
             case Repair():
                 rows, given = self._pool.stripe(action)
-                self._workers.write(lambda: self._repair(action, rows, given))
+                self._workers.repair(lambda: self._repair(action, rows, given))
             case Release(block):
                 self._pool.release(block)
             case Fetch(chunk):

@@ -20,19 +20,24 @@ FETCHERS = 2
 
 
 class Workers:
-    """Writers for local work, fetchers for what may block on the network, one thread for joining."""
+    """Writers and a repairer for local work; fetchers and a joiner for what waits for the network."""
 
     def __init__(self) -> None:
         writers = max(1, min(os.cpu_count() or 1, WRITERS_MAX))
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="cast-write")
+        self._repairer = ThreadPoolExecutor(1, thread_name_prefix="cast-repair")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="cast-fetch")
         self._joiner = ThreadPoolExecutor(1, thread_name_prefix="cast-join")
         self._done: SimpleQueue[Future[Result]] = SimpleQueue()
         self.stopping = threading.Event()
 
     def write(self, job: Job) -> None:
-        """Work of this machine: hash, decompress, write, repair."""
+        """A chunk: hash, decompress, write."""
         self._submit(self._writers, job)
+
+    def repair(self, job: Job) -> None:
+        """A stripe; it does not queue behind all the chunks that are ready to be written."""
+        self._submit(self._repairer, job)
 
     def fetch(self, job: Job) -> None:
         """Work that waits for the server."""
@@ -55,7 +60,7 @@ class Workers:
     def close(self) -> None:
         """Let running jobs end, drop those that wait."""
         self.stopping.set()
-        for pool in (self._writers, self._fetchers, self._joiner):
+        for pool in (self._writers, self._repairer, self._fetchers, self._joiner):
             pool.shutdown(cancel_futures=True)
 
     def _submit(self, pool: ThreadPoolExecutor, job: Job) -> None:
