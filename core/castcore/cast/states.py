@@ -7,11 +7,29 @@ in the table, so a table can be read as the protocol's documentation.
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Self
 
 from castcore.errors import BadPacket
 
 
-class SenderState(Enum):
+class Coded(Enum):
+    """A state that travels as its place in its class; its value is the word people read."""
+
+    @property
+    def code(self) -> int:
+        """Its number in a packet."""
+        return list(type(self)).index(self)
+
+    @classmethod
+    def from_code(cls, code: int) -> Self:
+        """The member with this number. Raises BadPacket."""
+        try:
+            return list(cls)[code]
+        except IndexError:
+            raise BadPacket(f"no {cls.__name__} has the number {code}") from None
+
+
+class SenderState(Coded):
     """What a sender is doing. The value is the word people read."""
 
     GATHER = "gather"
@@ -20,19 +38,6 @@ class SenderState(Enum):
     TAIL = "tail"
     LINGER = "linger"
     CLOSED = "closed"
-
-    @property
-    def code(self) -> int:
-        """The state's number in a beacon."""
-        return list(SenderState).index(self)
-
-    @classmethod
-    def from_code(cls, code: int) -> SenderState:
-        """The state with this number. Raises BadPacket."""
-        try:
-            return list(cls)[code]
-        except IndexError:
-            raise BadPacket(f"no sender state {code}") from None
 
 
 class SenderEvent(Enum):
@@ -144,7 +149,7 @@ RECEIVER: dict[ReceiverState, dict[ReceiverEvent, ReceiverState]] = {
 }
 
 
-class ClientClass(Enum):
+class ClientClass(Coded):
     """How a client keeps up, by its own word and by the sender's judgement."""
 
     OK = "ok"
@@ -152,16 +157,3 @@ class ClientClass(Enum):
     UNICAST = "unicast"
     DONE = "done"
     GONE = "gone"
-
-    @property
-    def code(self) -> int:
-        """The class's number in feedback."""
-        return list(ClientClass).index(self)
-
-    @classmethod
-    def from_code(cls, code: int) -> ClientClass:
-        """The class with this number. Raises BadPacket."""
-        try:
-            return list(cls)[code]
-        except IndexError:
-            raise BadPacket(f"no client class {code}") from None
