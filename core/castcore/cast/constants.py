@@ -22,8 +22,8 @@ BEACON_SECONDS = 0.1
 REORDER_GUARD_SECONDS = 0.01
 FEEDBACK_SECONDS = 0.2
 FEEDBACK_JITTER = 0.2
-STATUS_SECONDS = 1.0
-STATUS_SECONDS_MIN = 0.05
+STATUS_SECONDS_MIN = 0.1
+STATUS_SECONDS_START = 0.02
 BITMAP_REPEAT_SECONDS = 1.0
 GONE_SECONDS = 10.0
 LINGER_SECONDS = 1.0
@@ -46,6 +46,6 @@ def feedback_seconds(clients: int) -> float:
     return min(max(clients / 2000, FEEDBACK_SECONDS), 1.0)
 
 
-def status_seconds(clients: int) -> float:
+def status_seconds(clients: int, *, starting: bool) -> float:
     """The period of feedback that asks for nothing: the rate follows it, 250 a second in all."""
-    return max(clients / 250, STATUS_SECONDS_MIN)
+    return max(clients / 250, STATUS_SECONDS_START if starting else STATUS_SECONDS_MIN)

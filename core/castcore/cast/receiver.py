@@ -19,7 +19,7 @@ from castcore.cast.constants import (
     HEAR_SECONDS,
     REORDER_GUARD_SECONDS,
     SILENT_SECONDS,
-    STATUS_SECONDS,
+    STATUS_SECONDS_MIN,
     TAIL_PATIENCE_SECONDS,
 )
 from castcore.cast.data import DATA_TYPE, FLAG_REPAIR, Headers
@@ -220,10 +220,10 @@ class ReceiverCore:
         for holding in list(self._held.values()):
             if holding.fresh >= SCAN_SYMBOLS or (holding.fresh and (whole_scan or holding.whole())):
                 actions += self._scan(holding)
-            if whole_scan:
-                actions += self._mend(now, holding)
         if whole_scan:
             actions += self._release()
+            for holding in self._held.values():
+                actions += self._mend(now, holding)
             self._judge(now, actions)
             actions += self._fetches(now)
         actions += self._ending(now)
@@ -366,5 +366,5 @@ class ReceiverCore:
             held=self._held,
             free=self._buffers - len(self._held),
             period=self._beacon.feedback_ms / 1000 if self._beacon else FEEDBACK_SECONDS,
-            status_period=self._beacon.status_ms / 1000 if self._beacon else STATUS_SECONDS,
+            status_period=self._beacon.status_ms / 1000 if self._beacon else STATUS_SECONDS_MIN,
         )

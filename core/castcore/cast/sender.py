@@ -291,7 +291,7 @@ class SenderCore:
             active,
             int(self._pacing.rate),
             int(feedback_seconds(active) * 1000),
-            int(status_seconds(active) * 1000),
+            int(status_seconds(active, starting=self._pacing.slow_start) * 1000),
             self._repairs.adverts(),
         )
         return encode_beacon(beacon, self._key)
