@@ -215,3 +215,21 @@ def test_used_up_parity_makes_a_hole_until_the_block_is_sent_again() -> None:
     repairs.restart(0)
     assert repairs.need(0, need(5, 0, 0), 60, 0.0)
     assert repairs.take(0, 45, 60)[1].tolist() == [252, 253, 254, 255, 192]
+
+
+def test_parity_that_every_block_needed_is_sent_before_anybody_asks() -> None:
+    table = BlockTable.build([3000 * 1424] * 300)
+    repairs, now, early = Repairs(table), 0.0, []
+    for block in range(len(table)):
+        now += 0.1
+        repairs.sent(now, block, now - 0.35)
+        if not repairs.idle():
+            early.append(block)
+            assert repairs.take(block, 45, block * 1000)[0].tolist() == [*range(16), *range(16)]
+        elif block < 150:
+            assert repairs.need(block, need(*[2, 3] * 8), block * 1000 - 1, now)
+            repairs.take(block, 64, block * 1000)
+    assert early, "nobody was spared the asking"
+    assert early[0] >= 16
+    assert all(block % 8 for block in early)
+    assert early[-1] < 290, "the habit never ended"

@@ -169,7 +169,7 @@ class SenderCore:
         pause = self._bucket.wait(now, self._pacing.rate)
         if pause > 0:
             return Wait(min(pause, IDLE_SECONDS))
-        burst = self._parity(now) or self._source()
+        burst = self._parity(now) or self._source(now)
         if burst is None:
             self._bucket.rest()
             return Wait(min(max(self._beacon_due - now, 0.001), IDLE_SECONDS))
@@ -303,7 +303,7 @@ class SenderCore:
         stripes, rows = self._repairs.take(block, burst_packets(self._pacing.rate), self._pseq)
         return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, self._pseq)
 
-    def _source(self) -> SourceBurst | None:
+    def _source(self, now: float) -> SourceBurst | None:
         if self.state not in (SenderState.PASS, SenderState.LAP):
             return None
         if self._block >= len(self._table):
@@ -319,6 +319,8 @@ class SenderCore:
         self._symbol += count
         self._sent_at[self._block] = self._pseq + count - 1
         if count == left:
+            if self.state is SenderState.PASS:
+                self._repairs.sent(now, self._block, now - 2 * feedback_seconds(self._roster.active()))
             self._next_block()
         return burst
 
