@@ -38,6 +38,13 @@ def test_loss_that_does_not_answer_to_the_rate_is_borne() -> None:
     assert control.rate >= 0.95 * CAP
 
 
+def test_one_percent_of_the_mediums_own_loss_is_borne_too() -> None:
+    control = RateControl(cap=CAP)
+    for step in range(40):
+        steady(control, step * 0.25, Sample(0.01, 0.0, 5000))
+    assert control.rate >= 0.95 * CAP
+
+
 def test_a_queue_that_overflows_settles_below_one_percent_of_loss() -> None:
     control, lost, sent = RateControl(cap=CAP), 0.0, 0.0
     for step in range(400):

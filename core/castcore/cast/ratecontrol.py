@@ -21,6 +21,7 @@ START_PERIOD = 0.02
 DECREASE_PAUSE = 0.5
 SILENCE = 3.0
 PROBE_FLOOR = 10.0
+HOLD_SECONDS = 0.3
 WITNESSES_MAX = 8
 
 SLOW_START = 2.0
@@ -72,6 +73,7 @@ class RateControl:
     _decreased: float = field(default=-DECREASE_PAUSE, init=False)
     _before: tuple[float, float, bool, float] | None = field(default=None, init=False)
     _floor_set: float = field(default=0.0, init=False)
+    _held: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.rate = min(max(RATE_PROBE, min(self.cap / 8, RATE_START_MAX)), self.cap)
@@ -93,7 +95,8 @@ class RateControl:
             return False if self.slow_start else self._grow(limits=limits)
         loss = _quantile([s.network for s in samples])
         self._learn_floor(now, loss)
-        doubt = DEVIATIONS * math.sqrt(self.floor / median(s.packets for s in samples))
+        likely = max(loss, self.floor)
+        doubt = DEVIATIONS * math.sqrt(likely / median(s.packets for s in samples))
         drops = median(s.host for s in samples)
         excess = max(loss - self.floor - doubt, drops)
         if excess > LOSS_MILD:
@@ -103,7 +106,10 @@ class RateControl:
         if lag > BEHIND_HIGH or (behind > BEHIND_BYTES and lag > BEHIND_HOLD):
             return self._follow(now, median(s.drain for s in samples))
         self._before = None
-        if excess > LOSS_LOW or lag > BEHIND_HOLD:
+        if excess > LOSS_LOW:
+            return self._hold(now, loss, excess, used)
+        self._held = None
+        if lag > BEHIND_HOLD:
             return False
         if self.slow_start and len(samples) < min(max(clients / 2, 1), WITNESSES_MAX):
             return False
@@ -113,6 +119,15 @@ class RateControl:
         """Nobody was heard for SILENCE seconds: probe gently until somebody is."""
         self.rate = min(self.rate, RATE_PROBE)
         self.slow_start = True
+
+    def _hold(self, now: float, loss: float, excess: float, used: float) -> bool:
+        """A little loss: stay; when it does too, find out whether it answers to the rate."""
+        if self._held is None:
+            self._held = now
+        if now - self._held < HOLD_SECONDS:
+            return False
+        self._held = None
+        return self._decrease(now, loss, excess, used)
 
     def _grow(self, *, limits: bool) -> bool:
         if not limits or self.rate >= self.cap:
@@ -158,7 +173,7 @@ class RateControl:
         """Loss that did not fall by a quarter with the rate is not congestion: judge above it."""
         if self._before is not None:
             rate, earlier, slow_start, knee = self._before
-            if loss > LOSS_MILD and max(loss, earlier) <= FLOOR_MAX and loss > 0.75 * earlier:
+            if loss > LOSS_LOW and max(loss, earlier) <= FLOOR_MAX and loss > 0.75 * earlier:
                 self.rate, self.slow_start, self._knee = max(rate, self.rate), slow_start, knee
                 self.floor, self._floor_set, self._before = loss, now, None
         elif loss < self.floor and now - self._floor_set > PROBE_FLOOR:

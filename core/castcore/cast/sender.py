@@ -6,6 +6,7 @@ clients lack trailing behind it, then laps over the blocks that somebody still m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,11 @@ from castcore.cast.wire import (
     encode_fin_ack,
 )
 from castcore.trust import SigningKey
+
+# Slow start waits so long for witnesses; older words are of another time.
+GATHER_SECONDS = 1.0
+# Clients speak often while the rate doubles, which takes a fraction of a second.
+START_SECONDS = 2.0
 
 # The longest a driver may sleep: feedback can arrive at any time.
 IDLE_SECONDS = 0.02
@@ -106,6 +112,7 @@ class SenderCore:
         self._number = 0
         self._beacon_due = self._period_due = 0.0
         self._judged_at = 0.0
+        self._started = math.inf
         self._samples: list[Sample] = []
         self._limits = False
         self._changed_at = 0
@@ -117,7 +124,8 @@ class SenderCore:
     def start(self, now: float) -> None:
         """Begin the pass."""
         self._event(SenderEvent.START)
-        self._judged_at, self._period_sent = now, 0
+        self._started = self._judged_at = now
+        self._period_sent = 0
 
     def join(self, now: float, name: str, key: bytes) -> JoinAnswer:
         """A client joins, or joins anew, with a fresh 32-byte feedback ``key``."""
@@ -270,7 +278,7 @@ class SenderCore:
         changed = self._pacing.update(now, self._samples, used, active, limits=limits)
         if changed:
             self._changed_at = self._pseq
-        if changed or not self._pacing.slow_start:
+        if changed or not self._pacing.slow_start or now - self._judged_at > GATHER_SECONDS:
             # Slow start is short of witnesses: it gathers them until it may go on.
             self._judged_at, self._period_sent = now, 0
             self._samples, self._limits = [], False
@@ -278,6 +286,7 @@ class SenderCore:
     def _beacon(self, now: float) -> bytes:
         self._number += 1
         active = self._roster.active()
+        starting = self._pacing.slow_start and now < self._started + START_SECONDS
         closed = self._block if self.state in (SenderState.PASS, SenderState.LAP) else len(self._table)
         beacon = Beacon(
             self.session,
@@ -291,7 +300,7 @@ class SenderCore:
             active,
             int(self._pacing.rate),
             int(feedback_seconds(active) * 1000),
-            int(status_seconds(active, starting=self._pacing.slow_start) * 1000),
+            int(status_seconds(active, starting=starting) * 1000),
             self._repairs.adverts(),
         )
         return encode_beacon(beacon, self._key)
