@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import castruns
+from tests.bench import castfaults, castruns
 from tests.bench.castend import prepare
 from tests.bench.castruns import Measured, Unfinished, ours
 from tests.bench.table import Bar, machine, write
@@ -158,6 +158,32 @@ def _one_shaped(bench: Bench, lab: CastLab, mbits: int, per_mille: int, share: f
     bench.note(case, figure, f">= {100 * share:.0f}%", got >= share, samples)
 
 
+def compressible(bench: Bench) -> None:
+    """Chunks that compress 2:1 over 1 Gbit/s: disk bytes written beside what the link carries."""
+    source = bench.source(1040, compressible=True)
+    with cast_lab("zstd", 4) as lab:
+        lab.shape("s", 1000, queue=CARD_QUEUE)
+        runs = bench.runs(3, lambda: ours(lab, source, "--zstd"))
+    size, capacity = source.stat().st_size, 1e9 / 8 * 1424 / (1452 + 28 + 14) / MB
+    times = rate(runs, size) / capacity
+    samples = [size / r.seconds / MB for r in runs]
+    bench.note(
+        "2:1 over 1 Gbit/s 4",
+        f"{times:.2f} x ({rate(runs, size):.0f} MB/s)",
+        ">= 1.85 x",
+        times >= 1.85,
+        samples,
+    )
+
+
+def one_in_trouble(bench: Bench) -> None:
+    """One receiver is killed, frozen, late or slow."""
+    runs = 1 if bench.quick else castfaults.RUNS
+    castfaults.faults(bench.source(520), bench.note, runs)
+    castfaults.late(bench.source(520), bench.note, runs)
+    castfaults.straggler(bench.source(2150), bench.note, 1)
+
+
 def fixed_cost(bench: Bench) -> None:
     """A tiny image to four ready receivers."""
     source = bench.folder / "tiny"
@@ -175,6 +201,8 @@ CASES = {
     "gso": whole_packets,
     "loss": lossy,
     "link": shaped,
+    "zstd": compressible,
+    "trouble": one_in_trouble,
     "fixed": fixed_cost,
 }
 

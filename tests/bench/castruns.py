@@ -6,6 +6,7 @@ told apart. Every sink's BLAKE3 must be the source's.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -61,8 +62,12 @@ def ours(
     clients: int | None = None,
     during: Callable[[Peer, list[Peer]], None] | None = None,
     dead: tuple[int, ...] = (),
+    late: tuple[int, float] | None = None,
 ) -> Measured:
-    """A cast of ours; ``during`` runs once it has begun; ``dead`` receivers need not end."""
+    """A cast of ours; ``during`` runs once it has begun; ``dead`` receivers need not end.
+
+    ``late``: this receiver is started only when so many bytes are out.
+    """
     count = receivers or lab.receivers
     sinks = [source.parent / f"sink{i}" for i in range(count)]
     common = ["--interface", "wire0", "--lengths", str(chunk_list(source))]
@@ -73,6 +78,8 @@ def ours(
     zstd = [o for o in options if o == "--zstd"]
     peers = []
     for i, sink in enumerate(sinks):
+        if late is not None and i == late[0]:
+            sender.until(lambda e: e.get("sent", 0) >= late[1], PATIENCE)
         take = [*OURS, "receive", *common, "--file", str(sink), "--name", f"pc{i}", *zstd]
         peers.append(lab.start(f"r{i}", *take))
     if during is not None:
@@ -89,13 +96,15 @@ def ours(
         (status["cpu"], sum(r["cpu"] for r in results)),
         status["sent"] / stored,
         each,
-        {"status": status, "results": results},
+        {
+            "status": status,
+            "results": results,
+            "late_at": results[-1]["ended"] - results[-1]["seconds"] - started,
+        },
     )
 
 
 def _stored(source: Path) -> list[int]:
-    import json
-
     return [record[0] for record in json.loads(chunk_list(source).read_text())]
 
 
