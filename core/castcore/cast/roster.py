@@ -41,6 +41,7 @@ class Client:
     seen: int = 0
     behind: int = 0
     drain: float = 0.0
+    loss: float = 0.0
     fruitless_laps: int = 0
     blocks_at_lap: int = 0
     judged: tuple[Feedback, int] | None = field(default=None, repr=False)
@@ -86,7 +87,7 @@ class Client:
         whole = received + network + host
         if received < 0 or whole < SAMPLE_MIN:
             return None
-        self.judged = (self.last, self.seen)
+        self.judged, self.loss = (self.last, self.seen), network / whole
         shed = self.last.shed_blocks > before.shed_blocks
         share = max(host / whole, 0.1 if shed else 0.0)
         size = float(DATAGRAM_SIZE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ from castcore.cast.wire import (
 )
 from castcore.trust import SigningKey
 
+# A client that loses so much, where half of the group loses next to nothing, is an outlier.
+OUTLIER_LOSS, GROUP_LOSS = 0.08, 0.01
 # Slow start waits so long for witnesses; older words are of another time.
 GATHER_SECONDS = 1.0
 # Clients speak often while the rate doubles, which takes a fraction of a second.
@@ -115,6 +118,7 @@ class SenderCore:
         self._started = math.inf
         self._samples: list[Sample] = []
         self._limits = False
+        self._group_loss = 0.0
         self._changed_at = 0
         self._waiting_since: float | None = None
         self._linger_until = 0.0
@@ -225,7 +229,9 @@ class SenderCore:
             if not 0 <= self._sent_at[block] < seen:
                 continue
             need = np.frombuffer(nack.counts, np.uint8)
-            if not self._repairs.need(block, need, seen, due):
+            # One client behind a bad link gets its blocks in laps, not the whole group its parity.
+            outlier = client.loss > OUTLIER_LOSS and self._group_loss < GROUP_LOSS
+            if outlier or not self._repairs.need(block, need, seen, due):
                 client.wants[block] = True
 
     def _on_bitmap(self, client: Client, bitmap: Bitmap) -> None:
@@ -275,6 +281,8 @@ class SenderCore:
         self._samples += self._roster.samples(self._changed_at)
         active = self._roster.active()
         limits = self._limits = self._bucket.limits() or (self._limits and self._pacing.slow_start)
+        if self._samples:
+            self._group_loss = median(s.network for s in self._samples)
         changed = self._pacing.update(now, self._samples, used, active, limits=limits)
         if changed:
             self._changed_at = self._pseq
