@@ -93,7 +93,9 @@ class RateControl:
         """
         if not samples:
             return False if self.slow_start else self._grow(limits=limits)
-        loss = _quantile([s.network for s in samples])
+        if self.slow_start and len(samples) < min(max(clients / 2, 1), WITNESSES_MAX):
+            return False
+        loss = _quantile([s.network for s in samples], clients)
         self._learn_floor(now, loss)
         likely = max(loss, self.floor)
         doubt = DEVIATIONS * math.sqrt(likely / median(s.packets for s in samples))
@@ -110,8 +112,6 @@ class RateControl:
             return self._hold(now, loss, excess, used)
         self._held = None
         if lag > BEHIND_HOLD:
-            return False
-        if self.slow_start and len(samples) < min(max(clients / 2, 1), WITNESSES_MAX):
             return False
         return self._grow(limits=limits)
 
@@ -180,7 +180,7 @@ class RateControl:
             self.floor, self._floor_set = loss, now
 
 
-def _quantile(losses: Sequence[float]) -> float:
-    """The 95th percentile, leaving out at least the single worst of four or more."""
+def _quantile(losses: Sequence[float], clients: int) -> float:
+    """The 95th percentile, leaving out at least the single worst of four or more clients."""
     ordered = sorted(losses, reverse=True)
-    return ordered[max(1, len(ordered) // 20) if len(ordered) >= 4 else 0]
+    return ordered[max(1, len(ordered) // 20) if clients >= 4 and len(ordered) > 1 else 0]
