@@ -134,3 +134,15 @@ def test_without_feedback_the_holes_are_fetched() -> None:
     sim.run(MINUTE)
     assert_has_everything(sim)
     assert client.core.ledger.unicast > 0
+
+
+def test_one_client_behind_a_slow_link_of_four_holds_nobody_up() -> None:
+    ends = []
+    for slow in (float("inf"), 20e6):
+        sim = Sim(small_image(12, 300), seed=12, cap=100e6)
+        others = [sim.client() for _ in range(3)]
+        sim.client(Link(rate=slow))
+        sim.run(5 * MINUTE)
+        assert_has_everything(sim)
+        ends.append(max(c.finished_at for c in others))
+    assert ends[1] <= 1.05 * ends[0]

@@ -93,7 +93,7 @@ class RateControl:
         """
         if not samples:
             return False if self.slow_start else self._grow(limits=limits)
-        if self.slow_start and len(samples) < min(max(clients / 2, 1), WITNESSES_MAX):
+        if not self.judges(samples, clients):
             return False
         loss = _quantile([s.network for s in samples], clients)
         self._learn_floor(now, loss)
@@ -114,6 +114,10 @@ class RateControl:
         if lag > BEHIND_HOLD:
             return False
         return self._grow(limits=limits)
+
+    def judges(self, samples: Sequence[Sample], clients: int) -> bool:
+        """Whether so many samples are enough; in slow start the caller gathers them until they are."""
+        return not self.slow_start or len(samples) >= min(max(clients / 2, 1), WITNESSES_MAX)
 
     def silence(self) -> None:
         """Nobody was heard for SILENCE seconds: probe gently until somebody is."""

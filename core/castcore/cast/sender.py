@@ -283,10 +283,11 @@ class SenderCore:
         limits = self._limits = self._bucket.limits() or (self._limits and self._pacing.slow_start)
         if self._samples:
             self._group_loss = median(s.network for s in self._samples)
+        judged = self._pacing.judges(self._samples, active)
         changed = self._pacing.update(now, self._samples, used, active, limits=limits)
         if changed:
             self._changed_at = self._pseq
-        if changed or not self._pacing.slow_start or now - self._judged_at > GATHER_SECONDS:
+        if judged or now - self._judged_at > GATHER_SECONDS:
             # Slow start is short of witnesses: it gathers them until it may go on.
             self._judged_at, self._period_sent = now, 0
             self._samples, self._limits = [], False
