@@ -37,7 +37,7 @@ test-full: setup lint ## every test, every VM cell
 
 bench-cast: setup ## casts beside udpcast and uftp on this machine (25 minutes; root or sudo)
 	@dpkg -s udpcast uftp >/dev/null 2>&1 || $(ROOT) apt-get install -q -y --no-install-recommends udpcast uftp
-	$(ROOT) $(PY) -m tests.bench.cast $(BENCH)
+	$(ROOT) tools/rooted $(PY) -m tests.bench.cast $(BENCH)
 
 format: setup ## format the code
 	$(PY) -m ruff format .
