@@ -15,7 +15,8 @@ Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
 LIBRARY = "libisal.so.2"
-# ec_init_tables expands each coefficient to two 16-entry nibble tables.
+# What ec_init_tables may write per coefficient. Its layout is the library's own affair: up to 2.30 two
+# 16-entry nibble tables, from 2.31 on (Debian 13) 8 bytes on processors with GFNI.
 TABLE_SIZE = 32
 
 
@@ -32,13 +33,6 @@ class Isal:
         self._init.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
         self._encode.argtypes = [ctypes.c_int] * 3 + [ctypes.c_void_p] * 3
 
-    def tables(self, matrix: Bytes) -> Bytes:
-        """The (m, k, 32) tables of an (m, k) matrix; a slice of them stands for that of the matrix."""
-        whole = np.ascontiguousarray(matrix)
-        made = np.empty((*whole.shape, TABLE_SIZE), np.uint8)
-        self._init(whole.shape[1], whole.shape[0], whole.ctypes.data, made.ctypes.data)
-        return made
-
     def invert(self, matrix: Bytes) -> Bytes:
         """The inverse of a square matrix. Raises ValueError when there is none."""
         work, out = np.array(matrix, order="C"), np.empty(matrix.shape, np.uint8)
@@ -46,23 +40,25 @@ class Isal:
             raise ValueError("a singular matrix")
         return out
 
-    def product(self, tables: Bytes, rows: Bytes, chosen: Ints | None) -> Bytes:
-        """The matrix of ``tables`` times the ``chosen`` of ``rows`` (all if None), which are not copied.
+    def product(self, matrix: Bytes, rows: Bytes, chosen: Ints | None) -> Bytes:
+        """The (m, k) ``matrix`` times the k ``chosen`` of ``rows`` (all if None), which are not copied.
 
         Each row must be contiguous; any distance may lie between them.
         """
         if rows.strides[1] != 1:
             rows = np.ascontiguousarray(rows)
         index = np.arange(len(rows)) if chosen is None else chosen
-        count, known = tables.shape[:2]
+        count, known = matrix.shape
         assert len(index) == known
         out = np.empty((count, rows.shape[1]), np.uint8)
         sources = rows.ctypes.data + index * rows.strides[0]
         targets = out.ctypes.data + np.arange(count) * out.strides[0]
-        whole = np.ascontiguousarray(tables)
+        factors = np.ascontiguousarray(matrix)
+        tables = np.empty(factors.size * TABLE_SIZE, np.uint8)
+        self._init(known, count, factors.ctypes.data, tables.ctypes.data)
         self._encode(
             *(rows.shape[1], known, count),
-            *(whole.ctypes.data, sources.ctypes.data, targets.ctypes.data),
+            *(tables.ctypes.data, sources.ctypes.data, targets.ctypes.data),
         )
         return out
 

@@ -54,7 +54,6 @@ def _coefficients() -> Bytes:
 COEFFICIENTS = _coefficients()
 
 _NATIVE = isal.load()
-_TABLES = _NATIVE.tables(COEFFICIENTS) if _NATIVE else None
 
 # Lost rows of a stripe that parity shall repair; a block that lacks more is sent again. Some rows are
 # kept for parity that gets lost itself; without ISA-L the arithmetic costs more than the bytes would.
@@ -87,9 +86,10 @@ def encode(rows: Bytes, parity: Ints, known: Ints | None = None) -> Bytes:
     Rows not in ``known`` (None: all) count as zeros.
     """
     columns = np.arange(len(rows)) if known is None else known
-    if _NATIVE is not None and _TABLES is not None:
-        return _NATIVE.product(_TABLES[parity][:, columns], rows, known)
-    return combine(COEFFICIENTS[parity][:, columns], rows if known is None else rows[known])
+    matrix = COEFFICIENTS[parity][:, columns]
+    if _NATIVE is not None:
+        return _NATIVE.product(matrix, rows, known)
+    return combine(matrix, rows if known is None else rows[known])
 
 
 def repair(rows: Bytes, lost: Ints, parity: Ints, given: Bytes) -> Bytes:
@@ -105,7 +105,7 @@ def repair(rows: Bytes, lost: Ints, parity: Ints, given: Bytes) -> Bytes:
         return syndromes
     solved = COEFFICIENTS[parity][:, lost]
     if _NATIVE is not None:
-        return _NATIVE.product(_NATIVE.tables(_NATIVE.invert(solved)), syndromes, None)
+        return _NATIVE.product(_NATIVE.invert(solved), syndromes, None)
     return combine(invert(solved), syndromes)
 
 
