@@ -50,6 +50,8 @@ class Isal:
         index = np.arange(len(rows)) if chosen is None else chosen
         count, known = matrix.shape
         assert len(index) == known
+        if not known:
+            return np.zeros((count, rows.shape[1]), np.uint8)
         out = np.empty((count, rows.shape[1]), np.uint8)
         sources = rows.ctypes.data + index * rows.strides[0]
         targets = out.ctypes.data + np.arange(count) * out.strides[0]
