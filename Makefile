@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # Fast: no root, no network, no external program. Real: disks, networks, browsers, virtual PCs, in that order.
 FAST := tests/unit tests/property tests/golden tests/lint
-REAL := tests/block tests/net tests/browser tests/vm
+REAL := tests/block tests/net tests/vm
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
