@@ -39,7 +39,8 @@ class Restored:
 def restored() -> Iterator[Restored]:
     """One PC, cast to and powered off by its client before the restored system could write."""
     tree, images = FOLDER / "pxe", FOLDER / "images"
-    shutil.rmtree(images, ignore_errors=True)
+    # An earlier run's server would know this PC as cast well, and send it to its own disk.
+    shutil.rmtree(FOLDER, ignore_errors=True)
     images.mkdir(parents=True)
     demo.build_tree(tree, BUILD / "cache")
     source = sample(BUILD / "cache", demo.say)
