@@ -57,6 +57,8 @@ _SERVICE = """\
 [Unit]
 Description=Say on the serial console what was booted
 After=local-fs.target swap.target
+# A getty hangs up its line when it starts: what is being written there is lost.
+Before=serial-getty@ttyS0.service
 
 [Service]
 Type=oneshot
