@@ -104,7 +104,3 @@ class Holding:
         """The lost rows of ``stripe`` are in the buffer now."""
         self._source.reshape(-1, self.stripes)[:, stripe] = True
         self._busy[stripe] = False
-
-    def stripe_of_buffer(self, stripe: int) -> slice:
-        """The buffer rows that are ``stripe``'s source rows."""
-        return slice(stripe, self.symbols, self.stripes)

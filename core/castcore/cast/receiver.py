@@ -231,10 +231,6 @@ class ReceiverCore:
             actions += [Send(p) for p in self._reporter.poll(now, self._view(now))]
         return actions
 
-    def next_deadline(self) -> float:
-        """When `poll` wants to be called again at the latest."""
-        return self._scan_at
-
     # -- inside
 
     def _event(self, event: ReceiverEvent) -> None:

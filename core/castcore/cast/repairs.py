@@ -112,10 +112,6 @@ class Repairs:
         """The lowest block whose parity may leave now."""
         return min((b for b in self._pending if self._accounts[b].due <= now), default=None)
 
-    def waiting(self) -> float | None:
-        """When the next queued parity becomes ready."""
-        return min((self._accounts[b].due for b in self._pending), default=None)
-
     def take(self, block: int, most: int, pseq: int) -> tuple[Octets, Octets]:
         """The stripes and rows of up to ``most`` parity symbols, leaving as packet ``pseq`` and on."""
         account = self._accounts[block]
