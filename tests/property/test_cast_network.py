@@ -97,6 +97,26 @@ def test_two_buffers_are_never_exceeded_and_shed_blocks_come_in_laps() -> None:
     assert client.core.ledger.multicast >= 0.95 * sim.image.table.stored_bytes
 
 
+def test_a_disk_slower_than_many_laps_is_served_by_them() -> None:
+    sim = Sim(small_image(13, 250), seed=13)
+    slow = sim.client(Link(write_seconds=0.4), buffers=3)
+    sim.client(Link(loss=0.05), buffers=2)
+    sim.run(5 * MINUTE)
+    assert_has_everything(sim)
+    assert sim.sender.status().lap > 4
+    assert slow.core.ledger.unicast == 0
+
+
+def test_a_network_that_carries_beacons_alone_ends_in_unicast() -> None:
+    sim = Sim(small_image(14), seed=14)
+    good, deaf = sim.client(), sim.client(Link(data=False))
+    sim.run(2 * MINUTE)
+    assert_has_everything(sim)
+    assert deaf.core.ledger.multicast == 0
+    assert good.finished_at < 2.0
+    assert sim.sender.status().sent < 5 * sim.image.table.stored_bytes
+
+
 def test_forged_symbols_never_reach_the_disk() -> None:
     sim = Sim(small_image(8), seed=8)
     client = sim.client(Link(corrupt=0.2))

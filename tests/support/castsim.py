@@ -45,6 +45,8 @@ class Link:
     corrupt: float = 0.0
     rate: float = float("inf")
     repair_seconds: float = 0.0
+    write_seconds: float = 0.0
+    data: bool = True
 
 
 @dataclass
@@ -85,7 +87,7 @@ class SimClient:
         self.disk: dict[int, bytes] = {}
         self.joined = self.alive = False
         self.finished_at = 0.0
-        self.free_at = 0.0
+        self.free_at = self.disk_free_at = 0.0
 
     def join(self, now: float) -> None:
         self.joined = self.alive = True
@@ -129,12 +131,11 @@ class SimClient:
     def _act(self, now: float, action: Deliver | Repair | Release | Fetch | Flush) -> None:
         chunks = self.sim.image.chunks
         if isinstance(action, Deliver):
-            held = self.buffers[action.block].reshape(-1)
-            data = held[action.start : action.start + action.length].tobytes()
-            good = data == chunks[action.chunk]
-            if good:
-                self._write(action.chunk, data)
-            self.core.on_put(action.chunk, good=good)
+            if self.link.write_seconds:
+                self.disk_free_at = max(self.disk_free_at, now) + self.link.write_seconds
+                self.sim.at(self.disk_free_at, lambda _: self._put(action))
+            else:
+                self._put(action)
         elif isinstance(action, Repair):
             if self.link.repair_seconds:
                 self.sim.at(now + self.link.repair_seconds, lambda _: self._repair(action))
@@ -148,6 +149,14 @@ class SimClient:
             self.core.on_fetched(now, action.chunk, good=self.sim.up)
         else:
             self.core.on_flushed()
+
+    def _put(self, action: Deliver) -> None:
+        held = self.buffers[action.block].reshape(-1)
+        data = held[action.start : action.start + action.length].tobytes()
+        good = data == self.sim.image.chunks[action.chunk]
+        if good:
+            self._write(action.chunk, data)
+        self.core.on_put(action.chunk, good=good)
 
     def _repair(self, action: Repair) -> None:
         table, held = self.sim.image.table, self.buffers[action.block]
@@ -273,7 +282,7 @@ class Sim:
             keep = self.numbers.random(len(packets)) >= link.loss
             if client.free_at - now > 0.05:  # the queue before a slow link is full
                 keep[:] = False
-            packets = packets[keep]
+            packets = packets[keep & link.data]
             if link.duplicate and self.random.random() < link.duplicate:
                 packets = packets.repeat(2)
             if link.corrupt and len(packets) and self.random.random() < link.corrupt:

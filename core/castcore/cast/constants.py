@@ -29,13 +29,13 @@ GONE_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 SILENT_SECONDS = 5.0
 HEAR_SECONDS = 3.0
-TAIL_PATIENCE_SECONDS = 1.5
+TAIL_PATIENCE_SECONDS = 3.0
 
 NACKS_MAX = 60
 ADVERTS_SIZE_MAX = 1000
 BITMAP_BITS_MAX = 8 * 1280
 
-# A client whose holes a lap served this often without its gaining a block does not hear us.
+# A client whose holes laps served this often while no packet reached it does not hear us.
 FRUITLESS_LAPS_MAX = 3
 
 FIN_RETRY_SECONDS = (0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0)

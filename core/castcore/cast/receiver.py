@@ -132,6 +132,7 @@ class ReceiverCore:
         self._beacon: Beacon | None = None
         self._beacon_at = self._joined_at = self._scan_at = 0.0
         self._tail_since: float | None = None
+        self._moved_at, self._put = 0.0, 0
         self._fetch_after = 0.0
         self._fin_at, self._fins = 0.0, 0
         self._told = False
@@ -167,7 +168,7 @@ class ReceiverCore:
         scatters = []
         for block, mine in parts:
             self._note_current(now, block, repair=bool((headers["flags"][mine] & FLAG_REPAIR).all()))
-            scatter = self._place(block, headers, mine)
+            scatter = self._place(now, block, headers, mine)
             if scatter is not None:
                 scatters.append(scatter)
         return scatters
@@ -259,14 +260,17 @@ class ReceiverCore:
         self._current = block
         self._closed_at[block] = np.inf
 
-    def _place(self, block: int, headers: Headers, picks: Ints) -> Scatter | None:
+    def _place(self, now: float, block: int, headers: Headers, picks: Ints) -> Scatter | None:
         holding = self._held.get(block) or self._open(block)
         if holding is None:
             return None
         picks = picks[headers["symbols"][picks] == holding.symbols]
         stripes, rows = (headers[name][picks].astype(np.int64) for name in ("stripe", "row"))
         good, place = holding.accept(stripes, rows)
-        return Scatter(block, picks[good], place) if len(place) else None
+        if not len(place):
+            return None
+        self._moved_at = now
+        return Scatter(block, picks[good], place)
 
     def _open(self, block: int) -> Holding | None:
         """Begin to hold a block, unless the pool is full: then whole blocks are shed."""
@@ -325,12 +329,24 @@ class ReceiverCore:
         """Unicast: what multicast spoiled; everything when it does not reach us; the last holes."""
         if now < self._fetch_after or self.ledger.fetching >= FETCHES_MAX:
             return []
-        tail = self._tail_since is not None and now - self._tail_since > TAIL_PATIENCE_SECONDS
-        every = self.state is ReceiverState.UNICAST or (tail and self.state is ReceiverState.FILLING)
+        every = self.state is ReceiverState.UNICAST or self._stalled(now)
         room = FETCHES_MAX - self.ledger.fetching
         # On a slow machine, blocks that wait for their repair are a long way behind the stream.
         coming = [b for b, holding in self._held.items() if not holding.need().any()] if every else ()
         return [Fetch(chunk) for chunk in self.ledger.fetch(room, every=every, but=coming)]
+
+    def _stalled(self, now: float) -> bool:
+        """Whether the sender rests though we lack blocks, and nothing of it is under way any more.
+
+        Laps that were asked for begin within a feedback period; a slow machine repairs and writes
+        what it has long after the stream has ended.
+        """
+        put = self.ledger.multicast + self.ledger.repaired
+        if put != self._put:
+            self._put, self._moved_at = put, now
+        if self._tail_since is None or self.state is not ReceiverState.FILLING:
+            return False
+        return now - max(self._tail_since, self._moved_at) > TAIL_PATIENCE_SECONDS
 
     def _ending(self, now: float) -> list[Action]:
         if self.state is ReceiverState.FLUSHING and not self._fins:

@@ -42,8 +42,9 @@ class Client:
     behind: int = 0
     drain: float = 0.0
     loss: float = 0.0
+    served: bool = False
     fruitless_laps: int = 0
-    blocks_at_lap: int = 0
+    received_at_lap: int = 0
     judged: tuple[Feedback, int] | None = field(default=None, repr=False)
     marks: deque[tuple[float, int]] = field(default_factory=deque, repr=False)
 
@@ -152,15 +153,20 @@ class Roster:
     def served(self, block: int) -> None:
         """``block`` was sent again."""
         for client in self:
+            client.served |= bool(client.wants[block])
             client.wants[block] = False
 
     def lap_ended(self) -> None:
-        """Notice clients whom laps do not help."""
+        """Notice clients whom laps do not reach: they ask, are served, and receive no packet.
+
+        How many blocks a client has would not tell: a slow disk gains none in many a lap.
+        """
         for client in self:
-            have = client.last.have_blocks if client.last else 0
-            grew = have > client.blocks_at_lap or client.last is None
-            client.fruitless_laps = 0 if grew else client.fruitless_laps + 1
-            client.blocks_at_lap = have
+            if client.served and client.last is not None:
+                grew = client.last.received > client.received_at_lap
+                client.fruitless_laps = 0 if grew else client.fruitless_laps + 1
+                client.received_at_lap = client.last.received
+            client.served = False
 
     def samples(self, since: int) -> list[Sample]:
         """What clients said of packets sent from ``since`` on; each is told once."""
