@@ -13,10 +13,12 @@ from functools import partial
 
 import numpy as np
 from castcore.cast import wire
+from castcore.cast.actions import Deliver, Fetch, Flush, Repair, Send
 from castcore.cast.blocks import BlockTable
 from castcore.cast.data import HEADER
-from castcore.cast.receiver import Deliver, Fetch, Flush, ReceiverCore, Repair, Send
-from castcore.cast.sender import Control, ParityBurst, SenderCore, SourceBurst, Wait
+from castcore.cast.outputs import Control, ParityBurst, SourceBurst, Wait
+from castcore.cast.receiver import ReceiverCore
+from castcore.cast.sender import SenderCore
 from castcore.cast.states import ReceiverState
 from castcore.trust import SigningKey, digest
 

@@ -9,21 +9,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from castcore.cast import wire
-from castcore.cast.blocks import BlockTable
-from castcore.cast.constants import SYMBOL_SIZE
-from castcore.cast.data import FLAG_PARITY, HEADER, datagram
-from castcore.cast.parity import encode, repair
-from castcore.cast.receiver import (
+from castcore.cast.actions import (
     Deliver,
     Fetch,
     Flush,
-    ReceiverCore,
     Rejoin,
     Release,
     Repair,
     Send,
 )
-from castcore.cast.sender import Control, ParityBurst, SenderCore, SourceBurst, Wait
+from castcore.cast.blocks import BlockTable
+from castcore.cast.constants import SYMBOL_SIZE
+from castcore.cast.data import FLAG_PARITY, HEADER, datagram
+from castcore.cast.outputs import Control, ParityBurst, SourceBurst, Wait
+from castcore.cast.parity import encode, repair
+from castcore.cast.receiver import ReceiverCore
+from castcore.cast.sender import SenderCore
 from castcore.cast.states import ReceiverState
 from castcore.errors import BadPacket
 from castcore.trust import SigningKey, digest

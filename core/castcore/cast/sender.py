@@ -7,11 +7,9 @@ clients lack trailing behind it, then laps over the blocks that somebody still m
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import (
@@ -22,6 +20,7 @@ from castcore.cast.constants import (
     status_seconds,
 )
 from castcore.cast.data import FLAG_LAP, FLAG_PARITY, FLAG_REPAIR
+from castcore.cast.outputs import Control, Output, ParityBurst, SourceBurst, Wait
 from castcore.cast.pacing import TokenBucket, burst_packets
 from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
 from castcore.cast.repairs import Repairs
@@ -50,45 +49,6 @@ START_SECONDS = 2.0
 
 # The longest a driver may sleep: feedback can arrive at any time.
 IDLE_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class SourceBurst:
-    """Send source symbols ``first`` to ``first + count`` of ``block``, numbered from ``pseq``."""
-
-    block: int
-    first: int
-    count: int
-    flags: int
-    pseq: int
-
-
-@dataclass(frozen=True, slots=True)
-class ParityBurst:
-    """Send these parity rows (192..255) of these stripes of ``block``, numbered from ``pseq``."""
-
-    block: int
-    stripes: NDArray[np.uint8]
-    rows: NDArray[np.uint8]
-    flags: int
-    pseq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """Send this datagram to the group."""
-
-    packet: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to send for so many seconds."""
-
-    seconds: float
-
-
-Output = SourceBurst | ParityBurst | Control | Wait
 
 
 class SenderCore:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import DATAGRAM_SIZE, HEADER_SIZE, SOURCE_ROWS, STRIPES_MAX
 from castcore.cast.data import DATA_TYPE, datagram
+from castcore.cast.outputs import ParityBurst, SourceBurst
 from castcore.cast.parity import encode
-from castcore.cast.sender import ParityBurst, SourceBurst
 from castcore.chunks import ChunkSource
 from castcore.errors import BadImage
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from castcore.cast.actions import Deliver, Repair, Scatter
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import PARITY_ROWS, SOURCE_ROWS, STRIPES_MAX
-from castcore.cast.receiver import Deliver, Repair, Scatter
 
 Symbols = NDArray[np.uint8]
 

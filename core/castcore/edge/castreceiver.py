@@ -16,22 +16,22 @@ from typing import Protocol
 import numpy as np
 
 from castcore.cast import wire
-from castcore.cast.blocks import BlockTable, lengths_digest
-from castcore.cast.constants import DATAGRAM_SIZE
-from castcore.cast.data import split
-from castcore.cast.descriptor import CastDescriptor, open_descriptor
-from castcore.cast.parity import repair
-from castcore.cast.receiver import (
+from castcore.cast.actions import (
     Action,
     Deliver,
     Fetch,
     Flush,
-    ReceiverCore,
     Rejoin,
     Release,
     Repair,
     Send,
 )
+from castcore.cast.blocks import BlockTable, lengths_digest
+from castcore.cast.constants import DATAGRAM_SIZE
+from castcore.cast.data import split
+from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.cast.parity import repair
+from castcore.cast.receiver import ReceiverCore
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.chunks import ChunkSink

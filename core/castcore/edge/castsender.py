@@ -16,7 +16,8 @@ from castcore.cast import wire
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.constants import DATAGRAM_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
-from castcore.cast.sender import Control, SenderCore, Wait
+from castcore.cast.outputs import Control, Wait
+from castcore.cast.sender import SenderCore
 from castcore.cast.states import SenderState
 from castcore.cast.values import CastStatus, JoinAnswer
 from castcore.chunks import ChunkSource
