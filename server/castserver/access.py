@@ -45,7 +45,7 @@ async def operator(request: Request, parts: Parts, token: Token) -> None:
     if not allowed:
         raise Unauthorised(
             "only the operator may do this",
-            hint="send the token that lies in the server's --state directory",
+            hint="send the token that lies in the server's state directory",
         )
 
 

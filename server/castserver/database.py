@@ -132,5 +132,5 @@ def _failed(engine: Engine, error: DBAPIError) -> FleetcastError:
     kind = NoSpace if full else DiskFailed
     return kind(
         f"the database {engine.url.render_as_string()} failed: {error.orig}",
-        hint="check its disk for space and errors, and that no other server uses the same --state",
+        hint="check its disk for space and errors, and that no other server uses its directory",
     )

@@ -61,11 +61,11 @@ class Library:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        list_images(directory)
+        self.list()
 
     def list(self) -> tuple[StoredImage, ...]:
         """Every image by name, the damaged ones with their problem. Raises NotFound."""
-        return list_images(self.directory)
+        return list_images(self.directory, "--images")
 
     def open(self, name: str) -> LibraryImage:
         """The image called ``name``, opened. Raises NotFound, BadImage or DiskFailed."""

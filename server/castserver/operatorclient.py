@@ -7,6 +7,7 @@ server's key and a file with the operator's token are given.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -45,6 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--token", type=Path, metavar="FILE", help="the operator's token, from elsewhere"
     )
     parser.add_argument("--key", metavar="HEX", help="the server's public key, from elsewhere")
+
+
+def add_actions(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    helps: Mapping[str, str],
+    subject: tuple[str, str] | None = None,
+) -> None:
+    """Declare an action for each of ``helps`` (name: help), with how the server is reached.
+
+    ``subject`` is the name and the help of the argument that each of them takes.
+    """
+    for name, what in helps.items():
+        action = actions.add_parser(name, help=what)
+        if subject is not None:
+            action.add_argument(subject[0], help=subject[1])
+        add_arguments(action)
 
 
 class Operator:

@@ -201,7 +201,11 @@ class Server:
             self.parts.clients,
             self._note_boot,
         )
-        boot.start()
+        try:
+            boot.start()
+        except PortTaken as error:
+            instead = "or turn network booting off with --boot-mode off"
+            raise PortTaken(error.what, hint=f"{error.hint}, {instead}") from None
         undo.callback(boot.stop)
 
     def _note_boot(self, event: BootEvent) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from castserver.__main__ import commands
+from castserver.__main__ import Listed, commands
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {
@@ -64,5 +66,19 @@ def test_only_the_command_asked_for_is_loaded() -> None:
         assert [command.NAME for command in commands(unknown)] == everything
 
 
-def test_a_command_is_found_under_the_name_of_its_module() -> None:
-    assert all(c.__name__.rsplit(".", 1)[1] == c.NAME for c in commands())  # type: ignore[attr-defined]
+def test_the_list_of_commands_says_what_their_modules_say() -> None:
+    for listed in commands():
+        assert isinstance(listed, Listed)
+        module = listed.load()
+        assert (listed.NAME, listed.HELP) == (module.NAME, module.HELP)
+
+
+def test_help_loads_no_command_and_nothing_that_takes_long() -> None:
+    program = "import sys; from castserver.__main__ import main; sys.argv[1:] = ['--help']\n"
+    program += "try: main()\nexcept SystemExit: print(*sys.modules, file=sys.stderr)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "capture a disk" in said.stdout
+    loaded = set(said.stderr.split())
+    assert "castcore.edge.commandline" in loaded
+    assert not {name for name in loaded if name.startswith("castserver.commands.")}
+    assert not loaded & {*HEAVY, "numpy", "cryptography", "zstandard", "ssl"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from castcore.disk import Extent
 from castcore.edge.imagefile import Image
 from castcore.units import MIB
 
-from tests.net.namespaces import Cable, cable, inside, ip
+from tests.net.namespaces import Cable, inside
 from tests.support.images import make_image, noise
+from tests.support.twomachines import start, two_machines
 
 pytestmark = pytest.mark.root
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZE = 48 * MIB
 USED = (Extent(0, 20 * MIB), Extent(30 * MIB, 18 * MIB))
 SENDER = "10.8.0.1"
@@ -29,10 +28,7 @@ GO_ON = ["--yes", "--trust-first", "--json", "--verify"]
 
 @pytest.fixture
 def wire() -> Iterator[Cable]:
-    with cable("cmd") as made:
-        for space, address in ((made.left, SENDER), (made.right, "10.8.0.2")):
-            ip("-n", space, "addr", "add", f"{address}/24", "brd", "+", "dev", made.wire)
-            ip("-n", space, "link", "set", made.wire, "up")
+    with two_machines("cmd", SENDER, "10.8.0.2") as made:
         yield made
 
 
@@ -48,14 +44,13 @@ def image(tmp_path: Path, raw: Path) -> Path:
     return make_image(tmp_path, "sample", raw, USED)
 
 
-def fleetcast(space: str, *arguments: str) -> subprocess.Popen[bytes]:
-    command = ["ip", "netns", "exec", space, sys.executable, "-m", "castserver", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def fleetcast(space: str, *arguments: str) -> subprocess.Popen[str]:
+    return start(space, "castserver", *arguments)
 
 
-def ended(process: subprocess.Popen[bytes], code: int = 0) -> list[dict[str, Any]]:
+def ended(process: subprocess.Popen[str], code: int = 0) -> list[dict[str, Any]]:
     out, err = process.communicate(timeout=90)
-    assert process.returncode == code, (out + err).decode()
+    assert process.returncode == code, out + err
     return [json.loads(line) for line in out.splitlines()]
 
 

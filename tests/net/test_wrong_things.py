@@ -20,8 +20,9 @@ from castcore.errors import ExitCode
 from castcore.image import pack_name
 from castcore.units import MIB
 
-from tests.net.namespaces import Cable, cable, inside, ip
+from tests.net.namespaces import Cable, inside
 from tests.support.images import blank, flip, make_image, noise
+from tests.support.twomachines import start, two_machines
 
 pytestmark = pytest.mark.root
 
@@ -33,10 +34,7 @@ REASON = re.compile(r"pack-0000 is damaged at byte \d+: chunk 9 ")
 
 @pytest.fixture
 def wire() -> Iterator[Cable]:
-    with cable("wrong") as made:
-        for space, address in ((made.left, SERVER), (made.right, "10.9.7.2")):
-            ip("-n", space, "addr", "add", f"{address}/24", "brd", "+", "dev", made.wire)
-            ip("-n", space, "link", "set", made.wire, "up")
+    with two_machines("wrong", SERVER, "10.9.7.2") as made:
         yield made
 
 
@@ -73,11 +71,6 @@ def tree(tmp_path: Path) -> Path:
         files[role] = {"name": name, "size": 4, "blake3": "00"}
     (folder / "tree.json").write_text(json.dumps({"format": 1, "arch": "x86_64", "files": files}))
     return folder
-
-
-def start(space: str, module: str, *words: object) -> subprocess.Popen[str]:
-    line = ["ip", "netns", "exec", space, sys.executable, "-m", module, *map(str, words)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: subprocess.Popen[str], code: ExitCode) -> str:

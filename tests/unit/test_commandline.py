@@ -64,6 +64,8 @@ def test_each_failure_has_its_code_and_one_line(
     last = json.loads(said.out.splitlines()[-1])
     assert (last["event"], last["exit_code"]) == ("error", int(code))
     assert word in said.err
+    assert "  next: " in said.err
+    assert last["hint"]
 
 
 def test_wrong_usage_is_exit_2_and_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

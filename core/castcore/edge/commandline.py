@@ -148,6 +148,7 @@ def main(
 
 class _Interrupted(FleetcastError):
     exit_code = ExitCode.INTERRUPTED
+    advice = "run it again to go on"
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ def bind_error(error: OSError, protocol: str, address: str, port: int) -> Fleetc
         by = holder(protocol, port)
         return PortTaken(
             f"{name} is taken{f' by {by}' if by else ' by another program'}",
-            hint="stop that program, or turn network booting off with --boot-mode off",
+            hint="stop that program",
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return NotFound(f"no interface of this machine has the address {address}", hint="see `ip addr`")

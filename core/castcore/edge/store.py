@@ -81,13 +81,16 @@ class StoredImage:
         return self.path.name.removesuffix(SUFFIX)
 
 
-def list_images(store: Path) -> tuple[StoredImage, ...]:
-    """Every image of ``store`` by name, judged by its manifest. Raises NotFound: no such store."""
+def list_images(store: Path, option: str = "--store") -> tuple[StoredImage, ...]:
+    """Every image of ``store`` by name, judged by its manifest.
+
+    Raises NotFound: no such store; ``option`` is what names another on the command line.
+    """
     try:
         found = sorted(p for p in store.iterdir() if p.name.endswith(SUFFIX) and p.name[0] != ".")
     except OSError as error:
         raise NotFound(
-            f"no image store at {store}: {error.strerror}", hint="name it with --store DIR"
+            f"no image store at {store}: {error.strerror}", hint=f"name it with {option} DIR"
         ) from None
     return tuple(_stored_image(p) for p in found if p.is_dir())
 
@@ -188,7 +191,10 @@ class Partial:
 
 def exists(path: Path) -> Refused:
     """The error for an image that is already there."""
-    return Refused(f"{path} exists already", hint="choose another name, or add --replace")
+    return Refused(
+        f"{path} exists already",
+        hint="choose another name, or have it replaced: `fleetcast capture --replace`",
+    )
 
 
 def remove_stale(store: Path) -> None:

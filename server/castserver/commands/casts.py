@@ -16,6 +16,11 @@ from castserver.operatorclient import Operator
 NAME = "casts"
 HELP = "make, list, show, start or cancel casts of a running server"
 EXAMPLE = "fleetcast casts create --image office --start-clients 12 --after reboot"
+ACTIONS = {
+    "show": "one cast and every machine's part in it",
+    "start": "start it now, erasing the disks of those who joined",
+    "cancel": "end it, leaving machines in the middle of it incomplete",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,17 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-open", action="store_true", help="late machines get it after its end too"
     )
     create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
-    listed = [create, actions.add_parser("list", help="every cast, the newest first")]
-    for name, what in (
-        ("show", "one cast and every machine's part in it"),
-        ("start", "start it now, erasing the disks of those who joined"),
-        ("cancel", "end it, leaving machines in the middle of it incomplete"),
-    ):
-        action = actions.add_parser(name, help=what)
-        action.add_argument("cast", help="the cast's id")
-        listed.append(action)
-    for action in listed:
-        operatorclient.add_arguments(action)
+    operatorclient.add_arguments(create)
+    operatorclient.add_actions(actions, {"list": "every cast, the newest first"})
+    operatorclient.add_actions(actions, ACTIONS, ("cast", "the cast's id"))
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:

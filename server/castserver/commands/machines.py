@@ -15,25 +15,21 @@ from castserver.operatorclient import Operator
 NAME = "machines"
 HELP = "list or show a running server's machines, or have one boot our client or its disk"
 EXAMPLE = "fleetcast machines boot-client m4716fe48"
+ACTIONS = {
+    "show": "one machine, its disks and its last report",
+    "logs": "the last lines of its client's log",
+    "boot-client": "its next network boot is our client again",
+    "boot-disk": "its network boots end at once, so that it boots its disk",
+    "reboot": "reboot it, while our client runs on it",
+    "power-off": "power it off, while our client runs on it",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    declared = [actions.add_parser("list", help="every machine the server ever met")]
-    for name, what in (
-        ("show", "one machine, its disks and its last report"),
-        ("logs", "the last lines of its client's log"),
-        ("boot-client", "its next network boot is our client again"),
-        ("boot-disk", "its network boots end at once, so that it boots its disk"),
-        ("reboot", "reboot it, while our client runs on it"),
-        ("power-off", "power it off, while our client runs on it"),
-    ):
-        action = actions.add_parser(name, help=what)
-        action.add_argument("machine", help="the machine's id")
-        declared.append(action)
-    for action in declared:
-        operatorclient.add_arguments(action)
+    operatorclient.add_actions(actions, {"list": "every machine the server ever met"})
+    operatorclient.add_actions(actions, ACTIONS, ("machine", "the machine's id"))
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
