@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from castcore.cast.values import CastStatus
+from castcore.cast.status import CastStatus
 from castcore.chunks import ChunkSource
 from castcore.errors import FleetcastError, InUse, NotFound
 

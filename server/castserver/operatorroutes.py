@@ -182,7 +182,7 @@ async def _events(parts: ServerParts) -> AsyncIterator[str]:
     while not parts.stopping.is_set():
         seen = changed.count
         view = await anyio.to_thread.run_sync(parts.state)
-        yield f"event: state\ndata: {view.model_dump_json()}\n\n"
+        yield f"event: state\ndata: {view.model_dump_json(by_alias=True)}\n\n"
         await asyncio.sleep(PAUSE)
         while not parts.stopping.is_set() and not await changed.wait(seen, KEEP_ALIVE):
             yield ": still here\n\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from castcore.boot import BootDecision
+from castcore.cast.states import ClientClass, SenderState
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
 from castcore.edge.store import StoredImage, image_name
@@ -76,14 +77,43 @@ class PartView(View):
     report: Report | None
 
 
-class SenderView(View):
-    """The sender of a running cast; `state` is a word of the protocol, `repair` the parity in `sent`."""
+class ReceptionView(View):
+    """How a machine keeps up with a running cast, as its sender sees it; losses are packets since it
+    joined.
+    """
 
-    state: str
+    client: str
+    kind: ClientClass = Field(serialization_alias="class")
+    rate: int = Field(description="stored bytes a second that it gains")
+    have: float = Field(description="share (0..1) of the image it has")
+    eta: float | None = Field(description="seconds until it has everything; null: not known yet")
+    have_blocks: int
+    total_blocks: int
+    received: int
+    net_lost: int
+    host_drop: int
+    shed_blocks: int = Field(description="blocks it ignored for want of memory; laps bring them again")
+    net_loss: float = Field(description="share (0..1) of its packets lost in the network")
+    host_loss: float = Field(description="share (0..1) of its packets dropped by its own host")
+    done: bool
+
+
+class SenderView(View):
+    """The sender of a running cast; the same values as the `status` events of `fleetcast send --json`.
+
+    `state` is a word of the protocol, `repair` the parity in `sent`, `stored` the image as it travels.
+    """
+
+    state: SenderState
     rate: int
     sent: int
     repair: int
     lap: int
+    head: int
+    stored: int
+    eta: float | None = Field(description="seconds until all have everything; null: not known yet")
+    clients: list[ReceptionView]
+    failure: str
 
 
 class CastView(View):
@@ -230,15 +260,7 @@ def state_view(clients: Clients, casts: list[Cast], boots: BootWatch) -> StateVi
 
 def _sender_view(cast: Cast) -> SenderView | None:
     status = cast.run.status() if cast.run is not None else None
-    if status is None:
-        return None
-    return SenderView(
-        state=status.state.value,
-        rate=status.rate,
-        sent=status.sent,
-        repair=status.repair,
-        lap=status.lap,
-    )
+    return None if status is None else SenderView.model_validate(status)
 
 
 def _boot_view(sighting: BootSighting) -> BootView:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from castcore.cast.states import SenderState
-from castcore.cast.values import CastStatus
+from castcore.cast.status import CastStatus
 from castcore.control import Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.store import StoredImage

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from castcore.cast.constants import DATAGRAM_SIZE, FRUITLESS_LAPS_MAX, GONE_SECONDS
 from castcore.cast.ratecontrol import Sample
 from castcore.cast.states import ClientClass
-from castcore.cast.values import ClientStatus
+from castcore.cast.status import ClientStatus, Meter, time_left
 from castcore.cast.wire import Feedback, FeedbackFlag
 from castcore.errors import Refused
 
@@ -47,6 +47,7 @@ class Client:
     received_at_lap: int = 0
     judged: tuple[Feedback, int] | None = field(default=None, repr=False)
     marks: deque[tuple[float, int]] = field(default_factory=deque, repr=False)
+    gain: Meter = field(default_factory=Meter, repr=False)
 
     @property
     def over(self) -> bool:
@@ -63,6 +64,7 @@ class Client:
         """Note newer feedback, heard when ``sent`` packets were out."""
         self.judged = self.judged or (feedback, seen)
         self.seen, self.behind, self.last = seen, sent - seen, feedback
+        self.gain.note(now, feedback.chunks)
         self.marks.append((now, seen))
         while len(self.marks) > 2 and now - self.marks[1][0] > DRAIN_SECONDS:
             self.marks.popleft()
@@ -172,12 +174,25 @@ class Roster:
         """What clients said of packets sent from ``since`` on; each is told once."""
         return [sample for client in self if (sample := client.sample(since)) is not None]
 
-    def status(self) -> tuple[ClientStatus, ...]:
-        """Every client for people and programs."""
-        return tuple(self._status(client) for client in self)
+    def status(self, now: float, chunks: int, stored: int) -> tuple[ClientStatus, ...]:
+        """Every client for people and programs; the image travels as ``chunks``, ``stored`` bytes."""
+        return tuple(self._status(client, now, max(chunks, 1), stored) for client in self)
 
-    def _status(self, client: Client) -> ClientStatus:
+    def _status(self, client: Client, now: float, chunks: int, stored: int) -> ClientStatus:
         last, done = client.last, client.kind is ClientClass.DONE
-        have = self._blocks if done else last.have_blocks if last else 0
-        lost, drop = (last.net_lost, last.host_drop) if last else (0, 0)
-        return ClientStatus(client.name, client.kind, have, self._blocks, lost, drop, done)
+        have = 1.0 if done else min(round(last.chunks / chunks, 4), 1.0) if last else 0.0
+        rate = 0.0 if client.over else client.gain.rate(now) * stored / chunks
+        return ClientStatus(
+            client=client.name,
+            kind=client.kind,
+            rate=int(rate),
+            have=have,
+            eta=time_left((1 - have) * stored, rate),
+            have_blocks=self._blocks if done else last.have_blocks if last else 0,
+            total_blocks=self._blocks,
+            received=last.received if last else 0,
+            net_lost=last.net_lost if last else 0,
+            host_drop=last.host_drop if last else 0,
+            shed_blocks=last.shed_blocks if last else 0,
+            done=done,
+        )

@@ -26,7 +26,8 @@ from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
 from castcore.cast.repairs import Repairs
 from castcore.cast.roster import Client, Roster
 from castcore.cast.states import SENDER, ClientClass, SenderEvent, SenderState
-from castcore.cast.values import CastStatus, JoinAnswer
+from castcore.cast.status import CastStatus, group_time_left
+from castcore.cast.values import JoinAnswer
 from castcore.cast.wire import (
     Abort,
     Beacon,
@@ -82,6 +83,7 @@ class SenderCore:
         self._changed_at = 0
         self._waiting_since: float | None = None
         self._linger_until = 0.0
+        self._now = 0.0
 
     # -- what happens to a cast
 
@@ -132,6 +134,7 @@ class SenderCore:
 
     def next_tx(self, now: float) -> Output:
         """What to send now, or how long to wait."""
+        self._now = now
         self._advance(now)
         if self.state is SenderState.CLOSED:
             return Wait(IDLE_SECONDS)
@@ -155,11 +158,21 @@ class SenderCore:
         return burst
 
     def status(self) -> CastStatus:
-        """The cast as it stands."""
+        """The cast as it stood at the last `next_tx`."""
         busy = self.state in (SenderState.PASS, SenderState.LAP)
-        rate = int(self._pacing.rate) if busy else 0
-        clients = self._roster.status()
-        return CastStatus(self.state, rate, self._sent, self._repair, self._lap, self._block, clients)
+        stored = self._table.stored_bytes
+        clients = self._roster.status(self._now, len(self._table.chunks), stored)
+        return CastStatus(
+            state=self.state,
+            rate=int(self._pacing.rate) if busy else 0,
+            sent=self._sent,
+            repair=self._repair,
+            lap=self._lap,
+            head=self._block,
+            clients=clients,
+            stored=stored,
+            eta=group_time_left(clients),
+        )
 
     # -- inside
 

@@ -1,11 +1,10 @@
-"""What a cast tells its users: the answer to a join, its status, a receiver's result."""
+"""What a cast tells its users: the answer to a join, a receiver's result."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from castcore.cast.states import ClientClass, SenderState
 from castcore.errors import BadPacket
 from castcore.trust import KEY_SIZE
 
@@ -39,60 +38,6 @@ class JoinAnswer:
         if len(answer.feedback_key) != KEY_SIZE:
             raise BadPacket("not an answer to a join: a key of the wrong size")
         return answer
-
-
-@dataclass(frozen=True, slots=True)
-class ClientStatus:
-    """One client as the sender sees it; losses are packets since it joined."""
-
-    client: str
-    kind: ClientClass
-    have_blocks: int
-    total_blocks: int
-    net_lost: int
-    host_drop: int
-    done: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """This as JSON values."""
-        return {
-            "client": self.client,
-            "class": self.kind.value,
-            "have_blocks": self.have_blocks,
-            "total_blocks": self.total_blocks,
-            "net_lost": self.net_lost,
-            "host_drop": self.host_drop,
-            "done": self.done,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class CastStatus:
-    """A sender at one moment: ``rate`` in bytes a second; ``sent`` symbol bytes, ``repair`` of them
-    parity; ``lap`` is 1 during the first pass. ``failure`` says why it ended, if badly.
-    """
-
-    state: SenderState
-    rate: int
-    sent: int
-    repair: int
-    lap: int
-    head: int
-    clients: tuple[ClientStatus, ...]
-    failure: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """This as JSON values."""
-        return {
-            "state": self.state.value,
-            "rate": self.rate,
-            "sent": self.sent,
-            "repair": self.repair,
-            "lap": self.lap,
-            "head": self.head,
-            "clients": [c.to_json() for c in self.clients],
-            "failure": self.failure,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from castcore.cast.descriptor import CastDescriptor, encode_descriptor
 from castcore.cast.outputs import Control, Wait
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import SenderState
-from castcore.cast.values import CastStatus, JoinAnswer
+from castcore.cast.status import CastStatus
+from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSource
 from castcore.edge.castblocks import BlockCache, BurstWriter
 from castcore.edge.multicast import GroupSender, Interface, feedback_listener, find_interface

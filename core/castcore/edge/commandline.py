@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import time
@@ -47,7 +48,7 @@ class Screen:
         self.as_json = as_json
         self._out, self._err = out, err
         self._drawn = 0.0
-        self._line_open = False
+        self._drawn_lines = 0
         self._started: dict[str, float] = {}
 
     def say(self, text: str) -> None:
@@ -81,6 +82,19 @@ class Screen:
         elif self._err.isatty():
             self._draw(now, max(clock - started, 1e-3))
 
+    @property
+    def rows(self) -> int:
+        """How many lines the terminal shows at once."""
+        return shutil.get_terminal_size().lines
+
+    def block(self, lines: Sequence[str]) -> None:
+        """Redraw ``lines`` in place on a terminal, not too often; nothing elsewhere."""
+        clock = time.monotonic()
+        if self.as_json or not self._err.isatty() or clock - self._drawn < REDRAW_SECONDS:
+            return
+        self._drawn = clock
+        self._redraw(lines)
+
     def result(self, value: Any) -> None:
         """The last line under ``--json``."""
         self._close_line()
@@ -113,13 +127,20 @@ class Screen:
             text += f"  {human(int(rate))}/s  {int(left // 60)}:{int(left % 60):02d} left"
         else:
             text = f"{now.step:<9}{human(now.done)}"
-        print(f"\r{text}  {now.detail}\x1b[K", end="", file=self._err, flush=True)
-        self._line_open = True
+        self._redraw([f"{text}  {now.detail}"])
+
+    def _redraw(self, lines: Sequence[str]) -> None:
+        """Put ``lines`` where the last ones stand; a line that wrapped would spoil the counting."""
+        width = shutil.get_terminal_size().columns - 1
+        up = f"\x1b[{self._drawn_lines - 1}A" if self._drawn_lines > 1 else ""
+        text = "\n".join(line[:width] for line in lines)
+        print(f"\r{up}\x1b[J{text}", end="", file=self._err, flush=True)
+        self._drawn_lines = len(lines)
 
     def _close_line(self) -> None:
-        if self._line_open:
+        if self._drawn_lines:
             print(file=self._err)
-            self._line_open = False
+            self._drawn_lines = 0
 
 
 def main(

@@ -10,6 +10,7 @@ from castcore.edge.commandline import Screen
 from castcore.units import human
 
 from castserver import arguments, operatorclient
+from castserver.casttable import clock, megabytes, percent
 from castserver.imagescreen import table
 from castserver.operatorclient import Operator
 
@@ -84,12 +85,21 @@ def _details(cast: dict[str, Any]) -> str:
     ]
     if cast["message"]:
         lines.append(f"  note       {cast['message']}")
-    rows = [("MACHINE", "STATE", "MULTICAST", "UNICAST", "NOTE")]
+    receptions = {c["client"]: c for c in (cast["sender"] or {"clients": []})["clients"]}
+    rows = [("MACHINE", "STATE", "MULTICAST", "UNICAST", "CLASS", "MB/S", "LOSS", "LEFT", "NOTE")]
     for part in cast["parts"]:
         report = part["report"] or {"multicast": 0, "unicast": 0}
         ways = (human(report["multicast"]), human(report["unicast"]))
-        rows.append((part["client"], part["state"], *ways, part["message"] or part["label"]))
+        keeps_up = _reception(receptions.get(part["client"]))
+        rows.append((part["client"], part["state"], *ways, *keeps_up, part["message"] or part["label"]))
     return "\n".join([*lines, *table(rows)])
+
+
+def _reception(client: dict[str, Any] | None) -> tuple[str, str, str, str]:
+    """How a machine keeps up with a running cast: class, MB/s, loss in the network, time left."""
+    if client is None:
+        return "", "", "", ""
+    return client["class"], megabytes(client["rate"]), percent(client["net_loss"]), clock(client["eta"])
 
 
 def _proven(cast: dict[str, Any]) -> int:

@@ -9,8 +9,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from castcore.cast.states import SenderState
-from castcore.cast.values import CastStatus
+from castcore.cast.status import CastStatus
 from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.edge.commandline import Screen
 from castcore.edge.identity import ServerIdentity
@@ -18,19 +17,20 @@ from castcore.edge.imagefile import Image
 from castcore.edge.multicast import find_interface
 from castcore.edge.store import image_path
 from castcore.errors import FleetcastError, NetworkFailed, Refused
-from castcore.progress import Progress
 from castcore.units import human
 from castcore.words import code_words
 
 from castserver import arguments
 from castserver.castrun import FIRST_PORT, GROUP
+from castserver.casttable import listing
+from castserver.castwatch import CastWatch
 from castserver.imagescreen import add_store_argument
 from castserver.library import LibraryImage
 from castserver.oneshot import OneShot
 
 NAME = "send"
 HELP = "cast an image once, without a server, to machines that run `fleetcast receive`"
-EXAMPLE = "fleetcast send win11 --interface eth1 --clients 12 --max-wait 60"
+EXAMPLE = "fleetcast send win11 --interface eth1 --min-clients 12 --max-wait 60"
 POLL_SECONDS = 0.25
 # Who does not hear multicast asks for its next chunk, or to join, within this.
 FAREWELL_SECONDS = 2.5
@@ -42,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("image", metavar="IMAGE", help="a name in the store, or a path")
     add_store_argument(parser)
     add("--interface", required=True, metavar="IF", help="name or IPv4 address of the network interface")
-    add("--clients", type=arguments.count, metavar="N", help="begin when N machines have joined")
+    add(
+        *("--clients", "--min-clients"),
+        dest="clients",
+        type=arguments.count,
+        metavar="N",
+        help="begin when N machines have joined (on a terminal, Enter begins at any time)",
+    )
     add("--max-wait", type=float, metavar="S", help="begin S seconds after the first has joined")
     add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="send no faster than this")
     add("--ttl", type=arguments.hops, default=1, help="routers that the multicast may cross, plus 1")
@@ -74,10 +80,11 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         stack.callback(shot.stop)
         _introduce(image, shot, identity, screen)
         try:
-            _gather(args, shot, screen, by_hand=by_hand)
+            watch = CastWatch(screen)
+            _gather(args, shot, sender, screen, watch, by_hand=by_hand)
             started = time.monotonic()
             sender.start()
-            status = _watch(sender, image, screen)
+            status = _follow(sender, image, watch)
         except (FleetcastError, KeyboardInterrupt) as error:
             _end_early(shot, sender, str(error) or "the sender was stopped")
             raise
@@ -132,10 +139,17 @@ def _introduce(image: LibraryImage, shot: OneShot, identity: ServerIdentity, scr
     )
 
 
-def _gather(args: argparse.Namespace, shot: OneShot, screen: Screen, *, by_hand: bool) -> None:
+def _gather(
+    args: argparse.Namespace,
+    shot: OneShot,
+    sender: CastSender,
+    screen: Screen,
+    watch: CastWatch,
+    *,
+    by_hand: bool,
+) -> None:
     """Return when it is time to begin."""
-    if by_hand:
-        screen.say("Press Enter to begin.")
+    prompt = ["Press Enter to begin."] if by_hand else []
     shown, first = -1, 0.0
     while True:
         if shot.joined != shown:
@@ -143,6 +157,7 @@ def _gather(args: argparse.Namespace, shot: OneShot, screen: Screen, *, by_hand:
             first = first or (time.monotonic() if shown else 0.0)
             screen.say(f"  {shown} joined")
             screen.emit({"event": "joined", "clients": shown})
+        watch.show(sender.status(), *prompt)
         if args.clients is not None and shown >= args.clients:
             return
         if args.max_wait is not None and first and time.monotonic() - first >= args.max_wait:
@@ -162,33 +177,27 @@ def _entered(*, by_hand: bool) -> bool:
     return True
 
 
-def _watch(sender: CastSender, image: LibraryImage, screen: Screen) -> CastStatus:
-    """Show progress to the end. Raises what ended the cast, if it ended badly."""
+def _follow(sender: CastSender, image: LibraryImage, watch: CastWatch) -> CastStatus:
+    """Show the cast to its end. Raises what ended it, if it ended badly."""
     while not sender.wait(POLL_SECONDS):
         if image.failure is not None:
             raise image.failure
-        status = sender.status()
-        total = max((c.total_blocks for c in status.clients), default=0)
-        slowest = min((c.have_blocks for c in status.clients), default=0)
-        done = sum(c.done for c in status.clients)
-        at_work = status.state in (SenderState.PASS, SenderState.LAP)
-        rate = f", {human(status.rate)}/s" if at_work else ""
-        detail = f"{status.state.value}{rate}, {done} of {len(status.clients)} done"
-        screen.progress(Progress("send", slowest, total, detail))
-        screen.emit({"event": "status", **status.to_json()})
+        watch.show(sender.status())
     if sender.failure is not None:
         raise sender.failure
-    return sender.status()
+    status = sender.status()
+    watch.show(status, last=True)
+    return status
 
 
 def _report(image: LibraryImage, status: CastStatus, seconds: float, screen: Screen) -> dict[str, Any]:
-    done = sum(c.done for c in status.clients)
     sent = f"{human(status.sent)} sent, {human(status.repair)} of it repair"
-    screen.say(f"{image.name}: {done} of {len(status.clients)} complete, {sent}, in {seconds:.1f} s")
-    lacking = [f"{c.client} ({c.kind.value})" for c in status.clients if not c.done]
+    total = len(status.clients)
+    screen.say(f"{image.name}: {status.done} of {total} complete, {sent}, in {seconds:.1f} s")
+    lacking = [c for c in status.clients if not c.done]
     if lacking:
         raise NetworkFailed(
-            f"{len(lacking)} of {len(status.clients)} machines did not finish: {', '.join(lacking)}",
+            f"{len(lacking)} of {total} machines did not finish: {listing(lacking)}",
             hint="their disks are not usable: see what they say, then cast to them again",
         )
     result = {"image": image.name, "root": image.root, "milliseconds": int(seconds * 1000)}

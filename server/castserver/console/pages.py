@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from castserver.access import Parts
 from castserver.auth import COOKIE, SESSION_SECONDS
+from castserver.casttable import clock
 from castserver.console import apidoc, show
 from castserver.parts import ServerParts
 from castserver.views import image_view
@@ -36,8 +37,19 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"human": human, "rate": show.rate, "mark": show.mark, "share": show.share}
-_templates.globals |= {"version": __version__, "joined": show.joined, "proven": show.proven}
+_templates.filters |= {
+    "human": human,
+    "rate": show.rate,
+    "mark": show.mark,
+    "share": show.share,
+    "clock": clock,
+}
+_templates.globals |= {
+    "version": __version__,
+    "joined": show.joined,
+    "proven": show.proven,
+    "receptions": show.receptions,
+}
 
 
 def static_files() -> StaticFiles:

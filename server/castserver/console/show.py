@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from castcore.control import ClientState, Report
 from castcore.units import human
 
+from castserver.casttable import clock, megabytes, percent
 from castserver.policy import CastState, PartState
-from castserver.views import OFFLINE, CastView, StateView
+from castserver.views import OFFLINE, CastView, ReceptionView, StateView
 
 BUSY = (
     ClientState.PLANNING,
@@ -57,6 +58,23 @@ def joined(cast: CastView) -> int:
 def proven(cast: CastView) -> int:
     """How many machines of ``cast`` have proven what they wrote."""
     return sum(p.state is PartState.DONE for p in cast.parts)
+
+
+def receptions(cast: CastView) -> dict[str, str]:
+    """How each machine of a running cast keeps up with it, in words, by the machine's id."""
+    clients = cast.sender.clients if cast.sender else []
+    return {c.client: reception(c) for c in clients}
+
+
+def reception(one: ReceptionView) -> str:
+    """``"ok · 98.1 MB/s · loss 0.52% network, 0 host · 1:20 left"``."""
+    words = [one.kind.value, f"{megabytes(one.rate)} MB/s"]
+    words.append(f"loss {percent(one.net_loss)} network, {percent(one.host_loss)} host")
+    if one.shed_blocks:
+        words.append(f"{one.shed_blocks} blocks shed")
+    if one.eta is not None:
+        words.append(f"{clock(one.eta)} left")
+    return " · ".join(words)
 
 
 def share(report: Report | None) -> int:
