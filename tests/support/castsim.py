@@ -26,6 +26,7 @@ from castcore.cast.parity import encode, repair
 from castcore.cast.receiver import ReceiverCore
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import ReceiverState
+from castcore.cast.values import JoinAnswer
 from castcore.errors import BadPacket
 from castcore.trust import SigningKey, digest
 
@@ -84,33 +85,38 @@ class SimClient:
         self.core = ReceiverCore(sim.image.table, ROOT, buffers=buffers, jitter=sim.random.random())
         self.key = bytes([len(sim.clients) + 1]) * 32
         self.buffers: dict[int, np.ndarray] = {}
-        self.most_buffers = 0
+        self.capacity, self.most_buffers = buffers, 0
+        self.largest = 0
         self.disk: dict[int, bytes] = {}
         self.joined = self.alive = False
         self.finished_at = 0.0
         self.free_at = self.disk_free_at = 0.0
+        # How far its clock is ahead of the simulation's: a machine that slept leaps.
+        self.lead = 0.0
 
     def join(self, now: float) -> None:
         self.joined = self.alive = True
-        self.core.on_joined(now, self.sim.sender.session, self.sim.sender.join(now, self.name, self.key))
+        session, answer = self.sim.sender.session, self.sim.join(now, self.name, self.key)
+        self.core.on_joined(now + self.lead, session, answer)
 
     def hear(self, now: float, packet: bytes) -> None:
         """A datagram or burst from the group."""
         if packet[0] != 0x11:
             try:
-                self.core.on_control(now, wire.open_from_server(packet, SESSION, KEY.public))
+                control = wire.open_from_server(packet, SESSION, KEY.public)
+                self.core.on_control(now + self.lead, control)
             except BadPacket:
                 return
             self._note_end(now)
             return
         packets = np.frombuffer(packet, datagram())
-        for scatter in self.core.on_headers(now, packets["header"]):
+        for scatter in self.core.on_headers(now + self.lead, packets["header"]):
             self._buffer(scatter.block)[scatter.rows] = packets["symbol"][scatter.picks]
 
     def work(self, now: float) -> None:
         if not self.joined or not self.alive or self.finished_at:
             return
-        for action in self.core.poll(now):
+        for action in self.core.poll(now + self.lead):
             if isinstance(action, Send):
                 self.sim.to_server(now, self, action.packet)
             elif isinstance(action, Rejoin):
@@ -147,7 +153,7 @@ class SimClient:
         elif isinstance(action, Fetch):
             if self.sim.up:
                 self._write(action.chunk, chunks[action.chunk])
-            self.core.on_fetched(now, action.chunk, good=self.sim.up)
+            self.core.on_fetched(now + self.lead, action.chunk, good=self.sim.up)
         else:
             self.core.on_flushed()
 
@@ -189,7 +195,7 @@ class Sim:
         self.sender = SenderCore(image.table, SESSION, KEY, ROOT, cap)
         self.clients: list[SimClient] = []
         self.up = True
-        self.now = 0.0
+        self.now = self.lead = 0.0
         self.source_bytes = 0
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = 0
@@ -206,12 +212,15 @@ class Sim:
 
     def run(self, until: float, *, start: float = 0.0, stop: Callable[[], bool] | None = None) -> None:
         """Run to ``until``, or to ``stop()``, or to the end of the cast."""
-        self.at(start, self.sender.start)
+        self.at(start, lambda now: self.sender.start(now + self.lead))
         self.at(0.0, self._tick)
         self.at(0.0, self._transmit)
         while self._events and self.now < until and not (stop or self.over)():
             self.now, _, what = heapq.heappop(self._events)
             what(self.now)
+
+    def join(self, now: float, name: str, key: bytes) -> JoinAnswer:
+        return self.sender.join(now + self.lead, name, key)
 
     def over(self) -> bool:
         return all(
@@ -219,15 +228,19 @@ class Sim:
         )
 
     def to_server(self, now: float, client: SimClient, packet: bytes) -> None:
-        if self.random.random() >= client.link.feedback_loss and self.up:
-            self.at(now + 0.0005, lambda t: self._answer(t, client, packet))
+        client.largest = max(client.largest, len(packet))
+        link = client.link
+        for _ in range(2 if self.random.random() < link.duplicate else 1):
+            if self.random.random() >= link.feedback_loss and self.up:
+                arrives = now + 0.0005 + self.random.random() * link.jitter
+                self.at(arrives, lambda t: self._answer(t, client, packet))
 
     def _answer(self, now: float, client: SimClient, packet: bytes) -> None:
         try:
             value = wire.open_from_client(packet, SESSION, self.sender.key_of)
         except BadPacket:
             return
-        reply = self.sender.on_client(now, value)
+        reply = self.sender.on_client(now + self.lead, value)
         if reply is not None and self.random.random() >= client.link.feedback_loss:
             client.hear(now, reply)
 
@@ -237,7 +250,7 @@ class Sim:
         self.at(now + STEP, self._tick)
 
     def _transmit(self, now: float) -> None:
-        out = self.sender.next_tx(now)
+        out = self.sender.next_tx(now + self.lead)
         if isinstance(out, Wait):
             self.at(now + max(out.seconds, 1e-4), self._transmit)
             return
