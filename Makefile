@@ -8,7 +8,7 @@ REAL := tests/block tests/net tests/vm
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-full bench-cast lint format clean
+.PHONY: help setup demo test test-fast test-full soak bench bench-cast lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,11 @@ test: setup lint ## everything that fits in 40 minutes on 2 cores (.ci/run calls
 
 test-full: setup lint ## every test, every VM cell
 	$(ROOT) tools/rooted $(PYTEST) $(FAST) $(REAL)
+
+soak: setup ## casts to thousands of receivers in virtual time (15 minutes of 2 cores, no root)
+	$(PYTEST) -m soak $(FAST)
+
+bench: bench-cast ## every benchmark there is (root or sudo)
 
 bench-cast: setup ## casts beside udpcast and uftp on this machine (25 minutes; root or sudo)
 	@dpkg -s udpcast uftp >/dev/null 2>&1 || $(ROOT) apt-get install -q -y --no-install-recommends udpcast uftp
