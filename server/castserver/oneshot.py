@@ -19,7 +19,7 @@ from castcore.control import API, ONE_SHOT
 from castcore.edge.castsender import CastSender
 from castcore.edge.discovery import DiscoveryResponder, OfferFields
 from castcore.edge.identity import ServerIdentity
-from castcore.edge.multicast import Interface
+from castcore.edge.interface import Interface
 from castcore.edge.portholder import holder
 from castcore.errors import FleetcastError, NetworkFailed, NotFound, PortTaken
 from castcore.statement import PATH, ServerStatement, encode_statement

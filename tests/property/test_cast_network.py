@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from castcore.cast.constants import JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.states import ReceiverState, SenderState
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,9 +22,10 @@ bad_links = st.builds(
 )
 
 
-def small_image(seed: int, chunks: int = 24) -> Image:
+def small_image(seed: int, chunks: int = 24, symbol_size: int = SYMBOL_SIZE) -> Image:
     sizes = random.Random(seed)
-    return Image([sizes.choice([0, sizes.randrange(1, 400_000)]) for _ in range(chunks)], seed)
+    lengths = [sizes.choice([0, sizes.randrange(1, 400_000)]) for _ in range(chunks)]
+    return Image(lengths, seed, symbol_size)
 
 
 def assert_has_everything(sim: Sim) -> None:
@@ -55,6 +57,28 @@ def test_loss_of_one_percent_costs_few_bytes() -> None:
     assert all(c.core.ledger.unicast == 0 for c in sim.clients)
     assert sim.sender.status().sent <= 1.04 * sim.image.table.stored_bytes
     assert sim.source_bytes <= 1.01 * sim.image.table.stored_bytes, "source symbols were sent again"
+
+
+def test_jumbo_datagrams_are_repaired_as_well() -> None:
+    sim = Sim(small_image(3, 60, JUMBO_SYMBOL_SIZE), seed=3)
+    for _ in range(4):
+        sim.client(Link(loss=0.01))
+    sim.run(MINUTE)
+    assert_has_everything(sim)
+    assert all(c.core.ledger.unicast == 0 for c in sim.clients)
+    assert all(c.core.ledger.repaired > 0 for c in sim.clients)
+    assert sim.sender.status().sent <= 1.05 * sim.image.table.stored_bytes
+
+
+def test_a_client_whose_switch_carries_no_jumbo_frames_is_served_by_unicast() -> None:
+    """Beacons are as long as data: it hears none, and does not wait for what cannot come."""
+    sim = Sim(small_image(3, 60, JUMBO_SYMBOL_SIZE), seed=3)
+    well, behind = sim.client(), sim.client(Link(largest=1472))
+    sim.run(MINUTE)
+    assert_has_everything(sim)
+    assert well.core.ledger.unicast == 0
+    assert behind.core.ledger.multicast == 0
+    assert well.finished_at < 3, "it waited for the other one"
 
 
 def test_what_a_slow_machine_has_yet_to_repair_is_not_fetched() -> None:

@@ -24,7 +24,7 @@ from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSink, ChunkSource
 from castcore.edge.castreceiver import receive
 from castcore.edge.castsender import CastSender, SenderSettings
-from castcore.edge.multicast import find_interface
+from castcore.edge.interface import find_interface
 from castcore.errors import NetworkFailed, Untrusted
 from castcore.progress import Progress
 from castcore.trust import SigningKey, digest

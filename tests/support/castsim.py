@@ -38,7 +38,7 @@ STEP = 0.005
 
 @dataclass(frozen=True)
 class Link:
-    """How one client's network treats it: shares of 0..1, seconds."""
+    """How one client's network treats it: shares of 0..1, seconds; ``largest`` datagram that passes."""
 
     loss: float = 0.0
     feedback_loss: float = 0.0
@@ -49,6 +49,7 @@ class Link:
     repair_seconds: float = 0.0
     write_seconds: float = 0.0
     data: bool = True
+    largest: int = 65507
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Image:
 
     lengths: Sequence[int]
     seed: int = 1
+    symbol_size: int = SYMBOL_SIZE
     chunks: list[bytes] = field(init=False)
     table: BlockTable = field(init=False)
     blocks: dict[int, np.ndarray] = field(default_factory=dict, init=False)
@@ -64,7 +66,7 @@ class Image:
     def __post_init__(self) -> None:
         source = random.Random(self.seed)
         self.chunks = [source.randbytes(n) for n in self.lengths]
-        self.table = BlockTable.build(self.lengths)
+        self.table = BlockTable.build(self.lengths, self.symbol_size)
 
     def block(self, number: int) -> np.ndarray:
         if number not in self.blocks:
@@ -74,7 +76,8 @@ class Image:
     def _block(self, number: int) -> np.ndarray:
         data = b"".join(self.chunks[p.chunk] for p in self.table.pieces(number))
         rows = int(self.table.symbols[number])
-        return np.frombuffer(data.ljust(rows * SYMBOL_SIZE, b"\0"), np.uint8).reshape(rows, SYMBOL_SIZE)
+        size = self.symbol_size
+        return np.frombuffer(data.ljust(rows * size, b"\0"), np.uint8).reshape(rows, size)
 
 
 class SimClient:
@@ -109,7 +112,7 @@ class SimClient:
                 return
             self._note_end(now)
             return
-        packets = np.frombuffer(packet, datagram())
+        packets = np.frombuffer(packet, datagram(self.sim.image.symbol_size))
         for scatter in self.core.on_headers(now + self.lead, packets["header"]):
             self._buffer(scatter.block)[scatter.rows] = packets["symbol"][scatter.picks]
 
@@ -181,7 +184,7 @@ class SimClient:
         if block not in self.buffers:
             table = self.sim.image.table
             rows = int(table.symbols[block]) + int(table.stripes[block]) * 64
-            self.buffers[block] = np.zeros((rows, SYMBOL_SIZE), np.uint8)
+            self.buffers[block] = np.zeros((rows, table.symbol_size), np.uint8)
             self.most_buffers = max(self.most_buffers, len(self.buffers))
         return self.buffers[block]
 
@@ -277,7 +280,7 @@ class Sim:
                     for s, r in zip(of, rows, strict=True)
                 ]
             )
-        packets = np.zeros(len(rows), datagram())
+        packets = np.zeros(len(rows), datagram(table.symbol_size))
         assert packets["header"].dtype == HEADER
         head = packets["header"]
         head["vt"], head["flags"], head["session"] = 0x11, burst.flags, SESSION
@@ -291,8 +294,10 @@ class Sim:
     def _carry(self, now: float, client: SimClient, packet: bytes) -> None:
         link = client.link
         data = packet[0] == 0x11
+        if (self.image.table.datagram_size if data else len(packet)) > link.largest:
+            return
         if data:
-            packets = np.frombuffer(packet, datagram()).copy()
+            packets = np.frombuffer(packet, datagram(self.image.symbol_size)).copy()
             keep = self.numbers.random(len(packets)) >= link.loss
             if client.free_at - now > 0.05:  # the queue before a slow link is full
                 keep[:] = False

@@ -9,7 +9,7 @@ from typing import Any
 from castcore import __version__
 from castcore.edge import probe
 from castcore.edge.commandline import Screen
-from castcore.edge.multicast import find_interface
+from castcore.edge.interface import find_interface
 from castcore.errors import FleetcastError
 
 from castclient.console import PlainLines

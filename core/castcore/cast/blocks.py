@@ -1,6 +1,6 @@
 """The block table: how stored chunks become blocks, stripes and symbols. Both ends compute it alike.
 
-Chunks are packed in order into blocks of at most ``16 * 192`` symbols; a chunk never crosses a block.
+Chunks are packed in order into blocks of at most ``BLOCK_MAX`` bytes; a chunk never crosses a block.
 Symbol ``i`` of a block belongs to stripe ``i % S`` and is its row ``i // S`` (PROTOCOL.md, "Blocks").
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from castcore.cast.constants import SOURCE_ROWS, STRIPES_MAX, SYMBOL_SIZE
+from castcore.cast.constants import BLOCK_MAX, HEADER_SIZE, SOURCE_ROWS, SYMBOL_SIZE
 from castcore.errors import BadImage
 from castcore.trust import digest
 
@@ -52,16 +52,15 @@ class BlockTable:
 
         Raises BadImage when a chunk is larger than a block.
         """
-        block_max = symbol_size * SOURCE_ROWS * STRIPES_MAX
         every = np.asarray(stored_lengths, np.int64)
         chunks = np.flatnonzero(every)
         lengths = every[chunks]
-        if lengths.size and int(lengths.max()) > block_max:
+        if lengths.size and int(lengths.max()) > BLOCK_MAX:
             raise BadImage(f"a stored chunk of {lengths.max()} bytes is larger than a cast block")
         ends = np.concatenate(([0], np.cumsum(lengths)))
         slot_of = [0]
         while slot_of[-1] < len(chunks):
-            limit = int(ends[slot_of[-1]]) + block_max
+            limit = int(ends[slot_of[-1]]) + BLOCK_MAX
             slot_of.append(int(np.searchsorted(ends, limit, "right")) - 1)
         bounds = np.asarray(slot_of, np.int64)
         sizes = np.diff(ends[bounds])
@@ -72,6 +71,21 @@ class BlockTable:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @property
+    def datagram_size(self) -> int:
+        """Bytes of a DATA datagram: UDP payload."""
+        return HEADER_SIZE + self.symbol_size
+
+    @property
+    def symbols_max(self) -> int:
+        """Symbols of the largest possible block."""
+        return -(-BLOCK_MAX // self.symbol_size)
+
+    @property
+    def stripes_max(self) -> int:
+        """Stripes of the largest possible block."""
+        return -(-self.symbols_max // SOURCE_ROWS)
 
     @property
     def stored_bytes(self) -> int:

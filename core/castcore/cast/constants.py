@@ -5,18 +5,23 @@ from __future__ import annotations
 VERSION = 1
 
 # 28 + 1424 = 1452 bytes of UDP payload: fits IPv4 and IPv6 with a VLAN tag at an MTU of 1500.
+# 28 + 8912 = 8940 bytes: the same at 9000, which every switch means by jumbo frames.
 HEADER_SIZE = 28
 SYMBOL_SIZE = 1424
+JUMBO_SYMBOL_SIZE = 8912
+SYMBOL_SIZES = (SYMBOL_SIZE, JUMBO_SYMBOL_SIZE)
 DATAGRAM_SIZE = HEADER_SIZE + SYMBOL_SIZE
 
 # GF(2^8) has 256 points: 192 source rows and 64 parity rows per stripe.
 SOURCE_ROWS = 192
 PARITY_ROWS = 64
 STRIPES_MAX = 16
+# Bytes of the largest block, whatever the symbols' size: 192 rows of 16 stripes, or 164 of 3 jumbo ones.
+BLOCK_MAX = SYMBOL_SIZE * SOURCE_ROWS * STRIPES_MAX
 
-# One GSO send or GRO receive holds at most 64 KiB of UDP payload: 45 datagrams.
-BURST_MAX = 45
-BURST_MIN = 8
+# One GSO send or GRO receive holds at most 64 KiB of UDP payload: 45 datagrams, or 7 jumbo ones.
+BURST_BYTES_MAX = 45 * DATAGRAM_SIZE
+BURST_BYTES_MIN = 8 * DATAGRAM_SIZE
 
 BEACON_SECONDS = 0.1
 REORDER_GUARD_SECONDS = 0.01

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from castcore import canonical
-from castcore.cast.constants import SYMBOL_SIZE, VERSION
+from castcore.cast.constants import SYMBOL_SIZES, VERSION
 from castcore.errors import BadPacket, Untrusted
 from castcore.trust import DIGEST_SIZE, KEY_SIZE, SIGNATURE_SIZE, SigningKey, verify
 
@@ -21,7 +22,7 @@ class CastDescriptor:
     ``root`` is the image's root (the digest of its index), ``manifest_digest`` BLAKE3 of the manifest,
     ``lengths_digest`` that of the stored lengths (:func:`castcore.cast.blocks.lengths_digest`);
     ``server_key`` signs this, ``session_key`` (public) the control packets. ``group``:``port`` is
-    where data goes, ``feedback`` ("address:port") where clients answer.
+    where data goes, ``feedback`` ("address:port", an IPv6 address in brackets) where clients answer.
     """
 
     session: int
@@ -40,9 +41,10 @@ class CastDescriptor:
 
     @property
     def feedback_address(self) -> tuple[str, int]:
-        """Where clients send feedback: address and UDP port."""
+        """Where clients send feedback: address and UDP port (0: none was given)."""
         host, _, port = self.feedback.rpartition(":")
-        return host, int(port)
+        number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
+        return host.removeprefix("[").removesuffix("]"), number
 
 
 _SIZES = {
@@ -87,8 +89,9 @@ def open_descriptor(data: bytes, server_key: bytes) -> CastDescriptor:
     )
     if descriptor.server_key != server_key:
         raise Untrusted("the cast descriptor names another server key than the one that signed it")
-    if descriptor.symbol_size != SYMBOL_SIZE:
-        raise BadPacket(f"a cast with symbols of {descriptor.symbol_size} bytes; this is {SYMBOL_SIZE}")
+    if descriptor.symbol_size not in SYMBOL_SIZES:
+        raise BadPacket(f"a cast with symbols of {descriptor.symbol_size} bytes, not of {SYMBOL_SIZES}")
+    _check_addresses(descriptor)
     return descriptor
 
 
@@ -101,9 +104,18 @@ def _field(name: str, value: Any) -> Any:
         return value
     if not isinstance(value, str):
         raise BadPacket(f"a cast descriptor whose {name} is no text")
-    if name == "feedback" and not value.rpartition(":")[2].isdecimal():
-        raise BadPacket("a cast descriptor whose feedback address has no port")
     return value
+
+
+def _check_addresses(descriptor: CastDescriptor) -> None:
+    """Group and feedback address must be of one family, and ports must be ports."""
+    host, port = descriptor.feedback_address
+    try:
+        group, feedback = ipaddress.ip_address(descriptor.group), ipaddress.ip_address(host)
+    except ValueError:
+        raise BadPacket("a cast descriptor whose addresses are none") from None
+    if not group.is_multicast or group.version != feedback.version or not 0 < port < 1 << 16:
+        raise BadPacket(f"a cast descriptor with {descriptor.group} and {descriptor.feedback}")
 
 
 def _octets(value: Any, size: int) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from castcore.cast.constants import BURST_MAX, BURST_MIN, DATAGRAM_SIZE
+from castcore.cast.constants import BURST_BYTES_MAX, BURST_BYTES_MIN
 
 # A switch port that is slower than ours holds about this long a burst of its own rate.
 BURST_DEPTH = 0.005
@@ -38,9 +38,8 @@ class TokenBucket:
             passed = max(now - self.filled, 0.0)
             self.tokens += passed * rate
             self.peak += passed * rate * CATCH_UP
-        least = BURST_MIN * DATAGRAM_SIZE
-        self.tokens = min(self.tokens, max(rate * DEBT_DEPTH, least))
-        self.peak = min(self.peak, max(rate * BURST_DEPTH, least))
+        self.tokens = min(self.tokens, max(rate * DEBT_DEPTH, BURST_BYTES_MIN))
+        self.peak = min(self.peak, max(rate * BURST_DEPTH, BURST_BYTES_MIN))
         self.filled = now
         # Less than a byte is no debt: waiting for it may be too short to move the clock at all.
         pause = max(-self.tokens / rate, -self.peak / (rate * CATCH_UP))
@@ -65,6 +64,7 @@ class TokenBucket:
         self.tokens = min(self.tokens, 0.0)
 
 
-def burst_packets(rate: float) -> int:
+def burst_packets(rate: float, datagram_size: int) -> int:
     """Datagrams to send back to back: half a millisecond's worth, so that switch queues survive."""
-    return max(BURST_MIN, min(BURST_MAX, int(rate * BURST_SECONDS / DATAGRAM_SIZE)))
+    size = max(BURST_BYTES_MIN, min(BURST_BYTES_MAX, rate * BURST_SECONDS))
+    return max(int(size / datagram_size), 1)

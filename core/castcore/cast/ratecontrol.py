@@ -30,6 +30,8 @@ PROBE = 1.05
 STEP = 0.01
 NEAR_KNEE, PAST_KNEE = 0.9, 1.1
 LOSS_HEAVY, LOSS_HIGH, LOSS_MILD, LOSS_LOW = 0.20, 0.05, 0.01, 0.003
+# A polite cast gives way before others' traffic does.
+POLITE_LOSS = 0.001
 HEAVY_MARGIN = 0.9
 DECREASE_HIGH, DECREASE_MILD = 0.7, 0.85
 # Only loss below this can be the medium's own; above it, it is a queue that overflows.
@@ -62,10 +64,13 @@ class Sample:
 class RateControl:
     """The rate for a group. ``cap`` is the most to use; a minority's host drops never count.
 
+    ``polite``: any loss beyond a thousandth is too much.
+
     It grows to its *knee*, where it was too much the last time, quickly; past it slowly at first.
     """
 
     cap: float
+    polite: bool = False
     rate: float = field(init=False)
     floor: float = field(default=0.0, init=False)
     slow_start: bool = field(default=True, init=False)
@@ -101,7 +106,7 @@ class RateControl:
         doubt = DEVIATIONS * math.sqrt(likely / median(s.packets for s in samples))
         drops = median(s.host for s in samples)
         excess = max(loss - self.floor - doubt, drops)
-        if excess > LOSS_MILD:
+        if excess > (POLITE_LOSS if self.polite else LOSS_MILD):
             return self._decrease(now, loss, excess, used)
         behind = median(s.behind for s in samples)
         lag = behind / max(self.rate, 1.0)
@@ -177,7 +182,11 @@ class RateControl:
         """Loss that did not fall by a quarter with the rate is not congestion: judge above it."""
         if self._before is not None:
             rate, earlier, slow_start, knee = self._before
-            if loss > LOSS_LOW and max(loss, earlier) <= FLOOR_MAX and loss > 0.75 * earlier:
+            if (
+                loss > (POLITE_LOSS if self.polite else LOSS_LOW)
+                and max(loss, earlier) <= FLOOR_MAX
+                and loss > 0.75 * earlier
+            ):
                 self.rate, self.slow_start, self._knee = max(rate, self.rate), slow_start, knee
                 self.floor, self._floor_set, self._before = loss, now, None
         elif loss < self.floor and now - self._floor_set > PROBE_FLOOR:

@@ -128,6 +128,10 @@ class ReceiverCore:
         elif packet.client == self._answer.client_number:
             self._event(ReceiverEvent.ACKED)
 
+    def on_deaf(self) -> None:
+        """Multicast cannot reach us on this interface: everything by unicast."""
+        self._event(ReceiverEvent.DEAF)
+
     def on_dropped(self, packets: int) -> None:
         """Our host threw away this many datagrams more."""
         self._arrival.host_drop += packets

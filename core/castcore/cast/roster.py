@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from castcore.cast.constants import DATAGRAM_SIZE, FRUITLESS_LAPS_MAX, GONE_SECONDS
+from castcore.cast.constants import FRUITLESS_LAPS_MAX, GONE_SECONDS
 from castcore.cast.ratecontrol import Sample
 from castcore.cast.states import ClientClass
 from castcore.cast.status import ClientStatus, Meter, time_left
@@ -76,8 +76,10 @@ class Client:
         else:
             self.kind = ClientClass.DISK_SLOW if shedding else ClientClass.OK
 
-    def sample(self, since: int) -> Sample | None:
-        """What it said of packets sent from ``since`` on and not judged yet, when that is enough."""
+    def sample(self, since: int, size: int) -> Sample | None:
+        """What it said of packets (of ``size`` bytes) sent from ``since`` on and not judged yet, when
+        that is enough.
+        """
         if self.over or self.last is None or self.judged is None:
             return None
         before, seen = self.judged
@@ -93,15 +95,14 @@ class Client:
         self.judged, self.loss = (self.last, self.seen), network / whole
         shed = self.last.shed_blocks > before.shed_blocks
         share = max(host / whole, 0.1 if shed else 0.0)
-        size = float(DATAGRAM_SIZE)
-        return Sample(network / whole, share, whole, self.behind * size, self.drain * size)
+        return Sample(network / whole, share, whole, float(self.behind * size), self.drain * size)
 
 
 class Roster:
     """All clients of one cast, by number and by name."""
 
-    def __init__(self, blocks: int) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: int, datagram_size: int) -> None:
+        self._blocks, self._datagram_size = blocks, datagram_size
         self._by_number: dict[int, Client] = {}
         self._next = 1
 
@@ -172,7 +173,8 @@ class Roster:
 
     def samples(self, since: int) -> list[Sample]:
         """What clients said of packets sent from ``since`` on; each is told once."""
-        return [sample for client in self if (sample := client.sample(since)) is not None]
+        size = self._datagram_size
+        return [sample for client in self if (sample := client.sample(since, size)) is not None]
 
     def status(self, now: float, chunks: int, stored: int) -> tuple[ClientStatus, ...]:
         """Every client for people and programs; the image travels as ``chunks``, ``stored`` bytes."""

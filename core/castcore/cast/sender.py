@@ -14,7 +14,6 @@ import numpy as np
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import (
     BEACON_SECONDS,
-    HEADER_SIZE,
     LINGER_SECONDS,
     feedback_seconds,
     status_seconds,
@@ -53,20 +52,28 @@ IDLE_SECONDS = 0.02
 
 
 class SenderCore:
-    """One cast. ``session`` is a random u32, ``key`` signs control, ``cap`` bytes a second at most.
+    """One cast. ``session`` is a random u32, ``key`` signs control, ``cap`` bytes a second at most;
+    ``polite`` leaves the way to others.
 
     Not thread-safe; the time only ever grows.
     """
 
     def __init__(
-        self, table: BlockTable, session: int, key: SigningKey, root: bytes, cap: float
+        self,
+        table: BlockTable,
+        session: int,
+        key: SigningKey,
+        root: bytes,
+        cap: float,
+        *,
+        polite: bool = False,
     ) -> None:
         self.state = SenderState.GATHER
         self.session = session
         self._table, self._key, self._root = table, key, root
-        self._roster = Roster(len(table))
+        self._roster = Roster(len(table), table.datagram_size)
         self._repairs = Repairs(table)
-        self._pacing = RateControl(cap)
+        self._pacing = RateControl(cap, polite=polite)
         self._bucket = TokenBucket()
         self._block = self._symbol = 0
         self._lap = 1
@@ -149,7 +156,7 @@ class SenderCore:
             self._bucket.rest()
             return Wait(min(max(self._beacon_due - now, 0.001), IDLE_SECONDS))
         count = burst.count if isinstance(burst, SourceBurst) else len(burst.rows)
-        size = count * (HEADER_SIZE + self._table.symbol_size)
+        size = count * self._table.datagram_size
         self._bucket.spend(size)
         self._period_sent += size
         self._sent += count * self._table.symbol_size
@@ -285,13 +292,17 @@ class SenderCore:
             int(status_seconds(active, starting=starting) * 1000),
             self._repairs.adverts(),
         )
-        return encode_beacon(beacon, self._key)
+        # Who hears beacons then hears data, which is hardly longer.
+        return encode_beacon(beacon, self._key, self._table.datagram_size - 1)
+
+    def _burst_packets(self) -> int:
+        return burst_packets(self._pacing.rate, self._table.datagram_size)
 
     def _parity(self, now: float) -> ParityBurst | None:
         block = self._repairs.ready(now)
         if block is None:
             return None
-        stripes, rows = self._repairs.take(block, burst_packets(self._pacing.rate), self._pseq)
+        stripes, rows = self._repairs.take(block, self._burst_packets(), self._pseq)
         return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, self._pseq)
 
     def _source(self, now: float) -> SourceBurst | None:
@@ -304,7 +315,7 @@ class SenderCore:
             self._repairs.restart(self._block)
             self._roster.served(self._block)
         left = int(self._table.symbols[self._block]) - self._symbol
-        count = min(burst_packets(self._pacing.rate), left)
+        count = min(self._burst_packets(), left)
         flags = FLAG_LAP if self._lap > 1 else 0
         burst = SourceBurst(self._block, self._symbol, count, flags, self._pseq)
         self._symbol += count

@@ -160,8 +160,8 @@ def packet_type(packet: bytes) -> PacketType:
         raise BadPacket(f"unknown cast packet type {packet[0] & 15}") from None
 
 
-def encode_beacon(beacon: Beacon, key: SigningKey) -> bytes:
-    """The signed datagram; adverts beyond the size limit are left out."""
+def encode_beacon(beacon: Beacon, key: SigningKey, size: int = 0) -> bytes:
+    """The signed datagram, padded to ``size`` bytes; adverts beyond the size limit are left out."""
     adverts, count = b"", 0
     for entry in beacon.adverts:
         more = _ENTRY.pack(entry.block, len(entry.counts)) + entry.counts
@@ -174,7 +174,7 @@ def encode_beacon(beacon: Beacon, key: SigningKey) -> bytes:
         *(b.pseq, b.head, b.closed, b.lap & 0xFFFF, min(b.clients, 0xFFFF)),
         *(min(b.rate // 1000, 0xFFFFFFFF), b.feedback_ms, b.status_ms, count),
     )
-    return _signed(head + adverts, key)
+    return _signed((head + adverts).ljust(size - SIGNATURE_SIZE, b"\0"), key)
 
 
 def encode_feedback(feedback: Feedback, key: bytes) -> bytes:
@@ -265,7 +265,7 @@ def _read_beacon(body: bytes) -> Beacon:
     _, _, _, state, session, number, time_us, pseq, head, closed, lap, clients, rate, fb, status, n = (
         fields
     )
-    adverts = _entries(body[_BEACON.size :], n)
+    adverts = _entries(body[_BEACON.size :], n, padded=True)
     return Beacon(
         *(session, number, SenderState.from_code(state), time_us, pseq, head, closed, lap, clients),
         *(rate * 1000, fb, status, adverts),
@@ -299,7 +299,7 @@ def _read_fin_ack(body: bytes) -> FinAck:
     return FinAck(client, session, number)
 
 
-def _entries(data: bytes, count: int) -> tuple[StripeCounts, ...]:
+def _entries(data: bytes, count: int, *, padded: bool = False) -> tuple[StripeCounts, ...]:
     entries, at = [], 0
     for _ in range(count):
         block, stripes = _unpack(_ENTRY, data[at:])
@@ -307,7 +307,7 @@ def _entries(data: bytes, count: int) -> tuple[StripeCounts, ...]:
         if not 0 < stripes <= STRIPES_MAX or at > len(data):
             raise BadPacket("a stripe list is cut short, or has too many stripes")
         entries.append(StripeCounts(block, data[at - stripes : at]))
-    if at != len(data):
+    if at != len(data) and not (padded and not data[at:].strip(b"\0")):
         raise BadPacket("bytes after the last stripe list")
     return tuple(entries)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castcore.cast.blocks import BlockTable
-from castcore.cast.constants import DATAGRAM_SIZE, HEADER_SIZE, SOURCE_ROWS, STRIPES_MAX
+from castcore.cast.constants import SOURCE_ROWS
 from castcore.cast.data import DATA_TYPE, datagram
 from castcore.cast.outputs import ParityBurst, SourceBurst
 from castcore.cast.parity import encode
@@ -32,9 +32,9 @@ class Block:
     """One block as the datagrams that carry it; flags and packet counter are filled in on sending."""
 
     def __init__(self, table: BlockTable, session: int) -> None:
-        rows = SOURCE_ROWS * STRIPES_MAX
+        rows = table.symbols_max
         self._table = table
-        self._flat = np.zeros(rows * (HEADER_SIZE + table.symbol_size), np.uint8)
+        self._flat = np.zeros(rows * table.datagram_size, np.uint8)
         self._packets = self._flat.view(datagram(table.symbol_size))
         self._header = self._packets["header"]
         self._header["vt"] = DATA_TYPE
@@ -57,7 +57,7 @@ class Block:
         header = self._header[burst.first : end]
         header["flags"] = burst.flags
         header["pseq"] = (self._index[: burst.count] + burst.pseq) & 0xFFFFFFFF
-        size = HEADER_SIZE + self._table.symbol_size
+        size = self._table.datagram_size
         return self._flat.data[burst.first * size : end * size]
 
 
@@ -71,10 +71,10 @@ class BlockCache:
         self, source: ChunkSource, table: BlockTable, session: int, size: int = CACHE_BYTES
     ) -> None:
         self._source, self._table, self._session = source, table, session
-        self._most = max(size // (table.symbol_size * SOURCE_ROWS * STRIPES_MAX), BLOCKS_MIN)
+        self._most = max(size // (table.symbol_size * table.symbols_max), BLOCKS_MIN)
         self._blocks: OrderedDict[int, Future[Block]] = OrderedDict()
         self._spare: list[Block] = []
-        self._content = np.empty(table.symbol_size * SOURCE_ROWS * STRIPES_MAX, np.uint8)
+        self._content = np.empty(table.symbol_size * table.symbols_max, np.uint8)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="cast-read")
 
     def get(self, number: int) -> Block:
@@ -120,7 +120,7 @@ class BurstWriter:
 
     def __init__(self, table: BlockTable, session: int) -> None:
         self._table = table
-        self._flat = np.zeros(BURST_ROWS * DATAGRAM_SIZE, np.uint8)
+        self._flat = np.zeros(BURST_ROWS * table.datagram_size, np.uint8)
         self._packets = self._flat.view(datagram(table.symbol_size))
         self._packets["header"]["vt"] = DATA_TYPE
         self._packets["header"]["session"] = session
@@ -140,7 +140,7 @@ class BurstWriter:
         )
         header["stripe"], header["row"] = burst.stripes, burst.rows
         header["pseq"] = (self._counter[:count] + burst.pseq) & 0xFFFFFFFF
-        return self._flat.data[: count * DATAGRAM_SIZE]
+        return self._flat.data[: count * self._table.datagram_size]
 
     def _parity(self, burst: ParityBurst, symbols: Symbols) -> None:
         stripes = int(self._table.stripes[burst.block])

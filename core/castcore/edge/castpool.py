@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from castcore.cast.actions import Deliver, Repair, Scatter
 from castcore.cast.blocks import BlockTable
-from castcore.cast.constants import PARITY_ROWS, SOURCE_ROWS, STRIPES_MAX
+from castcore.cast.constants import PARITY_ROWS
 
 Symbols = NDArray[np.uint8]
 
@@ -21,8 +21,6 @@ MEMINFO = Path("/proc/meminfo")
 
 # Shorter runs than this are cheaper to copy by index.
 RUN_MIN = 4
-
-ROWS = (SOURCE_ROWS + PARITY_ROWS) * STRIPES_MAX
 
 
 class BufferPool:
@@ -39,7 +37,9 @@ class BufferPool:
         if buffer is None:
             # Untouched pages cost nothing: parity rows of a block without loss never exist.
             fresh = (
-                self._free.pop() if self._free else np.empty((ROWS, self._table.symbol_size), np.uint8)
+                self._free.pop()
+                if self._free
+                else np.empty((_rows(self._table), self._table.symbol_size), np.uint8)
             )
             buffer = self._used[scatter.block] = fresh
         rows, picks = scatter.rows, scatter.picks
@@ -87,7 +87,12 @@ class BufferPool:
 def pool_size(table: BlockTable, meminfo: Path = MEMINFO) -> int:
     """How many blocks this machine's memory lets a receiver hold."""
     memory = min(int(available_memory(meminfo) * MEMORY_SHARE), MEMORY_MAX)
-    return max(BUFFERS_MIN, min(memory // (ROWS * table.symbol_size), len(table)))
+    return max(BUFFERS_MIN, min(memory // (_rows(table) * table.symbol_size), len(table)))
+
+
+def _rows(table: BlockTable) -> int:
+    """Rows of a buffer for the largest block and all its parity."""
+    return table.symbols_max + table.stripes_max * PARITY_ROWS
 
 
 def available_memory(meminfo: Path = MEMINFO) -> int:

@@ -27,7 +27,6 @@ from castcore.cast.actions import (
     Send,
 )
 from castcore.cast.blocks import BlockTable, lengths_digest
-from castcore.cast.constants import DATAGRAM_SIZE
 from castcore.cast.data import split
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.parity import repair
@@ -35,9 +34,11 @@ from castcore.cast.receiver import ReceiverCore
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.chunks import ChunkSink
+from castcore.edge import preflight
 from castcore.edge.castpool import BufferPool, pool_size
 from castcore.edge.castworkers import Result, Workers
-from castcore.edge.multicast import Batch, GroupReceiver, Interface, find_interface
+from castcore.edge.interface import Interface, family_of, find_interface
+from castcore.edge.multicast import Batch, GroupReceiver
 from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
 from castcore.progress import Progress, ProgressCallback
 
@@ -92,21 +93,25 @@ def receive(
 ) -> ReceiveResult:
     """Put every chunk that travels into ``sink``; return when all are durable there.
 
-    ``interface`` is a name or an IPv4 address. Raises NotFound (interface), Untrusted (descriptor, or
-    the server's own chunk), DiskFailed, NetworkFailed with the server's reason when the cast was ended
-    early, Refused when ``stop`` was set.
+    ``interface`` is a name or an address; the family is the cast's. Raises NotFound (interface),
+    Untrusted (descriptor, or the server's own chunk), DiskFailed, NetworkFailed with the server's reason
+    when the cast was ended early, Refused when ``stop`` was set.
     """
     if lengths_digest(lengths) != descriptor.lengths_digest:
         raise Untrusted("the cast's chunk lengths are not those of the image's index")
-    reception = _Reception(
-        control, descriptor, lengths, sink, find_interface(interface), progress, offload=offload
-    )
+    found = find_interface(interface, family_of(descriptor.group))
+    reception = _Reception(control, descriptor, lengths, sink, found, progress, offload=offload)
     try:
         return reception.run(stop or threading.Event())
     except NotFound as gone:
         raise _ended(gone.what) from None
     finally:
         reception.close()
+
+
+def _casts(descriptor: CastDescriptor) -> tuple[bytes, bytes, int]:
+    """What must stay the same for what was received to stay good."""
+    return descriptor.root, descriptor.lengths_digest, descriptor.symbol_size
 
 
 def _ended(why: str) -> NetworkFailed:
@@ -131,6 +136,7 @@ class _Reception:
         self._control, self._descriptor, self._sink = control, descriptor, sink
         self._interface, self._progress, self._offload = interface, progress, offload
         self._table = BlockTable.build(lengths, descriptor.symbol_size)
+        self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
         self._pool = BufferPool(self._table)
         jitter = np.random.default_rng().random()
         buffers = pool_size(self._table)
@@ -203,11 +209,13 @@ class _Reception:
             self._interface,
             descriptor.group,
             descriptor.port,
-            segment=DATAGRAM_SIZE,
+            segment=self._table.datagram_size,
             offload=self._offload,
         )
-        feedback = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        feedback.bind((self._interface.address, 0))
+        if self._obstacle:
+            group.leave()
+        feedback = socket.socket(self._interface.family, socket.SOCK_DGRAM)
+        feedback.bind(self._interface.reach(self._interface.address, 0))
         feedback.settimeout(0)
         self._selector.register(group.socket, selectors.EVENT_READ)
         self._selector.register(feedback, selectors.EVENT_READ)
@@ -276,7 +284,7 @@ class _Reception:
 
     def _send(self, packet: bytes) -> None:
         try:
-            self._feedback.sendto(packet, self._descriptor.feedback_address)
+            self._feedback.sendto(packet, self._interface.reach(*self._descriptor.feedback_address))
         except OSError:  # no link just now: it is said again
             return
 
@@ -327,8 +335,8 @@ class _Reception:
 
     def _same_image(self, descriptor: CastDescriptor) -> None:
         before = self._descriptor
-        if (descriptor.root, descriptor.lengths_digest) != (before.root, before.lengths_digest):
-            raise NetworkFailed("the server casts another image now")
+        if _casts(descriptor) != _casts(before):
+            raise NetworkFailed("the server casts another image now, or in other pieces")
 
     def _rejoined(self, now: float, descriptor: CastDescriptor, answer: JoinAnswer) -> None:
         if descriptor.session != self._descriptor.session:
@@ -337,13 +345,15 @@ class _Reception:
             self._group, self._feedback = self._open(descriptor)
         self._joined, self._waiting = True, False
         self._core.on_joined(now, descriptor.session, answer)
+        if self._obstacle:
+            self._core.on_deaf()
 
     def _tell(self, now: float, *, always: bool = False) -> None:
         if not always and now - self._told < PROGRESS_SECONDS:
             return
         self._told = now
         ledger, state = self._core.ledger, self._core.state
-        waiting = ReceiverState.SILENT.value if self._waiting else ""
+        waiting = ReceiverState.SILENT.value if self._waiting else self._obstacle
         filling = state in (ReceiverState.FILLING, ReceiverState.UNICAST)
         step = "fill" if filling else "receive"
         done = ledger.multicast + ledger.unicast

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from castcore.cast import wire
 from castcore.cast.blocks import BlockTable, lengths_digest
-from castcore.cast.constants import DATAGRAM_SIZE
+from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
 from castcore.cast.outputs import Control, Wait
 from castcore.cast.sender import SenderCore
@@ -23,16 +23,15 @@ from castcore.cast.status import CastStatus
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSource
 from castcore.edge.castblocks import BlockCache, BurstWriter
-from castcore.edge.multicast import GroupSender, Interface, feedback_listener, find_interface
+from castcore.edge.interface import Interface, SocketAddress, family_of, find_interface
+from castcore.edge.multicast import DSCP_LOWER_EFFORT, GroupSender, feedback_listener
 from castcore.errors import BadPacket, FleetcastError, InUse, NetworkFailed
 from castcore.trust import KEY_SIZE, SigningKey, digest
 
 __all__ = ["CastSender", "CastStatus", "JoinAnswer", "SenderSettings"]
 
-# The share of a link that a cast may fill, and what an Ethernet frame costs around a datagram (IP, UDP,
-# MAC, FCS, preamble, gap: RFC 894 and IEEE 802.3).
-LINK_SHARE = 0.98
-FRAME_OVERHEAD = 66
+# The share of a link that a cast may fill, alone or beside others' work.
+LINK_SHARE, POLITE_SHARE = 0.98, 0.5
 DEFAULT_LINK = 10_000
 LINK_DOWN_PAUSE = 0.1
 FEEDBACK_MAX = 2048
@@ -43,9 +42,11 @@ ABORT_REPEATS = 3
 class SenderSettings:
     """Where and how fast to send.
 
-    ``interface_address``: name or IPv4 address of the interface; ``feedback_port`` 0 takes any;
-    ``rate_cap`` in bytes a second of UDP payload, 0 for what the link carries. ``loop`` lets receivers
-    on this host hear us; ``offload`` False sends one datagram a call.
+    ``interface_address``: name or address of the interface, of the group's family; ``feedback_port`` 0
+    takes any; ``rate_cap`` in bytes a second of UDP payload, 0 for what the link carries. ``ttl``:
+    routers to cross, plus 1. ``jumbo``: datagrams for links with an MTU of 9000. ``polite``: half of the
+    link, the lowest class of traffic, and way for others at the first loss. ``loop`` lets receivers on
+    this host hear us; ``offload`` False sends one datagram a call.
     """
 
     interface_address: str
@@ -54,8 +55,20 @@ class SenderSettings:
     feedback_port: int
     rate_cap: int = 0
     ttl: int = 1
+    jumbo: bool = False
+    polite: bool = False
     loop: bool = False
     offload: bool = True
+
+    @property
+    def symbol_size(self) -> int:
+        """Bytes of a symbol."""
+        return JUMBO_SYMBOL_SIZE if self.jumbo else SYMBOL_SIZE
+
+    @property
+    def datagram_size(self) -> int:
+        """Bytes of UDP payload that carry a symbol."""
+        return HEADER_SIZE + self.symbol_size
 
 
 class CastSender:
@@ -81,14 +94,14 @@ class CastSender:
     ) -> None:
         if digest(index) != root:
             raise NetworkFailed(f"the index of {name} is not the one its root names")
-        interface = find_interface(settings.interface_address)
+        interface = find_interface(settings.interface_address, family_of(settings.group))
         lengths = source.stored_lengths()
-        table = BlockTable.build(lengths)
+        table = BlockTable.build(lengths, settings.symbol_size)
         session, session_key = secrets.randbits(32), SigningKey.generate()
-        cap = settings.rate_cap or link_capacity(interface)
-        self._core = SenderCore(table, session, session_key, root, cap)
+        cap = settings.rate_cap or link_capacity(interface, settings)
+        self._core = SenderCore(table, session, session_key, root, cap, polite=settings.polite)
         self._table, self._session = table, session
-        self._feedback = feedback_listener(interface.address, settings.feedback_port)
+        self._feedback = feedback_listener(interface, settings.feedback_port)
         try:
             self._group = _group(interface, settings)
         except BaseException:
@@ -113,7 +126,7 @@ class CastSender:
             symbol_size=table.symbol_size,
             group=settings.group,
             port=settings.port,
-            feedback=f"{interface.address}:{self._feedback.getsockname()[1]}",
+            feedback=f"{interface.host}:{self._feedback.getsockname()[1]}",
         )
         self.descriptor = encode_descriptor(descriptor, key)
         self._threads = [
@@ -213,7 +226,7 @@ class CastSender:
             self._hear(packet, sender)
         self._feedback.close()
 
-    def _hear(self, packet: bytes, sender: tuple[str, int]) -> None:
+    def _hear(self, packet: bytes, sender: SocketAddress) -> None:
         try:
             value = wire.open_from_client(packet, self._session, self._core.key_of)
         except BadPacket:
@@ -227,21 +240,30 @@ class CastSender:
                 return
 
 
-def link_capacity(interface: Interface) -> float:
+def link_capacity(interface: Interface, settings: SenderSettings) -> float:
     """Bytes a second of UDP payload that the interface's link carries, less what others need."""
     bits = (interface.speed or DEFAULT_LINK) * 1e6
-    return bits / 8 * LINK_SHARE * DATAGRAM_SIZE / (DATAGRAM_SIZE + FRAME_OVERHEAD)
+    share = POLITE_SHARE if settings.polite else LINK_SHARE
+    size = settings.datagram_size
+    return bits / 8 * share * size / (size + interface.frame_overhead)
 
 
 def _group(interface: Interface, settings: SenderSettings) -> GroupSender:
+    if interface.largest_datagram < settings.datagram_size:
+        need = interface.mtu - interface.largest_datagram + settings.datagram_size
+        raise NetworkFailed(
+            f"{interface.name} has an MTU of {interface.mtu}, the cast's packets have {need} bytes",
+            hint="cast without --jumbo" if settings.jumbo else "raise the MTU of the interface",
+        )
     return GroupSender(
         interface,
         settings.group,
         settings.port,
         ttl=settings.ttl,
         loop=settings.loop,
-        segment=DATAGRAM_SIZE,
+        segment=settings.datagram_size,
         offload=settings.offload,
+        dscp=DSCP_LOWER_EFFORT if settings.polite else 0,
     )
 
 

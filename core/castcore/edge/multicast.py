@@ -1,6 +1,7 @@
 """UDP sockets of a cast: many datagrams a system call where the kernel can, one where it cannot.
 
-Linux only: UDP_SEGMENT and UDP_GRO (udp(7)), SO_RXQ_OVFL, membership by interface index (ip(7)).
+Linux only: UDP_SEGMENT and UDP_GRO (udp(7)), SO_RXQ_OVFL, membership by interface index (ip(7),
+ipv6(7)).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import struct
 import time
 from dataclasses import dataclass
 
-from castcore.edge import nics
+from castcore.edge.interface import Interface
 from castcore.edge.portholder import holder
-from castcore.errors import NetworkFailed, NotFound, PortTaken
+from castcore.errors import NetworkFailed, PortTaken
 
 SOL_UDP = 17
 UDP_SEGMENT = 103
@@ -35,29 +36,12 @@ DEEP_BUFFER = 8 << 20
 # What the kernel answers when a device, a route or its own age does not allow segmentation.
 _NO_SEGMENTATION = (errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EMSGSIZE, errno.EOPNOTSUPP)
 _MREQN = struct.Struct("=4s4si")
+_MREQ6 = struct.Struct("=16sI")
 _ENOBUFS_PAUSE = 0.001
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """A network interface with its IPv4 address; ``speed`` in Mbit/s, 0 unknown."""
-
-    name: str
-    index: int
-    address: str
-    speed: int
-
-
-def find_interface(name_or_address: str) -> Interface:
-    """The interface called so, or with this IPv4 address. Raises NotFound."""
-    names = [name for _, name in socket.if_nameindex()]
-    name = name_or_address if name_or_address in names else nics.interface_with(name_or_address)
-    if not name:
-        raise NotFound(f"no network interface {name_or_address}", hint=f"there are: {', '.join(names)}")
-    address = nics.ipv4_address(name)
-    if not address:
-        raise NotFound(f"the interface {name} has no IPv4 address", hint="`ip addr` shows addresses")
-    return Interface(name, socket.if_nametoindex(name), address, nics.nic(name).speed)
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
+_IPV6_DONTFRAG = 62
+# Lower Effort (RFC 8622): what anybody else sends goes first where a network knows of classes.
+DSCP_LOWER_EFFORT = 1
 
 
 class GroupSender:
@@ -73,12 +57,15 @@ class GroupSender:
         loop: bool,
         segment: int,
         offload: bool = True,
+        dscp: int = 0,
     ) -> None:
         self._segment = segment
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = socket.socket(interface.family, socket.SOCK_DGRAM)
         try:
-            self._prepare(interface, ttl, loop=loop)
-            self._socket.bind((interface.address, 0))
+            _set_buffer(self._socket, socket.SO_SNDBUF, SO_SNDBUFFORCE, SEND_BUFFER)
+            prepare = _prepare_ipv6 if interface.family is socket.AF_INET6 else _prepare_ipv4
+            prepare(self._socket, interface, ttl, loop=loop, dscp=dscp)
+            self._socket.bind(interface.reach(interface.address, 0))
             self._socket.connect((group, port))
         except OSError as error:
             self._socket.close()
@@ -86,13 +73,6 @@ class GroupSender:
                 f"cannot send to {group} through {interface.name}: {error.strerror}"
             ) from None
         self.segmenting = offload and self._set_segment(segment)
-
-    def _prepare(self, interface: Interface, ttl: int, *, loop: bool) -> None:
-        via = _MREQN.pack(bytes(4), socket.inet_aton(interface.address), interface.index)
-        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, via)
-        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
-        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loop))
-        _set_buffer(self._socket, socket.SO_SNDBUF, SO_SNDBUFFORCE, SEND_BUFFER)
 
     def burst(self, packets: memoryview) -> None:
         """Send back-to-back datagrams of the segment's size each."""
@@ -159,8 +139,8 @@ class GroupReceiver:
     def __init__(
         self, interface: Interface, group: str, port: int, *, segment: int, offload: bool = True
     ) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._segment = segment
+        self.socket = socket.socket(interface.family, socket.SOCK_DGRAM)
+        self._interface, self._group, self._segment = interface, group, segment
         self._dropped = 0
         self._buffer = memoryview(bytearray(BATCH_SIZE + MESSAGE_MAX))
         try:
@@ -170,10 +150,7 @@ class GroupReceiver:
             if offload:
                 _try_option(self.socket, SOL_UDP, UDP_GRO)
             self.socket.bind((group, port))
-            member = _MREQN.pack(
-                socket.inet_aton(group), socket.inet_aton(interface.address), interface.index
-            )
-            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+            _membership(self.socket, interface, group, member=True)
         except OSError as error:
             self.socket.close()
             raise NetworkFailed(
@@ -181,6 +158,10 @@ class GroupReceiver:
             ) from None
         self.socket.setblocking(False)  # noqa: FBT003 (the socket module's own signature)
         self.deep = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= DEEP_BUFFER
+
+    def leave(self) -> None:
+        """Be no member any more: a switch that snoops then spares our port."""
+        _membership(self.socket, self._interface, self._group, member=False)
 
     def receive(self) -> Batch:
         """The datagrams that are waiting, up to a megabyte of data."""
@@ -215,21 +196,51 @@ def _cut(data: memoryview, segment: int) -> list[bytes]:
     return [bytes(data[i : i + segment]) for i in range(0, len(data), segment)]
 
 
-def feedback_listener(address: str, port: int) -> socket.socket:
+def feedback_listener(interface: Interface, port: int) -> socket.socket:
     """The sender's socket for what clients say. Raises PortTaken or NetworkFailed."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener = socket.socket(interface.family, socket.SOCK_DGRAM)
     try:
-        listener.bind((address, port))
+        listener.bind(interface.reach(interface.address, port))
     except OSError as error:
         listener.close()
         if error.errno != errno.EADDRINUSE:
-            raise NetworkFailed(f"UDP port {port} on {address}: {error.strerror}") from None
+            raise NetworkFailed(f"UDP port {port} on {interface.address}: {error.strerror}") from None
         raise PortTaken(
             f"UDP port {port} is taken by {holder('udp', port) or 'another program'}",
             hint="stop that program, or cast on another port",
         ) from None
     _set_buffer(listener, socket.SO_RCVBUF, SO_RCVBUFFORCE, FEEDBACK_BUFFER)
     return listener
+
+
+def _prepare_ipv4(sock: socket.socket, interface: Interface, ttl: int, *, loop: bool, dscp: int) -> None:
+    via = _MREQN.pack(bytes(4), socket.inet_aton(interface.address), interface.index)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, via)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loop))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+    # A lost fragment would cost the whole datagram: what does not fit is an error.
+    sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+
+
+def _prepare_ipv6(sock: socket.socket, interface: Interface, ttl: int, *, loop: bool, dscp: int) -> None:
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface.index)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, int(loop))
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+    sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+    sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
+
+
+def _membership(sock: socket.socket, interface: Interface, group: str, *, member: bool) -> None:
+    octets = socket.inet_pton(interface.family, group)
+    if interface.family is socket.AF_INET6:
+        change = socket.IPV6_JOIN_GROUP if member else socket.IPV6_LEAVE_GROUP
+        sock.setsockopt(socket.IPPROTO_IPV6, change, _MREQ6.pack(octets, interface.index))
+        return
+    request = _MREQN.pack(octets, socket.inet_aton(interface.address), interface.index)
+    change = socket.IP_ADD_MEMBERSHIP if member else socket.IP_DROP_MEMBERSHIP
+    sock.setsockopt(socket.IPPROTO_IP, change, request)
 
 
 def _set_buffer(sock: socket.socket, plain: int, forced: int, size: int) -> None:

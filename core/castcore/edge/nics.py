@@ -12,12 +12,18 @@ from pathlib import Path
 from castcore.control import Nic
 
 SYSFS = Path("/sys/class/net")
+# Of the thread's own network namespace.
+IF_INET6 = Path("/proc/thread-self/net/if_inet6")
 _ARPHRD_ETHER = 1
+# linux/if_addr.h: an address that is not, or never will be, proven unique (RFC 4862, 5.4).
+_IFA_F_DADFAILED, _IFA_F_TENTATIVE = 0x08, 0x40
 _SIOCGIFADDR = 0x8915
 _SIOCGIFNETMASK = 0x891B
+_SIOCGIFMTU = 0x8921
 _IFNAME_SIZE = 16
 # struct ifreq: the name, then a sockaddr_in whose address stands 4 bytes in.
 _IFREQ = struct.Struct("16s4x4s16x")
+_IFREQ_MTU = struct.Struct("16xi20x")
 
 
 def wired(sysfs: Path = SYSFS) -> tuple[Nic, ...]:
@@ -32,9 +38,14 @@ def wired(sysfs: Path = SYSFS) -> tuple[Nic, ...]:
 def is_wired(name: str, sysfs: Path = SYSFS) -> bool:
     """Is ``name`` an Ethernet interface with hardware behind it, and no radio?"""
     folder = sysfs / name
-    radio = (folder / "wireless").exists() or (folder / "phy80211").exists()
     ethernet = _number(folder / "type") == _ARPHRD_ETHER
-    return ethernet and not radio and (folder / "device").exists()
+    return ethernet and not is_wireless(name, sysfs) and (folder / "device").exists()
+
+
+def is_wireless(name: str, sysfs: Path = SYSFS) -> bool:
+    """Does ``name`` speak by radio?"""
+    folder = sysfs / name
+    return (folder / "wireless").exists() or (folder / "phy80211").exists()
 
 
 def nic(name: str, sysfs: Path = SYSFS) -> Nic:
@@ -56,6 +67,32 @@ def ipv4_address(name: str) -> str:
     """The IPv4 address of interface ``name``, "" when it has none."""
     found = _ipv4(name)
     return found[0].partition("/")[0] if found else ""
+
+
+def ipv6_addresses(name: str, table: Path = IF_INET6) -> tuple[str, ...]:
+    """The usable IPv6 addresses of interface ``name``, routable ones first (proc(5), if_inet6)."""
+    found = []
+    for line in _text(table).splitlines():
+        octets, _index, _prefix, scope, flags, interface = line.split()
+        if interface == name and not int(flags, 16) & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED):
+            found.append((int(scope, 16), str(ipaddress.IPv6Address(int(octets, 16)))))
+    # Scope 0 is global (unique local addresses count as such), 0x20 the link's own.
+    return tuple(address for _, address in sorted(found, key=lambda entry: entry[0]))
+
+
+def mtu(name: str) -> int:
+    """The largest IP packet that interface ``name`` sends whole, in bytes; 0 when it is not there."""
+    request = name.encode()[: _IFNAME_SIZE - 1].ljust(40, b"\0")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            return int(_IFREQ_MTU.unpack(fcntl.ioctl(probe, _SIOCGIFMTU, request)[:40])[0])
+    except OSError:
+        return 0
+
+
+def duplex(name: str, sysfs: Path = SYSFS) -> str:
+    """``full``, ``half``, or "" (or ``unknown``) when the driver does not tell."""
+    return _text(sysfs / name / "duplex")
 
 
 def interface_with(address: str) -> str:

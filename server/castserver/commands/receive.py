@@ -20,7 +20,7 @@ from castcore.edge.castreceiver import ReceiveResult, receive
 from castcore.edge.commandline import Screen
 from castcore.edge.discovery import FoundServer, find_servers
 from castcore.edge.disksink import DiskSink
-from castcore.edge.multicast import Interface, find_interface
+from castcore.edge.interface import Interface, find_interface
 from castcore.edge.pinned import PinnedHttps, fetch_statement
 from castcore.edge.restore import require_fit
 from castcore.errors import NotFound, Refused, Untrusted

@@ -14,7 +14,7 @@ from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.edge.commandline import Screen
 from castcore.edge.identity import ServerIdentity
 from castcore.edge.imagefile import Image
-from castcore.edge.multicast import find_interface
+from castcore.edge.interface import find_interface
 from castcore.edge.store import image_path
 from castcore.errors import FleetcastError, NetworkFailed, Refused
 from castcore.units import human
