@@ -24,6 +24,12 @@ from tests.net.namespaces import ip
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDED = (sys.executable, "-m", "tests.support.castpeer")
+# This checkout's programs, wherever the environment's own packages come from.
+PACKAGES = ("core", "client", "server", "media-builder", ".")
+ENVIRONMENT = {
+    "HOME": str(ROOT),
+    "PYTHONPATH": os.pathsep.join(str(ROOT / package) for package in PACKAGES),
+}
 WIRE = "wire0"
 _SECONDS = 20.0
 
@@ -145,7 +151,7 @@ class CastLab:
         """Start a program in a namespace; it ends with the lab at the latest."""
         command = ["ip", "netns", "exec", self.space(space), *program]
         process = self._stack.enter_context(
-            run.started(command, cwd=ROOT, merged=True, extra_env={"HOME": str(ROOT)})
+            run.started(command, cwd=ROOT, merged=True, extra_env=ENVIRONMENT)
         )
         peer = Peer(process)
         peer.reader = threading.Thread(target=peer.read, daemon=True)
