@@ -194,6 +194,9 @@ class _CountingControl:
     def join(self) -> JoinAnswer:
         return self._control.join()
 
+    def symbol_digests(self, block: int) -> bytes:
+        return self._control.symbol_digests(block)
+
     def chunk(self, number: int) -> bytes:
         stored = self._control.chunk(number)
         with self._lock:

@@ -44,6 +44,10 @@ class Sender(Protocol):
         """Let ``client`` take part. Raises FleetcastError when the cast has closed."""
         ...
 
+    def symbol_digests(self, block: int) -> bytes:
+        """The digests of all symbols of ``block``. Raises NotFound, DiskFailed, BadImage."""
+        ...
+
 
 class CastImage(Protocol):
     """What these calls need of ``castcore.edge.imagefile.Image``."""
@@ -139,6 +143,15 @@ def router(directory: CastDirectory) -> APIRouter:
         if number >= image.chunk_count:
             raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
         return _Bytes(await _in_thread(lambda: image.read_stored(number), readers))
+
+    @routes.get("/symbols/{block}", summary="Digests of a block's symbols", response_class=_Bytes)
+    async def symbols(
+        admitted: Annotated[Admitted, Depends(entry)], block: Annotated[int, Path(ge=0, le=MOST_CHUNKS)]
+    ) -> Response:
+        def digests() -> bytes:
+            return admitted[0].current_sender().symbol_digests(block)
+
+        return _Bytes(await _in_thread(digests, readers))
 
     @routes.post("/join", summary="Take part in the cast")
     async def join(admitted: Annotated[Admitted, Depends(entry)]) -> dict[str, Any]:

@@ -96,6 +96,9 @@ class HttpControl:
         self.chunks += 1
         return self._get(f"/chunk/{number}")
 
+    def symbol_digests(self, block: int) -> bytes:
+        return self._get(f"/symbols/{block}")
+
     def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(self._server, HTTP_PORT, timeout=5)
         try:
@@ -170,6 +173,8 @@ def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[
             elif verb == "join":
                 body = json.dumps(sender.join(rest[0]).to_json()).encode()
                 joined.add(rest[0])
+            elif verb == "symbols":
+                body = sender.symbol_digests(int(rest[0]))
             else:
                 body = source.read_stored(int(rest[0]))
             self.send_response(200)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from castcore.cast import wire
 from castcore.cast.actions import (
+    Ask,
     Deliver,
     Fetch,
     Flush,
@@ -27,6 +28,7 @@ from castcore.cast.receiver import ReceiverCore
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer
+from castcore.cast.vetting import Vetting, block_digests
 from castcore.errors import BadPacket
 from castcore.trust import SigningKey, digest
 
@@ -62,6 +64,7 @@ class Image:
     chunks: list[bytes] = field(init=False)
     table: BlockTable = field(init=False)
     blocks: dict[int, np.ndarray] = field(default_factory=dict, init=False)
+    told: dict[int, bytes] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         source = random.Random(self.seed)
@@ -72,6 +75,11 @@ class Image:
         if number not in self.blocks:
             self.blocks[number] = self._block(number)
         return self.blocks[number]
+
+    def digests(self, number: int) -> bytes:
+        if number not in self.told:
+            self.told[number] = block_digests(self.table, number, self.block(number))
+        return self.told[number]
 
     def _block(self, number: int) -> np.ndarray:
         data = b"".join(self.chunks[p.chunk] for p in self.table.pieces(number))
@@ -89,7 +97,8 @@ class SimClient:
         self.key = bytes([len(sim.clients) + 1]) * 32
         self.buffers: dict[int, np.ndarray] = {}
         self.capacity, self.most_buffers = buffers, 0
-        self.largest = 0
+        self.largest = self.asked = 0
+        self.vetting = Vetting(sim.image.table)
         self.disk: dict[int, bytes] = {}
         self.joined = self.alive = False
         self.finished_at = 0.0
@@ -113,6 +122,7 @@ class SimClient:
             self._note_end(now)
             return
         packets = np.frombuffer(packet, datagram(self.sim.image.symbol_size))
+        packets = packets[self.vetting.good(packets["header"], packets["symbol"])]
         for scatter in self.core.on_headers(now + self.lead, packets["header"]):
             self._buffer(scatter.block)[scatter.rows] = packets["symbol"][scatter.picks]
 
@@ -138,7 +148,7 @@ class SimClient:
         if self.core.state is ReceiverState.DONE and not self.finished_at:
             self.finished_at = now
 
-    def _act(self, now: float, action: Deliver | Repair | Release | Fetch | Flush) -> None:
+    def _act(self, now: float, action: Deliver | Repair | Release | Fetch | Ask | Flush) -> None:
         chunks = self.sim.image.chunks
         if isinstance(action, Deliver):
             if self.link.write_seconds:
@@ -153,6 +163,9 @@ class SimClient:
                 self._repair(action)
         elif isinstance(action, Release):
             self.buffers.pop(action.block, None)
+            self.vetting.forget(action.block)
+        elif isinstance(action, Ask):
+            self.sim.at(now + 0.005, lambda t: self._vet(t, action.block))
         elif isinstance(action, Fetch):
             if self.sim.up:
                 self._write(action.chunk, chunks[action.chunk])
@@ -167,6 +180,15 @@ class SimClient:
         if good:
             self._write(action.chunk, data)
         self.core.on_put(action.chunk, good=good)
+
+    def _vet(self, now: float, block: int) -> None:
+        if not self.sim.up:
+            self.core.on_unvetted(now + self.lead, block)
+            return
+        self.asked += 1
+        self.vetting.learn(block, self.sim.image.digests(block))
+        present = self.core.present(block)
+        self.core.on_vetted(block, self.vetting.wrong(block, present, self.buffers[block]))
 
     def _repair(self, action: Repair) -> None:
         table, held = self.sim.image.table, self.buffers[action.block]

@@ -98,6 +98,9 @@ class FakeSender:
         self.joined.append(client)
         return FakeAnswer(len(self.joined))
 
+    def symbol_digests(self, block: int) -> bytes:
+        return b"digests of %d" % block
+
     def start(self) -> None:
         self.started = True
 

@@ -61,6 +61,13 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Get the symbol digests of ``block`` by TLS: answer `on_vetted`, or `on_unvetted`."""
+
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rejoin:
     """Nothing is heard of the sender: join again until it answers, then `on_joined`."""
 
@@ -70,4 +77,4 @@ class Flush:
     """Every chunk was put: make them durable, then `on_flushed`."""
 
 
-Action = Send | Deliver | Repair | Release | Fetch | Rejoin | Flush
+Action = Send | Deliver | Repair | Release | Fetch | Ask | Rejoin | Flush

@@ -7,16 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# A data packet further ahead than this (1.5 GB) is not of this stream; a signed beacon may be.
+# A data packet further than this (1.5 GB) from where the sender said it was is not of this stream.
 WINDOW = 1 << 20
+# A beacon is handled after the data around it: so many packets may be ahead of what it says.
+SLACK = 1 << 11
 WRAP = 1 << 32
 
 
 @dataclass
 class Arrival:
-    """The packet counter of one stream; ``next`` is the first packet not yet seen, without wrapping."""
+    """The packet counter of one stream, without wrapping.
+
+    ``next`` is the first packet not yet seen. Anybody can write a number into a data packet, so what it
+    says holds only until the sender's next signed announcement; ``anchor`` is the last one, and before
+    the first (``first``) nothing is counted.
+    """
 
     first: int | None = None
+    anchor: int = 0
     next: int = 0
     received: int = 0
     host_drop: int = 0
@@ -25,23 +33,26 @@ class Arrival:
         """Which of these 32-bit counters can be of this stream."""
         if self.first is None:
             return np.ones(len(pseq), np.bool_)
-        distance = (pseq.astype(np.int64) - self.next + WINDOW) % WRAP
+        distance = (pseq.astype(np.int64) - self.anchor + WINDOW) % WRAP
         return distance < 2 * WINDOW
 
     def count(self, pseq: NDArray[np.integer]) -> None:
         """These (plausible, at least one) packets arrived."""
         if self.first is None:
-            self.first = self.next = int(pseq[0])
-        ahead = (pseq.astype(np.int64) - self.next + WINDOW) % WRAP - WINDOW
-        self.next += max(int(ahead.max()) + 1, 0)
+            return
+        ahead = (pseq.astype(np.int64) - self.anchor + WINDOW) % WRAP - WINDOW
+        self.next = max(self.next, self.anchor + int(ahead.max()) + 1)
         self.received += len(pseq)
 
     def announced(self, pseq: int) -> None:
         """The sender says that ``pseq`` is its next packet."""
         if self.first is None:
-            self.first = self.next = pseq
-        elif (ahead := (pseq - self.next) % WRAP) < WRAP // 2:
-            self.next += ahead
+            self.first = self.anchor = self.next = pseq
+            self.received = self.host_drop = 0
+            return
+        self.anchor += (pseq - self.anchor) % WRAP
+        if not self.anchor <= self.next <= self.anchor + SLACK:
+            self.next = self.anchor
 
     @property
     def seen(self) -> int:

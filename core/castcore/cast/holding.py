@@ -104,3 +104,27 @@ class Holding:
         """The lost rows of ``stripe`` are in the buffer now."""
         self._source.reshape(-1, self.stripes)[:, stripe] = True
         self._busy[stripe] = False
+
+    @property
+    def thin(self) -> bool:
+        """Whether fewer than half of the source symbols are there."""
+        return 2 * int(np.count_nonzero(self._source[: self.symbols])) < self.symbols
+
+    @property
+    def busy(self) -> bool:
+        """Whether a stripe is under repair."""
+        return bool(self._busy.any())
+
+    def present(self) -> Ints:
+        """The buffer rows of all symbols that are there."""
+        parity = np.flatnonzero(self._parity.reshape(-1))
+        return np.concatenate((np.flatnonzero(self._source[: self.symbols]), self.symbols + parity))
+
+    def drop(self, rows: Ints) -> None:
+        """The symbols in these buffer rows are not the image's. Only while nothing is under repair."""
+        self._source[rows[rows < self.symbols]] = False
+        self._parity.reshape(-1)[rows[rows >= self.symbols] - self.symbols] = False
+
+    def again(self, places: Ints) -> None:
+        """These chunks (by place in the block) are to be delivered once more."""
+        self.delivered[places] = False

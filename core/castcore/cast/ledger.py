@@ -8,17 +8,21 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from castcore.cast.blocks import BlockTable
+from castcore.cast.blocks import BlockTable, Ints
 
 
 class ChunkState(IntEnum):
-    """MISSING -> DELIVERED (to the sink) -> DONE; SPOILED -> FETCHING -> DONE."""
+    """MISSING -> DELIVERED (to the sink) -> DONE; SPOILED -> FETCHING -> DONE.
+
+    What the sink refused is DOUBTED until the symbols of its block were vetted, then MISSING again.
+    """
 
     MISSING = 0
     DELIVERED = 1
-    SPOILED = 2
-    FETCHING = 3
-    DONE = 4
+    DOUBTED = 2
+    SPOILED = 3
+    FETCHING = 4
+    DONE = 5
 
 
 class Ledger:
@@ -61,15 +65,35 @@ class Ledger:
         self._state[slot] = ChunkState.DELIVERED
         return True
 
-    def put(self, chunk: int, *, good: bool) -> None:
-        """The sink took a delivered chunk, or refused it."""
+    def put(self, chunk: int) -> None:
+        """The sink took a delivered chunk."""
         slot = self._slot[chunk]
-        if good:
-            self.multicast += int(self._table.lengths[slot])
-            self._done(slot)
-        else:
-            self.refused += 1
-            self._state[slot] = ChunkState.SPOILED
+        self.multicast += int(self._table.lengths[slot])
+        self._done(slot)
+
+    def refuse(self, chunk: int, *, doubt: bool) -> None:
+        """The sink refused a delivered chunk: it is fetched, unless its block is to be vetted first."""
+        self.refused += 1
+        self._state[self._slot[chunk]] = ChunkState.DOUBTED if doubt else ChunkState.SPOILED
+
+    def resolve(self, block: int, *, vetted: bool) -> Ints:
+        """The doubted chunks of ``block`` come again by multicast, or else are fetched.
+
+        Returns their places in the block.
+        """
+        slots = self._table.slots(block)
+        doubted = np.flatnonzero(self._state[slots.start : slots.stop] == ChunkState.DOUBTED)
+        self._state[slots.start + doubted] = ChunkState.MISSING if vetted else ChunkState.SPOILED
+        return doubted
+
+    def block_of(self, chunk: int) -> int:
+        """The block that carries ``chunk``."""
+        return int(self._block_of[self._slot[chunk]])
+
+    def putting(self, block: int) -> bool:
+        """Whether the sink is just taking chunks of ``block``."""
+        slots = self._table.slots(block)
+        return bool((self._state[slots.start : slots.stop] == ChunkState.DELIVERED).any())
 
     def fetch(self, most: int, *, every: bool, but: Iterable[int] = ()) -> list[int]:
         """Up to ``most`` chunks to fetch now: spoiled ones, then (``every``) any that is missing.

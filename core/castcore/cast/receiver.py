@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from castcore.cast.actions import (
     Action,
+    Ask,
     Deliver,
     Fetch,
     Flush,
@@ -20,6 +21,7 @@ from castcore.cast.actions import (
     Scatter,
     Send,
 )
+from castcore.cast.admission import Admission
 from castcore.cast.arrival import Arrival
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import (
@@ -36,6 +38,7 @@ from castcore.cast.holding import Holding
 from castcore.cast.ledger import Ledger
 from castcore.cast.reporting import Reporter, View
 from castcore.cast.states import RECEIVER, ReceiverEvent, ReceiverState, SenderState
+from castcore.cast.suspects import Suspects
 from castcore.cast.values import JoinAnswer
 from castcore.cast.wire import Abort, Beacon, Fin, FinAck, encode_fin
 
@@ -69,6 +72,8 @@ class ReceiverCore:
         self._table, self._root = table, root
         self._buffers = buffers
         self._held: dict[int, Holding] = {}
+        self._admission = Admission(table, buffers)
+        self._suspects = Suspects()
         self._closed_at = np.full(len(table), np.inf)
         self._current: int | None = None
         self._arrival = Arrival()
@@ -76,6 +81,7 @@ class ReceiverCore:
         self._session = 0
         self._answer = JoinAnswer(0, b"", 0)
         self._beacon: Beacon | None = None
+        self._beacons = 0
         self._beacon_at = self._joined_at = self._scan_at = 0.0
         self._tail_since: float | None = None
         self._moved_at, self._put = 0.0, 0
@@ -87,9 +93,13 @@ class ReceiverCore:
 
     def on_joined(self, now: float, session: int, answer: JoinAnswer) -> None:
         """The server took us in, at first or again; what we hold stays good."""
+        if session != self._session:
+            # Within a session they only grow, over every join: a replay is never news.
+            self._beacons = 0
         self._session, self._answer = session, answer
         self._joined_at, self._beacon, self._tail_since = now, None, None
         self._arrival, self._current = Arrival(), None
+        self._admission.heard(now, None)
         self._closed_at[:] = np.inf
         self._closed_at[: answer.head] = now
         self._reporter.joined(now)
@@ -144,7 +154,28 @@ class ReceiverCore:
 
     def on_put(self, chunk: int, *, good: bool) -> None:
         """The sink took a delivered chunk, or refused it as not the image's."""
-        self.ledger.put(chunk, good=good)
+        if good:
+            self.ledger.put(chunk)
+        else:
+            self.ledger.refuse(chunk, doubt=self._suspects.refused(self.ledger.block_of(chunk)))
+
+    def present(self, block: int) -> Ints:
+        """The buffer rows of the symbols of ``block`` that are there, to be vetted."""
+        return self._held[block].present()
+
+    def on_vetted(self, block: int, wrong: Ints) -> None:
+        """The symbols in the buffer rows ``wrong`` of a block asked about are not the image's."""
+        self._suspects.vetted(block)
+        holding = self._held[block]
+        holding.drop(wrong)
+        holding.again(self.ledger.resolve(block, vetted=True))
+        holding.fresh = SCAN_SYMBOLS
+
+    def on_unvetted(self, now: float, block: int) -> None:
+        """The server could not tell the symbol digests of a block asked about."""
+        if not self._suspects.unanswered(now, block):
+            self.ledger.resolve(block, vetted=False)
+            self._held[block].fresh = SCAN_SYMBOLS
 
     def on_fetched(self, now: float, chunk: int, *, good: bool) -> None:
         """The sink took a fetched chunk, or it could not be fetched."""
@@ -175,6 +206,7 @@ class ReceiverCore:
             actions += self._release()
             for holding in self._held.values():
                 actions += self._mend(now, holding)
+            actions += [Ask(block) for block in self._suspects.ask(now, self._quiet)]
             self._judge(now, actions)
             actions += self._fetches(now)
         actions += self._ending(now)
@@ -188,9 +220,11 @@ class ReceiverCore:
         self.state = RECEIVER[self.state].get(event, self.state)
 
     def _on_beacon(self, now: float, beacon: Beacon) -> None:
-        if self._beacon is not None and beacon.number <= self._beacon.number:
+        if beacon.number <= self._beacons:
             return
         self._beacon, self._beacon_at = beacon, now
+        self._beacons = beacon.number
+        self._admission.heard(now, beacon)
         self._arrival.announced(beacon.pseq)
         self._event(ReceiverEvent.HEARD)
         before = self._closed_at[: beacon.closed]
@@ -211,7 +245,7 @@ class ReceiverCore:
         self._closed_at[block] = np.inf
 
     def _place(self, now: float, block: int, headers: Headers, picks: Ints) -> Scatter | None:
-        holding = self._held.get(block) or self._open(block)
+        holding = self._held.get(block) or self._open(now, block)
         if holding is None:
             return None
         picks = picks[headers["symbols"][picks] == holding.symbols]
@@ -222,9 +256,9 @@ class ReceiverCore:
         self._moved_at = now
         return Scatter(block, picks[good], place)
 
-    def _open(self, block: int) -> Holding | None:
+    def _open(self, now: float, block: int) -> Holding | None:
         """Begin to hold a block, unless the pool is full: then whole blocks are shed."""
-        if self.ledger.settled(block):
+        if self.ledger.settled(block) or not self._admission.allows(now, block, self._held):
             return None
         if len(self._held) >= self._buffers:
             self._event(ReceiverEvent.POOL_FULL)
@@ -237,6 +271,8 @@ class ReceiverCore:
     def _scan(self, holding: Holding) -> list[Action]:
         """Deliver what is complete."""
         actions: list[Action] = []
+        if self._suspects.aside(holding.number):
+            return actions
         pieces = self._table.pieces(holding.number)
         for place in holding.deliverable():
             piece = pieces[place]
@@ -245,14 +281,19 @@ class ReceiverCore:
         return actions
 
     def _mend(self, now: float, holding: Holding) -> list[Action]:
-        if self._closed_at[holding.number] > now:
+        if self._closed_at[holding.number] > now or self._suspects.aside(holding.number):
             return []
         return [Repair(holding.number, *found) for found in holding.repairable()]
+
+    def _quiet(self, block: int) -> bool:
+        """Whether no worker reads the buffer of ``block``, or computes something for it."""
+        return not self._held[block].busy and not self.ledger.putting(block)
 
     def _release(self) -> list[Action]:
         done = [b for b in self._held if self.ledger.settled(b)]
         for block in done:
             del self._held[block]
+            self._suspects.release(block)
         if len(self._held) <= (1 - SHED_UNTIL) * self._buffers:
             self._event(ReceiverEvent.POOL_FREE)
         return [Release(block) for block in done]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +60,18 @@ class Client:
         deaf = self.fruitless_laps >= FRUITLESS_LAPS_MAX
         return not (self.over or deaf or self.kind is ClientClass.UNICAST)
 
-    def take(self, now: float, feedback: Feedback, seen: int, sent: int) -> None:
-        """Note newer feedback, heard when ``sent`` packets were out."""
+    def take(
+        self, now: float, feedback: Feedback, seen: int, sent: int, *, fooled: bool = False
+    ) -> None:
+        """Note newer feedback, heard when ``sent`` packets were out.
+
+        ``fooled``: it has counted packets that were never sent, so what it says of loss is not so.
+        """
+        if fooled:
+            old = self.last or replace(feedback, received=0, net_lost=0, host_drop=0)
+            feedback = replace(
+                feedback, received=old.received, net_lost=old.net_lost, host_drop=old.host_drop
+            )
         self.judged = self.judged or (feedback, seen)
         self.seen, self.behind, self.last = seen, sent - seen, feedback
         self.gain.note(now, feedback.chunks)

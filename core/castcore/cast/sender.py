@@ -97,6 +97,7 @@ class SenderCore:
     def start(self, now: float) -> None:
         """Begin the pass."""
         self._event(SenderEvent.START)
+        self._beacon_due = now
         self._started = self._judged_at = now
         self._period_sent = 0
 
@@ -122,15 +123,15 @@ class SenderCore:
         client = self._roster.get(packet.client)
         if client is None:
             return None
-        client.heard = now
         if isinstance(packet, Fin):
             return self._on_fin(client, packet)
+        # A replay is no sign of life.
+        if packet.number <= client.last_number or client.kind is ClientClass.DONE:
+            return None
+        client.last_number, client.heard = packet.number, now
         if client.kind is ClientClass.GONE:
             client.kind = packet.kind
             self._event(SenderEvent.JOINED)
-        if packet.number <= client.last_number or client.kind is ClientClass.DONE:
-            return None
-        client.last_number = packet.number
         if isinstance(packet, Bitmap):
             self._on_bitmap(client, packet)
         else:
@@ -187,8 +188,9 @@ class SenderCore:
         self.state = SENDER[self.state].get(event, self.state)
 
     def _expand(self, pseq: int) -> int:
-        """The packet count that a client's 32-bit ``pseq`` stands for."""
-        return self._pseq - ((self._pseq - pseq) & 0xFFFFFFFF)
+        """The packet count that a client's 32-bit ``pseq`` stands for: what was sent at the most."""
+        behind = (self._pseq - pseq) & 0xFFFFFFFF
+        return self._pseq - (behind if behind < 1 << 31 else 0)
 
     def _on_fin(self, client: Client, fin: Fin) -> bytes | None:
         if fin.root != self._root:
@@ -198,7 +200,8 @@ class SenderCore:
 
     def _on_feedback(self, now: float, client: Client, feedback: Feedback) -> None:
         seen = self._expand(feedback.seen)
-        client.take(now, feedback, seen, self._pseq)
+        fooled = (feedback.seen - seen) & 0xFFFFFFFF != 0
+        client.take(now, feedback, seen, self._pseq, fooled=fooled)
         if not client.listens:
             return
         due = now + feedback_seconds(self._roster.active()) / 2
@@ -245,6 +248,7 @@ class SenderCore:
                 self._waiting_since = None
                 self._lap += 1
                 self._block, self._symbol = int(demand[0]), 0
+                self._beacon_due = now
                 self._event(SenderEvent.DEMAND)
         elif self._roster.all_over() and self._repairs.idle():
             self._linger_until = now + LINGER_SECONDS

@@ -28,6 +28,23 @@ AHEAD = 2
 BURST_ROWS = 64
 
 
+def read_block(source: ChunkSource, table: BlockTable, number: int, into: Symbols) -> Symbols:
+    """The bytes of block ``number``, padded to whole symbols, in the front of ``into``.
+
+    Raises DiskFailed or BadImage.
+    """
+    content = into[: int(table.symbols[number]) * table.symbol_size]
+    for piece in table.pieces(number):
+        stored = source.read_stored(piece.chunk)
+        if len(stored) != piece.length:
+            raise BadImage(
+                f"chunk {piece.chunk} has {len(stored)} stored bytes where {piece.length} belong"
+            )
+        content[piece.start : piece.start + piece.length] = np.frombuffer(stored, np.uint8)
+    content[int(table.sizes[number]) :] = 0
+    return content
+
+
 class Block:
     """One block as the datagrams that carry it; flags and packet counter are filled in on sending."""
 
@@ -100,16 +117,7 @@ class BlockCache:
         return found
 
     def _read(self, number: int) -> Block:
-        size = int(self._table.symbols[number]) * self._table.symbol_size
-        content = self._content[:size]
-        for piece in self._table.pieces(number):
-            stored = self._source.read_stored(piece.chunk)
-            if len(stored) != piece.length:
-                raise BadImage(
-                    f"chunk {piece.chunk} has {len(stored)} stored bytes where {piece.length} belong"
-                )
-            content[piece.start : piece.start + piece.length] = np.frombuffer(stored, np.uint8)
-        content[int(self._table.sizes[number]) :] = 0
+        content = read_block(self._source, self._table, number, self._content)
         block = self._spare.pop() if self._spare else Block(self._table, self._session)
         block.fill(number, content)
         return block

@@ -16,6 +16,7 @@ DESCRIPTOR_LIMIT = 64 << 10
 # 64 bytes a chunk of 1 MiB: an index of 1 GiB would stand for a disk of 16 TiB.
 INDEX_LIMIT = 1 << 30
 CHUNK_LIMIT = 8 << 20
+DIGESTS_LIMIT = 32 << 10
 CHUNK_TIMEOUT = 30.0
 
 
@@ -49,6 +50,10 @@ class HttpsCastControl:
     def chunk(self, number: int) -> bytes:
         """The stored bytes of one chunk, not yet checked."""
         return self._get(f"chunks/{number}", CHUNK_LIMIT)
+
+    def symbol_digests(self, block: int) -> bytes:
+        """The digests of all symbols of a block (:mod:`castcore.cast.vetting`)."""
+        return self._get(f"symbols/{block}", DIGESTS_LIMIT)
 
     def _get(self, name: str, limit: int) -> bytes:
         with _worth_another_try():

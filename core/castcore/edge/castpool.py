@@ -57,6 +57,10 @@ class BufferPool:
         flat = self._used[deliver.block].reshape(-1)
         return flat.data[deliver.start : deliver.start + deliver.length]
 
+    def symbols(self, block: int) -> Symbols:
+        """The buffer of ``block``, by row."""
+        return self._used[block]
+
     def stripe(self, wanted: Repair) -> tuple[Symbols, Symbols]:
         """A stripe's source rows, as a view, and a copy of the parity rows to repair it with.
 

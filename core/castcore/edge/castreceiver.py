@@ -18,6 +18,7 @@ import numpy as np
 from castcore.cast import wire
 from castcore.cast.actions import (
     Action,
+    Ask,
     Deliver,
     Fetch,
     Flush,
@@ -33,6 +34,7 @@ from castcore.cast.parity import repair
 from castcore.cast.receiver import ReceiverCore
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer, ReceiveResult
+from castcore.cast.vetting import Vetting
 from castcore.chunks import ChunkSink
 from castcore.edge import preflight
 from castcore.edge.castpool import BufferPool, pool_size
@@ -78,6 +80,9 @@ class CastControl(Protocol):
 
     def chunk(self, number: int) -> bytes:
         """The stored bytes of one chunk, not yet checked."""
+
+    def symbol_digests(self, block: int) -> bytes:
+        """The digests of all symbols of a block (:mod:`castcore.cast.vetting`)."""
 
 
 def receive(
@@ -141,6 +146,7 @@ class _Reception:
         jitter = np.random.default_rng().random()
         buffers = pool_size(self._table)
         self._core = ReceiverCore(self._table, descriptor.root, buffers=buffers, jitter=jitter)
+        self._vetting = Vetting(self._table)
         self._workers = Workers()
         self._selector = selectors.DefaultSelector()
         self._joined = self._waiting = False
@@ -238,6 +244,9 @@ class _Reception:
             headers, symbols = split(batch.data, self._table.symbol_size)
             self._messages += batch.messages
             self._packets += len(headers)
+            if self._vetting:
+                good = self._vetting.good(headers, symbols)
+                headers, symbols = headers[good], symbols[good]
             for scatter in self._core.on_headers(now, headers):
                 self._pool.scatter(scatter, symbols)
         for packet in batch.others:
@@ -275,8 +284,11 @@ class _Reception:
                 self._workers.repair(lambda: self._repair(action, rows, given))
             case Release(block):
                 self._pool.release(block)
+                self._vetting.forget(block)
             case Fetch(chunk):
                 self._workers.fetch(lambda: self._fetch(chunk))
+            case Ask(block):
+                self._workers.fetch(lambda: self._ask(block))
             case Rejoin():
                 self._workers.join(self._join)
             case Flush():
@@ -315,6 +327,23 @@ class _Reception:
                 raise
             return lambda now: self._core.on_fetched(now, chunk, good=False)
         return lambda now: self._core.on_fetched(now, chunk, good=True)
+
+    def _ask(self, block: int) -> Result:
+        try:
+            told = self._control.symbol_digests(block)
+        except NetworkFailed:
+            return lambda now: self._core.on_unvetted(now, block)
+        return lambda now: self._vet(now, block, told)
+
+    def _vet(self, now: float, block: int, told: bytes) -> None:
+        """Find the wrong ones among a block's symbols; those to come are checked as they come."""
+        try:
+            self._vetting.learn(block, told)
+        except BadPacket:
+            self._core.on_unvetted(now, block)
+            return
+        present, symbols = self._core.present(block), self._pool.symbols(block)
+        self._core.on_vetted(block, self._vetting.wrong(block, present, symbols))
 
     def _flush(self) -> Result:
         self._sink.flush()

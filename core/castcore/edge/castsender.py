@@ -23,6 +23,7 @@ from castcore.cast.status import CastStatus
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSource
 from castcore.edge.castblocks import BlockCache, BurstWriter
+from castcore.edge.castdigests import SymbolDigests
 from castcore.edge.interface import Interface, SocketAddress, family_of, find_interface
 from castcore.edge.multicast import DSCP_LOWER_EFFORT, GroupSender, feedback_listener
 from castcore.errors import BadPacket, FleetcastError, InUse, NetworkFailed
@@ -109,6 +110,7 @@ class CastSender:
             raise
         self._cache = BlockCache(source, table, session)
         self._writer = BurstWriter(table, session)
+        self._digests = SymbolDigests(source, table)
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
         self._aborting = False
@@ -142,6 +144,10 @@ class CastSender:
             if self._core.state is SenderState.CLOSED:
                 raise InUse("this cast has ended", hint="read the descriptor again, then join")
             return self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE))
+
+    def symbol_digests(self, block: int) -> bytes:
+        """The digests of all symbols of ``block``. Raises NotFound, DiskFailed, BadImage."""
+        return self._digests.of(block)
 
     def start(self) -> None:
         """Begin the pass; harmless when it has begun."""
