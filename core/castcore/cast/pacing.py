@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from castcore.cast.constants import BURST_BYTES_MAX, BURST_BYTES_MIN
+from castcore.cast.constants import BURST_BYTES_MIN, RUN_BYTES_MAX
 
 # A switch port that is slower than ours holds about this long a burst of its own rate.
 BURST_DEPTH = 0.005
@@ -66,5 +66,5 @@ class TokenBucket:
 
 def burst_packets(rate: float, datagram_size: int) -> int:
     """Datagrams to send back to back: half a millisecond's worth, so that switch queues survive."""
-    size = max(BURST_BYTES_MIN, min(BURST_BYTES_MAX, rate * BURST_SECONDS))
+    size = max(BURST_BYTES_MIN, min(RUN_BYTES_MAX, rate * BURST_SECONDS))
     return max(int(size / datagram_size), 1)

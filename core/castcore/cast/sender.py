@@ -14,6 +14,7 @@ import numpy as np
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import (
     BEACON_SECONDS,
+    BURST_BYTES_MAX,
     LINGER_SECONDS,
     feedback_seconds,
     status_seconds,
@@ -306,7 +307,8 @@ class SenderCore:
         block = self._repairs.ready(now)
         if block is None:
             return None
-        stripes, rows = self._repairs.take(block, self._burst_packets(), self._pseq)
+        most = min(self._burst_packets(), BURST_BYTES_MAX // self._table.datagram_size)
+        stripes, rows = self._repairs.take(block, most, self._pseq)
         return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, self._pseq)
 
     def _source(self, now: float) -> SourceBurst | None:

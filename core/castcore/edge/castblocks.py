@@ -21,28 +21,13 @@ from castcore.errors import BadImage
 
 Symbols = NDArray[np.uint8]
 
-# Repair trails the head by well under a second: 256 MiB is that at 10 Gbit/s, rounded down.
+# Repair trails the head by well under a second: 256 MiB is that at 10 Gbit/s, rounded down. Memory that
+# is used again stays in the processor's reach and costs no page faults, so it grows when it is missed.
 CACHE_BYTES = 256 << 20
 BLOCKS_MIN = 6
+BLOCKS_STEP = 4
 AHEAD = 2
 BURST_ROWS = 64
-
-
-def read_block(source: ChunkSource, table: BlockTable, number: int, into: Symbols) -> Symbols:
-    """The bytes of block ``number``, padded to whole symbols, in the front of ``into``.
-
-    Raises DiskFailed or BadImage.
-    """
-    content = into[: int(table.symbols[number]) * table.symbol_size]
-    for piece in table.pieces(number):
-        stored = source.read_stored(piece.chunk)
-        if len(stored) != piece.length:
-            raise BadImage(
-                f"chunk {piece.chunk} has {len(stored)} stored bytes where {piece.length} belong"
-            )
-        content[piece.start : piece.start + piece.length] = np.frombuffer(stored, np.uint8)
-    content[int(table.sizes[number]) :] = 0
-    return content
 
 
 class Block:
@@ -59,14 +44,38 @@ class Block:
         self._index = np.arange(rows)
         self.symbols = self._packets["symbol"]
 
-    def fill(self, number: int, content: Symbols) -> None:
-        """Become block ``number`` with these bytes, padded to whole symbols."""
+    def read(self, source: ChunkSource, number: int) -> None:
+        """Become block ``number``. Raises DiskFailed or BadImage."""
+        self._begin(number)
+        for piece in self._table.pieces(number):
+            stored = source.read_stored(piece.chunk)
+            if len(stored) != piece.length:
+                raise BadImage(
+                    f"chunk {piece.chunk} has {len(stored)} stored bytes where {piece.length} belong"
+                )
+            self._put(piece.start, np.frombuffer(stored, np.uint8))
+
+    def _begin(self, number: int) -> None:
         count, stripes = int(self._table.symbols[number]), int(self._table.stripes[number])
         self.symbols = self._packets["symbol"][:count]
-        self.symbols[:] = content.reshape(count, -1)
+        # The last symbol's padding; all else is overwritten.
+        self.symbols[-1] = 0
         header, index = self._header[:count], self._index[:count]
         header["block"], header["symbols"] = number, count
         header["stripe"], header["row"] = index % stripes, index // stripes
+
+    def _put(self, start: int, data: Symbols) -> None:
+        """Bytes ``start`` and up of the block: the end of a symbol, whole symbols, the begin of one."""
+        size = self._table.symbol_size
+        row, at = divmod(start, size)
+        if at:
+            first = data[: size - at]
+            self.symbols[row, at : at + len(first)] = first
+            data, row = data[len(first) :], row + 1
+        whole = len(data) // size
+        self.symbols[row : row + whole] = data[: whole * size].reshape(whole, size)
+        if rest := len(data) % size:
+            self.symbols[row + whole, :rest] = data[-rest:]
 
     def burst(self, burst: SourceBurst) -> memoryview:
         """The datagrams of ``burst``, where they lie."""
@@ -79,7 +88,7 @@ class Block:
 
 
 class BlockCache:
-    """Blocks ready to send, least recently used first out; the next one is read ahead.
+    """Blocks ready to send, least recently used first out; the next ones are read ahead.
 
     For one sending thread: a block it got is valid until it asks for others.
     """
@@ -88,19 +97,25 @@ class BlockCache:
         self, source: ChunkSource, table: BlockTable, session: int, size: int = CACHE_BYTES
     ) -> None:
         self._source, self._table, self._session = source, table, session
-        self._most = max(size // (table.symbol_size * table.symbols_max), BLOCKS_MIN)
+        self._limit = max(size // (table.symbol_size * table.symbols_max), BLOCKS_MIN)
+        self._most = BLOCKS_MIN
+        self._dropped: set[int] = set()
         self._blocks: OrderedDict[int, Future[Block]] = OrderedDict()
         self._spare: list[Block] = []
-        self._content = np.empty(table.symbol_size * table.symbols_max, np.uint8)
+        self._number = -1
+        self._current: Block | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="cast-read")
 
     def get(self, number: int) -> Block:
         """Block ``number``, read if need be. Raises DiskFailed or BadImage."""
+        if self._current is not None and number == self._number:
+            return self._current
         found = self._entry(number)
         for ahead in range(number + 1, min(number + 1 + AHEAD, len(self._table))):
             self._entry(ahead)
         self._blocks.move_to_end(number)
-        return found.result()
+        self._number, self._current = number, found.result()
+        return self._current
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -109,17 +124,20 @@ class BlockCache:
     def _entry(self, number: int) -> Future[Block]:
         found = self._blocks.get(number)
         if found is None:
+            if number in self._dropped:
+                self._dropped.discard(number)
+                self._most = min(self._most + BLOCKS_STEP, self._limit)
             found = self._blocks[number] = self._reader.submit(self._read, number)
             while len(self._blocks) > self._most:
-                _, old = self._blocks.popitem(last=False)
+                gone, old = self._blocks.popitem(last=False)
+                self._dropped.add(gone)
                 if old.done() and not old.cancelled() and old.exception() is None:
                     self._spare.append(old.result())
         return found
 
     def _read(self, number: int) -> Block:
-        content = read_block(self._source, self._table, number, self._content)
         block = self._spare.pop() if self._spare else Block(self._table, self._session)
-        block.fill(number, content)
+        block.read(self._source, number)
         return block
 
 

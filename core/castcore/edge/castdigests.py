@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-import numpy as np
-
 from castcore.cast.blocks import BlockTable
 from castcore.cast.vetting import block_digests
 from castcore.chunks import ChunkSource
-from castcore.edge.castblocks import read_block
+from castcore.edge.castblocks import Block
 from castcore.errors import NotFound
 
 # What poisons one client poisons the group: all ask for the same blocks, 32 KiB each, at about the
@@ -41,7 +39,6 @@ class SymbolDigests:
             return told
 
     def _compute(self, block: int) -> bytes:
-        size = self._table.symbol_size
-        into = np.empty(int(self._table.symbols[block]) * size, np.uint8)
-        content = read_block(self._source, self._table, block, into)
-        return block_digests(self._table, block, content.reshape(-1, size))
+        held = Block(self._table, session=0)
+        held.read(self._source, block)
+        return block_digests(self._table, block, held.symbols)

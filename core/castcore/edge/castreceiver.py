@@ -48,8 +48,8 @@ __all__ = ["CastControl", "ReceiveResult", "receive"]
 
 IDLE_SECONDS = 0.01
 # Datagrams gather while we sleep: long enough for so many bytes, within these bounds.
-GATHER_BYTES = 512 << 10
-GATHER_MIN, GATHER_MAX = 0.0005, 0.004
+GATHER_BYTES = 768 << 10
+GATHER_MIN, GATHER_MAX = 0.0005, 0.016
 PROGRESS_SECONDS = 0.25
 REJOIN_SECONDS = 1.0
 # A fetched chunk that is not the image's so often: the server's copy is damaged.

@@ -12,6 +12,7 @@ import struct
 import time
 from dataclasses import dataclass
 
+from castcore.cast.constants import BURST_BYTES_MAX
 from castcore.edge.interface import Interface
 from castcore.edge.portholder import holder
 from castcore.errors import NetworkFailed, PortTaken
@@ -76,17 +77,21 @@ class GroupSender:
 
     def burst(self, packets: memoryview) -> None:
         """Send back-to-back datagrams of the segment's size each."""
-        if self.segmenting:
-            try:
-                self._send(packets)
-                return
-            except OSError as error:
-                if error.errno not in _NO_SEGMENTATION:
-                    raise
-                self._set_segment(0)
-                self.segmenting = False
-        for at in range(0, len(packets), self._segment):
-            self._send(packets[at : at + self._segment])
+        most = BURST_BYTES_MAX // self._segment if self.segmenting else 1
+        size = most * self._segment
+        for at in range(0, len(packets), size):
+            self._send_some(packets[at : at + size])
+
+    def _send_some(self, packets: memoryview) -> None:
+        """Send as many datagrams as one call takes."""
+        try:
+            self._send(packets)
+        except OSError as error:
+            if not self.segmenting or error.errno not in _NO_SEGMENTATION:
+                raise
+            self._set_segment(0)
+            self.segmenting = False
+            self.burst(packets)
 
     def control(self, packet: bytes) -> None:
         """Send one datagram, smaller than the segment."""
