@@ -43,8 +43,6 @@ def test_whatever_happens_everybody_ends_exact_and_the_sender_goes_on(
     watch = Watch(sim)
     sim.run(10 * MINUTE)
     everybody_has_everything(sim)
-    # A leap of the sender in so short a cast may leave nothing to judge.
-    assert watch.checks > 0 or sim.lead > 0
     assert watch.idle == []
 
 
