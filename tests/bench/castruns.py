@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -17,22 +18,28 @@ from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from castcore.edge import run
 
 from tests.bench.castend import chunk_list
 from tests.support.castlab import CastLab, Peer
 
 PATIENCE = 120.0
+# A peer that has not ended by then is told as such: half a gigabyte at 9 MB/s.
+PEER_PATIENCE = 60.0
 OURS = (sys.executable, "-m", "tests.bench.castend")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run. ``cpu``: seconds of the sender, and of all receivers; ``sent``: symbol bytes / image."""
+    """One run. ``cpu``: seconds of the sender, and of all receivers; ``sent``: symbol bytes / image,
+    ``wire``: everything that left the sender's interface / image.
+    """
 
     seconds: float
     rendezvous: float
     cpu: tuple[float, float] = (0.0, 0.0)
     sent: float = 0.0
+    wire: float = 0.0
     each: tuple[float, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -71,30 +78,38 @@ def ours(
     count = receivers or lab.receivers
     sinks = [source.parent / f"sink{i}" for i in range(count)]
     common = ["--interface", "wire0", "--lengths", str(chunk_list(source))]
-    begun = time.monotonic()
+    begun, wire = time.monotonic(), _on_wire(lab)
     send = [*OURS, "send", *common, "--file", str(source), "--clients", str(clients or count)]
     sender = lab.start("s", *send, *options)
     sender.until(lambda e: e["event"] == "ready", PATIENCE)
     zstd = [o for o in options if o == "--zstd"]
-    peers = []
-    for i, sink in enumerate(sinks):
-        if late is not None and i == late[0]:
-            sender.until(lambda e: e.get("sent", 0) >= late[1], PATIENCE)
-        take = [*OURS, "receive", *common, "--file", str(sink), "--name", f"pc{i}", *zstd]
-        peers.append(lab.start(f"r{i}", *take))
-    if during is not None:
-        during(sender, peers)
-    results = [p.result(PATIENCE) for i, p in enumerate(peers) if i not in dead]
-    status = sender.result(PATIENCE)
+    peers: list[Peer] = []
+    try:
+        for i, sink in enumerate(sinks):
+            if late is not None and i == late[0]:
+                sender.until(lambda e: e.get("sent", 0) >= late[1], PATIENCE)
+            take = [*OURS, "receive", *common, "--file", str(sink), "--name", f"pc{i}", *zstd]
+            peers.append(lab.start(f"r{i}", *take))
+        if during is not None:
+            during(sender, peers)
+        results = [p.result(PATIENCE) for i, p in enumerate(peers) if i not in dead]
+        status = sender.result(PATIENCE)
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        raise Unfinished(str(error)) from None
+    finally:
+        for peer in (sender, *peers):
+            if peer.process.poll() is None:
+                peer.kill()
     proven(source, [s for i, s in enumerate(sinks) if i not in dead])
     started = status["started"]
     each = tuple(r["ended"] - started for r in results)
-    stored = sum(c for c in _stored(source))
+    stored = sum(_stored(source))
     return Measured(
         max(each),
         started - begun,
         (status["cpu"], sum(r["cpu"] for r in results)),
         status["sent"] / stored,
+        (_on_wire(lab) - wire) / stored,
         each,
         {
             "status": status,
@@ -102,6 +117,12 @@ def ours(
             "late_at": results[-1]["ended"] - results[-1]["seconds"] - started,
         },
     )
+
+
+def _on_wire(lab: CastLab) -> int:
+    """Bytes that have left the sender's interface, headers of Ethernet included."""
+    shown = run.run(["ip", "-n", lab.space("s"), "-s", "-j", "link", "show", "dev", "wire0"], timeout=20)
+    return int(json.loads(shown)[0]["stats64"]["tx"]["bytes"])
 
 
 def _stored(source: Path) -> list[int]:
@@ -167,7 +188,7 @@ def _finish(programs: list[_Program], seconds: float, sign: int = 0) -> None:
         raise Unfinished(f"{len(late)} did not end within {seconds:.0f} s")
 
 
-def udpcast(lab: CastLab, source: Path, patience: float = PATIENCE) -> Measured:
+def udpcast(lab: CastLab, source: Path, patience: float = PEER_PATIENCE) -> Measured:
     """udp-sender and udp-receiver, full duplex as on any switch."""
     sinks = [source.parent / f"sink{i}" for i in range(lab.receivers)]
     begun = time.monotonic()
@@ -188,7 +209,7 @@ def udpcast(lab: CastLab, source: Path, patience: float = PATIENCE) -> Measured:
     return Measured(ended - started, started - begun, cpu)
 
 
-def uftp(lab: CastLab, source: Path, patience: float = PATIENCE) -> Measured:
+def uftp(lab: CastLab, source: Path, patience: float = PEER_PATIENCE) -> Measured:
     """uftp without rate limit; blocks that fill the MTU, its largest socket buffers."""
     folders = [source.parent / f"uftp{i}" for i in range(lab.receivers)]
     for folder in folders:
