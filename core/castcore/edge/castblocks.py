@@ -111,9 +111,10 @@ class BlockCache:
         if self._current is not None and number == self._number:
             return self._current
         found = self._entry(number)
+        # Before others come in: an old block that a repair asks for must not be the one to go.
+        self._blocks.move_to_end(number)
         for ahead in range(number + 1, min(number + 1 + AHEAD, len(self._table))):
             self._entry(ahead)
-        self._blocks.move_to_end(number)
         self._number, self._current = number, found.result()
         return self._current
 
