@@ -95,7 +95,8 @@ def ours(
         results = [p.result(PATIENCE) for i, p in enumerate(peers) if i not in dead]
         status = sender.result(PATIENCE)
     except (AssertionError, subprocess.TimeoutExpired) as error:
-        raise Unfinished(str(error)) from None
+        said = " | ".join((str(error).splitlines() or ["?"])[-1:] + sender.other[-4:])
+        raise Unfinished(said) from None
     finally:
         for peer in (sender, *peers):
             if peer.process.poll() is None:

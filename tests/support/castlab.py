@@ -55,9 +55,14 @@ class Peer:
         """The first event, past or to come, for which ``wanted`` holds."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
+            ended = self.process.poll() is not None
+            if ended and self.reader is not None:
+                self.reader.join(5)
             for event in list(self.events):
                 if wanted(event):
                     return event
+            if ended:
+                break
             time.sleep(0.02)
         raise AssertionError(f"never happened; last {self.events[-1:]} {self.other[-5:]}")
 
