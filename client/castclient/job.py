@@ -16,7 +16,7 @@ from castcore.control import ClientState
 from castcore.disk import DiskFacts
 from castcore.edge import castreceiver, probe
 from castcore.edge.blockdev import BlockFile
-from castcore.edge.castreceiver import CastControl
+from castcore.edge.castcontrol import CastControl
 from castcore.edge.disksink import DiskSink
 from castcore.errors import NetworkFailed
 from castcore.image import Index, Manifest, parse_index
@@ -191,11 +191,14 @@ class _CountingControl:
     def index(self) -> bytes:
         return self._control.index()
 
-    def join(self) -> JoinAnswer:
-        return self._control.join()
+    def join(self, held: bytes) -> JoinAnswer:
+        return self._control.join(held)
 
-    def symbol_digests(self, block: int) -> bytes:
-        return self._control.symbol_digests(block)
+    def selection(self, number: int) -> bytes:
+        return self._control.selection(number)
+
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        return self._control.symbol_digests(selection, block)
 
     def chunk(self, number: int) -> bytes:
         stored = self._control.chunk(number)

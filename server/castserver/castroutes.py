@@ -6,13 +6,16 @@ database. Blocking work runs in threads of its own (``READERS``), so that five h
 fill holes cannot starve the console.
 """
 
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
+from castcore.errors import BadPacket
 from fastapi import APIRouter, Depends, HTTPException, Path, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
 
 # Chunks of about 1 MiB read at the same time: enough for any disk array, and 16 MiB of memory.
 READERS = 16
@@ -40,12 +43,22 @@ class Sender(Protocol):
         """The signed descriptor."""
         ...
 
-    def join(self, client: str) -> Answer:
-        """Let ``client`` take part. Raises FleetcastError when the cast has closed."""
+    def join(self, client: str, held: bytes) -> Answer:
+        """Let ``client`` take part, who has the chunks ``held`` (an encoded ``ChunkSet``, b"": none).
+
+        Raises FleetcastError when the cast has closed, BadPacket.
+        """
         ...
 
-    def symbol_digests(self, block: int) -> bytes:
-        """The digests of all symbols of ``block``. Raises NotFound, DiskFailed, BadImage."""
+    def selection(self, number: int) -> bytes:
+        """The chunks that travel in selection ``number``. Raises InUse when that is over."""
+        ...
+
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        """The digests of all symbols of a selection's ``block``.
+
+        Raises InUse when that is over, NotFound, DiskFailed, BadImage.
+        """
         ...
 
 
@@ -88,8 +101,8 @@ class RunningCast(Protocol):
         """The name of the client that ``token`` belongs to, or None: it may not take part."""
         ...
 
-    def join(self, client: str) -> Answer:
-        """Let ``client`` take part, and start the cast when that was the last one awaited."""
+    def join(self, client: str, held: bytes) -> Answer:
+        """Let ``client`` take part; start the cast when that was the last one awaited."""
         ...
 
 
@@ -101,6 +114,23 @@ class CastDirectory(Protocol):
         ...
 
 
+class Joining(BaseModel):
+    """What a client says when it joins."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    held: str = Field("", description="base64 of the deflated bits of the chunks it has, lowest first")
+
+
+def chunk_set(text: str) -> bytes:
+    """The bytes that base64 ``text`` spells. Raises BadPacket."""
+    try:
+        return b64decode(text, validate=True)
+    except ValueError:
+        raise BadPacket("a set of chunks that is no base64") from None
+
+
+Selection = Annotated[int, Path(ge=0, le=255)]
 Admitted = tuple[RunningCast, str]
 
 _bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
@@ -144,21 +174,40 @@ def router(directory: CastDirectory) -> APIRouter:
             raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
         return _Bytes(await _in_thread(lambda: image.read_stored(number), readers))
 
-    @routes.get("/symbols/{block}", summary="Digests of a block's symbols", response_class=_Bytes)
+    _add_what_travels(routes, entry, readers)
+
+    @routes.post("/join", summary="Take part in the cast")
+    async def join(admitted: Annotated[Admitted, Depends(entry)], body: Joining) -> dict[str, Any]:
+        """Legal at any time before the end, and again: what is held counts anew."""
+        cast, client = admitted
+        held = chunk_set(body.held)
+        return (await _in_thread(lambda: cast.join(client, held), workers)).to_json()
+
+    return routes
+
+
+def _add_what_travels(
+    routes: APIRouter, entry: Callable[..., Awaitable[Admitted]], readers: CapacityLimiter
+) -> None:
+    """The routes about selections and their blocks."""
+
+    @routes.get(
+        "/symbols/{selection}/{block}", summary="Digests of a block's symbols", response_class=_Bytes
+    )
     async def symbols(
-        admitted: Annotated[Admitted, Depends(entry)], block: Annotated[int, Path(ge=0, le=MOST_CHUNKS)]
+        admitted: Annotated[Admitted, Depends(entry)],
+        selection: Selection,
+        block: Annotated[int, Path(ge=0, le=MOST_CHUNKS)],
     ) -> Response:
         def digests() -> bytes:
-            return admitted[0].current_sender().symbol_digests(block)
+            return admitted[0].current_sender().symbol_digests(selection, block)
 
         return _Bytes(await _in_thread(digests, readers))
 
-    @routes.post("/join", summary="Take part in the cast")
-    async def join(admitted: Annotated[Admitted, Depends(entry)]) -> dict[str, Any]:
-        cast, client = admitted
-        return (await _in_thread(lambda: cast.join(client), workers)).to_json()
-
-    return routes
+    @routes.get("/selection/{number}", summary="The chunks that travel now", response_class=_Bytes)
+    async def selection(admitted: Annotated[Admitted, Depends(entry)], number: Selection) -> Response:
+        """A beacon names their number, and proves them by their digest."""
+        return _Bytes(await _in_thread(lambda: admitted[0].current_sender().selection(number), readers))
 
 
 class _Bytes(Response):

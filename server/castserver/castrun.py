@@ -120,12 +120,12 @@ class CastRun:
                 self._sender = self._make(self.image, self.slot)
             return self._sender
 
-    def join(self, client: str) -> castroutes.Answer:
+    def join(self, client: str, held: bytes) -> castroutes.Answer:
         """Let ``client`` into the current sender. Raises InUse when that has just finished."""
         with self._lock:
             if self._sender is None or self._sender.finished():
                 raise InUse("this sender has closed", hint="read the descriptor again, then join")
-            return self._sender.join(client)
+            return self._sender.join(client, held)
 
     def start(self) -> None:
         """Begin to send, unless it has begun."""

@@ -292,8 +292,8 @@ class _Admission:
     def authorize(self, token: str) -> str | None:
         return self.casts.authorize(token)
 
-    def join(self, client: str) -> castroutes.Answer:
-        answer = self._run().join(client)
+    def join(self, client: str, held: bytes) -> castroutes.Answer:
+        answer = self._run().join(client, held)
         self.casts.joined(self.cast, client)
         return answer
 

@@ -102,9 +102,9 @@ class OneShot:
         """The name a client gives itself: everyone may take part."""
         return token if TOKEN.fullmatch(token) else None
 
-    def join(self, client: str) -> castroutes.Answer:
+    def join(self, client: str, held: bytes) -> castroutes.Answer:
         """Let ``client`` take part."""
-        answer = self._sender.join(client)
+        answer = self._sender.join(client, held)
         self._joined.add(client)
         return answer
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.castchaos import Watch, leap, storm, trouble
-from tests.support.castsim import Image, Link, Sim
+from tests.support.castimage import Image
+from tests.support.castsim import Link, Sim
 
 MINUTE = 60.0
 

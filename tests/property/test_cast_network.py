@@ -9,7 +9,8 @@ from castcore.cast.states import ReceiverState, SenderState
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.castsim import Image, Link, Sim
+from tests.support.castimage import Image
+from tests.support.castsim import Link, Sim
 
 MINUTE = 60.0
 bad_links = st.builds(

@@ -89,15 +89,18 @@ class HttpControl:
     def index(self) -> bytes:
         return INDEX
 
-    def join(self) -> JoinAnswer:
-        return JoinAnswer.from_json(json.loads(self._get(f"/join/{self._name}")))
+    def join(self, held: bytes) -> JoinAnswer:
+        return JoinAnswer.from_json(json.loads(self._get(f"/join/{self._name}/{held.hex()}")))
+
+    def selection(self, number: int) -> bytes:
+        return self._get(f"/selection/{number}")
 
     def chunk(self, number: int) -> bytes:
         self.chunks += 1
         return self._get(f"/chunk/{number}")
 
-    def symbol_digests(self, block: int) -> bytes:
-        return self._get(f"/symbols/{block}")
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        return self._get(f"/symbols/{selection}/{block}")
 
     def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(self._server, HTTP_PORT, timeout=5)
@@ -171,10 +174,13 @@ def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[
             if verb == "descriptor":
                 body = sender.descriptor
             elif verb == "join":
-                body = json.dumps(sender.join(rest[0]).to_json()).encode()
+                answer = sender.join(rest[0], bytes.fromhex(rest[1]))
+                body = json.dumps(answer.to_json()).encode()
                 joined.add(rest[0])
             elif verb == "symbols":
-                body = sender.symbol_digests(int(rest[0]))
+                body = sender.symbol_digests(int(rest[0]), int(rest[1]))
+            elif verb == "selection":
+                body = sender.selection(int(rest[0]))
             else:
                 body = source.read_stored(int(rest[0]))
             self.send_response(200)
@@ -222,6 +228,7 @@ def join(args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink) -> d
         "repaired": result.repaired,
         "seconds": result.seconds,
         "refused": result.refused,
+        "kept": result.kept,
         "details": details,
         "ended": time.monotonic(),
         "cpu": time.process_time() - cpu,

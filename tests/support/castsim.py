@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import numpy as np
 from castcore.cast import wire
@@ -17,10 +17,11 @@ from castcore.cast.actions import (
     Rejoin,
     Release,
     Repair,
+    Select,
     Send,
 )
 from castcore.cast.blocks import BlockTable
-from castcore.cast.constants import SYMBOL_SIZE
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.data import FLAG_PARITY, HEADER, datagram
 from castcore.cast.outputs import Control, ParityBurst, SourceBurst, Wait
 from castcore.cast.parity import encode, repair
@@ -28,9 +29,11 @@ from castcore.cast.receiver import ReceiverCore
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer
-from castcore.cast.vetting import Vetting, block_digests
+from castcore.cast.vetting import Vetting
 from castcore.errors import BadPacket
 from castcore.trust import SigningKey, digest
+
+from tests.support.castimage import Image
 
 SESSION = 0xC0FFEE
 ROOT = digest(b"the image")
@@ -54,53 +57,38 @@ class Link:
     largest: int = 65507
 
 
-@dataclass
-class Image:
-    """Chunks with random content; a length of 0 does not travel."""
-
-    lengths: Sequence[int]
-    seed: int = 1
-    symbol_size: int = SYMBOL_SIZE
-    chunks: list[bytes] = field(init=False)
-    table: BlockTable = field(init=False)
-    blocks: dict[int, np.ndarray] = field(default_factory=dict, init=False)
-    told: dict[int, bytes] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        source = random.Random(self.seed)
-        self.chunks = [source.randbytes(n) for n in self.lengths]
-        self.table = BlockTable.build(self.lengths, self.symbol_size)
-
-    def block(self, number: int) -> np.ndarray:
-        if number not in self.blocks:
-            self.blocks[number] = self._block(number)
-        return self.blocks[number]
-
-    def digests(self, number: int) -> bytes:
-        if number not in self.told:
-            self.told[number] = block_digests(self.table, number, self.block(number))
-        return self.told[number]
-
-    def _block(self, number: int) -> np.ndarray:
-        data = b"".join(self.chunks[p.chunk] for p in self.table.pieces(number))
-        rows = int(self.table.symbols[number])
-        size = self.symbol_size
-        return np.frombuffer(data.ljust(rows * size, b"\0"), np.uint8).reshape(rows, size)
-
-
 class SimClient:
     """A receiver core with its buffers and its disk."""
 
-    def __init__(self, sim: Sim, name: str, link: Link, buffers: int, joins_at: float) -> None:
-        self.sim, self.name, self.link, self.joins_at = sim, name, link, joins_at
-        self.core = ReceiverCore(sim.image.table, ROOT, buffers=buffers, jitter=sim.random.random())
+    def __init__(
+        self,
+        sim: Sim,
+        name: str,
+        link: Link,
+        buffers: int,
+        held: Collection[int],
+        claims: Collection[int],
+    ) -> None:
+        self.sim, self.name, self.link = sim, name, link
+        count = len(sim.image.chunks)
+        self.core = ReceiverCore(
+            sim.image.table,
+            ROOT,
+            buffers=buffers,
+            jitter=sim.random.random(),
+            held=ChunkSet.numbered(count, held),
+        )
+        self.claims = ChunkSet.numbered(count, claims)
+        self.table = sim.image.table
         self.key = bytes([len(sim.clients) + 1]) * 32
         self.buffers: dict[int, np.ndarray] = {}
         self.capacity, self.most_buffers = buffers, 0
         self.largest = self.asked = 0
         self.vetting = Vetting(sim.image.table)
-        self.disk: dict[int, bytes] = {}
+        self.disk = {chunk: sim.image.chunks[chunk] for chunk in held if sim.image.chunks[chunk]}
         self.joined = self.alive = False
+        self.session = SESSION
+        self.selects = True
         self.finished_at = 0.0
         self.free_at = self.disk_free_at = 0.0
         # How far its clock is ahead of the simulation's: a machine that slept leaps.
@@ -108,23 +96,32 @@ class SimClient:
 
     def join(self, now: float) -> None:
         self.joined = self.alive = True
-        session, answer = self.sim.sender.session, self.sim.join(now, self.name, self.key)
-        self.core.on_joined(now + self.lead, session, answer)
+        self.session = self.sim.sender.session
+        held = ChunkSet.decode((self.core.ledger.held | self.claims).encode(), self.claims.count)
+        answer = self.sim.join(now, self.name, self.key, held)
+        self.core.on_joined(now + self.lead, self.session, answer)
 
     def hear(self, now: float, packet: bytes) -> None:
         """A datagram or burst from the group."""
         if packet[0] != 0x11:
             try:
-                control = wire.open_from_server(packet, SESSION, KEY.public)
+                control = wire.open_from_server(packet, self.session, KEY.public)
                 self.core.on_control(now + self.lead, control)
             except BadPacket:
                 return
             self._note_end(now)
             return
+        self._follow()
         packets = np.frombuffer(packet, datagram(self.sim.image.symbol_size))
         packets = packets[self.vetting.good(packets["header"], packets["symbol"])]
         for scatter in self.core.on_headers(now + self.lead, packets["header"]):
             self._buffer(scatter.block)[scatter.rows] = packets["symbol"][scatter.picks]
+
+    def _follow(self) -> None:
+        if self.core.table is not self.table:
+            self.table = self.core.table
+            self.buffers.clear()
+            self.vetting = Vetting(self.table)
 
     def work(self, now: float) -> None:
         if not self.joined or not self.alive or self.finished_at:
@@ -134,6 +131,8 @@ class SimClient:
                 self.sim.to_server(now, self, action.packet)
             elif isinstance(action, Rejoin):
                 self._rejoin(now)
+            elif isinstance(action, Select):
+                self._select(now, action)
             else:
                 self._act(now, action)
         self._note_end(now)
@@ -144,6 +143,15 @@ class SimClient:
         else:
             self.sim.at(now + 0.5, self._rejoin)
 
+    def _select(self, now: float, wanted: Select) -> None:
+        """Asked for and answered over TLS, which takes a moment and may be too late."""
+        if not self.selects:
+            return
+        selector = self.sim.sender.selector
+        table = selector.table if selector.number == wanted.number and self.sim.up else None
+        later = now + 0.003 + self.sim.random.random() * 0.05
+        self.sim.at(later, lambda t: self.core.on_selected(t + self.lead, wanted.number, table))
+
     def _note_end(self, now: float) -> None:
         if self.core.state is ReceiverState.DONE and not self.finished_at:
             self.finished_at = now
@@ -151,21 +159,25 @@ class SimClient:
     def _act(self, now: float, action: Deliver | Repair | Release | Fetch | Ask | Flush) -> None:
         chunks = self.sim.image.chunks
         if isinstance(action, Deliver):
+            held = self.buffers[action.block].reshape(-1)
+            view = held[action.start : action.start + action.length]
             if self.link.write_seconds:
                 self.disk_free_at = max(self.disk_free_at, now) + self.link.write_seconds
-                self.sim.at(self.disk_free_at, lambda _: self._put(action))
+                self.sim.at(self.disk_free_at, lambda _: self._put(action.chunk, view))
             else:
-                self._put(action)
+                self._put(action.chunk, view)
         elif isinstance(action, Repair):
             if self.link.repair_seconds:
-                self.sim.at(now + self.link.repair_seconds, lambda _: self._repair(action))
+                table = self.core.table
+                self.sim.at(now + self.link.repair_seconds, lambda _: self._repair(action, table))
             else:
-                self._repair(action)
+                self._repair(action, self.core.table)
         elif isinstance(action, Release):
             self.buffers.pop(action.block, None)
             self.vetting.forget(action.block)
         elif isinstance(action, Ask):
-            self.sim.at(now + 0.005, lambda t: self._vet(t, action.block))
+            asked = self.core.table
+            self.sim.at(now + 0.005, lambda t: self._vet(t, action.block, asked))
         elif isinstance(action, Fetch):
             if self.sim.up:
                 self._write(action.chunk, chunks[action.chunk])
@@ -173,25 +185,29 @@ class SimClient:
         else:
             self.core.on_flushed()
 
-    def _put(self, action: Deliver) -> None:
-        held = self.buffers[action.block].reshape(-1)
-        data = held[action.start : action.start + action.length].tobytes()
-        good = data == self.sim.image.chunks[action.chunk]
+    def _put(self, chunk: int, view: np.ndarray) -> None:
+        data = view.tobytes()
+        good = data == self.sim.image.chunks[chunk]
         if good:
-            self._write(action.chunk, data)
-        self.core.on_put(action.chunk, good=good)
+            self._write(chunk, data)
+        self.core.on_put(chunk, good=good)
 
-    def _vet(self, now: float, block: int) -> None:
+    def _vet(self, now: float, block: int, table: BlockTable) -> None:
+        if table is not self.core.table:
+            return
+        self._follow()
         if not self.sim.up:
             self.core.on_unvetted(now + self.lead, block)
             return
         self.asked += 1
-        self.vetting.learn(block, self.sim.image.digests(block))
+        self.vetting.learn(block, self.sim.image.digests(table, block))
         present = self.core.present(block)
         self.core.on_vetted(block, self.vetting.wrong(block, present, self.buffers[block]))
 
-    def _repair(self, action: Repair) -> None:
-        table, held = self.sim.image.table, self.buffers[action.block]
+    def _repair(self, action: Repair, table: BlockTable) -> None:
+        if table is not self.core.table:
+            return
+        held = self.buffers[action.block]
         n, stripes = int(table.symbols[action.block]), int(table.stripes[action.block])
         rows = held[action.stripe : n : stripes]
         given = held[n + action.stripe * 64 + action.parity]
@@ -204,7 +220,7 @@ class SimClient:
 
     def _buffer(self, block: int) -> np.ndarray:
         if block not in self.buffers:
-            table = self.sim.image.table
+            table = self.table
             rows = int(table.symbols[block]) + int(table.stripes[block]) * 64
             self.buffers[block] = np.zeros((rows, table.symbol_size), np.uint8)
             self.most_buffers = max(self.most_buffers, len(self.buffers))
@@ -215,7 +231,7 @@ class Sim:
     """The sender, the clients and everything under way between them, ordered by time."""
 
     def __init__(self, image: Image, *, seed: int = 1, cap: float = 100e6) -> None:
-        self.image, self.random = image, random.Random(seed)
+        self.image, self.random, self._cap = image, random.Random(seed), cap
         self.numbers = np.random.default_rng(seed)
         self.sender = SenderCore(image.table, SESSION, KEY, ROOT, cap)
         self.clients: list[SimClient] = []
@@ -225,11 +241,28 @@ class Sim:
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = 0
 
-    def client(self, link: Link | None = None, *, buffers: int = 64, joins_at: float = 0.0) -> SimClient:
-        client = SimClient(self, f"pc{len(self.clients)}", link or Link(), buffers, joins_at)
+    def client(
+        self,
+        link: Link | None = None,
+        *,
+        buffers: int = 64,
+        joins_at: float = 0.0,
+        held: Collection[int] = (),
+        claims: Collection[int] = (),
+    ) -> SimClient:
+        """A client that has ``held`` already, and says that it has ``claims`` too."""
+        name = f"pc{len(self.clients)}"
+        client = SimClient(self, name, link or Link(), buffers, held, claims)
         self.clients.append(client)
         self.at(joins_at, client.join)
         return client
+
+    def restart(self, now: float) -> None:
+        """The server is back: another session, which knows nobody; those who return start it."""
+        session = self.sender.session + 1
+        self.sender = SenderCore(self.image.table, session, KEY, ROOT, self._cap)
+        self.up = True
+        self.at(now + 1.0, lambda then: self.sender.start(then + self.lead))
 
     def at(self, when: float, what: Callable[[float], None]) -> None:
         self._order += 1
@@ -244,8 +277,8 @@ class Sim:
             self.now, _, what = heapq.heappop(self._events)
             what(self.now)
 
-    def join(self, now: float, name: str, key: bytes) -> JoinAnswer:
-        return self.sender.join(now + self.lead, name, key)
+    def join(self, now: float, name: str, key: bytes, held: ChunkSet) -> JoinAnswer:
+        return self.sender.join(now + self.lead, name, key, held)
 
     def over(self) -> bool:
         return all(
@@ -262,7 +295,7 @@ class Sim:
 
     def _answer(self, now: float, client: SimClient, packet: bytes) -> None:
         try:
-            value = wire.open_from_client(packet, SESSION, self.sender.key_of)
+            value = wire.open_from_client(packet, self.sender.session, self.sender.key_of)
         except BadPacket:
             return
         reply = self.sender.on_client(now + self.lead, value)
@@ -287,8 +320,9 @@ class Sim:
         self.at(now + 1e-6, self._transmit)
 
     def _datagrams(self, burst: SourceBurst | ParityBurst) -> bytes:
-        block = self.image.block(burst.block)
-        table = self.image.table
+        selector = self.sender.selector
+        table = selector.table
+        block = self.image.block(table, burst.block)
         stripes = int(table.stripes[burst.block])
         if isinstance(burst, SourceBurst):
             index = np.arange(burst.first, burst.first + burst.count)
@@ -305,7 +339,8 @@ class Sim:
         packets = np.zeros(len(rows), datagram(table.symbol_size))
         assert packets["header"].dtype == HEADER
         head = packets["header"]
-        head["vt"], head["flags"], head["session"] = 0x11, burst.flags, SESSION
+        head["vt"], head["flags"], head["session"] = 0x11, burst.flags, self.sender.session
+        head["selection"] = selector.number
         head["block"], head["symbols"] = burst.block, len(block)
         head["stripe"], head["row"] = of, rows
         head["pseq"] = burst.pseq + np.arange(len(rows))

@@ -84,6 +84,7 @@ class FakeSender:
     slot: int
     number: int
     joined: list[str] = field(default_factory=list)
+    held: dict[str, bytes] = field(default_factory=dict)
     started: bool = False
     stopped: bool = False
     aborted: bool = False
@@ -94,12 +95,16 @@ class FakeSender:
     def descriptor(self) -> bytes:
         return f"descriptor {self.number}".encode()
 
-    def join(self, client: str) -> FakeAnswer:
+    def join(self, client: str, held: bytes) -> FakeAnswer:
         self.joined.append(client)
+        self.held[client] = held
         return FakeAnswer(len(self.joined))
 
-    def symbol_digests(self, block: int) -> bytes:
-        return b"digests of %d" % block
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        return b"digests of %d of %d" % (block, selection)
+
+    def selection(self, number: int) -> bytes:
+        return f"selection {number}".encode()
 
     def start(self) -> None:
         self.started = True

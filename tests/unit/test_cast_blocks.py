@@ -31,7 +31,7 @@ def test_chunks_of_odd_lengths_lie_back_to_back_in_the_datagrams() -> None:
     table = BlockTable.build(lengths)
     count = int(table.symbols[0])
     # A block's memory was another block's before: what is left of that must not be seen.
-    block = Block(table, 7)
+    block = Block(table, 7, 0)
     block.symbols[:] = 0xFF
     block.read(source, 0)
     headers, symbols = split(block.burst(SourceBurst(0, 0, count, 0, 5)))
@@ -42,7 +42,7 @@ def test_chunks_of_odd_lengths_lie_back_to_back_in_the_datagrams() -> None:
 def test_the_cache_grows_only_when_what_it_dropped_is_asked_for_again() -> None:
     source = Chunks([4_000_000] * 12)
     table = BlockTable.build(source.stored_lengths())
-    cache = BlockCache(source, table, 7)
+    cache = BlockCache(source, table, 7, 0)
     for number in range(12):
         cache.get(number)
     assert source.reads == 12

@@ -38,7 +38,7 @@ def is_block(cache: BlockCache, blocks: BlockTable, number: int) -> bool:
 
 
 def cache_of(blocks: BlockTable, most: int) -> BlockCache:
-    return BlockCache(Source(), blocks, 7, most * blocks.symbol_size * blocks.symbols_max)
+    return BlockCache(Source(), blocks, 7, 0, most * blocks.symbol_size * blocks.symbols_max)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,7 +9,8 @@ import pytest
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus, Meter, group_time_left, time_left
 
-from tests.support.castsim import Image, Link, Sim
+from tests.support.castimage import Image
+from tests.support.castsim import Link, Sim
 
 CLIENT = ClientStatus("pc1", ClientClass.OK, 50, 0.5, 10.0, 3, 6, 960, 30, 10, 2, done=False)
 

@@ -134,7 +134,7 @@ def test_data_header_is_28_bytes_in_the_documented_order() -> None:
         "vt": 0,
         "flags": 1,
         "stream": 2,
-        "object": 3,
+        "selection": 3,
         "session": 4,
         "block": 8,
         "stripe": 12,

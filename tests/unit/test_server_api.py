@@ -67,7 +67,7 @@ def test_a_clients_calls_take_its_own_token_only(lab: ServerLab) -> None:
 def test_taking_part_in_a_cast_takes_a_clients_token(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     cast = lab.operator("POST", "/casts", {"image": "lab"})["cast"]
-    for path in ("descriptor", "manifest", "index", "chunks/0", "symbols/0"):
+    for path in ("descriptor", "manifest", "index", "chunks/0", "symbols/0/0"):
         assert lab.http.get(f"/api/v1/casts/{cast}/{path}").status_code == 401
         assert client.get(f"/casts/{cast}/{path}").status_code == 200
         assert client.get(f"/casts/nosuch/{path}").status_code == 404
@@ -76,8 +76,8 @@ def test_taking_part_in_a_cast_takes_a_clients_token(lab: ServerLab) -> None:
     assert [client.get(f"/casts/{cast}/chunks/{n}").content for n in range(len(CHUNKS))] == CHUNKS
     assert client.get(f"/casts/{cast}/chunks/{len(CHUNKS)}").status_code == 404
     assert client.get(f"/casts/{cast}/chunks/-1").status_code == 422
-    assert client.get(f"/casts/{cast}/symbols/7").content == b"digests of 7"
-    assert client.get(f"/casts/{cast}/symbols/-1").status_code == 422
+    assert client.get(f"/casts/{cast}/symbols/2/7").content == b"digests of 7 of 2"
+    assert client.get(f"/casts/{cast}/symbols/0/-1").status_code == 422
 
 
 GOOD = registration(7).to_json()

@@ -146,6 +146,17 @@ def test_joining_a_sender_that_has_closed_sends_back_to_the_descriptor(lab: Serv
     assert lab.senders[1].started
 
 
+def test_what_a_client_holds_reaches_the_sender(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    client.join(cast := create(lab, start_clients=2))
+    for body, status in (({"held": "aGFsZg=="}, 200), ({"held": "?"}, 422), ({"holds": ""}, 422)):
+        answer = lab.http.post(f"/api/v1/casts/{cast}/join", json=body, headers=client.headers)
+        assert answer.status_code == status
+    assert lab.senders[0].held == {client.id: b"half"}
+    selection = lab.http.get(f"/api/v1/casts/{cast}/selection/2", headers=client.headers)
+    assert selection.content == b"selection 2"
+
+
 def test_only_the_named_machines_are_ordered(lab: ServerLab) -> None:
     wanted, other = FakeClient(lab, 1).register(), FakeClient(lab, 2).register()
     create(lab, start_clients=1, clients=[wanted.id])

@@ -62,14 +62,23 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Get the symbol digests of ``block`` by TLS: answer `on_vetted`, or `on_unvetted`."""
+    """Get the symbol digests of a selection's ``block``: answer `on_vetted`, or `on_unvetted`."""
 
+    selection: int
     block: int
 
 
 @dataclass(frozen=True, slots=True)
+class Select:
+    """Get the chunks of selection ``number``, whose digest this is: answer `on_selected`."""
+
+    number: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Rejoin:
-    """Nothing is heard of the sender: join again until it answers, then `on_joined`."""
+    """Join again, saying what is held, until the server answers; then `on_joined`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +86,4 @@ class Flush:
     """Every chunk was put: make them durable, then `on_flushed`."""
 
 
-Action = Send | Deliver | Repair | Release | Fetch | Ask | Rejoin | Flush
+Action = Send | Deliver | Repair | Release | Fetch | Ask | Select | Rejoin | Flush

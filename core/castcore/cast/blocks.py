@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import BLOCK_MAX, HEADER_SIZE, SOURCE_ROWS, SYMBOL_SIZE
 from castcore.errors import BadImage
 from castcore.trust import digest
@@ -32,12 +33,14 @@ class Piece:
 class BlockTable:
     """Every block of a cast. The travelling chunks are numbered by their *slot*, 0 and up.
 
+    ``stored`` is every chunk's stored length, whether it travels or not, by chunk.
     ``chunks``, ``starts``, ``lengths`` are by slot; ``slot_of`` has len(table) + 1 entries: the slots
     of block ``b`` are ``slot_of[b]`` to ``slot_of[b + 1]``. ``sizes``, ``symbols`` and ``stripes``
     are by block.
     """
 
     symbol_size: int
+    stored: Ints
     chunks: Ints
     starts: Ints
     lengths: Ints
@@ -53,7 +56,10 @@ class BlockTable:
         Raises BadImage when a chunk is larger than a block.
         """
         every = np.asarray(stored_lengths, np.int64)
-        chunks = np.flatnonzero(every)
+        return cls._of(every, np.flatnonzero(every), symbol_size)
+
+    @classmethod
+    def _of(cls, every: Ints, chunks: Ints, symbol_size: int) -> BlockTable:
         lengths = every[chunks]
         if lengths.size and int(lengths.max()) > BLOCK_MAX:
             raise BadImage(f"a stored chunk of {lengths.max()} bytes is larger than a cast block")
@@ -67,7 +73,18 @@ class BlockTable:
         starts = ends[:-1] - np.repeat(ends[bounds[:-1]], np.diff(bounds))
         symbols = -(-sizes // symbol_size)
         stripes = -(-symbols // SOURCE_ROWS)
-        return cls(symbol_size, chunks, starts, lengths, bounds, sizes, symbols, stripes)
+        return cls(symbol_size, every, chunks, starts, lengths, bounds, sizes, symbols, stripes)
+
+    def select(self, chunks: ChunkSet) -> BlockTable:
+        """The table of a cast of these chunks alone (those without stored bytes do not travel)."""
+        chosen = chunks.mask() & (self.stored > 0)
+        return self._of(self.stored, np.flatnonzero(chosen), self.symbol_size)
+
+    def chunk_set(self) -> ChunkSet:
+        """The chunks that travel."""
+        mask = np.zeros(len(self.stored), np.bool_)
+        mask[self.chunks] = True
+        return ChunkSet.of(mask)
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -25,7 +25,7 @@ HEADER = np.dtype(
         ("vt", "u1"),  # version 1 in the high nibble, type 1 in the low one
         ("flags", "u1"),  # FLAG_*; 8 encrypted and 16 tag valid are not used in version 1
         ("stream", "u1"),  # 0: the main stream
-        ("object", "u1"),  # 0: the image
+        ("selection", "u1"),  # the selection whose block table this is of
         ("session", ">u4"),
         ("block", ">u4"),  # index in the block table
         ("stripe", "u1"),

@@ -24,23 +24,23 @@ from castcore.cast.actions import (
 from castcore.cast.admission import Admission
 from castcore.cast.arrival import Arrival
 from castcore.cast.blocks import BlockTable
+from castcore.cast.chunkset import ChunkSet
+from castcore.cast.closing import Closing
 from castcore.cast.constants import (
-    FEEDBACK_SECONDS,
-    FIN_RETRY_SECONDS,
     HEAR_SECONDS,
-    REORDER_GUARD_SECONDS,
     SILENT_SECONDS,
-    STATUS_SECONDS_MIN,
     TAIL_PATIENCE_SECONDS,
 )
 from castcore.cast.data import DATA_TYPE, FLAG_REPAIR, Headers
+from castcore.cast.farewell import Farewell
 from castcore.cast.holding import Holding
 from castcore.cast.ledger import Ledger
 from castcore.cast.reporting import Reporter, View
+from castcore.cast.selecting import Follower
 from castcore.cast.states import RECEIVER, ReceiverEvent, ReceiverState, SenderState
 from castcore.cast.suspects import Suspects
 from castcore.cast.values import JoinAnswer
-from castcore.cast.wire import Abort, Beacon, Fin, FinAck, encode_fin
+from castcore.cast.wire import Abort, Beacon, FinAck
 
 Ints = NDArray[np.int64]
 
@@ -66,16 +66,16 @@ class ReceiverCore:
         *,
         buffers: int,
         jitter: float = 0.5,
+        held: ChunkSet | None = None,
     ) -> None:
         self.state = ReceiverState.RECEIVING
-        self.ledger = Ledger(table)
-        self._table, self._root = table, root
+        self.ledger = Ledger(table, held)
+        self._follower = Follower(table)
         self._buffers = buffers
         self._held: dict[int, Holding] = {}
         self._admission = Admission(table, buffers)
         self._suspects = Suspects()
-        self._closed_at = np.full(len(table), np.inf)
-        self._current: int | None = None
+        self._closing = Closing(len(table))
         self._arrival = Arrival()
         self._reporter = Reporter(table, jitter)
         self._session = 0
@@ -86,8 +86,13 @@ class ReceiverCore:
         self._tail_since: float | None = None
         self._moved_at, self._put = 0.0, 0
         self._fetch_after = 0.0
-        self._fin_at, self._fins = 0.0, 0
-        self._told = False
+        self._farewell = Farewell(root)
+        self._told = self._heard_data = self._left_out = False
+
+    @property
+    def table(self) -> BlockTable:
+        """The table that blocks are numbered by now; another one makes all buffers void."""
+        return self._follower.table
 
     # -- what happens to a receiver
 
@@ -96,26 +101,30 @@ class ReceiverCore:
         if session != self._session:
             # Within a session they only grow, over every join: a replay is never news.
             self._beacons = 0
+            self._follower.restart()
+            self._follow(now)
         self._session, self._answer = session, answer
         self._joined_at, self._beacon, self._tail_since = now, None, None
-        self._arrival, self._current = Arrival(), None
+        self._arrival = Arrival()
         self._admission.heard(now, None)
-        self._closed_at[:] = np.inf
-        self._closed_at[: answer.head] = now
+        self._closing.restart(now, answer.head)
         self._reporter.joined(now)
-        self._told = False
+        self._told = self._heard_data = self._left_out = False
         self._event(ReceiverEvent.REJOINED)
 
     def on_headers(self, now: float, headers: Headers) -> list[Scatter]:
         """A burst of DATA headers; returns where its useful symbols belong."""
         good = (headers["vt"] == DATA_TYPE) & (headers["session"] == self._session)
-        good &= (headers["stream"] == 0) & (headers["object"] == 0)
-        good &= headers["block"] < len(self._table)
+        good &= headers["stream"] == 0
         good &= self._arrival.plausible(headers["pseq"])
         if not good.any():
             return []
+        self._arrival.count(headers["pseq"][good])
+        good &= (headers["selection"] == self._follower.number) & (headers["block"] < len(self.table))
         picks = np.flatnonzero(good)
-        self._arrival.count(headers["pseq"][picks])
+        if not len(picks):
+            return []
+        self._heard_data = True
         blocks = headers["block"][picks].astype(np.int64)
         if blocks.min() == blocks.max():
             parts = [(int(blocks[0]), picks)]
@@ -123,7 +132,8 @@ class ReceiverCore:
             parts = [(b, picks[blocks == b]) for b in np.unique(blocks).tolist()]
         scatters = []
         for block, mine in parts:
-            self._note_current(now, block, repair=bool((headers["flags"][mine] & FLAG_REPAIR).all()))
+            if not (headers["flags"][mine] & FLAG_REPAIR).all():
+                self._closing.heard(now, block)
             scatter = self._place(now, block, headers, mine)
             if scatter is not None:
                 scatters.append(scatter)
@@ -142,13 +152,22 @@ class ReceiverCore:
         """Multicast cannot reach us on this interface: everything by unicast."""
         self._event(ReceiverEvent.DEAF)
 
+    def on_selected(self, now: float, number: int, table: BlockTable | None) -> None:
+        """The table of selection ``number`` (None: it could not be had)."""
+        if table is None or self._beacon is None or self._beacon.selection != number:
+            return
+        self._follower.adopt(number, table)
+        self._follow(now)
+        # What we missed of the selection before is not of this one: the sender shall know.
+        self._left_out = self._heard_data and self.ledger.outside()
+
     def on_dropped(self, packets: int) -> None:
         """Our host threw away this many datagrams more."""
         self._arrival.host_drop += packets
 
     def on_repaired(self, block: int, stripe: int, rows: int) -> None:
         """``rows`` lost rows of a stripe were restored in the buffer of a block that is still held."""
-        self.ledger.repaired += rows * self._table.symbol_size
+        self.ledger.repaired += rows * self.table.symbol_size
         self._held[block].repaired(stripe)
         self._held[block].fresh = SCAN_SYMBOLS
 
@@ -156,8 +175,10 @@ class ReceiverCore:
         """The sink took a delivered chunk, or refused it as not the image's."""
         if good:
             self.ledger.put(chunk)
-        else:
-            self.ledger.refuse(chunk, doubt=self._suspects.refused(self.ledger.block_of(chunk)))
+            return
+        block = self.ledger.block_of(chunk)
+        # It may be of a selection that is over, and its symbols are gone.
+        self.ledger.refuse(chunk, doubt=block in self._held and self._suspects.refused(block))
 
     def present(self, block: int) -> Ints:
         """The buffer rows of the symbols of ``block`` that are there, to be vetted."""
@@ -206,8 +227,11 @@ class ReceiverCore:
             actions += self._release()
             for holding in self._held.values():
                 actions += self._mend(now, holding)
-            actions += [Ask(block) for block in self._suspects.ask(now, self._quiet)]
+            actions += [
+                Ask(self._follower.number, block) for block in self._suspects.ask(now, self._quiet)
+            ]
             self._judge(now, actions)
+            actions += self._follower.ask(now, self._beacon)
             actions += self._fetches(now)
         actions += self._ending(now)
         if self._reporter.due(now):
@@ -215,6 +239,18 @@ class ReceiverCore:
         return actions
 
     # -- inside
+
+    def _follow(self, now: float) -> None:
+        """Blocks have other numbers: what is held of the old ones is void, put chunks stay."""
+        table, beacon = self.table, self._beacon
+        self.ledger.follow(table)
+        self._reporter.follow(now, table)
+        self._held.clear()
+        self._suspects, self._admission = Suspects(), Admission(table, self._buffers)
+        self._admission.heard(now, beacon)
+        self._closing = Closing(len(table))
+        if beacon is not None:
+            self._closing.announced(now, beacon.closed)
 
     def _event(self, event: ReceiverEvent) -> None:
         self.state = RECEIVER[self.state].get(event, self.state)
@@ -227,22 +263,15 @@ class ReceiverCore:
         self._admission.heard(now, beacon)
         self._arrival.announced(beacon.pseq)
         self._event(ReceiverEvent.HEARD)
-        before = self._closed_at[: beacon.closed]
-        np.minimum(before, now, out=before)
+        if self._follower.follows(beacon):
+            self._closing.announced(now, beacon.closed)
+        elif (table := self._follower.everything(beacon)) is not None:
+            self.on_selected(now, beacon.selection, table)
         if beacon.state in (SenderState.TAIL, SenderState.LINGER, SenderState.CLOSED):
             self._tail_since = self._tail_since or now
             self._event(ReceiverEvent.ONLY_HOLES)
         else:
             self._tail_since = None
-
-    def _note_current(self, now: float, block: int, *, repair: bool) -> None:
-        """A block is closed shortly after source symbols of another one were seen."""
-        if repair or block == self._current:
-            return
-        if self._current is not None:
-            self._closed_at[self._current] = now + REORDER_GUARD_SECONDS
-        self._current = block
-        self._closed_at[block] = np.inf
 
     def _place(self, now: float, block: int, headers: Headers, picks: Ints) -> Scatter | None:
         holding = self._held.get(block) or self._open(now, block)
@@ -265,7 +294,7 @@ class ReceiverCore:
         if self.state is ReceiverState.SHEDDING:
             self._reporter.shed(block)
             return None
-        self._held[block] = Holding(self._table, block)
+        self._held[block] = Holding(self.table, block)
         return self._held[block]
 
     def _scan(self, holding: Holding) -> list[Action]:
@@ -273,7 +302,7 @@ class ReceiverCore:
         actions: list[Action] = []
         if self._suspects.aside(holding.number):
             return actions
-        pieces = self._table.pieces(holding.number)
+        pieces = self.table.pieces(holding.number)
         for place in holding.deliverable():
             piece = pieces[place]
             if self.ledger.deliver(piece.chunk):
@@ -281,7 +310,7 @@ class ReceiverCore:
         return actions
 
     def _mend(self, now: float, holding: Holding) -> list[Action]:
-        if self._closed_at[holding.number] > now or self._suspects.aside(holding.number):
+        if self._suspects.aside(holding.number) or not self._closing.closed(now, holding.number):
             return []
         return [Repair(holding.number, *found) for found in holding.repairable()]
 
@@ -308,8 +337,8 @@ class ReceiverCore:
                 self._event(ReceiverEvent.DEAF)
         elif now - self._beacon_at > SILENT_SECONDS:
             self._silence(now)
-        if self.state is ReceiverState.SILENT and not self._told:
-            self._told = True
+        if self._left_out or (self.state is ReceiverState.SILENT and not self._told):
+            self._left_out, self._told = False, True
             actions.append(Rejoin())
 
     def _silence(self, now: float) -> None:
@@ -340,18 +369,13 @@ class ReceiverCore:
         return now - max(self._tail_since, self._moved_at) > TAIL_PATIENCE_SECONDS
 
     def _ending(self, now: float) -> list[Action]:
-        if self.state is ReceiverState.FLUSHING and not self._fins:
-            self._fins = 1
+        farewell = self._farewell
+        if self.state is ReceiverState.FLUSHING and farewell.flush():
             return [Flush()]
-        if self.state is ReceiverState.FINISHING and now >= self._fin_at:
-            if self._fins > len(FIN_RETRY_SECONDS):
-                # Everything is on the disk: that the sender does not answer harms nobody.
-                self._event(ReceiverEvent.ACKED)
-                return []
-            self._fin_at = now + FIN_RETRY_SECONDS[self._fins - 1]
-            self._fins += 1
-            fin = Fin(self._answer.client_number, self._session, self._fins, self._root)
-            return [Send(encode_fin(fin, self._answer.feedback_key))]
+        if self.state is ReceiverState.FINISHING and farewell.due(now):
+            if not farewell.over:
+                return [Send(farewell.say(now, self._session, self._answer))]
+            self._event(ReceiverEvent.ACKED)
         return []
 
     def _view(self, now: float) -> View:
@@ -362,12 +386,11 @@ class ReceiverCore:
             arrival=self._arrival,
             beacon=self._beacon,
             beacon_age=now - self._beacon_at,
-            closed=self._closed_at <= now,
+            closed=self._closing.mask(now if self._follower.follows(self._beacon) else -np.inf),
             lacking=self.ledger.lacking(),
             have_blocks=int(self.ledger.done_blocks.sum()),
             chunks=self.ledger.done_chunks,
             held=self._held,
             free=self._buffers - len(self._held),
-            period=self._beacon.feedback_ms / 1000 if self._beacon else FEEDBACK_SECONDS,
-            status_period=self._beacon.status_ms / 1000 if self._beacon else STATUS_SECONDS_MIN,
+            selection=self._follower.number,
         )

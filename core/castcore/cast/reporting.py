@@ -17,7 +17,9 @@ from castcore.cast.constants import (
     BITMAP_BITS_MAX,
     BITMAP_REPEAT_SECONDS,
     FEEDBACK_JITTER,
+    FEEDBACK_SECONDS,
     NACKS_MAX,
+    STATUS_SECONDS_MIN,
 )
 from castcore.cast.holding import Holding
 from castcore.cast.parity import REPAIR_MAX
@@ -55,15 +57,24 @@ class View:
     chunks: int
     held: Mapping[int, Holding]
     free: int
-    period: float
-    status_period: float
+    selection: int
+
+    @property
+    def period(self) -> float:
+        """Needs are told this often."""
+        return self.beacon.feedback_ms / 1000 if self.beacon else FEEDBACK_SECONDS
+
+    @property
+    def status_period(self) -> float:
+        """Counters are told this often."""
+        return self.beacon.status_ms / 1000 if self.beacon else STATUS_SECONDS_MIN
 
 
 class Reporter:
     """When to report and what; ``jitter`` (0..1) is this client's place among the others."""
 
     def __init__(self, table: BlockTable, jitter: float) -> None:
-        self._table, self._jitter = table, jitter
+        self._jitter = jitter
         self._number = self._lost = 0
         self._due = self._need_due = self._status_due = self._bitmap_due = 0.0
         self._holes = np.zeros(len(table), np.bool_)
@@ -76,6 +87,13 @@ class Reporter:
         self._number = self._lost = 0
         self._due = self._need_due = self._status_due = self._bitmap_due = now
         self._holes[:] = False
+        self._asked.clear()
+
+    def follow(self, now: float, table: BlockTable) -> None:
+        """Blocks are those of ``table`` from now on; a report that says so is due at once."""
+        self._due = self._need_due = self._status_due = self._bitmap_due = now
+        self._holes = np.zeros(len(table), np.bool_)
+        self._shed = np.zeros(len(table), np.bool_)
         self._asked.clear()
 
     def shed(self, block: int) -> None:
@@ -150,6 +168,7 @@ class Reporter:
             chunks=view.chunks,
             buffer_mib=view.free * 4,
             nacks=tuple(nacks),
+            selection=view.selection,
         )
         return encode_feedback(feedback, view.answer.feedback_key)
 
@@ -167,6 +186,7 @@ class Reporter:
                 base=base,
                 count=len(part),
                 bits=np.packbits(part, bitorder="little").tobytes(),
+                selection=view.selection,
             )
             packets.append(encode_bitmap(bitmap, view.answer.feedback_key))
         self._shed &= holes

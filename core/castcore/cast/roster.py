@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 
 import numpy as np
 from numpy.typing import NDArray
 
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import FRUITLESS_LAPS_MAX, GONE_SECONDS
 from castcore.cast.ratecontrol import Sample
+from castcore.cast.selecting import Selector
 from castcore.cast.states import ClientClass
 from castcore.cast.status import ClientStatus, Meter, time_left
 from castcore.cast.wire import Feedback, FeedbackFlag
@@ -34,6 +38,7 @@ class Client:
     number: int
     key: bytes
     wants: NDArray[np.bool_]
+    lacks: ChunkSet
     heard: float
     kind: ClientClass = ClientClass.OK
     last: Feedback | None = None
@@ -59,6 +64,20 @@ class Client:
         """Whether what this client asks for is worth sending."""
         deaf = self.fruitless_laps >= FRUITLESS_LAPS_MAX
         return not (self.over or deaf or self.kind is ClientClass.UNICAST)
+
+    def follows(self, selection: int) -> bool:
+        """Whether it has said that it knows this selection."""
+        return self.last is not None and self.last.selection == selection
+
+    def left(self, selector: Selector, sent_at: NDArray[np.int64]) -> ChunkSet:
+        """What it lacks still, as far as it has said: at its join, then of blocks sent since.
+
+        ``sent_at``: the last packet of each block of the present selection, below 0 for none.
+        """
+        if not self.follows(selector.number):
+            return self.lacks
+        known = (sent_at >= 0) & (sent_at < self.seen) & ~self.wants
+        return self.lacks - selector.of_blocks(known)
 
     def take(
         self, now: float, feedback: Feedback, seen: int, sent: int, *, fooled: bool = False
@@ -111,8 +130,8 @@ class Client:
 class Roster:
     """All clients of one cast, by number and by name."""
 
-    def __init__(self, blocks: int, datagram_size: int) -> None:
-        self._blocks, self._datagram_size = blocks, datagram_size
+    def __init__(self, selector: Selector) -> None:
+        self._selector, self._datagram_size = selector, selector.every.datagram_size
         self._by_number: dict[int, Client] = {}
         self._next = 1
 
@@ -122,13 +141,16 @@ class Roster:
     def __len__(self) -> int:
         return len(self._by_number)
 
-    def join(self, now: float, name: str, key: bytes) -> Client:
+    def join(self, now: float, name: str, key: bytes, held: ChunkSet | None) -> Client:
         """A new record for ``name``, which replaces its earlier one. Raises Refused at 65,535 joins."""
         if self._next >= CLIENTS_MAX:
             raise Refused("this cast has had 65,535 joins", hint="start a new cast")
         for number in [n for n, c in self._by_number.items() if c.name == name]:
             del self._by_number[number]
-        client = Client(name, self._next, key, np.zeros(self._blocks, np.bool_), now)
+        whole = self._selector.whole
+        # Most hold nothing: they share one set.
+        lacks = whole if held is None else whole - held
+        client = Client(name, self._next, key, self._no_blocks(), lacks, now)
         self._by_number[client.number] = client
         self._next += 1
         return client
@@ -157,11 +179,41 @@ class Roster:
 
     def demand(self) -> NDArray[np.bool_]:
         """The blocks that somebody wants sent again."""
-        wanted = np.zeros(self._blocks, np.bool_)
+        wanted = self._no_blocks()
         for client in self:
             if client.listens:
                 wanted |= client.wants
         return wanted
+
+    def left(self, sent_at: NDArray[np.int64]) -> ChunkSet | None:
+        """What those who listen lack still; None when nobody has joined yet."""
+        sets = (c.left(self._selector, sent_at) for c in self if c.listens)
+        return reduce(or_, sets, ChunkSet.none(self._selector.whole.count)) if len(self) else None
+
+    def outside(self) -> bool:
+        """Whether somebody who listens lacks what the present selection has not."""
+        if self._selector.chunks is self._selector.whole:
+            return False
+        return any(c.listens and c.lacks - self._selector.chunks for c in self)
+
+    def caught_up(self, pseq: int) -> bool:
+        """Whether all who listen have spoken of the last packet before ``pseq``."""
+        return all(c.seen >= pseq for c in self if c.listens)
+
+    def informed(self) -> bool:
+        """Whether all who listen know the present selection."""
+        return all(c.follows(self._selector.number) for c in self if c.listens)
+
+    def select(self, chunks: ChunkSet, sent_at: NDArray[np.int64]) -> None:
+        """Go on to the next selection: blocks have other numbers from now on."""
+        for client in self:
+            client.lacks = client.left(self._selector, sent_at)
+        self._selector.choose(chunks)
+        for client in self:
+            client.wants = self._no_blocks()
+
+    def _no_blocks(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self._selector.table), np.bool_)
 
     def served(self, block: int) -> None:
         """``block`` was sent again."""
@@ -192,6 +244,7 @@ class Roster:
 
     def _status(self, client: Client, now: float, chunks: int, stored: int) -> ClientStatus:
         last, done = client.last, client.kind is ClientClass.DONE
+        blocks, follows = len(self._selector.table), client.follows(self._selector.number)
         have = 1.0 if done else min(round(last.chunks / chunks, 4), 1.0) if last else 0.0
         rate = 0.0 if client.over else client.gain.rate(now) * stored / chunks
         return ClientStatus(
@@ -200,8 +253,8 @@ class Roster:
             rate=int(rate),
             have=have,
             eta=time_left((1 - have) * stored, rate),
-            have_blocks=self._blocks if done else last.have_blocks if last else 0,
-            total_blocks=self._blocks,
+            have_blocks=blocks if done else last.have_blocks if last and follows else 0,
+            total_blocks=blocks,
             received=last.received if last else 0,
             net_lost=last.net_lost if last else 0,
             host_drop=last.host_drop if last else 0,

@@ -10,8 +10,10 @@ import math
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from castcore.cast.blocks import BlockTable
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import (
     BEACON_SECONDS,
     BURST_BYTES_MAX,
@@ -25,6 +27,7 @@ from castcore.cast.pacing import TokenBucket, burst_packets
 from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
 from castcore.cast.repairs import Repairs
 from castcore.cast.roster import Client, Roster
+from castcore.cast.selecting import SELECT_SECONDS, Selector
 from castcore.cast.states import SENDER, ClientClass, SenderEvent, SenderState
 from castcore.cast.status import CastStatus, group_time_left
 from castcore.cast.values import JoinAnswer
@@ -72,7 +75,8 @@ class SenderCore:
         self.state = SenderState.GATHER
         self.session = session
         self._table, self._key, self._root = table, key, root
-        self._roster = Roster(len(table), table.datagram_size)
+        self.selector = Selector(table)
+        self._roster = Roster(self.selector)
         self._repairs = Repairs(table)
         self._pacing = RateControl(cap, polite=polite)
         self._bucket = TokenBucket()
@@ -90,24 +94,31 @@ class SenderCore:
         self._group_loss = 0.0
         self._changed_at = 0
         self._waiting_since: float | None = None
-        self._linger_until = 0.0
+        self._linger_until = self._select_until = 0.0
         self._now = 0.0
 
     # -- what happens to a cast
 
     def start(self, now: float) -> None:
-        """Begin the pass."""
-        self._event(SenderEvent.START)
+        """Begin the pass: over what somebody lacks, or over all when nobody is here to tell."""
+        if self.state is not SenderState.GATHER:
+            return
         self._beacon_due = now
         self._started = self._judged_at = now
         self._period_sent = 0
+        wanted = self._roster.left(self._sent_at)
+        if wanted is None or wanted == self.selector.whole:
+            self._event(SenderEvent.START)
+        else:
+            self._select(now, wanted, until=now + SELECT_SECONDS)
 
-    def join(self, now: float, name: str, key: bytes) -> JoinAnswer:
-        """A client joins, or joins anew, with a fresh 32-byte feedback ``key``."""
-        client = self._roster.join(now, name, key)
+    def join(self, now: float, name: str, key: bytes, held: ChunkSet | None = None) -> JoinAnswer:
+        """A client joins, or joins anew, with a fresh 32-byte feedback ``key``; it has ``held``."""
+        client = self._roster.join(now, name, key, held)
         self._event(SenderEvent.JOINED)
-        head = {SenderState.GATHER: 0, SenderState.PASS: self._block}.get(self.state, len(self._table))
-        return JoinAnswer(client.number, key, head)
+        out = self.state not in (SenderState.GATHER, SenderState.SELECT)
+        head = self._block if self.state is SenderState.PASS else len(self._table)
+        return JoinAnswer(client.number, key, head if out else 0)
 
     def abort(self) -> bytes:
         """End the cast at once; the signed datagram tells the group."""
@@ -169,8 +180,9 @@ class SenderCore:
     def status(self) -> CastStatus:
         """The cast as it stood at the last `next_tx`."""
         busy = self.state in (SenderState.PASS, SenderState.LAP)
-        stored = self._table.stored_bytes
-        clients = self._roster.status(self._now, len(self._table.chunks), stored)
+        every = self.selector.every
+        stored = every.stored_bytes
+        clients = self._roster.status(self._now, len(every.chunks), stored)
         return CastStatus(
             state=self.state,
             rate=int(self._pacing.rate) if busy else 0,
@@ -210,7 +222,7 @@ class SenderCore:
             block = nack.block
             if block >= len(self._table) or len(nack.counts) != self._table.stripes[block]:
                 continue
-            if not 0 <= self._sent_at[block] < seen:
+            if not 0 <= self._sent_at[block] < seen or not client.follows(self.selector.number):
                 continue
             need = np.frombuffer(nack.counts, np.uint8)
             # One client behind a bad link gets its blocks in laps, not the whole group its parity.
@@ -221,7 +233,7 @@ class SenderCore:
     def _on_bitmap(self, client: Client, bitmap: Bitmap) -> None:
         seen = self._expand(bitmap.seen)
         end = min(bitmap.base + bitmap.count, len(self._table))
-        if bitmap.base >= end:
+        if bitmap.base >= end or bitmap.selection != self.selector.number:
             return
         bits = np.unpackbits(np.frombuffer(bitmap.bits, np.uint8), bitorder="little")
         span = slice(bitmap.base, end)
@@ -236,24 +248,61 @@ class SenderCore:
             self._judge(now)
         if self.state is SenderState.TAIL:
             self._tail(now)
+        elif self.state is SenderState.SELECT:
+            self._inform(now)
         elif self.state is SenderState.LINGER and now >= self._linger_until:
             self._event(SenderEvent.LINGERED)
 
     def _tail(self, now: float) -> None:
-        demand = np.flatnonzero(self._roster.demand())
-        if len(demand):
+        demand = self._roster.demand()
+        if demand.any() or self._roster.outside():
             # Others' bitmaps are under way: one lap for all of them.
             if self._waiting_since is None:
                 self._waiting_since = now
             elif now - self._waiting_since >= feedback_seconds(self._roster.active()) / 2:
-                self._waiting_since = None
-                self._lap += 1
-                self._block, self._symbol = int(demand[0]), 0
-                self._beacon_due = now
-                self._event(SenderEvent.DEMAND)
+                self._again(now, demand)
         elif self._roster.all_over() and self._repairs.idle():
             self._linger_until = now + LINGER_SECONDS
             self._event(SenderEvent.ALL_DONE)
+
+    def _again(self, now: float, demand: NDArray[np.bool_]) -> None:
+        """A lap over the blocks in demand; what is cheaper than that, or comes next: a selection."""
+        selector = self.selector
+        left = self._roster.left(self._sent_at) if self._repairs.idle() and not selector.spent else None
+        if left is not None and (not demand.any() or selector.worth(left, demand)):
+            waited = now - (self._waiting_since or now)
+            if not self._roster.caught_up(self._pseq) and waited < SELECT_SECONDS:
+                return
+            self._lap += 1
+            self._select(now, left, until=now + SELECT_SECONDS)
+        elif demand.any():
+            self._waiting_since = None
+            self._lap += 1
+            self._block, self._symbol = int(np.argmax(demand)), 0
+            self._beacon_due = now
+            self._event(SenderEvent.DEMAND)
+
+    def _select(self, now: float, chunks: ChunkSet, until: float) -> None:
+        """Go on to a selection of these; its data waits until clients know it, at most ``until``."""
+        self._roster.select(chunks, self._sent_at)
+        self._table = self.selector.table
+        self._repairs = Repairs(self._table)
+        self._sent_at = np.full(len(self._table), -1, np.int64)
+        self._block = self._symbol = 0
+        self._waiting_since, self._select_until = None, until
+        self._beacon_due = now
+        self._event(SenderEvent.SELECTED)
+
+    def _inform(self, now: float) -> None:
+        """Begin the pass over a selection when all know it; who joins until then is still counted."""
+        late = now >= self._select_until
+        if not late and not self._roster.informed():
+            return
+        left = self._roster.left(self._sent_at) if self._roster.outside() and not late else None
+        if left is not None and not self.selector.spent:
+            self._select(now, left, until=self._select_until)
+        else:
+            self._event(SenderEvent.START)
 
     def _judge(self, now: float) -> None:
         """Once a period: set the rate by what clients say of what it caused."""
@@ -281,7 +330,7 @@ class SenderCore:
         self._number += 1
         active = self._roster.active()
         starting = self._pacing.slow_start and now < self._started + START_SECONDS
-        closed = self._block if self.state in (SenderState.PASS, SenderState.LAP) else len(self._table)
+        over = self.state in (SenderState.TAIL, SenderState.LINGER, SenderState.CLOSED)
         beacon = Beacon(
             self.session,
             self._number,
@@ -289,13 +338,15 @@ class SenderCore:
             int(now * 1e6),
             self._pseq & 0xFFFFFFFF,
             self._block,
-            0 if self.state is SenderState.GATHER else closed,
+            len(self._table) if over else self._block,
             self._lap,
             active,
             int(self._pacing.rate),
             int(feedback_seconds(active) * 1000),
             int(status_seconds(active, starting=starting) * 1000),
             self._repairs.adverts(),
+            self.selector.number,
+            self.selector.digest,
         )
         # Who hears beacons then hears data, which is hardly longer.
         return encode_beacon(beacon, self._key, self._table.datagram_size - 1)
@@ -342,7 +393,7 @@ class SenderCore:
             self._end_lap()
 
     def _end_lap(self) -> None:
-        if self.state is SenderState.LAP:
+        if self._lap > 1:
             self._roster.lap_ended()
         # The news that all is out is what clients wait for.
         self._beacon_due = 0.0

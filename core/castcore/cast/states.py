@@ -33,6 +33,7 @@ class SenderState(Coded):
     """What a sender is doing. The value is the word people read."""
 
     GATHER = "gather"
+    SELECT = "select"
     PASS = "pass"
     LAP = "lap"
     TAIL = "tail"
@@ -44,6 +45,7 @@ class SenderEvent(Enum):
     """What happens to a sender."""
 
     START = auto()
+    SELECTED = auto()
     SENT_ALL = auto()
     DEMAND = auto()
     ALL_DONE = auto()
@@ -54,6 +56,11 @@ class SenderEvent(Enum):
 
 SENDER: dict[SenderState, dict[SenderEvent, SenderState]] = {
     SenderState.GATHER: {
+        SenderEvent.START: SenderState.PASS,
+        SenderEvent.SELECTED: SenderState.SELECT,
+        SenderEvent.ABORT: SenderState.CLOSED,
+    },
+    SenderState.SELECT: {
         SenderEvent.START: SenderState.PASS,
         SenderEvent.ABORT: SenderState.CLOSED,
     },
@@ -67,6 +74,7 @@ SENDER: dict[SenderState, dict[SenderEvent, SenderState]] = {
     },
     SenderState.TAIL: {
         SenderEvent.DEMAND: SenderState.LAP,
+        SenderEvent.SELECTED: SenderState.SELECT,
         SenderEvent.ALL_DONE: SenderState.LINGER,
         SenderEvent.ABORT: SenderState.CLOSED,
     },

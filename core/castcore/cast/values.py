@@ -44,6 +44,7 @@ class JoinAnswer:
 class ReceiveResult:
     """Stored bytes that arrived by multicast and by unicast; ``repaired`` is the part of the multicast
     bytes that parity restored. ``refused``: chunks whose multicast bytes were not the image's.
+    ``kept``: stored bytes of the chunks that were there before.
     """
 
     multicast: int
@@ -51,3 +52,4 @@ class ReceiveResult:
     repaired: int
     seconds: float
     refused: int = 0
+    kept: int = 0

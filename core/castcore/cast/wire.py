@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from typing import Any
 
+from castcore.cast.chunkset import DIGEST_SIZE as SELECTION_SIZE
 from castcore.cast.constants import ADVERTS_SIZE_MAX, NACKS_MAX, STRIPES_MAX, VERSION
 from castcore.cast.states import ClientClass, SenderState
 from castcore.errors import BadPacket, Untrusted
@@ -41,14 +42,14 @@ class FeedbackFlag(IntFlag):
     HDD = 4
 
 
-# vt, flags, stream, sender's state; session; beacon number; time us; pseq; head; closed; lap, clients;
-# rate kB/s; feedback and status period ms; adverts
-_BEACON = struct.Struct(">BBBBIIQIIIHHIHHH")
-# vt, class, client; session; number; stream, nacks, flags; echo of beacon time us, its age us; seen
-# pseq; received, lost in the network, dropped by the host, blocks shed, blocks had, chunks had; free
-# buffer MiB, disk MB/s
-_FEEDBACK = struct.Struct(">BBHIIBBHQIIIIIIIIHH")
-# vt, class, client; session; number; seen pseq; first block; bits, zero
+# vt, selection, stream, sender's state; session; beacon number; time us; pseq; head; closed; lap,
+# clients; rate kB/s; feedback and status period ms; adverts; the selection's digest
+_BEACON = struct.Struct(f">BBBBIIQIIIHHIHHH{SELECTION_SIZE}s")
+# vt, class, client; session; number; stream, nacks, selection, flags; echo of beacon time us, its age
+# us; seen pseq; received, lost in the network, dropped by the host, blocks shed, blocks had, chunks
+# had; free buffer MiB, disk MB/s
+_FEEDBACK = struct.Struct(">BBHIIBBBBQIIIIIIIIHH")
+# vt, class, client; session; number; seen pseq; first block; bits, selection
 _BITMAP = struct.Struct(">BBHIIIIHH")
 # vt, status, client; session; number; root; seed port
 _FIN = struct.Struct(f">BBHII{DIGEST_SIZE}sH")
@@ -70,7 +71,10 @@ class StripeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Beacon:
-    """Where the sender is. ``closed``: the source symbols of all lower blocks are out in this lap."""
+    """Where the sender is. ``closed``: the source symbols of all lower blocks are out in this lap.
+
+    ``selection`` is the number of the chunks that travel now, with their digest (0: all of them).
+    """
 
     session: int
     number: int
@@ -85,11 +89,16 @@ class Beacon:
     feedback_ms: int
     status_ms: int
     adverts: tuple[StripeCounts, ...] = ()
+    selection: int = 0
+    selection_digest: bytes = bytes(SELECTION_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A client's state: counters since it joined, and what its closed blocks need."""
+    """A client's state: counters since it joined, and what its closed blocks need.
+
+    Blocks are those of ``selection``, the last one it knows; ``chunks`` counts what it holds in all.
+    """
 
     client: int
     session: int
@@ -108,11 +117,15 @@ class Feedback:
     buffer_mib: int = 0
     disk_mbps: int = 0
     nacks: tuple[StripeCounts, ...] = ()
+    selection: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Bitmap:
-    """Blocks a client wants sent again: bit ``i`` of ``bits`` (lowest first) is block ``base + i``."""
+    """Blocks of ``selection`` that a client wants sent again.
+
+    Bit ``i`` of ``bits`` (lowest first) is block ``base + i``.
+    """
 
     client: int
     session: int
@@ -122,6 +135,7 @@ class Bitmap:
     base: int
     count: int
     bits: bytes
+    selection: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +184,10 @@ def encode_beacon(beacon: Beacon, key: SigningKey, size: int = 0) -> bytes:
         adverts, count = adverts + more, count + 1
     b = beacon
     head = _BEACON.pack(
-        *(_vt(PacketType.BEACON), 0, 0, b.state.code, b.session, b.number, b.time_us),
+        *(_vt(PacketType.BEACON), b.selection, 0, b.state.code, b.session, b.number, b.time_us),
         *(b.pseq, b.head, b.closed, b.lap & 0xFFFF, min(b.clients, 0xFFFF)),
         *(min(b.rate // 1000, 0xFFFFFFFF), b.feedback_ms, b.status_ms, count),
+        b.selection_digest,
     )
     return _signed((head + adverts).ljust(size - SIGNATURE_SIZE, b"\0"), key)
 
@@ -181,7 +196,8 @@ def encode_feedback(feedback: Feedback, key: bytes) -> bytes:
     """The tagged datagram; at most NACKS_MAX entries travel."""
     f, nacks = feedback, feedback.nacks[:NACKS_MAX]
     head = _FEEDBACK.pack(
-        *(_vt(PacketType.FEEDBACK), f.kind.code, f.client, f.session, f.number, 0, len(nacks), f.flags),
+        *(_vt(PacketType.FEEDBACK), f.kind.code, f.client, f.session, f.number, 0, len(nacks)),
+        *(f.selection, f.flags),
         *(f.echo_time_us, _u32(f.echo_delay_us), f.seen, _u32(f.received), _u32(f.net_lost)),
         *(_u32(f.host_drop), _u32(f.shed_blocks), _u32(f.have_blocks), _u32(f.chunks)),
         *(min(f.buffer_mib, 0xFFFF), min(f.disk_mbps, 0xFFFF)),
@@ -194,7 +210,9 @@ def encode_bitmap(bitmap: Bitmap, key: bytes) -> bytes:
     """The tagged datagram."""
     b = bitmap
     vt = _vt(PacketType.BITMAP)
-    head = _BITMAP.pack(vt, b.kind.code, b.client, b.session, b.number, b.seen, b.base, b.count, 0)
+    head = _BITMAP.pack(
+        vt, b.kind.code, b.client, b.session, b.number, b.seen, b.base, b.count, b.selection
+    )
     return _tagged(head + b.bits, key)
 
 
@@ -262,31 +280,32 @@ def open_from_client(
 
 def _read_beacon(body: bytes) -> Beacon:
     fields = _unpack(_BEACON, body)
-    _, _, _, state, session, number, time_us, pseq, head, closed, lap, clients, rate, fb, status, n = (
-        fields
-    )
+    _, selection, _, state, session, number, time_us, pseq, head, closed, lap, clients = fields[:12]
+    rate, fb, status, n, selected = fields[12:]
     adverts = _entries(body[_BEACON.size :], n, padded=True)
     return Beacon(
         *(session, number, SenderState.from_code(state), time_us, pseq, head, closed, lap, clients),
-        *(rate * 1000, fb, status, adverts),
+        *(rate * 1000, fb, status, adverts, selection, selected),
     )
 
 
 def _read_feedback(body: bytes) -> Feedback:
     fields = _unpack(_FEEDBACK, body)
-    _, kind, client, session, number, _, nacks, flags = fields[:8]
+    _, kind, client, session, number, _, nacks, selection, flags = fields[:9]
     entries = _entries(body[_FEEDBACK.size :], nacks)
     known = FeedbackFlag(flags & (FeedbackFlag.LEAK | FeedbackFlag.SHEDDING | FeedbackFlag.HDD))
     kind = ClientClass.from_code(kind)
-    return replace(Feedback(client, session, number, kind, known, *fields[8:]), nacks=entries)
+    made = Feedback(client, session, number, kind, known, *fields[9:])
+    return replace(made, nacks=entries, selection=selection)
 
 
 def _read_bitmap(body: bytes) -> Bitmap:
-    _, kind, client, session, number, seen, base, count, _ = _unpack(_BITMAP, body)
+    _, kind, client, session, number, seen, base, count, selection = _unpack(_BITMAP, body)
     bits = body[_BITMAP.size :]
     if len(bits) != -(-count // 8):
         raise BadPacket(f"a bitmap of {count} blocks with {len(bits)} bytes")
-    return Bitmap(client, session, number, ClientClass.from_code(kind), seen, base, count, bits)
+    kind = ClientClass.from_code(kind)
+    return Bitmap(client, session, number, kind, seen, base, count, bits, selection)
 
 
 def _read_fin(body: bytes) -> Fin:

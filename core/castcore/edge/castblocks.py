@@ -33,14 +33,14 @@ BURST_ROWS = 64
 class Block:
     """One block as the datagrams that carry it; flags and packet counter are filled in on sending."""
 
-    def __init__(self, table: BlockTable, session: int) -> None:
+    def __init__(self, table: BlockTable, session: int, selection: int) -> None:
         rows = table.symbols_max
         self._table = table
         self._flat = np.zeros(rows * table.datagram_size, np.uint8)
         self._packets = self._flat.view(datagram(table.symbol_size))
         self._header = self._packets["header"]
         self._header["vt"] = DATA_TYPE
-        self._header["session"] = session
+        self._header["session"], self._header["selection"] = session, selection
         self._index = np.arange(rows)
         self.symbols = self._packets["symbol"]
 
@@ -88,15 +88,21 @@ class Block:
 
 
 class BlockCache:
-    """Blocks ready to send, least recently used first out; the next ones are read ahead.
+    """Blocks of one selection, least recently used first out; the next ones are read ahead.
 
     For one sending thread: a block it got is valid until it asks for others.
     """
 
     def __init__(
-        self, source: ChunkSource, table: BlockTable, session: int, size: int = CACHE_BYTES
+        self,
+        source: ChunkSource,
+        table: BlockTable,
+        session: int,
+        selection: int,
+        size: int = CACHE_BYTES,
     ) -> None:
-        self._source, self._table, self._session = source, table, session
+        self._source, self._table = source, table
+        self._session, self._selection = session, selection
         self._limit = max(size // (table.symbol_size * table.symbols_max), BLOCKS_MIN)
         self._most = BLOCKS_MIN
         self._dropped: set[int] = set()
@@ -137,7 +143,7 @@ class BlockCache:
         return found
 
     def _read(self, number: int) -> Block:
-        block = self._spare.pop() if self._spare else Block(self._table, self._session)
+        block = self._spare.pop() if self._spare else Block(self._table, self._session, self._selection)
         block.read(self._source, number)
         return block
 
@@ -145,12 +151,13 @@ class BlockCache:
 class BurstWriter:
     """Turns bursts into back-to-back DATA datagrams: source where it lies, parity on the spot."""
 
-    def __init__(self, table: BlockTable, session: int) -> None:
+    def __init__(self, table: BlockTable, session: int, selection: int) -> None:
         self._table = table
         self._flat = np.zeros(BURST_ROWS * table.datagram_size, np.uint8)
         self._packets = self._flat.view(datagram(table.symbol_size))
         self._packets["header"]["vt"] = DATA_TYPE
         self._packets["header"]["session"] = session
+        self._packets["header"]["selection"] = selection
         self._counter = np.arange(BURST_ROWS, dtype=np.int64)
 
     def write(self, burst: SourceBurst | ParityBurst, block: Block) -> memoryview:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 from urllib.parse import quote
 
 from castcore.cast.values import JoinAnswer
@@ -15,13 +17,43 @@ from castcore.image import MANIFEST_LIMIT
 DESCRIPTOR_LIMIT = 64 << 10
 # 64 bytes a chunk of 1 MiB: an index of 1 GiB would stand for a disk of 16 TiB.
 INDEX_LIMIT = 1 << 30
+# A bit for each of 2^27 chunks, 128 TiB.
+SELECTION_LIMIT = 16 << 20
 CHUNK_LIMIT = 8 << 20
 DIGESTS_LIMIT = 32 << 10
 CHUNK_TIMEOUT = 30.0
 
 
+class CastControl(Protocol):
+    """The TLS side of one cast; every call raises NetworkFailed when it is worth another try."""
+
+    def descriptor(self) -> bytes:
+        """The signed descriptor, not yet checked."""
+
+    def manifest(self) -> bytes:
+        """The image's manifest, not yet checked."""
+
+    def index(self) -> bytes:
+        """The image's index, not yet checked."""
+
+    def join(self, held: bytes) -> JoinAnswer:
+        """Enter the cast with the chunks ``held`` (an encoded `ChunkSet`, b"" for none).
+
+        Legal at any time, and again.
+        """
+
+    def selection(self, number: int) -> bytes:
+        """The chunks that travel in selection ``number``, not yet checked."""
+
+    def chunk(self, number: int) -> bytes:
+        """The stored bytes of one chunk, not yet checked."""
+
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        """The digests of all symbols of a selection's block (:mod:`castcore.cast.vetting`)."""
+
+
 class HttpsCastControl:
-    """Implements :class:`castcore.edge.castreceiver.CastControl`.
+    """Implements :class:`CastControl`.
 
     Every call raises NetworkFailed when it is worth trying again, NotFound when the cast is over.
     """
@@ -42,18 +74,23 @@ class HttpsCastControl:
         """The image's index, not yet checked."""
         return self._get("index", INDEX_LIMIT)
 
-    def join(self) -> JoinAnswer:
-        """Enter the cast; legal at any time, and again."""
+    def join(self, held: bytes) -> JoinAnswer:
+        """Enter the cast with the chunks ``held``; legal at any time, and again."""
+        body = {"held": b64encode(held).decode()} if held else {}
         with _worth_another_try():
-            return JoinAnswer.from_json(self._https.post_json(f"{self._path}/join", {}))
+            return JoinAnswer.from_json(self._https.post_json(f"{self._path}/join", body))
+
+    def selection(self, number: int) -> bytes:
+        """The chunks that travel in selection ``number``, not yet checked."""
+        return self._get(f"selection/{number}", SELECTION_LIMIT)
 
     def chunk(self, number: int) -> bytes:
         """The stored bytes of one chunk, not yet checked."""
         return self._get(f"chunks/{number}", CHUNK_LIMIT)
 
-    def symbol_digests(self, block: int) -> bytes:
-        """The digests of all symbols of a block (:mod:`castcore.cast.vetting`)."""
-        return self._get(f"symbols/{block}", DIGESTS_LIMIT)
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        """The digests of all symbols of a selection's block (:mod:`castcore.cast.vetting`)."""
+        return self._get(f"symbols/{selection}/{block}", DIGESTS_LIMIT)
 
     def _get(self, name: str, limit: int) -> bytes:
         with _worth_another_try():

@@ -31,6 +31,17 @@ class BufferPool:
         self._used: dict[int, Symbols] = {}
         self._free: list[Symbols] = []
 
+    def follow(self, table: BlockTable) -> bool:
+        """Blocks are those of ``table``; what is held of another one's is void. Whether it was another.
+
+        Its arrays are left to those who still read them.
+        """
+        if table is self._table:
+            return False
+        self._table = table
+        self._used.clear()
+        return True
+
     def scatter(self, scatter: Scatter, symbols: Symbols) -> None:
         """Copy symbols of a burst to their rows."""
         buffer = self._used.get(scatter.block)

@@ -6,12 +6,9 @@ gone, what was done is kept and the join is tried again until it is back.
 
 from __future__ import annotations
 
-import selectors
-import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -25,9 +22,11 @@ from castcore.cast.actions import (
     Rejoin,
     Release,
     Repair,
+    Select,
     Send,
 )
 from castcore.cast.blocks import BlockTable, lengths_digest
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.data import split
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.parity import repair
@@ -37,14 +36,16 @@ from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.cast.vetting import Vetting
 from castcore.chunks import ChunkSink
 from castcore.edge import preflight
+from castcore.edge.castcontrol import CastControl
 from castcore.edge.castpool import BufferPool, pool_size
+from castcore.edge.castsockets import Ears
 from castcore.edge.castworkers import Result, Workers
 from castcore.edge.interface import Interface, family_of, find_interface
-from castcore.edge.multicast import Batch, GroupReceiver
+from castcore.edge.multicast import Batch
 from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
 from castcore.progress import Progress, ProgressCallback
 
-__all__ = ["CastControl", "ReceiveResult", "receive"]
+__all__ = ["ReceiveResult", "receive"]
 
 IDLE_SECONDS = 0.01
 # Datagrams gather while we sleep: long enough for so many bytes, within these bounds.
@@ -63,28 +64,6 @@ _WORDS = {
 }
 
 
-class CastControl(Protocol):
-    """The TLS side of one cast; every call raises NetworkFailed when it is worth another try."""
-
-    def descriptor(self) -> bytes:
-        """The signed descriptor, not yet checked."""
-
-    def manifest(self) -> bytes:
-        """The image's manifest, not yet checked."""
-
-    def index(self) -> bytes:
-        """The image's index, not yet checked."""
-
-    def join(self) -> JoinAnswer:
-        """Enter the cast; legal at any time, and again."""
-
-    def chunk(self, number: int) -> bytes:
-        """The stored bytes of one chunk, not yet checked."""
-
-    def symbol_digests(self, block: int) -> bytes:
-        """The digests of all symbols of a block (:mod:`castcore.cast.vetting`)."""
-
-
 def receive(
     control: CastControl,
     descriptor: CastDescriptor,
@@ -95,9 +74,11 @@ def receive(
     progress: ProgressCallback,
     stop: threading.Event | None = None,
     offload: bool = True,
+    held: ChunkSet | None = None,
 ) -> ReceiveResult:
     """Put every chunk that travels into ``sink``; return when all are durable there.
 
+    ``held``: chunks that the sink has already, proven against the image; they are not asked for.
     ``interface`` is a name or an address; the family is the cast's. Raises NotFound (interface),
     Untrusted (descriptor, or the server's own chunk), DiskFailed, NetworkFailed with the server's reason
     when the cast was ended early, Refused when ``stop`` was set.
@@ -105,7 +86,9 @@ def receive(
     if lengths_digest(lengths) != descriptor.lengths_digest:
         raise Untrusted("the cast's chunk lengths are not those of the image's index")
     found = find_interface(interface, family_of(descriptor.group))
-    reception = _Reception(control, descriptor, lengths, sink, found, progress, offload=offload)
+    reception = _Reception(
+        control, descriptor, lengths, sink, found, progress, offload=offload, held=held
+    )
     try:
         return reception.run(stop or threading.Event())
     except NotFound as gone:
@@ -137,6 +120,7 @@ class _Reception:
         progress: ProgressCallback,
         *,
         offload: bool,
+        held: ChunkSet | None,
     ) -> None:
         self._control, self._descriptor, self._sink = control, descriptor, sink
         self._interface, self._progress, self._offload = interface, progress, offload
@@ -145,21 +129,22 @@ class _Reception:
         self._pool = BufferPool(self._table)
         jitter = np.random.default_rng().random()
         buffers = pool_size(self._table)
-        self._core = ReceiverCore(self._table, descriptor.root, buffers=buffers, jitter=jitter)
+        self._core = ReceiverCore(
+            self._table, descriptor.root, buffers=buffers, jitter=jitter, held=held
+        )
         self._vetting = Vetting(self._table)
         self._workers = Workers()
-        self._selector = selectors.DefaultSelector()
         self._joined = self._waiting = False
         self._told = 0.0
         self._gather = GATHER_MIN
         self._messages = self._packets = 1
         self._refusals: dict[int, int] = {}
-        self._group, self._feedback = self._open(descriptor)
+        self._ears = self._open(descriptor)
 
     def run(self, stop: threading.Event) -> ReceiveResult:
         """Receive to the end."""
         started = time.monotonic()
-        self._workers.join(self._join)
+        self._rejoin()
         while self._core.state is not ReceiverState.DONE:
             if stop.is_set():
                 raise Refused("the cast was left before its end", hint="join again to go on")
@@ -169,13 +154,16 @@ class _Reception:
         self._tell(time.monotonic(), always=True)
         ledger = self._core.ledger
         seconds = time.monotonic() - started
-        return ReceiveResult(ledger.multicast, ledger.unicast, ledger.repaired, seconds, ledger.refused)
+        return ReceiveResult(
+            *(ledger.multicast, ledger.unicast, ledger.repaired, seconds),
+            refused=ledger.refused,
+            kept=ledger.kept,
+        )
 
     def close(self) -> None:
         """End the threads, leave the group."""
         self._workers.close()
-        self._close_sockets()
-        self._selector.close()
+        self._ears.close()
 
     def _turn(self) -> None:
         """Take what has arrived, what workers have done, and do what the core wants."""
@@ -189,13 +177,13 @@ class _Reception:
         self._tell(now)
         if batch.more:
             return
-        if batch.data and self._group.deep:
+        if batch.data and self._ears.deep:
             # Each look costs about the same, however many datagrams there are.
             aim = self._gather * (1.25 if len(batch.data) < GATHER_BYTES else 0.8)
             self._gather = min(max(aim, GATHER_MIN), GATHER_MAX)
             time.sleep(self._gather)
         else:
-            self._selector.select(IDLE_SECONDS)
+            self._ears.wait(IDLE_SECONDS)
 
     def _reason(self) -> str:
         """Why the cast was ended, as far as its server still tells."""
@@ -209,39 +197,28 @@ class _Reception:
 
     # -- datagrams
 
-    def _open(self, descriptor: CastDescriptor) -> tuple[GroupReceiver, socket.socket]:
-        """Sockets for the cast that ``descriptor`` names: for its group, and for our feedback."""
-        group = GroupReceiver(
+    def _open(self, descriptor: CastDescriptor) -> Ears:
+        return Ears(
             self._interface,
-            descriptor.group,
-            descriptor.port,
+            descriptor,
             segment=self._table.datagram_size,
             offload=self._offload,
+            deaf=bool(self._obstacle),
         )
-        if self._obstacle:
-            group.leave()
-        feedback = socket.socket(self._interface.family, socket.SOCK_DGRAM)
-        feedback.bind(self._interface.reach(self._interface.address, 0))
-        feedback.settimeout(0)
-        self._selector.register(group.socket, selectors.EVENT_READ)
-        self._selector.register(feedback, selectors.EVENT_READ)
-        return group, feedback
-
-    def _close_sockets(self) -> None:
-        for sock in (self._group.socket, self._feedback):
-            self._selector.unregister(sock)
-            sock.close()
 
     def _take(self) -> Batch:
         """Take the datagrams that are waiting."""
-        self._take_answers()
-        batch = self._group.receive()
+        now = time.monotonic()
+        for answer in self._ears.answers():
+            self._take_control(now, answer)
+        batch = self._ears.receive()
         now = time.monotonic()
         if batch.dropped:
             # The kernel counts what it drops in messages; each held about as many packets as these.
             self._core.on_dropped(batch.dropped * self._packets // self._messages)
         if batch.data:
             headers, symbols = split(batch.data, self._table.symbol_size)
+            self._follow()
             self._messages += batch.messages
             self._packets += len(headers)
             if self._vetting:
@@ -263,42 +240,33 @@ class _Reception:
             return
         self._core.on_control(now, value)
 
-    def _take_answers(self) -> None:
-        try:
-            while True:
-                self._take_control(time.monotonic(), self._feedback.recv(2048))
-        except OSError:  # nothing more is waiting, or the server's port is closed
-            return
-
     # -- what the core wants
 
     def _do(self, action: Action) -> None:
         match action:
             case Send(packet):
-                self._send(packet)
+                self._ears.say(packet)
             case Deliver():
                 view = self._pool.chunk(action)
                 self._workers.write(lambda: self._put(action.chunk, view))
             case Repair():
                 rows, given = self._pool.stripe(action)
-                self._workers.repair(lambda: self._repair(action, rows, given))
+                table = self._core.table
+                self._workers.repair(lambda: self._repair(action, table, rows, given))
             case Release(block):
                 self._pool.release(block)
                 self._vetting.forget(block)
             case Fetch(chunk):
                 self._workers.fetch(lambda: self._fetch(chunk))
-            case Ask(block):
-                self._workers.fetch(lambda: self._ask(block))
+            case Ask():
+                table = self._core.table
+                self._workers.fetch(lambda: self._ask(action, table))
+            case Select():
+                self._workers.fetch(lambda: self._select(action))
             case Rejoin():
-                self._workers.join(self._join)
+                self._rejoin()
             case Flush():
                 self._workers.write(self._flush)
-
-    def _send(self, packet: bytes) -> None:
-        try:
-            self._feedback.sendto(packet, self._interface.reach(*self._descriptor.feedback_address))
-        except OSError:  # no link just now: it is said again
-            return
 
     def _put(self, chunk: int, view: memoryview) -> Result:
         try:
@@ -307,11 +275,11 @@ class _Reception:
             return lambda _: self._core.on_put(chunk, good=False)
         return lambda _: self._core.on_put(chunk, good=True)
 
-    def _repair(self, wanted: Repair, rows: np.ndarray, given: np.ndarray) -> Result:
+    def _repair(self, wanted: Repair, table: BlockTable, rows: np.ndarray, given: np.ndarray) -> Result:
         restored = repair(rows, wanted.lost, wanted.parity, given)
 
         def done(_: float) -> None:
-            if self._pool.restore(wanted, restored):
+            if self._core.table is table and self._pool.restore(wanted, restored):
                 self._core.on_repaired(wanted.block, wanted.stripe, len(wanted.lost))
 
         return done
@@ -328,15 +296,18 @@ class _Reception:
             return lambda now: self._core.on_fetched(now, chunk, good=False)
         return lambda now: self._core.on_fetched(now, chunk, good=True)
 
-    def _ask(self, block: int) -> Result:
+    def _ask(self, wanted: Ask, table: BlockTable) -> Result:
         try:
-            told = self._control.symbol_digests(block)
+            told = self._control.symbol_digests(wanted.selection, wanted.block)
         except NetworkFailed:
-            return lambda now: self._core.on_unvetted(now, block)
-        return lambda now: self._vet(now, block, told)
+            told = b""
+        return lambda now: self._vet(now, wanted.block, table, told)
 
-    def _vet(self, now: float, block: int, told: bytes) -> None:
+    def _vet(self, now: float, block: int, table: BlockTable, told: bytes) -> None:
         """Find the wrong ones among a block's symbols; those to come are checked as they come."""
+        if table is not self._core.table:
+            return
+        self._follow()
         try:
             self._vetting.learn(block, told)
         except BadPacket:
@@ -345,17 +316,38 @@ class _Reception:
         present, symbols = self._core.present(block), self._pool.symbols(block)
         self._core.on_vetted(block, self._vetting.wrong(block, present, symbols))
 
+    def _select(self, wanted: Select) -> Result:
+        table = None
+        try:
+            data = self._control.selection(wanted.number)
+            chunks = ChunkSet.decode(data, len(self._table.stored))
+            if chunks.digest() == wanted.digest:
+                table = self._table.select(chunks)
+        except (NetworkFailed, BadPacket):
+            pass  # it is asked for again
+        return lambda now: self._core.on_selected(now, wanted.number, table)
+
+    def _follow(self) -> None:
+        """Let go of what belongs to a table that is no longer the core's."""
+        if self._pool.follow(self._core.table):
+            self._vetting = Vetting(self._core.table)
+
     def _flush(self) -> Result:
         self._sink.flush()
         return lambda _: self._core.on_flushed()
 
-    def _join(self) -> Result:
+    def _rejoin(self) -> None:
+        held = self._core.ledger.held
+        known = held.encode() if held else b""
+        self._workers.join(lambda: self._join(known))
+
+    def _join(self, held: bytes) -> Result:
         """Join, again and again; the cast may have been restarted under a new descriptor."""
         while not self._workers.stopping.is_set():
             try:
                 descriptor = open_descriptor(self._control.descriptor(), self._descriptor.server_key)
                 self._same_image(descriptor)
-                answer = self._control.join()
+                answer = self._control.join(held)
                 return lambda now: self._rejoined(now, descriptor, answer)
             except (NetworkFailed, BadPacket):
                 self._waiting = True
@@ -369,9 +361,9 @@ class _Reception:
 
     def _rejoined(self, now: float, descriptor: CastDescriptor, answer: JoinAnswer) -> None:
         if descriptor.session != self._descriptor.session:
-            self._close_sockets()
+            self._ears.close()
             self._descriptor = descriptor
-            self._group, self._feedback = self._open(descriptor)
+            self._ears = self._open(descriptor)
         self._joined, self._waiting = True, False
         self._core.on_joined(now, descriptor.session, answer)
         if self._obstacle:
@@ -385,5 +377,5 @@ class _Reception:
         waiting = ReceiverState.SILENT.value if self._waiting else self._obstacle
         filling = state in (ReceiverState.FILLING, ReceiverState.UNICAST)
         step = "fill" if filling else "receive"
-        done = ledger.multicast + ledger.unicast
+        done = ledger.kept + ledger.multicast + ledger.unicast
         self._progress(Progress(step, done, self._table.stored_bytes, waiting or _WORDS.get(state, "")))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from castcore.cast import wire
 from castcore.cast.blocks import BlockTable, lengths_digest
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
 from castcore.cast.outputs import Control, Wait
@@ -108,9 +109,10 @@ class CastSender:
         except BaseException:
             self._feedback.close()
             raise
-        self._cache = BlockCache(source, table, session)
-        self._writer = BurstWriter(table, session)
-        self._digests = SymbolDigests(source, table)
+        self._source = source
+        self._cache = BlockCache(source, table, session, 0)
+        self._writer = BurstWriter(table, session, 0)
+        self._digests = SymbolDigests(source, table, 0)
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
         self._aborting = False
@@ -138,16 +140,33 @@ class CastSender:
         for thread in self._threads:
             thread.start()
 
-    def join(self, client: str) -> JoinAnswer:
-        """Let ``client`` take part, at any time before the end. Raises InUse after it."""
+    def join(self, client: str, held: bytes = b"") -> JoinAnswer:
+        """Let ``client`` take part, at any time before the end.
+
+        ``held``: the chunks it has already (an encoded `ChunkSet`), b"" for none. Raises BadPacket,
+        and InUse after the end.
+        """
+        chunks = ChunkSet.decode(held, len(self._table.stored)) if held else None
         with self._lock:
             if self._core.state is SenderState.CLOSED:
                 raise InUse("this cast has ended", hint="read the descriptor again, then join")
-            return self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE))
+            return self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE), chunks)
 
-    def symbol_digests(self, block: int) -> bytes:
-        """The digests of all symbols of ``block``. Raises NotFound, DiskFailed, BadImage."""
-        return self._digests.of(block)
+    def selection(self, number: int) -> bytes:
+        """The chunks of selection ``number`` (an encoded `ChunkSet`). Raises InUse: there is another."""
+        with self._lock:
+            selector = self._core.selector
+            present, chunks = selector.number, selector.chunks
+        if number != present:
+            raise InUse(f"selection {present} is cast now, not {number}", hint="a beacon tells which")
+        return chunks.encode()
+
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        """The digests of all symbols of a ``block`` of ``selection``.
+
+        Raises InUse when there is another selection now, NotFound, DiskFailed, BadImage.
+        """
+        return self._digests.of(selection, block)
 
     def start(self) -> None:
         """Begin the pass; harmless when it has begun."""
@@ -199,6 +218,10 @@ class CastSender:
     def _step(self) -> None:
         with self._lock:
             out = self._core.next_tx(time.monotonic())
+            selector = self._core.selector
+            table, number = selector.table, selector.number
+        if table is not self._table:
+            self._follow(table, number)
         if isinstance(out, Wait):
             self._stopping.wait(out.seconds)
             return
@@ -210,6 +233,14 @@ class CastSender:
         except OSError:
             # The link is down or the address went: like loss, and worth another try.
             self._stopping.wait(LINK_DOWN_PAUSE)
+
+    def _follow(self, table: BlockTable, selection: int) -> None:
+        """Blocks are those of another selection from now on."""
+        self._cache.close()
+        self._table = table
+        self._cache = BlockCache(self._source, table, self._session, selection)
+        self._writer = BurstWriter(table, self._session, selection)
+        self._digests = SymbolDigests(self._source, table, selection)
 
     def _end(self) -> None:
         with self._lock:

@@ -1,0 +1,37 @@
+"""A receiver's last words: all is durable, said until the sender has heard it, or often enough."""
+
+from __future__ import annotations
+
+from castcore.cast.constants import FIN_RETRY_SECONDS
+from castcore.cast.values import JoinAnswer
+from castcore.cast.wire import Fin, encode_fin
+
+
+class Farewell:
+    """When to say FIN, that the image with this ``root`` is whole."""
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self._flushing = False
+        self._said, self._due = 0, 0.0
+
+    def flush(self) -> bool:
+        """Whether to make everything durable now: once."""
+        first, self._flushing = not self._flushing, True
+        return first
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to say it, or to leave."""
+        return now >= self._due
+
+    @property
+    def over(self) -> bool:
+        """Whether it was said often enough: that the sender does not answer harms nobody."""
+        return self._said >= len(FIN_RETRY_SECONDS)
+
+    def say(self, now: float, session: int, answer: JoinAnswer) -> bytes:
+        """The datagram to send now."""
+        self._due = now + FIN_RETRY_SECONDS[self._said]
+        self._said += 1
+        fin = Fin(answer.client_number, session, self._said, self._root)
+        return encode_fin(fin, answer.feedback_key)
