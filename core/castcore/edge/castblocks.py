@@ -112,15 +112,19 @@ class BlockCache:
         self._current: Block | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="cast-read")
 
-    def get(self, number: int) -> Block:
-        """Block ``number``, read if need be. Raises DiskFailed or BadImage."""
+    def get(self, number: int, *, ahead: bool = True) -> Block:
+        """Block ``number``, read if need be; ``ahead``: those after it are wanted soon.
+
+        Raises DiskFailed or BadImage.
+        """
         if self._current is not None and number == self._number:
             return self._current
         found = self._entry(number)
         # Before others come in: an old block that a repair asks for must not be the one to go.
         self._blocks.move_to_end(number)
-        for ahead in range(number + 1, min(number + 1 + AHEAD, len(self._table))):
-            self._entry(ahead)
+        if ahead:
+            for following in range(number + 1, min(number + 1 + AHEAD, len(self._table))):
+                self._entry(following)
         self._number, self._current = number, found.result()
         return self._current
 

@@ -17,7 +17,7 @@ from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
-from castcore.cast.outputs import Control, Wait
+from castcore.cast.outputs import Control, SourceBurst, Wait
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus
@@ -229,7 +229,8 @@ class CastSender:
             if isinstance(out, Control):
                 self._group.control(out.packet)
             else:
-                self._group.burst(self._writer.write(out, self._cache.get(out.block)))
+                block = self._cache.get(out.block, ahead=isinstance(out, SourceBurst))
+                self._group.burst(self._writer.write(out, block))
         except OSError:
             # The link is down or the address went: like loss, and worth another try.
             self._stopping.wait(LINK_DOWN_PAUSE)
