@@ -57,7 +57,7 @@ def test_the_cache_grows_only_when_what_it_dropped_is_asked_for_again() -> None:
 def test_a_block_survives_what_is_read_ahead_of_it() -> None:
     source = Chunks([4_000_000] * 12)
     table = BlockTable.build(source.stored_lengths())
-    cache = BlockCache(source, table, 7)
+    cache = BlockCache(source, table, 7, 0)
     for number in (0, 1, 2, 3, 0, 1, 2, 3, 4, 1, 9, 2, 5, 0, 11):
         held = cache.get(number, ahead=number % 2 == 0)
         assert held.symbols.tobytes()[:4_000_000] == source.content[number]
