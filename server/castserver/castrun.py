@@ -6,6 +6,7 @@ same image: a client that reads the descriptor is always given a sender it can s
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Collection
 from typing import Protocol
@@ -15,10 +16,8 @@ from castcore.chunks import ChunkSource
 from castcore.errors import FleetcastError, InUse, NotFound
 
 from castserver import castroutes
+from castserver.groups import cast_group
 
-# Group 239.193.x.y lies in the organisation-local scope (RFC 2365, 6.2), aliases no MAC that switches
-# flood, and is clear of discovery's 239.192.70.70.
-GROUP = "239.193.{}.{}"
 FIRST_PORT = 7100
 # Below this, UDP ports stay clear of anything registered beside ours.
 MOST_SLOTS = 200
@@ -89,7 +88,7 @@ def free_slot(taken: Collection[int]) -> int:
 def slot_addresses(slot: int, salt: int) -> tuple[str, int, int]:
     """Group, data port and feedback port of ``slot``; ``salt`` (0-255) keeps two servers apart."""
     port = FIRST_PORT + 2 * slot
-    return GROUP.format(salt, slot), port, port + 1
+    return cast_group(socket.AF_INET, salt, slot), port, port + 1
 
 
 class CastRun:

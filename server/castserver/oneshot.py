@@ -48,7 +48,8 @@ class OneShot:
         https_port: int,
     ) -> None:
         self._image = image
-        self._sender, self._identity, self._interface = sender, identity, interface
+        self.sender = sender
+        self._identity, self._interface = identity, interface
         self._https_port = https_port
         self._joined: set[str] = set()
         self._stack = ExitStack()
@@ -63,9 +64,9 @@ class OneShot:
     def start(self) -> None:
         """Be found and let clients join. Raises PortTaken, NetworkFailed."""
         with ExitStack() as undo:
-            listener = _listener(self._interface.address, self._https_port)
+            listener = _listener(self._interface, self._https_port)
             undo.callback(listener.close)
-            self.url = f"https://{self._interface.address}:{listener.getsockname()[1]}"
+            self.url = f"https://{self._interface.host}:{listener.getsockname()[1]}"
             self._serve(listener, undo)
             key, names = self._identity.key, [self._interface.name]
             responder = DiscoveryResponder(self._offer, key, names)
@@ -96,7 +97,7 @@ class OneShot:
     def current_sender(self) -> castroutes.Sender:
         """The sender, the only one. Raises NotFound with the reason when the cast was ended early."""
         self._require_going()
-        return self._sender
+        return self.sender
 
     def authorize(self, token: str) -> str | None:
         """The name a client gives itself: everyone may take part."""
@@ -104,19 +105,19 @@ class OneShot:
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
         """Let ``client`` take part."""
-        answer = self._sender.join(client, held)
+        answer = self.sender.join(client, held)
         self._joined.add(client)
         return answer
 
     # -- inside
 
     def _require_going(self) -> None:
-        failure = self._sender.failure
+        failure = self.sender.failure
         if self._over or failure is not None:
             raise NotFound(self._over or str(failure), hint="ask the sender's operator to cast again")
 
     def _offer(self) -> OfferFields:
-        casts = () if self._sender.finished() else (ONE_SHOT,)
+        casts = () if self.sender.finished() else (ONE_SHOT,)
         return OfferFields(self.url, self._identity.certificate_digest, socket.gethostname(), casts)
 
     def _app(self) -> FastAPI:
@@ -170,11 +171,11 @@ def _refusal(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, status_code=status)
 
 
-def _listener(address: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _listener(interface: Interface, port: int) -> socket.socket:
+    listener = socket.socket(interface.family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((address, port))
+        listener.bind(interface.reach(interface.address, port))
         listener.listen()
     except OSError as error:
         listener.close()

@@ -120,7 +120,7 @@ def test_a_taken_feedback_port_is_named(wire: Cable, image: Path) -> None:
         return holder
 
     with inside(wire.left, hold):
-        words = ["--interface", wire.wire, "--clients", "1", "--json"]
+        words = ["--interface", wire.wire, "--clients", "1", "--json", "--port", "7100"]
         events = ended(fleetcast(wire.left, "send", str(image), *words), 10)
     assert "7101" in events[-1]["error"]
 

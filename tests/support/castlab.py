@@ -118,9 +118,28 @@ class CastLab:
         """Drop so many of 1000 packets on their way to ``receiver``."""
         self._filter(receiver, f"ip protocol udp numgen random mod 1000 < {per_mille} drop")
 
+    def lose_ipv6(self, receiver: int, per_mille: int) -> None:
+        """The same for IPv6 alone."""
+        self._filter(receiver, f"ip6 nexthdr udp numgen random mod 1000 < {per_mille} drop")
+
     def deafen(self, receiver: int) -> None:
         """No multicast reaches ``receiver``."""
         self._filter(receiver, "ip daddr 224.0.0.0/4 drop")
+
+    def with_ipv6(self) -> None:
+        """Give everybody an address of fd09::/64 as well, at once."""
+        for number, space in enumerate(self._ends()):
+            self.inside(space, "ip", "addr", "add", f"fd09::{number + 1}/64", "dev", WIRE, "nodad")
+
+    def with_jumbo(self, *but: str) -> None:
+        """Let all cables carry jumbo frames, those of the receivers ``but`` apart."""
+        for space in self._ends():
+            if space not in but:
+                self.inside(space, "ip", "link", "set", WIRE, "mtu", "9000")
+                self.inside("hub", "ip", "link", "set", space, "mtu", "9000")
+
+    def _ends(self) -> list[str]:
+        return ["s", *(f"r{number}" for number in range(self.receivers))]
 
     def shape(self, space: str, mbits: int, *, queue: int) -> None:
         """Limit what leaves ``space`` (``s``: the sender; ``hub/rN``: towards a receiver).

@@ -136,11 +136,12 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
         key=KEY,
         settings=SenderSettings(
             args.interface,
-            GROUP,
+            args.group,
             DATA_PORT,
             DATA_PORT + 1,
             rate_cap=int(args.rate * 1e6),
             offload=not args.no_offload,
+            jumbo=args.jumbo,
         ),
     )
     joined: set[str] = set()
@@ -250,6 +251,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--chunks", type=int, default=100)
     made.add_argument("--no-offload", action="store_true")
     made.add_argument("--clients", type=int, default=1)
+    made.add_argument("--group", default=GROUP)
+    made.add_argument("--jumbo", action="store_true")
     made.add_argument("--rate", type=float, default=0)
     made.add_argument("--serve-after", type=float, default=0)
     made.add_argument("--server", default="10.9.0.1")

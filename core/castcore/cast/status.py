@@ -5,8 +5,8 @@ tests show, and its JSON form.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from castcore.cast.states import ClientClass, SenderState
@@ -143,6 +143,22 @@ class CastStatus:
             "clients": [c.to_json() for c in self.clients],
             "failure": self.failure,
         }
+
+
+def together(legs: Sequence[CastStatus]) -> CastStatus:
+    """Several senders of one image (at least one) as one cast: the least advanced tells the state."""
+    behind = min(legs, key=lambda leg: (leg.state.code, leg.head))
+    clients = tuple(client for leg in legs for client in leg.clients)
+    return replace(
+        behind,
+        rate=sum(leg.rate for leg in legs),
+        sent=sum(leg.sent for leg in legs),
+        repair=sum(leg.repair for leg in legs),
+        lap=max(leg.lap for leg in legs),
+        clients=clients,
+        failure=next((leg.failure for leg in legs if leg.failure), ""),
+        eta=group_time_left(clients),
+    )
 
 
 def time_left(missing: float, rate: float) -> float | None:

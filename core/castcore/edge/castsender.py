@@ -23,7 +23,7 @@ from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSource
-from castcore.edge.castblocks import BlockCache, BurstWriter
+from castcore.edge.castblocks import CACHE_BYTES, BlockCache, BurstWriter
 from castcore.edge.castdigests import SymbolDigests
 from castcore.edge.interface import Interface, SocketAddress, family_of, find_interface
 from castcore.edge.multicast import DSCP_LOWER_EFFORT, GroupSender, feedback_listener
@@ -48,7 +48,7 @@ class SenderSettings:
     takes any; ``rate_cap`` in bytes a second of UDP payload, 0 for what the link carries. ``ttl``:
     routers to cross, plus 1. ``jumbo``: datagrams for links with an MTU of 9000. ``polite``: half of the
     link, the lowest class of traffic, and way for others at the first loss. ``loop`` lets receivers on
-    this host hear us; ``offload`` False sends one datagram a call.
+    this host hear us; ``offload`` False sends one datagram a call. ``cache_bytes`` of blocks are kept.
     """
 
     interface_address: str
@@ -61,6 +61,7 @@ class SenderSettings:
     polite: bool = False
     loop: bool = False
     offload: bool = True
+    cache_bytes: int = CACHE_BYTES
 
     @property
     def symbol_size(self) -> int:
@@ -110,7 +111,8 @@ class CastSender:
             self._feedback.close()
             raise
         self._source = source
-        self._cache = BlockCache(source, table, session, 0)
+        self._cache_bytes = settings.cache_bytes
+        self._cache = BlockCache(source, table, session, 0, self._cache_bytes)
         self._writer = BurstWriter(table, session, 0)
         self._digests = SymbolDigests(source, table, 0)
         self._lock = threading.Lock()
@@ -239,7 +241,7 @@ class CastSender:
         """Blocks are those of another selection from now on."""
         self._cache.close()
         self._table = table
-        self._cache = BlockCache(self._source, table, self._session, selection)
+        self._cache = BlockCache(self._source, table, self._session, selection, self._cache_bytes)
         self._writer = BurstWriter(table, self._session, selection)
         self._digests = SymbolDigests(self._source, table, selection)
 

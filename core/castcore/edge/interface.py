@@ -52,6 +52,11 @@ class Interface:
         """Its address as it stands in a URL (RFC 3986, 3.2.2)."""
         return f"[{self.address}]" if self.family is socket.AF_INET6 else self.address
 
+    @property
+    def zoned(self) -> str:
+        """Its address with its name, as `find_interface` takes it: no other interface can be meant."""
+        return f"{self.address}%{self.name}"
+
     def reach(self, address: str, port: int) -> SocketAddress:
         """The socket address of ``address``, one of our own or of a machine on this interface's link."""
         if family_of(address) is socket.AF_INET:
@@ -69,7 +74,7 @@ def family_of(address: str) -> socket.AddressFamily:
 
 
 def find_interface(name_or_address: str, family: socket.AddressFamily | None = None) -> Interface:
-    """The interface called so, or with this address (``%name`` tells equal link-local ones apart).
+    """The interface called so, or with this address (``%name`` tells equal ones apart).
 
     Its address is the one given, if it is of the ``family``; else the first of the family (None: IPv4,
     or IPv6 where there is no IPv4). Raises NotFound.

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "targets", nargs="+", metavar="TARGET", help="the disk to erase (one for each disk of the image)"
     )
-    add("--interface", required=True, metavar="IF", help="name or IPv4 address of the network interface")
+    add("--interface", required=True, metavar="IF", help="name or address of the network interface")
     add("--yes", action="store_true", help="do not ask before erasing")
     add(
         "--trust-first",

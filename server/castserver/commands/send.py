@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from typing import Any
 
 from castcore.cast.status import CastStatus
-from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.edge.commandline import Screen
 from castcore.edge.identity import ServerIdentity
 from castcore.edge.imagefile import Image
@@ -21,12 +20,12 @@ from castcore.units import human
 from castcore.words import code_words
 
 from castserver import arguments
-from castserver.castrun import FIRST_PORT, GROUP
+from castserver.castrun import FIRST_PORT
 from castserver.casttable import listing
 from castserver.castwatch import CastWatch
 from castserver.imagescreen import add_store_argument
+from castserver.legs import Advice, Legs, LegSettings, open_legs
 from castserver.library import LibraryImage
-from castserver.oneshot import OneShot
 
 NAME = "send"
 HELP = "cast an image once, without a server, to machines that run `fleetcast receive`"
@@ -41,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("image", metavar="IMAGE", help="a name in the store, or a path")
     add_store_argument(parser)
-    add("--interface", required=True, metavar="IF", help="name or IPv4 address of the network interface")
+    add(
+        "--interface",
+        required=True,
+        action="append",
+        metavar="IF",
+        help="name or address of the network interface; again for each more to cast through",
+    )
     add(
         *("--clients", "--min-clients"),
         dest="clients",
@@ -51,19 +56,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-wait", type=float, metavar="S", help="begin S seconds after the first has joined")
     add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="send no faster than this")
+    add("--polite", action="store_true", help="take half of the link and make way for other traffic")
+    add("--jumbo", action="store_true", help="packets of 8,968 bytes: every switch must carry them")
     add("--ttl", type=arguments.hops, default=1, help="routers that the multicast may cross, plus 1")
+    add("--querier", action="store_true", help="ask who listens (IGMP, MLD) while nobody else does")
     add(
         "--port",
         type=arguments.data_port,
-        default=FIRST_PORT,
-        help="UDP port of the data; the next one hears clients",
+        default=0,
+        help=f"UDP port of the data; the next one hears clients (default: free ones from {FIRST_PORT})",
     )
     add("--https-port", type=arguments.any_port, default=0, help="TCP port for joining (default: any)")
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Send; return how it went as JSON values."""
-    interface = find_interface(args.interface)
+    interfaces = [find_interface(name) for name in args.interface]
+    if len({i.name for i in interfaces}) < len(interfaces):
+        raise Refused("an interface is named twice", hint="name each interface once")
     by_hand = sys.stdin.isatty() and not screen.as_json
     if args.clients is None and args.max_wait is None and not by_hand:
         raise Refused("nobody is here to press Enter", hint="say when to begin: --clients or --max-wait")
@@ -72,66 +82,62 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         stack.callback(image.close)
         identity = ServerIdentity.ephemeral()
         stack.callback(identity.close)
-        sender = _sender(args, interface.address, image, identity)
-        # This sender never comes back: whoever lacks something then must not wait for it.
-        stack.callback(sender.stop, abort=True)
-        shot = OneShot(image, sender, identity, interface, args.https_port)
-        shot.start()
-        stack.callback(shot.stop)
-        _introduce(image, shot, identity, screen)
+        legs = open_legs(image, identity, interfaces, _settings(args), stack)
+        show = _Show(screen, Advice(interfaces, querier=args.querier, stack=stack))
+        _introduce(image, legs, identity, screen)
         try:
-            watch = CastWatch(screen)
-            _gather(args, shot, sender, screen, watch, by_hand=by_hand)
+            _gather(args, legs, show, by_hand=by_hand)
             started = time.monotonic()
-            sender.start()
-            status = _follow(sender, image, watch)
+            legs.start()
+            status = _follow(legs, image, show)
         except (FleetcastError, KeyboardInterrupt) as error:
-            _end_early(shot, sender, str(error) or "the sender was stopped")
+            _end_early(legs, str(error) or "the sender was stopped")
             raise
         return _report(image, status, time.monotonic() - started, screen)
 
 
-def _end_early(shot: OneShot, sender: CastSender, why: str) -> None:
+class _Show:
+    """Shows a cast, and what came up about the network."""
+
+    def __init__(self, screen: Screen, advice: Advice) -> None:
+        self.screen, self._advice = screen, advice
+        self._watch = CastWatch(screen)
+
+    def __call__(self, status: CastStatus, *footer: str, last: bool = False) -> None:
+        for text in self._advice.news():
+            self.screen.warn(text)
+        self._watch.show(status, *footer, last=last)
+
+
+def _settings(args: argparse.Namespace) -> LegSettings:
+    return LegSettings(
+        rate_cap=args.rate,
+        ttl=args.ttl,
+        port=args.port,
+        https_port=args.https_port,
+        jumbo=args.jumbo,
+        polite=args.polite,
+        querier=args.querier,
+    )
+
+
+def _end_early(legs: Legs, why: str) -> None:
     """Tell everybody who has joined: by multicast, and to those it does not reach when they ask."""
-    shot.end(why)
-    sender.stop(abort=True)
-    if shot.joined:
+    legs.end(why)
+    if legs.joined:
         time.sleep(FAREWELL_SECONDS)
 
 
-def _sender(
-    args: argparse.Namespace, address: str, image: LibraryImage, identity: ServerIdentity
-) -> CastSender:
-    public = identity.key.public
-    settings = SenderSettings(
-        interface_address=address,
-        # From the key, so that two casts on one network hardly ever share a group.
-        group=GROUP.format(public[0], public[1]),
-        port=args.port,
-        feedback_port=args.port + 1,
-        rate_cap=args.rate,
-        ttl=args.ttl,
-    )
-    return CastSender(
-        image.source,
-        name=image.name,
-        root=bytes.fromhex(image.root),
-        manifest=image.manifest_bytes,
-        index=image.index_bytes,
-        key=identity.key,
-        settings=settings,
-    )
-
-
-def _introduce(image: LibraryImage, shot: OneShot, identity: ServerIdentity, screen: Screen) -> None:
+def _introduce(image: LibraryImage, legs: Legs, identity: ServerIdentity, screen: Screen) -> None:
     key = identity.key.public
-    screen.say(f"Casting {image.name} from {shot.url}")
+    screen.say(f"Casting {image.name} from {', '.join(legs.urls)}")
     screen.say(f"  code  {code_words(key)}   (receivers show the same)")
     screen.say(f"  key   {key.hex()}")
     screen.emit(
         {
             "event": "casting",
-            "url": shot.url,
+            "url": legs.urls[0],
+            "urls": legs.urls,
             "key": key.hex(),
             "code": code_words(key),
             "root": image.root,
@@ -139,25 +145,17 @@ def _introduce(image: LibraryImage, shot: OneShot, identity: ServerIdentity, scr
     )
 
 
-def _gather(
-    args: argparse.Namespace,
-    shot: OneShot,
-    sender: CastSender,
-    screen: Screen,
-    watch: CastWatch,
-    *,
-    by_hand: bool,
-) -> None:
+def _gather(args: argparse.Namespace, legs: Legs, show: _Show, *, by_hand: bool) -> None:
     """Return when it is time to begin."""
     prompt = ["Press Enter to begin."] if by_hand else []
     shown, first = -1, 0.0
     while True:
-        if shot.joined != shown:
-            shown = shot.joined
+        if legs.joined != shown:
+            shown = legs.joined
             first = first or (time.monotonic() if shown else 0.0)
-            screen.say(f"  {shown} joined")
-            screen.emit({"event": "joined", "clients": shown})
-        watch.show(sender.status(), *prompt)
+            show.screen.say(f"  {shown} joined")
+            show.screen.emit({"event": "joined", "clients": shown})
+        show(legs.status(), *prompt)
         if args.clients is not None and shown >= args.clients:
             return
         if args.max_wait is not None and first and time.monotonic() - first >= args.max_wait:
@@ -177,16 +175,16 @@ def _entered(*, by_hand: bool) -> bool:
     return True
 
 
-def _follow(sender: CastSender, image: LibraryImage, watch: CastWatch) -> CastStatus:
+def _follow(legs: Legs, image: LibraryImage, show: _Show) -> CastStatus:
     """Show the cast to its end. Raises what ended it, if it ended badly."""
-    while not sender.wait(POLL_SECONDS):
+    while not legs.wait(POLL_SECONDS):
         if image.failure is not None:
             raise image.failure
-        watch.show(sender.status())
-    if sender.failure is not None:
-        raise sender.failure
-    status = sender.status()
-    watch.show(status, last=True)
+        show(legs.status())
+    if legs.failure is not None:
+        raise legs.failure
+    status = legs.status()
+    show(status, last=True)
     return status
 
 

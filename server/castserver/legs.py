@@ -1,0 +1,186 @@
+"""One image cast through several interfaces at once: a *leg* for each.
+
+A leg is a cast of its own, with its sender, feedback socket, rate and listener; legs share the image,
+its key, and the memory for blocks. So each client loads the interface it sees and no other, and a leg
+whose clients are slow holds up no other leg. A leg that nobody has joined sends nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+
+from castcore.cast.status import CastStatus, together
+from castcore.edge import preflight
+from castcore.edge.castblocks import CACHE_BYTES
+from castcore.edge.castsender import CastSender, SenderSettings
+from castcore.edge.identity import ServerIdentity
+from castcore.edge.interface import Interface
+from castcore.edge.querier import QuerierListener
+from castcore.errors import FleetcastError, NetworkFailed, PortTaken
+
+from castserver.castrun import FIRST_PORT, MOST_SLOTS
+from castserver.groups import cast_group
+from castserver.library import LibraryImage
+from castserver.oneshot import OneShot
+
+
+@dataclass(frozen=True, slots=True)
+class LegSettings:
+    """How every leg sends. ``port`` 0: the first pair that is free; ``https_port`` 0: any."""
+
+    rate_cap: int = 0
+    ttl: int = 1
+    port: int = 0
+    https_port: int = 0
+    jumbo: bool = False
+    polite: bool = False
+    querier: bool = False
+
+
+class Legs:
+    """All legs of one cast, to be started, watched and ended together."""
+
+    def __init__(self, shots: Sequence[OneShot]) -> None:
+        self._shots = tuple(shots)
+        self._started: list[OneShot] = []
+        self._begun = False
+
+    @property
+    def joined(self) -> int:
+        """How many different clients have joined."""
+        return sum(shot.joined for shot in self._shots)
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients join, one for each leg."""
+        return [shot.url for shot in self._shots]
+
+    @property
+    def failure(self) -> FleetcastError | None:
+        """What ended a leg early."""
+        return next((s.sender.failure for s in self._shots if s.sender.failure), None)
+
+    def start(self) -> None:
+        """Begin to send on every leg that somebody has joined, or on all if nobody has."""
+        self._begun = True
+        self._start_joined(every=not self.joined)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long for the end of every leg that has begun; whether it has come."""
+        self._start_joined()
+        end = time.monotonic() + seconds
+        return all(shot.sender.wait(max(end - time.monotonic(), 0.0)) for shot in self._started)
+
+    def status(self) -> CastStatus:
+        """The legs as one cast: those that send, or all before any does."""
+        return together([shot.sender.status() for shot in self._started or self._shots])
+
+    def end(self, why: str) -> None:
+        """Stop all, and tell whoever has joined, or asks, ``why``."""
+        for shot in self._shots:
+            shot.end(why)
+            shot.sender.stop(abort=True)
+
+    def _start_joined(self, *, every: bool = False) -> None:
+        for shot in self._shots:
+            if self._begun and shot not in self._started and (every or shot.joined):
+                self._started.append(shot)
+                shot.sender.start()
+
+
+class Advice:
+    """What the operator should know of the network, to be shown by the thread that owns the screen."""
+
+    def __init__(self, interfaces: Sequence[Interface], *, querier: bool, stack: ExitStack) -> None:
+        self._news: SimpleQueue[str] = SimpleQueue()
+        for interface in interfaces:
+            for warning in preflight.warnings(interface):
+                self._news.put(warning)
+            try:
+                listener = QuerierListener(interface, self._news.put, ask=querier)
+            except NetworkFailed as error:
+                self._news.put(f"{error.what}: {error.hint}" if error.hint else error.what)
+            else:
+                stack.callback(listener.close)
+
+    def news(self) -> Iterator[str]:
+        """What came up since the last call, a sentence each."""
+        while True:
+            try:
+                yield self._news.get_nowait()
+            except Empty:
+                return
+
+
+def open_legs(
+    image: LibraryImage,
+    identity: ServerIdentity,
+    interfaces: Sequence[Interface],
+    settings: LegSettings,
+    stack: ExitStack,
+) -> Legs:
+    """Legs that clients can find and join; they close with ``stack``.
+
+    Raises PortTaken, NetworkFailed, BadImage.
+    """
+    shots = []
+    for number, interface in enumerate(interfaces):
+        sender = _sender(image, identity, interface, settings, number, len(interfaces))
+        # This sender never comes back: whoever lacks something then must not wait for it.
+        stack.callback(sender.stop, abort=True)
+        shot = OneShot(image, sender, identity, interface, settings.https_port)
+        shot.start()
+        stack.callback(shot.stop)
+        shots.append(shot)
+    return Legs(shots)
+
+
+def _sender(
+    image: LibraryImage,
+    identity: ServerIdentity,
+    interface: Interface,
+    settings: LegSettings,
+    leg: int,
+    legs: int,
+) -> CastSender:
+    """The sender of one leg, on the wanted port or the first that no other cast has."""
+    public = identity.key.public
+    wanted = SenderSettings(
+        interface_address=interface.zoned,
+        # From the key, so that two casts on one network hardly ever share a group.
+        group=cast_group(interface.family, public[0], public[1], leg),
+        port=settings.port,
+        feedback_port=settings.port + 1,
+        rate_cap=settings.rate_cap,
+        ttl=settings.ttl,
+        jumbo=settings.jumbo,
+        polite=settings.polite,
+        cache_bytes=CACHE_BYTES // legs,
+    )
+    if settings.port:
+        return _cast(image, identity, wanted)
+    for port in range(FIRST_PORT, FIRST_PORT + 2 * MOST_SLOTS, 2):
+        try:
+            return _cast(image, identity, replace(wanted, port=port, feedback_port=port + 1))
+        except PortTaken:
+            continue
+    raise PortTaken(
+        f"all UDP ports from {FIRST_PORT} to {FIRST_PORT + 2 * MOST_SLOTS} are taken",
+        hint="name another with --port",
+    )
+
+
+def _cast(image: LibraryImage, identity: ServerIdentity, settings: SenderSettings) -> CastSender:
+    return CastSender(
+        image.source,
+        name=image.name,
+        root=bytes.fromhex(image.root),
+        manifest=image.manifest_bytes,
+        index=image.index_bytes,
+        key=identity.key,
+        settings=settings,
+    )
