@@ -29,7 +29,7 @@ def short_digest(data: bytes | bytearray | memoryview, size: int) -> bytes:
     return blake3(data).digest(length=size)
 
 
-def keyed_tag(key: bytes, data: bytes, size: int = 16) -> bytes:
+def keyed_tag(key: bytes, data: bytes | bytearray | memoryview, size: int = 16) -> bytes:
     """The first ``size`` bytes of BLAKE3 of ``data`` keyed with ``key`` (32 bytes)."""
     return blake3(data, key=key).digest(length=size)
 

@@ -142,6 +142,8 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
             rate_cap=int(args.rate * 1e6),
             offload=not args.no_offload,
             jumbo=args.jumbo,
+            mac=args.mac,
+            encrypt=args.encrypt,
         ),
     )
     joined: set[str] = set()
@@ -257,6 +259,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--serve-after", type=float, default=0)
     made.add_argument("--server", default="10.9.0.1")
     made.add_argument("--name", default="pc")
+    made.add_argument("--mac", action="store_true")
+    made.add_argument("--encrypt", action="store_true")
     made.add_argument("--slow", type=float, default=0)
     return made
 

@@ -7,14 +7,25 @@ import pytest
 from castcore.cast.admission import Admission
 from castcore.cast.arrival import WINDOW, Arrival
 from castcore.cast.blocks import BlockTable
-from castcore.cast.data import HEADER
+from castcore.cast.data import FLAG_TAGGED, HEADER, datagram
 from castcore.cast.holding import Holding
 from castcore.cast.parity import encode
+from castcore.cast.protection import (
+    SEAL_SIZE,
+    Protection,
+    authentic,
+    seal,
+    sealed_lengths,
+    tag_burst,
+    unseal,
+)
+from castcore.cast.sieve import Sieve
 from castcore.cast.states import SenderState
 from castcore.cast.suspects import ASKS_MAX, TRIES_MAX, TRY_PAUSE, Suspects
 from castcore.cast.vetting import Vetting, block_digests, digests_size
 from castcore.cast.wire import Beacon
-from castcore.errors import BadPacket
+from castcore.errors import BadPacket, Untrusted
+from castcore.trust import keyed_tag
 
 TABLE = BlockTable.build([1_000_000] * 40)
 RANDOM = np.random.default_rng(7)
@@ -156,3 +167,53 @@ def test_forged_packet_numbers_cannot_lead_away_from_the_stream() -> None:
             arrival.count(far)
     assert arrival.plausible(np.array([0xFFFFFF00, 5])).all()
     assert not arrival.plausible(np.array([0xFFFFFF00 + 2 * WINDOW - (1 << 32)])).any()
+
+
+KEY = b"g" * 32
+
+
+def burst_of(count: int) -> bytearray:
+    packets = np.zeros(count, datagram())
+    packets["header"]["vt"], packets["header"]["session"] = 0x11, 9
+    packets["header"]["pseq"] = np.arange(count)
+    packets["symbol"] = RANDOM.integers(0, 256, packets["symbol"].shape, np.uint8)
+    return bytearray(packets.tobytes())
+
+
+def test_a_tag_covers_every_bit_of_its_datagram() -> None:
+    burst = burst_of(3)
+    tag_burst(memoryview(burst), 1424, KEY)
+    one = bytes(burst[:1452])
+    assert one[20:28] == keyed_tag(KEY, one[:20] + bytes(8) + one[28:], 8)
+    assert one[1] == FLAG_TAGGED
+    for bit in (0, 8 * 1, 8 * 4, 8 * 12, 8 * 19 + 7, 8 * 20, 8 * 28, 8 * 1452 - 1):
+        forged = bytearray(burst)
+        forged[1452 + bit // 8] ^= 1 << bit % 8
+        headers = np.frombuffer(memoryview(forged), datagram())["header"]
+        assert authentic(memoryview(forged), headers, KEY).tolist() == [True, False, True]
+    headers = np.frombuffer(memoryview(burst), datagram())["header"]
+    assert not authentic(memoryview(burst), headers, b"x" * 32).any()
+
+
+def test_a_cast_with_a_mac_lets_nothing_in_without() -> None:
+    sieve, tagged, plain = Sieve(TABLE), burst_of(2), burst_of(2)
+    tag_burst(memoryview(tagged), 1424, KEY)
+    assert len(sieve.sift(memoryview(bytearray(plain)))[0]) == 2
+    sieve.renew(Protection(tag_key=KEY))
+    headers, symbols = sieve.sift(memoryview(tagged + plain + plain))
+    assert headers["pseq"].tolist() == [0, 1]
+    assert symbols.tobytes() == np.frombuffer(tagged, datagram())["symbol"].tobytes()
+
+
+def test_a_sealed_chunk_opens_with_its_key_and_number_alone() -> None:
+    stored = RANDOM.bytes(5000)
+    sealed = seal(KEY, 7, stored)
+    assert [len(sealed)] == sealed_lengths([5000]) == [5000 + SEAL_SIZE]
+    assert sealed_lengths([0, 3]) == [0, 3 + SEAL_SIZE]
+    assert stored[:100] not in sealed
+    assert unseal(KEY, 7, memoryview(sealed)) == stored
+    torn = bytearray(sealed)
+    torn[2500] ^= 1
+    for key, chunk, data in ((b"x" * 32, 7, sealed), (KEY, 8, sealed), (KEY, 7, torn), (KEY, 7, b"")):
+        with pytest.raises(Untrusted):
+            unseal(key, chunk, bytes(data))

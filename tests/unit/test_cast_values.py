@@ -13,6 +13,7 @@ from castcore.cast.arrival import Arrival
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor, open_descriptor
 from castcore.cast.pacing import TokenBucket, burst_packets
+from castcore.cast.protection import Protection
 from castcore.cast.repairs import Repairs
 from castcore.cast.states import RECEIVER, SENDER, ReceiverState, SenderState
 from castcore.cast.values import JoinAnswer
@@ -81,7 +82,14 @@ def test_a_changed_descriptor_is_untrusted() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"port": 1 << 16}, {"symbol_size": 1400}, {"feedback": "nowhere"}, {"root": b"r"}, {"session": -1}],
+    [
+        {"port": 1 << 16},
+        {"symbol_size": 1400},
+        {"feedback": "nowhere"},
+        {"root": b"r"},
+        {"session": -1},
+        {"mac": 1},
+    ],
 )
 def test_a_signed_descriptor_that_makes_no_sense_is_a_bad_packet(change: dict[str, Any]) -> None:
     with pytest.raises(BadPacket):
@@ -95,8 +103,15 @@ def test_no_descriptor_at_all(data: bytes) -> None:
 
 
 def test_join_answer_both_ways() -> None:
-    answer = JoinAnswer(3, b"k" * 32, 17)
-    assert JoinAnswer.from_json(json.loads(json.dumps(answer.to_json()))) == answer
+    for protection in (Protection(), Protection(b"t" * 32, b"s" * 32)):
+        answer = JoinAnswer(3, b"k" * 32, 17, protection)
+        assert JoinAnswer.from_json(json.loads(json.dumps(answer.to_json()))) == answer
+        answer.require(mac=bool(protection.tag_key), encrypt=bool(protection.seal_key))
+        with pytest.raises(BadPacket):
+            answer.require(mac=not protection.tag_key, encrypt=bool(protection.seal_key))
+
+
+ANSWER = JoinAnswer(1, bytes(32), 0).to_json()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +123,11 @@ def test_join_answer_both_ways() -> None:
         {"client_number": 1 << 16, "feedback_key": "00" * 32, "head": 0},
         {"client_number": "1", "feedback_key": "00" * 32, "head": 0},
         {"client_number": 1, "feedback_key": 7, "head": 0},
+        {"client_number": 1, "feedback_key": "00" * 32, "head": 0},
+        ANSWER | {"head": True},
+        ANSWER | {"tag_key": "00" * 31},
+        ANSWER | {"seal_key": "secret"},
+        ANSWER | {"seal_key": None},
     ],
 )
 def test_a_malformed_join_answer(value: Any) -> None:

@@ -18,12 +18,13 @@ DATA_TYPE = VERSION << 4 | 1
 FLAG_PARITY = 1
 FLAG_REPAIR = 2
 FLAG_LAP = 4
+FLAG_TAGGED = 16
 
 # The 28 header bytes: big-endian, in wire order.
 HEADER = np.dtype(
     [
         ("vt", "u1"),  # version 1 in the high nibble, type 1 in the low one
-        ("flags", "u1"),  # FLAG_*; 8 encrypted and 16 tag valid are not used in version 1
+        ("flags", "u1"),  # FLAG_*
         ("stream", "u1"),  # 0: the main stream
         ("selection", "u1"),  # the selection whose block table this is of
         ("session", ">u4"),
@@ -32,7 +33,7 @@ HEADER = np.dtype(
         ("row", "u1"),  # 0..191 source row, 192..255 parity row
         ("symbols", ">u2"),  # source symbols of this block, as a check
         ("pseq", ">u4"),  # counts the stream's packets; wraps
-        ("tag", ">u8"),  # 0 in version 1
+        ("tag", ">u8"),  # of casts with a MAC (`protection.py`), else 0
     ]
 )
 

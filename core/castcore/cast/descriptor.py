@@ -23,6 +23,7 @@ class CastDescriptor:
     ``lengths_digest`` that of the stored lengths (:func:`castcore.cast.blocks.lengths_digest`);
     ``server_key`` signs this, ``session_key`` (public) the control packets. ``group``:``port`` is
     where data goes, ``feedback`` ("address:port", an IPv6 address in brackets) where clients answer.
+    ``mac``: every datagram carries a tag; ``encrypt``: chunks travel sealed.
     """
 
     session: int
@@ -38,6 +39,8 @@ class CastDescriptor:
     group: str
     port: int
     feedback: str
+    mac: bool = False
+    encrypt: bool = False
 
     @property
     def feedback_address(self) -> tuple[str, int]:
@@ -54,6 +57,7 @@ _SIZES = {
     "manifest_digest": DIGEST_SIZE,
     "lengths_digest": DIGEST_SIZE,
 }
+_SWITCHES = ("mac", "encrypt")
 _LIMITS = {
     "session": 1 << 32,
     "chunk_count": 1 << 32,
@@ -102,8 +106,9 @@ def _field(name: str, value: Any) -> Any:
         if type(value) is not int or not 0 <= value < _LIMITS[name]:
             raise BadPacket(f"a cast descriptor whose {name} is {value!r}")
         return value
-    if not isinstance(value, str):
-        raise BadPacket(f"a cast descriptor whose {name} is no text")
+    kind = bool if name in _SWITCHES else str
+    if type(value) is not kind:
+        raise BadPacket(f"a cast descriptor whose {name} is {value!r}")
     return value
 
 

@@ -180,6 +180,10 @@ class ReceiverCore:
         # It may be of a selection that is over, and its symbols are gone.
         self.ledger.refuse(chunk, doubt=block in self._held and self._suspects.refused(block))
 
+    def awaits(self, block: int) -> bool:
+        """Whether the symbol digests of ``block`` are still of use."""
+        return block in self._held and self._suspects.aside(block)
+
     def present(self, block: int) -> Ints:
         """The buffer rows of the symbols of ``block`` that are there, to be vetted."""
         return self._held[block].present()

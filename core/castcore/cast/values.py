@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from castcore.cast.protection import Protection
 from castcore.errors import BadPacket
 from castcore.trust import KEY_SIZE
 
 
 @dataclass(frozen=True, slots=True)
 class JoinAnswer:
-    """A client's number and feedback key; blocks below ``head`` are out and come in a later lap."""
+    """A client's number and feedback key; blocks below ``head`` are out and come in a later lap.
+
+    ``protection`` holds the keys of a cast whose descriptor asks for them.
+    """
 
     client_number: int
     feedback_key: bytes
     head: int
+    protection: Protection = field(default_factory=Protection)
 
     def to_json(self) -> dict[str, Any]:
         """This as JSON values."""
@@ -23,6 +28,8 @@ class JoinAnswer:
             "client_number": self.client_number,
             "feedback_key": self.feedback_key.hex(),
             "head": self.head,
+            "tag_key": self.protection.tag_key.hex(),
+            "seal_key": self.protection.seal_key.hex(),
         }
 
     @classmethod
@@ -30,14 +37,21 @@ class JoinAnswer:
         """The answer that ``value`` spells. Raises BadPacket."""
         try:
             number, key, head = value["client_number"], value["feedback_key"], value["head"]
-            answer = cls(number, bytes.fromhex(key), head)
+            protection = Protection(*(bytes.fromhex(value[k]) for k in ("tag_key", "seal_key")))
+            answer = cls(number, bytes.fromhex(key), head, protection)
         except (TypeError, KeyError, ValueError) as error:
             raise BadPacket(f"not an answer to a join: {error!r}") from None
         if type(number) is not int or type(head) is not int or not 0 <= number < 1 << 16 or head < 0:
             raise BadPacket("not an answer to a join: a number out of range")
-        if len(answer.feedback_key) != KEY_SIZE:
+        sizes = {len(protection.tag_key), len(protection.seal_key)}
+        if len(answer.feedback_key) != KEY_SIZE or not sizes <= {0, KEY_SIZE}:
             raise BadPacket("not an answer to a join: a key of the wrong size")
         return answer
+
+    def require(self, *, mac: bool, encrypt: bool) -> None:
+        """Return when the keys are here that the cast's descriptor asks for. Raises BadPacket."""
+        if (bool(self.protection.tag_key), bool(self.protection.seal_key)) != (mac, encrypt):
+            raise BadPacket("not an answer to a join: keys are missing, or too many")
 
 
 @dataclass(frozen=True, slots=True)

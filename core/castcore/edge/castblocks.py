@@ -16,6 +16,7 @@ from castcore.cast.constants import SOURCE_ROWS
 from castcore.cast.data import DATA_TYPE, datagram
 from castcore.cast.outputs import ParityBurst, SourceBurst
 from castcore.cast.parity import encode
+from castcore.cast.protection import tag_burst
 from castcore.chunks import ChunkSource
 from castcore.errors import BadImage
 
@@ -153,10 +154,13 @@ class BlockCache:
 
 
 class BurstWriter:
-    """Turns bursts into back-to-back DATA datagrams: source where it lies, parity on the spot."""
+    """Turns bursts into back-to-back DATA datagrams: source where it lies, parity on the spot.
 
-    def __init__(self, table: BlockTable, session: int, selection: int) -> None:
-        self._table = table
+    With a ``tag_key`` each gets its tag.
+    """
+
+    def __init__(self, table: BlockTable, session: int, selection: int, tag_key: bytes = b"") -> None:
+        self._table, self._tag_key = table, tag_key
         self._flat = np.zeros(BURST_ROWS * table.datagram_size, np.uint8)
         self._packets = self._flat.view(datagram(table.symbol_size))
         self._packets["header"]["vt"] = DATA_TYPE
@@ -166,8 +170,12 @@ class BurstWriter:
 
     def write(self, burst: SourceBurst | ParityBurst, block: Block) -> memoryview:
         """The datagrams of ``burst``; valid until the next call."""
-        if isinstance(burst, SourceBurst):
-            return block.burst(burst)
+        packets = block.burst(burst) if isinstance(burst, SourceBurst) else self._repairs(burst, block)
+        if self._tag_key:
+            tag_burst(packets, self._table.symbol_size, self._tag_key)
+        return packets
+
+    def _repairs(self, burst: ParityBurst, block: Block) -> memoryview:
         count = len(burst.rows)
         self._parity(burst, block.symbols)
         header = self._packets["header"][:count]

@@ -27,13 +27,13 @@ from castcore.cast.actions import (
 )
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.chunkset import ChunkSet
-from castcore.cast.data import split
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.parity import repair
+from castcore.cast.protection import Protection, sealed_lengths, unseal
 from castcore.cast.receiver import ReceiverCore
+from castcore.cast.sieve import Sieve
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer, ReceiveResult
-from castcore.cast.vetting import Vetting
 from castcore.chunks import ChunkSink
 from castcore.edge import preflight
 from castcore.edge.castcontrol import CastControl
@@ -97,9 +97,9 @@ def receive(
         reception.close()
 
 
-def _casts(descriptor: CastDescriptor) -> tuple[bytes, bytes, int]:
+def _casts(descriptor: CastDescriptor) -> tuple[bytes, bytes, int, bool]:
     """What must stay the same for what was received to stay good."""
-    return descriptor.root, descriptor.lengths_digest, descriptor.symbol_size
+    return descriptor.root, descriptor.lengths_digest, descriptor.symbol_size, descriptor.encrypt
 
 
 def _ended(why: str) -> NetworkFailed:
@@ -124,7 +124,8 @@ class _Reception:
     ) -> None:
         self._control, self._descriptor, self._sink = control, descriptor, sink
         self._interface, self._progress, self._offload = interface, progress, offload
-        self._table = BlockTable.build(lengths, descriptor.symbol_size)
+        travelling = sealed_lengths(lengths) if descriptor.encrypt else lengths
+        self._table = BlockTable.build(travelling, descriptor.symbol_size)
         self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
         self._pool = BufferPool(self._table)
         jitter = np.random.default_rng().random()
@@ -132,7 +133,7 @@ class _Reception:
         self._core = ReceiverCore(
             self._table, descriptor.root, buffers=buffers, jitter=jitter, held=held
         )
-        self._vetting = Vetting(self._table)
+        self._sieve = Sieve(self._table)
         self._workers = Workers()
         self._joined = self._waiting = False
         self._told = 0.0
@@ -216,14 +217,11 @@ class _Reception:
         if batch.dropped:
             # The kernel counts what it drops in messages; each held about as many packets as these.
             self._core.on_dropped(batch.dropped * self._packets // self._messages)
-        if batch.data:
-            headers, symbols = split(batch.data, self._table.symbol_size)
+        if batch.data and self._joined:
             self._follow()
+            headers, symbols = self._sieve.sift(batch.data)
             self._messages += batch.messages
             self._packets += len(headers)
-            if self._vetting:
-                good = self._vetting.good(headers, symbols)
-                headers, symbols = headers[good], symbols[good]
             for scatter in self._core.on_headers(now, headers):
                 self._pool.scatter(scatter, symbols)
         for packet in batch.others:
@@ -247,15 +245,15 @@ class _Reception:
             case Send(packet):
                 self._ears.say(packet)
             case Deliver():
-                view = self._pool.chunk(action)
-                self._workers.write(lambda: self._put(action.chunk, view))
+                view, key = self._pool.chunk(action), self._sieve.protection.seal_key
+                self._workers.write(lambda: self._put(action.chunk, view, key))
             case Repair():
                 rows, given = self._pool.stripe(action)
                 table = self._core.table
                 self._workers.repair(lambda: self._repair(action, table, rows, given))
             case Release(block):
                 self._pool.release(block)
-                self._vetting.forget(block)
+                self._sieve.vetting.forget(block)
             case Fetch(chunk):
                 self._workers.fetch(lambda: self._fetch(chunk))
             case Ask():
@@ -268,9 +266,9 @@ class _Reception:
             case Flush():
                 self._workers.write(self._flush)
 
-    def _put(self, chunk: int, view: memoryview) -> Result:
+    def _put(self, chunk: int, view: memoryview, seal_key: bytes) -> Result:
         try:
-            self._sink.put(chunk, view)
+            self._sink.put(chunk, unseal(seal_key, chunk, view) if seal_key else view)
         except Untrusted:
             return lambda _: self._core.on_put(chunk, good=False)
         return lambda _: self._core.on_put(chunk, good=True)
@@ -297,24 +295,26 @@ class _Reception:
         return lambda now: self._core.on_fetched(now, chunk, good=True)
 
     def _ask(self, wanted: Ask, table: BlockTable) -> Result:
+        keys = self._sieve.protection
         try:
             told = self._control.symbol_digests(wanted.selection, wanted.block)
         except NetworkFailed:
             told = b""
-        return lambda now: self._vet(now, wanted.block, table, told)
+        return lambda now: self._vet(now, wanted.block, table, keys, told)
 
-    def _vet(self, now: float, block: int, table: BlockTable, told: bytes) -> None:
+    def _vet(self, now: float, block: int, table: BlockTable, keys: Protection, told: bytes) -> None:
         """Find the wrong ones among a block's symbols; those to come are checked as they come."""
-        if table is not self._core.table:
+        of_now = table is self._core.table and keys == self._sieve.protection
+        if not of_now or not self._core.awaits(block):
             return
         self._follow()
         try:
-            self._vetting.learn(block, told)
+            self._sieve.vetting.learn(block, told)
         except BadPacket:
             self._core.on_unvetted(now, block)
             return
         present, symbols = self._core.present(block), self._pool.symbols(block)
-        self._core.on_vetted(block, self._vetting.wrong(block, present, symbols))
+        self._core.on_vetted(block, self._sieve.vetting.wrong(block, present, symbols))
 
     def _select(self, wanted: Select) -> Result:
         table = None
@@ -330,7 +330,7 @@ class _Reception:
     def _follow(self) -> None:
         """Let go of what belongs to a table that is no longer the core's."""
         if self._pool.follow(self._core.table):
-            self._vetting = Vetting(self._core.table)
+            self._sieve.follow(self._core.table)
 
     def _flush(self) -> Result:
         self._sink.flush()
@@ -348,6 +348,7 @@ class _Reception:
                 descriptor = open_descriptor(self._control.descriptor(), self._descriptor.server_key)
                 self._same_image(descriptor)
                 answer = self._control.join(held)
+                answer.require(mac=descriptor.mac, encrypt=descriptor.encrypt)
                 return lambda now: self._rejoined(now, descriptor, answer)
             except (NetworkFailed, BadPacket):
                 self._waiting = True
@@ -365,6 +366,7 @@ class _Reception:
             self._descriptor = descriptor
             self._ears = self._open(descriptor)
         self._joined, self._waiting = True, False
+        self._sieve.renew(answer.protection)
         self._core.on_joined(now, descriptor.session, answer)
         if self._obstacle:
             self._core.on_deaf()

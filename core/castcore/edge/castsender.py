@@ -18,6 +18,7 @@ from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
 from castcore.cast.outputs import Control, SourceBurst, Wait
+from castcore.cast.protection import Protection
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus
@@ -25,6 +26,7 @@ from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSource
 from castcore.edge.castblocks import CACHE_BYTES, BlockCache, BurstWriter
 from castcore.edge.castdigests import SymbolDigests
+from castcore.edge.castseal import SealedSource
 from castcore.edge.interface import Interface, SocketAddress, family_of, find_interface
 from castcore.edge.multicast import DSCP_LOWER_EFFORT, GroupSender, feedback_listener
 from castcore.errors import BadPacket, FleetcastError, InUse, NetworkFailed
@@ -49,6 +51,7 @@ class SenderSettings:
     routers to cross, plus 1. ``jumbo``: datagrams for links with an MTU of 9000. ``polite``: half of the
     link, the lowest class of traffic, and way for others at the first loss. ``loop`` lets receivers on
     this host hear us; ``offload`` False sends one datagram a call. ``cache_bytes`` of blocks are kept.
+    ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`.
     """
 
     interface_address: str
@@ -62,6 +65,8 @@ class SenderSettings:
     loop: bool = False
     offload: bool = True
     cache_bytes: int = CACHE_BYTES
+    mac: bool = False
+    encrypt: bool = False
 
     @property
     def symbol_size(self) -> int:
@@ -99,7 +104,10 @@ class CastSender:
             raise NetworkFailed(f"the index of {name} is not the one its root names")
         interface = find_interface(settings.interface_address, family_of(settings.group))
         lengths = source.stored_lengths()
-        table = BlockTable.build(lengths, settings.symbol_size)
+        self._protection = _protection(settings)
+        if settings.encrypt:
+            source = SealedSource(source, self._protection.seal_key)
+        table = BlockTable.build(source.stored_lengths(), settings.symbol_size)
         session, session_key = secrets.randbits(32), SigningKey.generate()
         cap = settings.rate_cap or link_capacity(interface, settings)
         self._core = SenderCore(table, session, session_key, root, cap, polite=settings.polite)
@@ -113,7 +121,7 @@ class CastSender:
         self._source = source
         self._cache_bytes = settings.cache_bytes
         self._cache = BlockCache(source, table, session, 0, self._cache_bytes)
-        self._writer = BurstWriter(table, session, 0)
+        self._writer = BurstWriter(table, session, 0, self._protection.tag_key)
         self._digests = SymbolDigests(source, table, 0)
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
@@ -133,6 +141,8 @@ class CastSender:
             group=settings.group,
             port=settings.port,
             feedback=f"{interface.host}:{self._feedback.getsockname()[1]}",
+            mac=settings.mac,
+            encrypt=settings.encrypt,
         )
         self.descriptor = encode_descriptor(descriptor, key)
         self._threads = [
@@ -152,7 +162,8 @@ class CastSender:
         with self._lock:
             if self._core.state is SenderState.CLOSED:
                 raise InUse("this cast has ended", hint="read the descriptor again, then join")
-            return self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE), chunks)
+            answer = self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE), chunks)
+        return replace(answer, protection=self._protection)
 
     def selection(self, number: int) -> bytes:
         """The chunks of selection ``number`` (an encoded `ChunkSet`). Raises InUse: there is another."""
@@ -242,7 +253,7 @@ class CastSender:
         self._cache.close()
         self._table = table
         self._cache = BlockCache(self._source, table, self._session, selection, self._cache_bytes)
-        self._writer = BurstWriter(table, self._session, selection)
+        self._writer = BurstWriter(table, self._session, selection, self._protection.tag_key)
         self._digests = SymbolDigests(self._source, table, selection)
 
     def _end(self) -> None:
@@ -278,6 +289,14 @@ class CastSender:
                 self._feedback.sendto(answer, sender)
             except OSError:
                 return
+
+
+def _protection(settings: SenderSettings) -> Protection:
+    """Fresh keys for what the settings ask for."""
+    return Protection(
+        tag_key=os.urandom(KEY_SIZE) if settings.mac else b"",
+        seal_key=os.urandom(KEY_SIZE) if settings.encrypt else b"",
+    )
 
 
 def link_capacity(interface: Interface, settings: SenderSettings) -> float:
