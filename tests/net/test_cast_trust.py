@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.support.castlab import cast_lab
@@ -29,3 +31,30 @@ def test_a_cast_with_mac_and_encryption_is_repaired_like_any_other() -> None:
         status = sender.result(SECONDS)
     assert all(client["done"] for client in status["clients"])
     assert status["sent"] <= 1.10 * BYTES
+
+
+@pytest.mark.parametrize("mac", [False, True])
+def test_whoever_forges_in_the_same_network_costs_little(*, mac: bool) -> None:
+    """A third machine poisons symbols, leaps in numbers, replays beacons, forges control, all along."""
+    with cast_lab("forge", 3) as lab:
+        count = ["--chunks", str(CHUNKS)]
+        forger = lab.start(
+            "r2",
+            *(sys.executable, "-m", "tests.support.castforger"),
+            "--address=10.9.0.12",
+            "--seconds=60",
+        )
+        sender = lab.sender(*count, "--clients", "2", "--rate", "20", *(["--mac"] if mac else []))
+        sender.until(lambda e: e["event"] == "ready", SECONDS)
+        forger.until(lambda e: e["event"] == "ready", SECONDS)
+        for receiver in [lab.receiver(i, *count) for i in range(2)]:
+            result = receiver.result(SECONDS)
+            assert result["complete"]
+            assert (result["refused"] == 0) == mac, "the forged symbols got where they should not"
+            assert result["unicast"] <= 0.1 * BYTES, "forgery turned the cast into downloads"
+        status = sender.result(SECONDS)
+        forged = forger.until(lambda e: e.get("packets", 0) > 200, SECONDS)
+        forger.kill()
+    assert forged
+    assert all(client["done"] for client in status["clients"])
+    assert status["sent"] <= 1.5 * BYTES

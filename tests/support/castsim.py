@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from castcore.cast import wire
@@ -25,11 +25,12 @@ from castcore.cast.chunkset import ChunkSet
 from castcore.cast.data import FLAG_PARITY, HEADER, datagram
 from castcore.cast.outputs import Control, ParityBurst, SourceBurst, Wait
 from castcore.cast.parity import encode, repair
+from castcore.cast.protection import Protection, tag_burst
 from castcore.cast.receiver import ReceiverCore
 from castcore.cast.sender import SenderCore
+from castcore.cast.sieve import Sieve
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer
-from castcore.cast.vetting import Vetting
 from castcore.errors import BadPacket
 from castcore.trust import SigningKey, digest
 
@@ -84,7 +85,7 @@ class SimClient:
         self.buffers: dict[int, np.ndarray] = {}
         self.capacity, self.most_buffers = buffers, 0
         self.largest = self.asked = 0
-        self.vetting = Vetting(sim.image.table)
+        self.sieve = Sieve(sim.image.table)
         self.disk = {chunk: sim.image.chunks[chunk] for chunk in held if sim.image.chunks[chunk]}
         self.joined = self.alive = False
         self.session = SESSION
@@ -99,6 +100,7 @@ class SimClient:
         self.session = self.sim.sender.session
         held = ChunkSet.decode((self.core.ledger.held | self.claims).encode(), self.claims.count)
         answer = self.sim.join(now, self.name, self.key, held)
+        self.sieve.renew(answer.protection)
         self.core.on_joined(now + self.lead, self.session, answer)
 
     def hear(self, now: float, packet: bytes) -> None:
@@ -112,16 +114,18 @@ class SimClient:
             self._note_end(now)
             return
         self._follow()
-        packets = np.frombuffer(packet, datagram(self.sim.image.symbol_size))
-        packets = packets[self.vetting.good(packets["header"], packets["symbol"])]
-        for scatter in self.core.on_headers(now + self.lead, packets["header"]):
-            self._buffer(scatter.block)[scatter.rows] = packets["symbol"][scatter.picks]
+        try:
+            headers, symbols = self.sieve.sift(memoryview(bytearray(packet)))
+        except BadPacket:
+            return
+        for scatter in self.core.on_headers(now + self.lead, headers):
+            self._buffer(scatter.block)[scatter.rows] = symbols[scatter.picks]
 
     def _follow(self) -> None:
         if self.core.table is not self.table:
             self.table = self.core.table
             self.buffers.clear()
-            self.vetting = Vetting(self.table)
+            self.sieve.follow(self.table)
 
     def work(self, now: float) -> None:
         if not self.joined or not self.alive or self.finished_at:
@@ -174,7 +178,7 @@ class SimClient:
                 self._repair(action, self.core.table)
         elif isinstance(action, Release):
             self.buffers.pop(action.block, None)
-            self.vetting.forget(action.block)
+            self.sieve.vetting.forget(action.block)
         elif isinstance(action, Ask):
             asked = self.core.table
             self.sim.at(now + 0.005, lambda t: self._vet(t, action.block, asked))
@@ -200,9 +204,9 @@ class SimClient:
             self.core.on_unvetted(now + self.lead, block)
             return
         self.asked += 1
-        self.vetting.learn(block, self.sim.image.digests(table, block))
+        self.sieve.vetting.learn(block, self.sim.image.digests(table, block))
         present = self.core.present(block)
-        self.core.on_vetted(block, self.vetting.wrong(block, present, self.buffers[block]))
+        self.core.on_vetted(block, self.sieve.vetting.wrong(block, present, self.buffers[block]))
 
     def _repair(self, action: Repair, table: BlockTable) -> None:
         if table is not self.core.table:
@@ -238,6 +242,7 @@ class Sim:
         self.up = True
         self.now = self.lead = 0.0
         self.source_bytes = 0
+        self.protection = Protection()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = 0
 
@@ -278,7 +283,8 @@ class Sim:
             what(self.now)
 
     def join(self, now: float, name: str, key: bytes, held: ChunkSet) -> JoinAnswer:
-        return self.sender.join(now + self.lead, name, key, held)
+        answer = self.sender.join(now + self.lead, name, key, held)
+        return replace(answer, protection=self.protection)
 
     def over(self) -> bool:
         return all(
@@ -346,6 +352,9 @@ class Sim:
         head["pseq"] = burst.pseq + np.arange(len(rows))
         packets["symbol"] = symbols
         self.source_bytes += 0 if burst.flags & FLAG_PARITY else symbols.size
+        if not self.protection.tag_key:
+            return packets.tobytes()
+        tag_burst(packets.view(np.uint8).data, table.symbol_size, self.protection.tag_key)
         return packets.tobytes()
 
     def _carry(self, now: float, client: SimClient, packet: bytes) -> None:
