@@ -95,6 +95,12 @@ class NetworkFailed(FleetcastError):
     advice = "check the other machine and the network between, then try again"
 
 
+class Busy(NetworkFailed):
+    """A server is there, but has no time for this request now."""
+
+    advice = "try again in a moment"
+
+
 class PortTaken(FleetcastError):
     """A UDP or TCP port we must listen on belongs to another program."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from castcore import __version__
 from castcore.control import API
-from castcore.errors import BadPacket, FleetcastError, InUse, NotFound, Refused, Untrusted
+from castcore.errors import BadPacket, Busy, FleetcastError, InUse, NotFound, Refused, Untrusted
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -29,6 +29,7 @@ STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
     (Untrusted, 403),
     (InUse, 409),
     (BadPacket, 422),
+    (Busy, 503),
 )
 
 

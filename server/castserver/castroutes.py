@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol, TypeVar
 
+import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 from castcore.errors import BadPacket
@@ -59,6 +60,10 @@ class Sender(Protocol):
 
         Raises InUse when that is over, NotFound, DiskFailed, BadImage.
         """
+        ...
+
+    def turn(self, client: str, chunk: int) -> float:
+        """Seconds until ``chunk`` may leave to ``client``. Raises Busy."""
         ...
 
 
@@ -169,9 +174,12 @@ def router(directory: CastDirectory) -> APIRouter:
     async def chunk(
         admitted: Annotated[Admitted, Depends(entry)], number: Annotated[int, Path(ge=0, le=MOST_CHUNKS)]
     ) -> Response:
-        image = admitted[0].image
+        cast, client = admitted
+        image = cast.image
         if number >= image.chunk_count:
             raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
+        # The stream to the group goes first: each chunk waits for its turn.
+        await anyio.sleep(await _in_thread(lambda: cast.current_sender().turn(client, number), workers))
         return _Bytes(await _in_thread(lambda: image.read_stored(number), readers))
 
     _add_what_travels(routes, entry, readers)
@@ -217,6 +225,7 @@ class _Bytes(Response):
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "The token is missing or unknown: register again"},
     404: {"description": "There is no such cast now"},
+    503: {"description": "Too much is being fetched just now: ask again in a second"},
     409: {"description": "This sender has closed: read the descriptor again"},
 }
 

@@ -37,6 +37,7 @@ def straggler(source: Path, note: Note, runs: int) -> None:
     """One of four receivers behind a link of 200 Mbit/s; the sender is not shaped."""
     size = source.stat().st_size
     with cast_lab("straggler", 4) as lab:
+        lab.snoop()
         plain = _median(lab, source, runs)
         lab.shape("hub/r3", 200, queue=SWITCH_QUEUE)
         slow = [_run(lab, source) for _ in range(runs)]

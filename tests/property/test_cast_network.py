@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.castimage import Image
-from tests.support.castsim import Link, Sim
+from tests.support.castsim import Link, Sim, SimClient
 
 MINUTE = 60.0
 bad_links = st.builds(
@@ -181,13 +181,38 @@ def test_without_feedback_the_holes_are_fetched() -> None:
     assert client.core.ledger.unicast > 0
 
 
-def test_one_client_behind_a_slow_link_of_four_holds_nobody_up() -> None:
-    ends = []
-    for slow in (float("inf"), 20e6):
-        sim = Sim(small_image(12, 300), seed=12, cap=100e6)
-        others = [sim.client() for _ in range(3)]
-        sim.client(Link(rate=slow))
-        sim.run(5 * MINUTE)
-        assert_has_everything(sim)
-        ends.append(max(c.finished_at for c in others))
-    assert ends[1] <= 1.05 * ends[0]
+def slow_of_four(rate: float, *, snooping: bool = True) -> tuple[Sim, float, SimClient]:
+    """A cast to three clients and a fourth behind a link of ``rate``: when the three were done."""
+    sim = Sim(small_image(12, 450), seed=12, cap=12e6)
+    others = [sim.client() for _ in range(3)]
+    slow = sim.client(Link(rate=rate, snooping=snooping))
+    sim.run(5 * MINUTE)
+    assert_has_everything(sim)
+    return sim, max(c.finished_at for c in others), slow
+
+
+def test_one_client_behind_a_slow_link_of_four_holds_nobody_up_and_fills_its_link() -> None:
+    _, plain, _ = slow_of_four(float("inf"))
+    sim, others, slow = slow_of_four(3e6)
+    assert others <= 1.05 * plain
+    own = sim.image.table.stored_bytes / 3e6
+    assert own > 2 * plain, "its link is not slow: the test proves nothing"
+    assert slow.moves == 1
+    assert slow.finished_at <= 1.15 * own + 1.0
+
+
+def test_a_client_whose_port_stays_flooded_waits_for_the_end_of_the_pass() -> None:
+    _, plain, _ = slow_of_four(float("inf"))
+    sim, others, slow = slow_of_four(3e6, snooping=False)
+    assert others <= 1.05 * plain
+    assert slow.finished_at <= plain + 1.15 * sim.image.table.stored_bytes / 3e6
+
+
+def test_two_slow_clients_of_four_do_not_slow_the_others() -> None:
+    sim = Sim(small_image(13, 400), seed=13, cap=12e6)
+    fast = [sim.client() for _ in range(2)]
+    slow = [sim.client(Link(rate=3e6)) for _ in range(2)]
+    sim.run(5 * MINUTE)
+    assert_has_everything(sim)
+    assert max(c.finished_at for c in fast) <= 1.2 * sim.image.table.stored_bytes / 12e6
+    assert [c.moves for c in fast + slow] == [0, 0, 1, 1]

@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(str(ROOT / package) for package in PACKAGES),
 }
 WIRE = "wire0"
+SNOOPING_SECONDS = 1.5
 _SECONDS = 20.0
 
 
@@ -121,6 +122,16 @@ class CastLab:
     def lose_ipv6(self, receiver: int, per_mille: int) -> None:
         """The same for IPv6 alone."""
         self._filter(receiver, f"ip6 nexthdr udp numgen random mod 1000 < {per_mille} drop")
+
+    def snoop(self) -> None:
+        """Be a switch that sends multicast only where it was asked for (IGMP snooping with a querier).
+
+        A bridge trusts its snooping only once its querier has given hosts time to answer: here 1 s.
+        """
+        bridge = ["link", "set", "br0", "type", "bridge"]
+        ip("-n", self.space("hub"), *bridge, "mcast_query_response_interval", "100")
+        ip("-n", self.space("hub"), *bridge, "mcast_querier", "1")
+        time.sleep(SNOOPING_SECONDS)
 
     def deafen(self, receiver: int) -> None:
         """No multicast reaches ``receiver``."""

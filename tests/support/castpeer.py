@@ -25,7 +25,7 @@ from castcore.chunks import ChunkSink, ChunkSource
 from castcore.edge.castreceiver import receive
 from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.edge.interface import find_interface
-from castcore.errors import NetworkFailed, Untrusted
+from castcore.errors import Busy, NetworkFailed, Untrusted
 from castcore.progress import Progress
 from castcore.trust import SigningKey, digest
 
@@ -79,6 +79,7 @@ class HttpControl:
     def __init__(self, server: str, name: str) -> None:
         self._server, self._name = server, name
         self.chunks = 0
+        self._local = threading.local()
 
     def descriptor(self) -> bytes:
         return self._get("/descriptor")
@@ -97,21 +98,26 @@ class HttpControl:
 
     def chunk(self, number: int) -> bytes:
         self.chunks += 1
-        return self._get(f"/chunk/{number}")
+        return self._get(f"/chunk/{number}/{self._name}")
 
     def symbol_digests(self, selection: int, block: int) -> bytes:
         return self._get(f"/symbols/{selection}/{block}")
 
     def _get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection(self._server, HTTP_PORT, timeout=5)
+        """Each thread keeps its connection, as the real control does."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPConnection(self._server, HTTP_PORT, timeout=5)
+            self._local.connection = connection
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
-            body = answer.read()
+            body: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise NetworkFailed(f"no answer: {error}") from None
-        finally:
             connection.close()
+            raise NetworkFailed(f"no answer: {error}") from None
+        if answer.status == 503:
+            raise Busy("too many ask")
         if answer.status != 200:
             raise NetworkFailed(f"status {answer.status}")
         return body
@@ -172,6 +178,8 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
 
 def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             _, verb, *rest = self.path.split("/")
             if verb == "descriptor":
@@ -185,11 +193,18 @@ def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[
             elif verb == "selection":
                 body = sender.selection(int(rest[0]))
             else:
-                body = source.read_stored(int(rest[0]))
-            self.send_response(200)
+                body = self.chunk(int(rest[0]), rest[1])
+            self.send_response(200 if body else 503)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def chunk(self, number: int, client: str) -> bytes:
+            try:
+                time.sleep(sender.turn(client, number))
+            except Busy:
+                return b""
+            return source.read_stored(number)
 
         def log_message(self, *_: Any) -> None:
             """Say nothing: standard output is for events."""

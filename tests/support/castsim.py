@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from castcore.cast import wire
 from castcore.cast.actions import (
+    Action,
     Ask,
     Deliver,
     Fetch,
-    Flush,
+    LookForLeak,
+    Membership,
     Rejoin,
     Release,
     Repair,
@@ -56,6 +58,7 @@ class Link:
     write_seconds: float = 0.0
     data: bool = True
     largest: int = 65507
+    snooping: bool = True
 
 
 class SimClient:
@@ -90,6 +93,8 @@ class SimClient:
         self.joined = self.alive = False
         self.session = SESSION
         self.selects = True
+        self.member = True
+        self.moves = 0
         self.finished_at = 0.0
         self.free_at = self.disk_free_at = 0.0
         # How far its clock is ahead of the simulation's: a machine that slept leaps.
@@ -160,7 +165,7 @@ class SimClient:
         if self.core.state is ReceiverState.DONE and not self.finished_at:
             self.finished_at = now
 
-    def _act(self, now: float, action: Deliver | Repair | Release | Fetch | Ask | Flush) -> None:
+    def _act(self, now: float, action: Action) -> None:
         chunks = self.sim.image.chunks
         if isinstance(action, Deliver):
             held = self.buffers[action.block].reshape(-1)
@@ -183,9 +188,14 @@ class SimClient:
             asked = self.core.table
             self.sim.at(now + 0.005, lambda t: self._vet(t, action.block, asked))
         elif isinstance(action, Fetch):
-            if self.sim.up:
-                self._write(action.chunk, chunks[action.chunk])
-            self.core.on_fetched(now + self.lead, action.chunk, good=self.sim.up)
+            size = len(chunks[action.chunk])
+            self.free_at = max(self.free_at, now) + size / self.link.rate
+            self.sim.at(self.free_at, lambda t: self._fetched(t, action.chunk))
+        elif isinstance(action, Membership):
+            self.member = action.joined
+            self.moves += not action.joined
+        elif isinstance(action, LookForLeak):
+            self.core.on_leak(leaks=not self.link.snooping)
         else:
             self.core.on_flushed()
 
@@ -207,6 +217,11 @@ class SimClient:
         self.sieve.vetting.learn(block, self.sim.image.digests(table, block))
         present = self.core.present(block)
         self.core.on_vetted(block, self.sieve.vetting.wrong(block, present, self.buffers[block]))
+
+    def _fetched(self, now: float, chunk: int) -> None:
+        if self.sim.up:
+            self._write(chunk, self.sim.image.chunks[chunk])
+        self.core.on_fetched(now + self.lead, chunk, good=self.sim.up)
 
     def _repair(self, action: Repair, table: BlockTable) -> None:
         if table is not self.core.table:
@@ -321,7 +336,7 @@ class Sim:
         packet = out.packet if isinstance(out, Control) else self._datagrams(out)
         if self.up:
             for client in self.clients:
-                if client.joined and client.alive:
+                if client.joined and client.alive and (client.member or not client.link.snooping):
                     self._carry(now, client, packet)
         self.at(now + 1e-6, self._transmit)
 
@@ -378,4 +393,6 @@ class Sim:
         if packet:
             client.free_at = max(client.free_at, now) + len(packet) / link.rate
             arrives = client.free_at + 0.0002 + self.random.random() * link.jitter
-            self.at(arrives, lambda t: client.hear(t, packet) if client.alive else None)
+            self.at(
+                arrives, lambda t: client.hear(t, packet) if client.alive and client.member else None
+            )

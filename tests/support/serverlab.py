@@ -12,7 +12,7 @@ from castcore.cast.status import CastStatus
 from castcore.control import Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.store import StoredImage
-from castcore.errors import NotFound
+from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app
 from castserver.auth import OperatorAuth
@@ -89,6 +89,7 @@ class FakeSender:
     stopped: bool = False
     aborted: bool = False
     over: bool = False
+    crowded: bool = False
     failure: str = ""
 
     @property
@@ -105,6 +106,11 @@ class FakeSender:
 
     def selection(self, number: int) -> bytes:
         return f"selection {number}".encode()
+
+    def turn(self, client: str, chunk: int) -> float:
+        if self.crowded:
+            raise Busy(f"{client} shall ask for {chunk} later")
+        return 0.0
 
     def start(self) -> None:
         self.started = True

@@ -78,6 +78,8 @@ def test_taking_part_in_a_cast_takes_a_clients_token(lab: ServerLab) -> None:
     assert client.get(f"/casts/{cast}/chunks/-1").status_code == 422
     assert client.get(f"/casts/{cast}/symbols/2/7").content == b"digests of 7 of 2"
     assert client.get(f"/casts/{cast}/symbols/0/-1").status_code == 422
+    lab.senders[0].crowded = True
+    assert client.get(f"/casts/{cast}/chunks/0").status_code == 503
 
 
 GOOD = registration(7).to_json()

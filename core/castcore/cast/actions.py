@@ -77,6 +77,18 @@ class Select:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """Be in the group, or leave it, so that a snooping switch stops sending its traffic to us."""
+
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookForLeak:
+    """See whether the group's traffic still reaches this host although it left: answer `on_leak`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejoin:
     """Join again, saying what is held, until the server answers; then `on_joined`."""
 
@@ -86,4 +98,5 @@ class Flush:
     """Every chunk was put: make them durable, then `on_flushed`."""
 
 
-Action = Send | Deliver | Repair | Release | Fetch | Ask | Select | Rejoin | Flush
+Regroup = Membership | LookForLeak | Rejoin
+Action = Send | Deliver | Repair | Release | Fetch | Ask | Select | Flush | Regroup

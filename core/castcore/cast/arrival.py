@@ -28,6 +28,7 @@ class Arrival:
     next: int = 0
     received: int = 0
     host_drop: int = 0
+    resting: bool = False
 
     def plausible(self, pseq: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which of these 32-bit counters can be of this stream."""
@@ -50,9 +51,16 @@ class Arrival:
             self.first = self.anchor = self.next = pseq
             self.received = self.host_drop = 0
             return
+        if self.resting:
+            ahead = (pseq - self.next) % WRAP
+            self.first, self.next, self.resting = self.first + ahead, self.next + ahead, False
         self.anchor += (pseq - self.anchor) % WRAP
         if not self.anchor <= self.next <= self.anchor + SLACK:
             self.next = self.anchor
+
+    def rest(self) -> None:
+        """We are not in the group: what is sent until the sender's next announcement is not lost."""
+        self.resting = self.first is not None
 
     @property
     def seen(self) -> int:

@@ -37,7 +37,9 @@ GONE_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 SILENT_SECONDS = 5.0
 HEAR_SECONDS = 3.0
-TAIL_PATIENCE_SECONDS = 3.0
+# A client apart from the group speaks so often; so long after it left, it looks whether that helped.
+APART_STATUS_SECONDS = 0.5
+LEAK_SECONDS = 3.0
 
 NACKS_MAX = 60
 ADVERTS_SIZE_MAX = 1000

@@ -22,17 +22,15 @@ from castcore.cast.actions import (
     Send,
 )
 from castcore.cast.admission import Admission
+from castcore.cast.apart import APART, Apart
 from castcore.cast.arrival import Arrival
 from castcore.cast.blocks import BlockTable
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.closing import Closing
-from castcore.cast.constants import (
-    HEAR_SECONDS,
-    SILENT_SECONDS,
-    TAIL_PATIENCE_SECONDS,
-)
+from castcore.cast.constants import HEAR_SECONDS, SILENT_SECONDS
 from castcore.cast.data import DATA_TYPE, FLAG_REPAIR, Headers
 from castcore.cast.farewell import Farewell
+from castcore.cast.fetching import Fetching
 from castcore.cast.holding import Holding
 from castcore.cast.ledger import Ledger
 from castcore.cast.reporting import Reporter, View
@@ -40,15 +38,13 @@ from castcore.cast.selecting import Follower
 from castcore.cast.states import RECEIVER, ReceiverEvent, ReceiverState, SenderState
 from castcore.cast.suspects import Suspects
 from castcore.cast.values import JoinAnswer
-from castcore.cast.wire import Abort, Beacon, FinAck
+from castcore.cast.wire import Beacon, FinAck, Move, ServerWord
 
 Ints = NDArray[np.int64]
 
 # Look for complete chunks after so many new symbols of a block: often enough for workers to be busy.
 SCAN_SYMBOLS = 256
 SCAN_SECONDS = 0.02
-FETCHES_MAX = 4
-FETCH_PAUSE = 1.0
 # The share of the pool that must be free again before shedding ends.
 SHED_UNTIL = 0.4
 
@@ -82,10 +78,9 @@ class ReceiverCore:
         self._answer = JoinAnswer(0, b"", 0)
         self._beacon: Beacon | None = None
         self._beacons = 0
-        self._beacon_at = self._joined_at = self._scan_at = 0.0
-        self._tail_since: float | None = None
-        self._moved_at, self._put = 0.0, 0
-        self._fetch_after = 0.0
+        self._beacon_at = self._heard_at = self._joined_at = self._scan_at = 0.0
+        self._fetching = Fetching(self.ledger)
+        self._apart = Apart()
         self._farewell = Farewell(root)
         self._told = self._heard_data = self._left_out = False
 
@@ -104,7 +99,9 @@ class ReceiverCore:
             self._follower.restart()
             self._follow(now)
         self._session, self._answer = session, answer
-        self._joined_at, self._beacon, self._tail_since = now, None, None
+        self._joined_at, self._beacon = now, None
+        self._fetching.joined()
+        self._apart.joined()
         self._arrival = Arrival()
         self._admission.heard(now, None)
         self._closing.restart(now, answer.head)
@@ -114,6 +111,8 @@ class ReceiverCore:
 
     def on_headers(self, now: float, headers: Headers) -> list[Scatter]:
         """A burst of DATA headers; returns where its useful symbols belong."""
+        if self.state in APART or self._arrival.resting:
+            return []
         good = (headers["vt"] == DATA_TYPE) & (headers["session"] == self._session)
         good &= headers["stream"] == 0
         good &= self._arrival.plausible(headers["pseq"])
@@ -137,16 +136,23 @@ class ReceiverCore:
             scatter = self._place(now, block, headers, mine)
             if scatter is not None:
                 scatters.append(scatter)
+        if scatters:
+            self._fetching.useful()
         return scatters
 
-    def on_control(self, now: float, packet: Beacon | FinAck | Abort) -> None:
+    def on_control(self, now: float, packet: ServerWord) -> None:
         """An authenticated control packet of our session."""
         if isinstance(packet, Beacon):
             self._on_beacon(now, packet)
-        elif isinstance(packet, Abort):
+        elif isinstance(packet, Move | FinAck):
+            if packet.client == self._answer.client_number:
+                self._on_word(now, packet)
+        else:
             self._event(ReceiverEvent.ABORT)
-        elif packet.client == self._answer.client_number:
-            self._event(ReceiverEvent.ACKED)
+
+    def on_leak(self, *, leaks: bool) -> None:
+        """Whether the group's traffic still reaches this host although it left."""
+        self._apart.leaks = leaks
 
     def on_deaf(self) -> None:
         """Multicast cannot reach us on this interface: everything by unicast."""
@@ -202,12 +208,12 @@ class ReceiverCore:
             self.ledger.resolve(block, vetted=False)
             self._held[block].fresh = SCAN_SYMBOLS
 
-    def on_fetched(self, now: float, chunk: int, *, good: bool) -> None:
-        """The sink took a fetched chunk, or it could not be fetched."""
+    def on_fetched(self, now: float, chunk: int, *, good: bool, alive: bool = False) -> None:
+        """The sink took a fetched chunk, or it could not be fetched from a server that is ``alive``."""
         self.ledger.fetched(chunk, good=good)
         if not good:
-            self._fetch_after = now + FETCH_PAUSE
-            if self.state is ReceiverState.UNICAST:
+            self._fetching.failed(now)
+            if self.state is ReceiverState.UNICAST and not alive:
                 self._silence(now)
 
     def on_flushed(self) -> None:
@@ -236,7 +242,9 @@ class ReceiverCore:
             ]
             self._judge(now, actions)
             actions += self._follower.ask(now, self._beacon)
-            actions += self._fetches(now)
+            chosen = self._fetching.choose(now, self.state, self._held)
+            actions += [Fetch(chunk) for chunk in chosen]
+            actions += self._apart.actions(now, self.state)
         actions += self._ending(now)
         if self._reporter.due(now):
             actions += [Send(p) for p in self._reporter.poll(now, self._view(now))]
@@ -262,7 +270,7 @@ class ReceiverCore:
     def _on_beacon(self, now: float, beacon: Beacon) -> None:
         if beacon.number <= self._beacons:
             return
-        self._beacon, self._beacon_at = beacon, now
+        self._beacon, self._beacon_at, self._heard_at = beacon, now, now
         self._beacons = beacon.number
         self._admission.heard(now, beacon)
         self._arrival.announced(beacon.pseq)
@@ -271,11 +279,22 @@ class ReceiverCore:
             self._closing.announced(now, beacon.closed)
         elif (table := self._follower.everything(beacon)) is not None:
             self.on_selected(now, beacon.selection, table)
+        self._fetching.heard(beacon)
         if beacon.state in (SenderState.TAIL, SenderState.LINGER, SenderState.CLOSED):
-            self._tail_since = self._tail_since or now
             self._event(ReceiverEvent.ONLY_HOLES)
-        else:
-            self._tail_since = None
+
+    def _on_word(self, now: float, word: Move | FinAck) -> None:
+        """What the sender says to this client alone."""
+        if isinstance(word, FinAck):
+            self._event(ReceiverEvent.ACKED)
+            return
+        event = self._apart.told(word)
+        if event is None:
+            return
+        self._heard_at = now
+        self._event(event)
+        if self.state in APART:
+            self._arrival.rest()
 
     def _place(self, now: float, block: int, headers: Headers, picks: Ints) -> Scatter | None:
         holding = self._held.get(block) or self._open(now, block)
@@ -284,10 +303,7 @@ class ReceiverCore:
         picks = picks[headers["symbols"][picks] == holding.symbols]
         stripes, rows = (headers[name][picks].astype(np.int64) for name in ("stripe", "row"))
         good, place = holding.accept(stripes, rows)
-        if not len(place):
-            return None
-        self._moved_at = now
-        return Scatter(block, picks[good], place)
+        return Scatter(block, picks[good], place) if len(place) else None
 
     def _open(self, now: float, block: int) -> Holding | None:
         """Begin to hold a block, unless the pool is full: then whole blocks are shed."""
@@ -339,38 +355,15 @@ class ReceiverCore:
         if self._beacon is None:
             if now - self._joined_at > HEAR_SECONDS:
                 self._event(ReceiverEvent.DEAF)
-        elif now - self._beacon_at > SILENT_SECONDS:
+        elif now - self._heard_at > SILENT_SECONDS:
             self._silence(now)
         if self._left_out or (self.state is ReceiverState.SILENT and not self._told):
             self._left_out, self._told = False, True
             actions.append(Rejoin())
 
     def _silence(self, now: float) -> None:
-        self._beacon_at = now
+        self._heard_at = now
         self._event(ReceiverEvent.SILENCE)
-
-    def _fetches(self, now: float) -> list[Action]:
-        """Unicast: what multicast spoiled; everything when it does not reach us; the last holes."""
-        if now < self._fetch_after or self.ledger.fetching >= FETCHES_MAX:
-            return []
-        every = self.state is ReceiverState.UNICAST or self._stalled(now)
-        room = FETCHES_MAX - self.ledger.fetching
-        # On a slow machine, blocks that wait for their repair are a long way behind the stream.
-        coming = [b for b, holding in self._held.items() if not holding.need().any()] if every else ()
-        return [Fetch(chunk) for chunk in self.ledger.fetch(room, every=every, but=coming)]
-
-    def _stalled(self, now: float) -> bool:
-        """Whether the sender rests though we lack blocks, and nothing of it is under way any more.
-
-        Laps that were asked for begin within a feedback period; a slow machine repairs and writes
-        what it has long after the stream has ended.
-        """
-        put = self.ledger.multicast + self.ledger.repaired
-        if put != self._put:
-            self._put, self._moved_at = put, now
-        if self._tail_since is None or self.state is not ReceiverState.FILLING:
-            return False
-        return now - max(self._tail_since, self._moved_at) > TAIL_PATIENCE_SECONDS
 
     def _ending(self, now: float) -> list[Action]:
         farewell = self._farewell
@@ -382,6 +375,11 @@ class ReceiverCore:
             self._event(ReceiverEvent.ACKED)
         return []
 
+    @property
+    def _listens(self) -> bool:
+        """Whether the group's blocks are what we follow, so that we can tell what we lack of them."""
+        return self.state not in APART and self._follower.follows(self._beacon)
+
     def _view(self, now: float) -> View:
         return View(
             state=self.state,
@@ -390,11 +388,12 @@ class ReceiverCore:
             arrival=self._arrival,
             beacon=self._beacon,
             beacon_age=now - self._beacon_at,
-            closed=self._closing.mask(now if self._follower.follows(self._beacon) else -np.inf),
+            closed=self._closing.mask(now if self._listens else -np.inf),
             lacking=self.ledger.lacking(),
             have_blocks=int(self.ledger.done_blocks.sum()),
             chunks=self.ledger.done_chunks,
             held=self._held,
             free=self._buffers - len(self._held),
             selection=self._follower.number,
+            leaks=self._apart.leaks,
         )

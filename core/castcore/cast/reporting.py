@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from castcore.cast.apart import APART
 from castcore.cast.arrival import Arrival
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import (
+    APART_STATUS_SECONDS,
     BITMAP_BITS_MAX,
     BITMAP_REPEAT_SECONDS,
     FEEDBACK_JITTER,
@@ -58,6 +60,7 @@ class View:
     held: Mapping[int, Holding]
     free: int
     selection: int
+    leaks: bool = False
 
     @property
     def period(self) -> float:
@@ -67,7 +70,8 @@ class View:
     @property
     def status_period(self) -> float:
         """Counters are told this often."""
-        return self.beacon.status_ms / 1000 if self.beacon else STATUS_SECONDS_MIN
+        period = self.beacon.status_ms / 1000 if self.beacon else STATUS_SECONDS_MIN
+        return max(period, APART_STATUS_SECONDS) if self.state in APART else period
 
 
 class Reporter:
@@ -150,13 +154,12 @@ class Reporter:
     def _feedback(self, view: View, nacks: list[StripeCounts]) -> bytes:
         self._number += 1
         beacon, arrival = view.beacon, view.arrival
-        shedding = view.state is ReceiverState.SHEDDING
         feedback = Feedback(
             client=view.answer.client_number,
             session=view.session,
             number=self._number,
             kind=_kind(view.state),
-            flags=FeedbackFlag.SHEDDING if shedding else FeedbackFlag(0),
+            flags=_flags(view),
             echo_time_us=beacon.time_us if beacon else 0,
             echo_delay_us=int(view.beacon_age * 1e6) if beacon else 0,
             seen=arrival.seen,
@@ -193,7 +196,18 @@ class Reporter:
         return packets
 
 
+_KINDS = {
+    ReceiverState.UNICAST: ClientClass.UNICAST,
+    ReceiverState.MOVED: ClientClass.NET_SLOW,
+    ReceiverState.PARKED: ClientClass.NET_SLOW,
+    ReceiverState.SHEDDING: ClientClass.DISK_SLOW,
+}
+
+
 def _kind(state: ReceiverState) -> ClientClass:
-    if state is ReceiverState.UNICAST:
-        return ClientClass.UNICAST
-    return ClientClass.DISK_SLOW if state is ReceiverState.SHEDDING else ClientClass.OK
+    return _KINDS.get(state, ClientClass.OK)
+
+
+def _flags(view: View) -> FeedbackFlag:
+    shedding = FeedbackFlag.SHEDDING if view.state is ReceiverState.SHEDDING else FeedbackFlag(0)
+    return shedding | (FeedbackFlag.LEAK if view.leaks else FeedbackFlag(0))

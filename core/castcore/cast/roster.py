@@ -20,6 +20,7 @@ from castcore.cast.ratecontrol import Sample
 from castcore.cast.selecting import Selector
 from castcore.cast.states import ClientClass
 from castcore.cast.status import ClientStatus, Meter, time_left
+from castcore.cast.stragglers import Standing
 from castcore.cast.wire import Feedback, FeedbackFlag
 from castcore.errors import Refused
 
@@ -53,6 +54,7 @@ class Client:
     judged: tuple[Feedback, int] | None = field(default=None, repr=False)
     marks: deque[tuple[float, int]] = field(default_factory=deque, repr=False)
     gain: Meter = field(default_factory=Meter, repr=False)
+    standing: Standing = field(default_factory=Standing, repr=False)
 
     @property
     def over(self) -> bool:
@@ -63,7 +65,8 @@ class Client:
     def listens(self) -> bool:
         """Whether what this client asks for is worth sending."""
         deaf = self.fruitless_laps >= FRUITLESS_LAPS_MAX
-        return not (self.over or deaf or self.kind is ClientClass.UNICAST)
+        apart = self.standing.moved or self.kind is ClientClass.UNICAST
+        return not (self.over or deaf or apart)
 
     def follows(self, selection: int) -> bool:
         """Whether it has said that it knows this selection."""
@@ -100,7 +103,9 @@ class Client:
         then, seen_then = self.marks[0]
         self.drain = (seen - seen_then) / (now - then) if now > then else 0.0
         shedding = FeedbackFlag.SHEDDING in feedback.flags
-        if feedback.kind is ClientClass.UNICAST:
+        if self.standing.moved:
+            self.kind = ClientClass.NET_SLOW
+        elif feedback.kind is ClientClass.UNICAST:
             self.kind = ClientClass.UNICAST
         else:
             self.kind = ClientClass.DISK_SLOW if shedding else ClientClass.OK
@@ -109,7 +114,7 @@ class Client:
         """What it said of packets (of ``size`` bytes) sent from ``since`` on and not judged yet, when
         that is enough.
         """
-        if self.over or self.last is None or self.judged is None:
+        if self.over or self.standing.moved or self.last is None or self.judged is None:
             return None
         before, seen = self.judged
         if seen < since:
@@ -173,9 +178,13 @@ class Roster:
         """How many clients still take part."""
         return sum(not client.over for client in self)
 
+    def group(self) -> list[Client]:
+        """The clients that still take part and have not been moved away from the group."""
+        return [c for c in self if not c.over and not c.standing.moved]
+
     def heard(self) -> float | None:
-        """When any client that still takes part was last heard."""
-        return max((c.heard for c in self if not c.over and c.last is not None), default=None)
+        """When any client of the group was last heard."""
+        return max((c.heard for c in self.group() if c.last is not None), default=None)
 
     def demand(self) -> NDArray[np.bool_]:
         """The blocks that somebody wants sent again."""

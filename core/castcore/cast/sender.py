@@ -7,7 +7,6 @@ clients lack trailing behind it, then laps over the blocks that somebody still m
 from __future__ import annotations
 
 import math
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +21,16 @@ from castcore.cast.constants import (
     status_seconds,
 )
 from castcore.cast.data import FLAG_LAP, FLAG_PARITY, FLAG_REPAIR
+from castcore.cast.governor import Governor
 from castcore.cast.outputs import Control, Output, ParityBurst, SourceBurst, Wait
-from castcore.cast.pacing import TokenBucket, burst_packets
-from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
+from castcore.cast.pacing import burst_packets
 from castcore.cast.repairs import Repairs
 from castcore.cast.roster import Client, Roster
 from castcore.cast.selecting import SELECT_SECONDS, Selector
-from castcore.cast.states import SENDER, ClientClass, SenderEvent, SenderState
+from castcore.cast.states import SENDER, ClientClass, Place, SenderEvent, SenderState
 from castcore.cast.status import CastStatus, group_time_left
+from castcore.cast.stragglers import Stragglers
+from castcore.cast.unicastbudget import unicast_speed
 from castcore.cast.values import JoinAnswer
 from castcore.cast.wire import (
     Abort,
@@ -38,16 +39,16 @@ from castcore.cast.wire import (
     Feedback,
     Fin,
     FinAck,
+    Move,
     encode_abort,
     encode_beacon,
     encode_fin_ack,
+    encode_move,
 )
 from castcore.trust import SigningKey
 
 # A client that loses so much, where half of the group loses next to nothing, is an outlier.
 OUTLIER_LOSS, GROUP_LOSS = 0.08, 0.01
-# Slow start waits so long for witnesses; older words are of another time.
-GATHER_SECONDS = 1.0
 # Clients speak often while the rate doubles, which takes a fraction of a second.
 START_SECONDS = 2.0
 
@@ -78,21 +79,17 @@ class SenderCore:
         self.selector = Selector(table)
         self._roster = Roster(self.selector)
         self._repairs = Repairs(table)
-        self._pacing = RateControl(cap, polite=polite)
-        self._bucket = TokenBucket()
+        chunk_size = table.stored_bytes / max(len(table.chunks), 1)
+        self._stragglers = Stragglers(chunk_size, table.datagram_size)
+        self._governor = Governor(cap, polite=polite)
         self._block = self._symbol = 0
         self._lap = 1
         self._pseq = 0
         self._sent_at = np.full(len(table), -1, np.int64)
-        self._sent = self._repair = self._period_sent = 0
+        self._sent = self._repair = 0
         self._number = 0
-        self._beacon_due = self._period_due = 0.0
-        self._judged_at = 0.0
+        self._beacon_due = 0.0
         self._started = math.inf
-        self._samples: list[Sample] = []
-        self._limits = False
-        self._group_loss = 0.0
-        self._changed_at = 0
         self._waiting_since: float | None = None
         self._linger_until = self._select_until = 0.0
         self._now = 0.0
@@ -104,8 +101,8 @@ class SenderCore:
         if self.state is not SenderState.GATHER:
             return
         self._beacon_due = now
-        self._started = self._judged_at = now
-        self._period_sent = 0
+        self._started = now
+        self._governor.start(now)
         wanted = self._roster.left(self._sent_at)
         if wanted is None or wanted == self.selector.whole:
             self._event(SenderEvent.START)
@@ -146,9 +143,9 @@ class SenderCore:
             self._event(SenderEvent.JOINED)
         if isinstance(packet, Bitmap):
             self._on_bitmap(client, packet)
-        else:
-            self._on_feedback(now, client, packet)
-        return None
+            return None
+        self._on_feedback(now, client, packet)
+        return self._place(client, packet)
 
     # -- what to send
 
@@ -161,21 +158,25 @@ class SenderCore:
         if now >= self._beacon_due:
             self._beacon_due = now + BEACON_SECONDS
             return Control(self._beacon(now))
-        pause = self._bucket.wait(now, self._pacing.rate)
+        pause = self._governor.bucket.wait(now, self._governor.rate)
         if pause > 0:
             return Wait(min(pause, IDLE_SECONDS))
         burst = self._parity(now) or self._source(now)
         if burst is None:
-            self._bucket.rest()
+            self._governor.bucket.rest()
             return Wait(min(max(self._beacon_due - now, 0.001), IDLE_SECONDS))
         count = burst.count if isinstance(burst, SourceBurst) else len(burst.rows)
         size = count * self._table.datagram_size
-        self._bucket.spend(size)
-        self._period_sent += size
+        self._governor.spend(size)
         self._sent += count * self._table.symbol_size
         self._repair += 0 if isinstance(burst, SourceBurst) else count * self._table.symbol_size
         self._pseq += count
         return burst
+
+    def unicast_speed(self) -> float:
+        """Bytes a second that unicast may take beside the stream to the group."""
+        busy = self.state in (SenderState.PASS, SenderState.LAP)
+        return unicast_speed(self._governor.control.cap, self._governor.rate, busy=busy)
 
     def status(self) -> CastStatus:
         """The cast as it stood at the last `next_tx`."""
@@ -185,7 +186,7 @@ class SenderCore:
         clients = self._roster.status(self._now, len(every.chunks), stored)
         return CastStatus(
             state=self.state,
-            rate=int(self._pacing.rate) if busy else 0,
+            rate=int(self._governor.rate) if busy else 0,
             sent=self._sent,
             repair=self._repair,
             lap=self._lap,
@@ -211,6 +212,13 @@ class SenderCore:
         client.kind = ClientClass.DONE
         return encode_fin_ack(FinAck(client.number, self.session, fin.number), self._key)
 
+    def _place(self, client: Client, feedback: Feedback) -> bytes | None:
+        """Where a client shall be, for one that is not in the group or shall not be."""
+        place = client.standing.place
+        if place is Place.GROUP and feedback.kind is not ClientClass.NET_SLOW:
+            return None
+        return encode_move(Move(client.number, self.session, feedback.number, place), self._key)
+
     def _on_feedback(self, now: float, client: Client, feedback: Feedback) -> None:
         seen = self._expand(feedback.seen)
         fooled = (feedback.seen - seen) & 0xFFFFFFFF != 0
@@ -226,7 +234,7 @@ class SenderCore:
                 continue
             need = np.frombuffer(nack.counts, np.uint8)
             # One client behind a bad link gets its blocks in laps, not the whole group its parity.
-            outlier = client.loss > OUTLIER_LOSS and self._group_loss < GROUP_LOSS
+            outlier = client.loss > OUTLIER_LOSS and self._governor.group_loss < GROUP_LOSS
             if outlier or not self._repairs.need(block, need, seen, due):
                 client.wants[block] = True
 
@@ -243,9 +251,10 @@ class SenderCore:
 
     def _advance(self, now: float) -> None:
         """What the passing of time does."""
-        if now >= self._period_due:
+        if self._governor.due(now):
             self._roster.age(now)
-            self._judge(now)
+            self._governor.judge(now, self._roster, self._pseq)
+            self._judge_links(now)
         if self.state is SenderState.TAIL:
             self._tail(now)
         elif self.state is SenderState.SELECT:
@@ -304,32 +313,16 @@ class SenderCore:
         else:
             self._event(SenderEvent.START)
 
-    def _judge(self, now: float) -> None:
-        """Once a period: set the rate by what clients say of what it caused."""
-        self._period_due = now + self._pacing.period
-        heard = self._roster.heard()
-        if heard is not None and now - heard > SILENCE:
-            self._pacing.silence()
-            return
-        used = self._period_sent / max(now - self._judged_at, 1e-3)
-        self._samples += self._roster.samples(self._changed_at)
-        active = self._roster.active()
-        limits = self._limits = self._bucket.limits() or (self._limits and self._pacing.slow_start)
-        if self._samples:
-            self._group_loss = median(s.network for s in self._samples)
-        judged = self._pacing.judges(self._samples, active)
-        changed = self._pacing.update(now, self._samples, used, active, limits=limits)
-        if changed:
-            self._changed_at = self._pseq
-        if judged or now - self._judged_at > GATHER_SECONDS:
-            # Slow start is short of witnesses: it gathers them until it may go on.
-            self._judged_at, self._period_sent = now, 0
-            self._samples, self._limits = [], False
+    def _judge_links(self, now: float) -> None:
+        members = [(c.standing, c.last) for c in self._roster if c.last is not None and not c.over]
+        busy = self.state in (SenderState.PASS, SenderState.LAP)
+        done = len(self._roster) > self._roster.active()
+        self._stragglers.judge(now, members, others=done, busy=busy)
 
     def _beacon(self, now: float) -> bytes:
         self._number += 1
         active = self._roster.active()
-        starting = self._pacing.slow_start and now < self._started + START_SECONDS
+        starting = self._governor.control.slow_start and now < self._started + START_SECONDS
         over = self.state in (SenderState.TAIL, SenderState.LINGER, SenderState.CLOSED)
         beacon = Beacon(
             self.session,
@@ -341,7 +334,7 @@ class SenderCore:
             len(self._table) if over else self._block,
             self._lap,
             active,
-            int(self._pacing.rate),
+            int(self._governor.rate),
             int(feedback_seconds(active) * 1000),
             int(status_seconds(active, starting=starting) * 1000),
             self._repairs.adverts(),
@@ -352,7 +345,7 @@ class SenderCore:
         return encode_beacon(beacon, self._key, self._table.datagram_size - 1)
 
     def _burst_packets(self) -> int:
-        return burst_packets(self._pacing.rate, self._table.datagram_size)
+        return burst_packets(self._governor.rate, self._table.datagram_size)
 
     def _parity(self, now: float) -> ParityBurst | None:
         block = self._repairs.ready(now)

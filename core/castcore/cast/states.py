@@ -94,6 +94,8 @@ class ReceiverState(Enum):
     SHEDDING = "shedding"
     FILLING = "filling"
     UNICAST = "unicast"
+    MOVED = "moved"
+    PARKED = "parked"
     SILENT = "server gone, waiting"
     FLUSHING = "flushing"
     FINISHING = "finishing"
@@ -111,6 +113,9 @@ class ReceiverEvent(Enum):
     HEARD = auto()
     REJOINED = auto()
     DEAF = auto()
+    MOVE = auto()
+    PARK = auto()
+    CALL_BACK = auto()
     COMPLETE = auto()
     FLUSHED = auto()
     ACKED = auto()
@@ -121,8 +126,13 @@ _ENDS = {
     ReceiverEvent.COMPLETE: ReceiverState.FLUSHING,
     ReceiverEvent.ABORT: ReceiverState.ABORTED,
 }
+_APART = {
+    ReceiverEvent.MOVE: ReceiverState.MOVED,
+    ReceiverEvent.PARK: ReceiverState.PARKED,
+}
 RECEIVER: dict[ReceiverState, dict[ReceiverEvent, ReceiverState]] = {
     ReceiverState.RECEIVING: _ENDS
+    | _APART
     | {
         ReceiverEvent.POOL_FULL: ReceiverState.SHEDDING,
         ReceiverEvent.ONLY_HOLES: ReceiverState.FILLING,
@@ -130,11 +140,13 @@ RECEIVER: dict[ReceiverState, dict[ReceiverEvent, ReceiverState]] = {
         ReceiverEvent.DEAF: ReceiverState.UNICAST,
     },
     ReceiverState.SHEDDING: _ENDS
+    | _APART
     | {
         ReceiverEvent.POOL_FREE: ReceiverState.RECEIVING,
         ReceiverEvent.SILENCE: ReceiverState.SILENT,
     },
     ReceiverState.FILLING: _ENDS
+    | _APART
     | {
         ReceiverEvent.POOL_FULL: ReceiverState.SHEDDING,
         ReceiverEvent.SILENCE: ReceiverState.SILENT,
@@ -150,6 +162,18 @@ RECEIVER: dict[ReceiverState, dict[ReceiverEvent, ReceiverState]] = {
         ReceiverEvent.HEARD: ReceiverState.RECEIVING,
         ReceiverEvent.SILENCE: ReceiverState.SILENT,
     },
+    ReceiverState.MOVED: _ENDS
+    | {
+        ReceiverEvent.PARK: ReceiverState.PARKED,
+        ReceiverEvent.CALL_BACK: ReceiverState.RECEIVING,
+        ReceiverEvent.SILENCE: ReceiverState.SILENT,
+    },
+    ReceiverState.PARKED: _ENDS
+    | {
+        ReceiverEvent.MOVE: ReceiverState.MOVED,
+        ReceiverEvent.CALL_BACK: ReceiverState.RECEIVING,
+        ReceiverEvent.SILENCE: ReceiverState.SILENT,
+    },
     ReceiverState.FLUSHING: {ReceiverEvent.FLUSHED: ReceiverState.FINISHING},
     ReceiverState.FINISHING: {ReceiverEvent.ACKED: ReceiverState.DONE},
     ReceiverState.DONE: {},
@@ -157,11 +181,20 @@ RECEIVER: dict[ReceiverState, dict[ReceiverEvent, ReceiverState]] = {
 }
 
 
+class Place(Coded):
+    """Where a client shall get its chunks; parked: nowhere, until the group is idle."""
+
+    GROUP = "group"
+    UNICAST = "unicast"
+    PARKED = "parked"
+
+
 class ClientClass(Coded):
     """How a client keeps up, by its own word and by the sender's judgement."""
 
     OK = "ok"
     DISK_SLOW = "disk-slow"
+    NET_SLOW = "net-slow"
     UNICAST = "unicast"
     DONE = "done"
     GONE = "gone"

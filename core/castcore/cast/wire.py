@@ -14,7 +14,7 @@ from typing import Any
 
 from castcore.cast.chunkset import DIGEST_SIZE as SELECTION_SIZE
 from castcore.cast.constants import ADVERTS_SIZE_MAX, NACKS_MAX, STRIPES_MAX, VERSION
-from castcore.cast.states import ClientClass, SenderState
+from castcore.cast.states import ClientClass, Place, SenderState
 from castcore.errors import BadPacket, Untrusted
 from castcore.trust import DIGEST_SIZE, SIGNATURE_SIZE, SigningKey, keyed_tag, verify
 
@@ -29,6 +29,7 @@ class PacketType(IntEnum):
     BEACON = 2
     FEEDBACK = 3
     BITMAP = 7
+    MOVE = 8
     FIN = 10
     FIN_ACK = 11
     ABORT = 13
@@ -51,6 +52,8 @@ _BEACON = struct.Struct(f">BBBBIIQIIIHHIHHH{SELECTION_SIZE}s")
 _FEEDBACK = struct.Struct(">BBHIIBBBBQIIIIIIIIHH")
 # vt, class, client; session; number; seen pseq; first block; bits, selection
 _BITMAP = struct.Struct(">BBHIIIIHH")
+# vt, place, client; session; number of the feedback
+_MOVE = struct.Struct(">BBHII")
 # vt, status, client; session; number; root; seed port
 _FIN = struct.Struct(f">BBHII{DIGEST_SIZE}sH")
 # vt, zero, client; session; number of the FIN
@@ -139,6 +142,16 @@ class Bitmap:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Where a client shall be: the answer to its feedback ``number``."""
+
+    client: int
+    session: int
+    number: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Fin:
     """A client has every chunk; ``root`` is the image's root it proved them against."""
 
@@ -162,6 +175,9 @@ class Abort:
     """The cast was stopped by the operator."""
 
     session: int
+
+
+ServerWord = Beacon | Move | FinAck | Abort
 
 
 def packet_type(packet: bytes) -> PacketType:
@@ -216,6 +232,12 @@ def encode_bitmap(bitmap: Bitmap, key: bytes) -> bytes:
     return _tagged(head + b.bits, key)
 
 
+def encode_move(move: Move, key: SigningKey) -> bytes:
+    """The signed datagram."""
+    vt = _vt(PacketType.MOVE)
+    return _signed(_MOVE.pack(vt, move.place.code, move.client, move.session, move.number), key)
+
+
 def encode_fin(fin: Fin, key: bytes) -> bytes:
     """The tagged datagram."""
     vt = _vt(PacketType.FIN)
@@ -233,14 +255,15 @@ def encode_abort(abort: Abort, key: SigningKey) -> bytes:
     return _signed(_ABORT.pack(_vt(PacketType.ABORT), 0, 0, abort.session), key)
 
 
-def open_from_server(packet: bytes, session: int, public: bytes) -> Beacon | FinAck | Abort:
+def open_from_server(packet: bytes, session: int, public: bytes) -> ServerWord:
     """What the server of ``session`` said. Raises BadPacket, also for a wrong signature."""
     kind = packet_type(packet)
     body = packet[:-SIGNATURE_SIZE]
     if len(packet) < SIGNATURE_SIZE + _ABORT.size or body[4:8] != session.to_bytes(4, "big"):
         raise BadPacket("a control packet of another session, or cut short")
-    readers: dict[PacketType, Callable[[bytes], Beacon | FinAck | Abort]] = {
+    readers: dict[PacketType, Callable[[bytes], ServerWord]] = {
         PacketType.BEACON: _read_beacon,
+        PacketType.MOVE: _read_move,
         PacketType.FIN_ACK: _read_fin_ack,
         PacketType.ABORT: lambda b: Abort(_unpack(_ABORT, b, exact=True)[3]),
     }
@@ -311,6 +334,11 @@ def _read_bitmap(body: bytes) -> Bitmap:
 def _read_fin(body: bytes) -> Fin:
     _, _, client, session, number, root, _ = _unpack(_FIN, body, exact=True)
     return Fin(client, session, number, root)
+
+
+def _read_move(body: bytes) -> Move:
+    _, place, client, session, number = _unpack(_MOVE, body, exact=True)
+    return Move(client, session, number, Place.from_code(place))
 
 
 def _read_fin_ack(body: bytes) -> FinAck:

@@ -19,6 +19,9 @@ from castcore.cast.actions import (
     Deliver,
     Fetch,
     Flush,
+    LookForLeak,
+    Membership,
+    Regroup,
     Rejoin,
     Release,
     Repair,
@@ -38,12 +41,13 @@ from castcore.chunks import ChunkSink
 from castcore.edge import preflight
 from castcore.edge.castcontrol import CastControl
 from castcore.edge.castpool import BufferPool, pool_size
+from castcore.edge.castprogress import progress_of
 from castcore.edge.castsockets import Ears
 from castcore.edge.castworkers import Result, Workers
 from castcore.edge.interface import Interface, family_of, find_interface
 from castcore.edge.multicast import Batch
-from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
-from castcore.progress import Progress, ProgressCallback
+from castcore.errors import BadPacket, Busy, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
+from castcore.progress import ProgressCallback
 
 __all__ = ["ReceiveResult", "receive"]
 
@@ -55,13 +59,6 @@ PROGRESS_SECONDS = 0.25
 REJOIN_SECONDS = 1.0
 # A fetched chunk that is not the image's so often: the server's copy is damaged.
 REFUSALS_MAX = 3
-
-_WORDS = {
-    ReceiverState.FILLING: "filling",
-    ReceiverState.SHEDDING: "slower than the cast",
-    ReceiverState.UNICAST: "multicast does not arrive, by unicast",
-    ReceiverState.SILENT: ReceiverState.SILENT.value,
-}
 
 
 def receive(
@@ -261,10 +258,23 @@ class _Reception:
                 self._workers.fetch(lambda: self._ask(action, table))
             case Select():
                 self._workers.fetch(lambda: self._select(action))
-            case Rejoin():
-                self._rejoin()
             case Flush():
                 self._workers.write(self._flush)
+            case Membership() | LookForLeak() | Rejoin():
+                self._regroup(action)
+
+    def _regroup(self, action: Regroup) -> None:
+        match action:
+            case Membership(joined):
+                self._ears.member(joined=joined)
+            case LookForLeak():
+                self._workers.join(self._look)
+            case Rejoin():
+                self._rejoin()
+
+    def _look(self) -> Result:
+        leaks = self._ears.leaks()
+        return lambda _: self._core.on_leak(leaks=leaks)
 
     def _put(self, chunk: int, view: memoryview, seal_key: bytes) -> Result:
         try:
@@ -285,8 +295,9 @@ class _Reception:
     def _fetch(self, chunk: int) -> Result:
         try:
             self._sink.put(chunk, self._control.chunk(chunk))
-        except NetworkFailed:
-            return lambda now: self._core.on_fetched(now, chunk, good=False)
+        except NetworkFailed as error:
+            alive = isinstance(error, Busy)
+            return lambda now: self._core.on_fetched(now, chunk, good=False, alive=alive)
         except Untrusted:
             self._refusals[chunk] = self._refusals.get(chunk, 0) + 1
             if self._refusals[chunk] >= REFUSALS_MAX:
@@ -375,9 +386,5 @@ class _Reception:
         if not always and now - self._told < PROGRESS_SECONDS:
             return
         self._told = now
-        ledger, state = self._core.ledger, self._core.state
         waiting = ReceiverState.SILENT.value if self._waiting else self._obstacle
-        filling = state in (ReceiverState.FILLING, ReceiverState.UNICAST)
-        step = "fill" if filling else "receive"
-        done = ledger.kept + ledger.multicast + ledger.unicast
-        self._progress(Progress(step, done, self._table.stored_bytes, waiting or _WORDS.get(state, "")))
+        self._progress(progress_of(self._core, self._table.stored_bytes, waiting))

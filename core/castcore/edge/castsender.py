@@ -22,6 +22,7 @@ from castcore.cast.protection import Protection
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus
+from castcore.cast.unicastbudget import UnicastBudget
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSource
 from castcore.edge.castblocks import CACHE_BYTES, BlockCache, BurstWriter
@@ -112,6 +113,7 @@ class CastSender:
         cap = settings.rate_cap or link_capacity(interface, settings)
         self._core = SenderCore(table, session, session_key, root, cap, polite=settings.polite)
         self._table, self._session = table, session
+        self._lengths, self._budget = lengths, UnicastBudget()
         self._feedback = feedback_listener(interface, settings.feedback_port)
         try:
             self._group = _group(interface, settings)
@@ -180,6 +182,14 @@ class CastSender:
         Raises InUse when there is another selection now, NotFound, DiskFailed, BadImage.
         """
         return self._digests.of(selection, block)
+
+    def turn(self, client: str, chunk: int) -> float:
+        """Seconds until ``chunk`` may leave to ``client`` by unicast, so that the group's stream is not
+        slowed. Raises Busy.
+        """
+        with self._lock:
+            speed = self._core.unicast_speed()
+            return self._budget.turn(time.monotonic(), client, self._lengths[chunk], speed)
 
     def start(self) -> None:
         """Begin the pass; harmless when it has begun."""

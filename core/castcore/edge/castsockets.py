@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from castcore.cast.descriptor import CastDescriptor
 from castcore.edge.interface import Interface
+from castcore.edge.leakprobe import flooded
 from castcore.edge.multicast import Batch, GroupReceiver
 
 ANSWER_MAX = 2048
@@ -28,6 +29,7 @@ class Ears:
         offload: bool,
         deaf: bool,
     ) -> None:
+        self._interface, self._address, self._deaf = interface, descriptor.group, deaf
         self._group = GroupReceiver(
             interface, descriptor.group, descriptor.port, segment=segment, offload=offload
         )
@@ -60,6 +62,22 @@ class Ears:
             self._feedback.sendto(packet, self._to)
         except OSError:
             return
+
+    def member(self, *, joined: bool) -> None:
+        """Be in the group or not, unless its traffic cannot come anyway."""
+        if self._deaf:
+            return
+        try:
+            if joined:
+                self._group.enter()
+            else:
+                self._group.leave()
+        except OSError:  # no link just now: silence is noticed elsewhere
+            return
+
+    def leaks(self) -> bool:
+        """Whether the group's traffic still reaches this host although it left; takes a moment."""
+        return flooded(self._interface, self._address)
 
     def wait(self, seconds: float) -> None:
         """Wait until something comes, at most ``seconds``."""

@@ -16,7 +16,7 @@ Result = Callable[[float], None]
 Job = Callable[[], Result]
 
 WRITERS_MAX = 4
-FETCHERS = 2
+FETCHERS = 4
 
 
 class Workers:

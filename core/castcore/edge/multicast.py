@@ -155,7 +155,7 @@ class GroupReceiver:
             if offload:
                 _try_option(self.socket, SOL_UDP, UDP_GRO)
             self.socket.bind((group, port))
-            _membership(self.socket, interface, group, member=True)
+            self.enter()
         except OSError as error:
             self.socket.close()
             raise NetworkFailed(
@@ -163,6 +163,10 @@ class GroupReceiver:
             ) from None
         self.socket.setblocking(False)  # noqa: FBT003 (the socket module's own signature)
         self.deep = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= DEEP_BUFFER
+
+    def enter(self) -> None:
+        """Be a member of the group again. Raises OSError when the link is down."""
+        _membership(self.socket, self._interface, self._group, member=True)
 
     def leave(self) -> None:
         """Be no member any more: a switch that snoops then spares our port."""

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from castcore import statement
 from castcore.errors import (
     BadPacket,
+    Busy,
     FleetcastError,
     NetworkFailed,
     NotFound,
@@ -215,6 +216,8 @@ def _status_error(url: str, path: str, status: int, body: bytes) -> FleetcastErr
         return NotFound(text, hint=hint)
     if status in (401, 403):
         return Refused(text, hint=hint)
+    if status == 503:
+        return Busy(text, hint=hint)
     return NetworkFailed(text, hint=hint)
 
 

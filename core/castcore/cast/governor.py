@@ -1,0 +1,71 @@
+"""Holds a stream to what its group takes: the rate, judged by what clients say, and its bucket.
+
+Sizes are bytes of UDP payload, times seconds of the caller's clock.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from castcore.cast.pacing import TokenBucket
+from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
+from castcore.cast.roster import Roster
+from castcore.cast.stragglers import loss_followed
+
+# Slow start waits so long for witnesses; older words are of another time.
+GATHER_SECONDS = 1.0
+
+
+class Governor:
+    """One stream's rate. ``group_loss`` is what half of the group lost lately (a share)."""
+
+    def __init__(self, cap: float, *, polite: bool) -> None:
+        self.control = RateControl(cap, polite=polite)
+        self.bucket = TokenBucket()
+        self.group_loss = 0.0
+        self._sent = self._changed_at = 0
+        self._due = self._judged_at = 0.0
+        self._samples: list[Sample] = []
+        self._limits = False
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.control.rate
+
+    def start(self, now: float) -> None:
+        """The stream begins."""
+        self._judged_at, self._sent = now, 0
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to `judge`."""
+        return now >= self._due
+
+    def spend(self, size: int) -> None:
+        """``size`` bytes leave."""
+        self.bucket.spend(size)
+        self._sent += size
+
+    def judge(self, now: float, roster: Roster, pseq: int) -> None:
+        """Once a period: set the rate by what clients say of what it caused, as of packet ``pseq``."""
+        self._due = now + self.control.period
+        heard = roster.heard()
+        if heard is not None and now - heard > SILENCE:
+            self.control.silence()
+            return
+        used = self._sent / max(now - self._judged_at, 1e-3)
+        self._samples += roster.samples(self._changed_at)
+        losses = [c.loss for c in roster.group()]
+        most = loss_followed(losses)
+        samples = [s for s in self._samples if s.network <= most]
+        active = sum(loss <= most for loss in losses)
+        limits = self._limits = self.bucket.limits() or (self._limits and self.control.slow_start)
+        if self._samples:
+            self.group_loss = median(s.network for s in self._samples)
+        judged = self.control.judges(samples, active)
+        if self.control.update(now, samples, used, active, limits=limits):
+            self._changed_at = pseq
+        if judged or now - self._judged_at > GATHER_SECONDS:
+            # Slow start is short of witnesses: it gathers them until it may go on.
+            self._judged_at, self._sent = now, 0
+            self._samples, self._limits = [], False
