@@ -66,6 +66,7 @@ def _fields(model: Model, up: float) -> dict[str, str | int]:
                 "written": cast.written,
                 "multicast": cast.multicast,
                 "unicast": cast.unicast,
+                "peers": cast.peers,
                 "repaired": cast.repaired,
                 "seconds": cast.seconds,
             }

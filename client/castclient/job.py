@@ -8,16 +8,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
 from castcore.control import ClientState
 from castcore.disk import DiskFacts
 from castcore.edge import castreceiver, probe
 from castcore.edge.blockdev import BlockFile
 from castcore.edge.castcontrol import CastControl
+from castcore.edge.castpeers import PeerClient
 from castcore.edge.disksink import DiskSink
+from castcore.edge.readback import WrittenChunks
 from castcore.errors import NetworkFailed
 from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
@@ -38,11 +42,15 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class CastEnd:
-    """A cast that was written and proven; ``now`` holds its figures and its root."""
+    """A cast that was written and proven; ``now`` holds its figures and its root.
+
+    ``peers`` serves others from the disk until it is closed.
+    """
 
     now: CastNow
     target: DiskFacts
     manifest: Manifest
+    peers: PeerClient
 
 
 class CastJob:
@@ -64,6 +72,7 @@ class CastJob:
         self._control = _CountingControl(control)
         self._server_key, self._interface, self._target = server_key, interface, target
         self._show = show
+        self._peers: PeerClient | None = None
         self._now = CastNow(cast, ClientState.PLANNING)
         self._meter = RateMeter()
         self._shown = 0.0
@@ -85,8 +94,13 @@ class CastJob:
                 target=_described(target),
             )
         )
-        with BlockFile.open_target(target.path) as disk:
-            self._write(descriptor, manifest, index, disk)
+        with ExitStack() as undo, BlockFile.open_target(target.path) as disk:
+            sink = DiskSink(manifest, index, [disk])
+            written = WrittenChunks(manifest, index, [target.path])
+            peers = PeerClient(self._control, sink, index.stored_lengths(), written)
+            undo.callback(peers.close)
+            self._write(descriptor, index, sink, peers)
+            undo.pop_all()
         self._enter(
             replace(
                 self._now,
@@ -98,7 +112,7 @@ class CastJob:
                 seconds=int(time.monotonic() - started),
             )
         )
-        return CastEnd(self._now, target, manifest)
+        return CastEnd(self._now, target, manifest, peers)
 
     def _patiently(self, fetch: Callable[[], bytes]) -> bytes:
         """What ``fetch`` returns, tried until the server answers."""
@@ -114,9 +128,9 @@ class CastJob:
         return plan.pick_target(manifest, disks, self._target)
 
     def _write(
-        self, descriptor: CastDescriptor, manifest: Manifest, index: Index, disk: BlockFile
+        self, descriptor: CastDescriptor, index: Index, sink: DiskSink, peers: PeerClient
     ) -> None:
-        sink = DiskSink(manifest, index, [disk])
+        self._peers = peers
         sink.prepare(self._progress)
         receiving = ClientState.RECEIVING
         self._enter(replace(self._now, state=receiving, total=descriptor.stored_bytes, detail=""))
@@ -127,6 +141,7 @@ class CastJob:
             sink,
             interface=self._interface,
             progress=self._progress,
+            peers=peers,
         )
         sink.finish()
         self._enter(
@@ -140,6 +155,7 @@ class CastJob:
                 written=sink.written,
                 multicast=result.multicast,
                 unicast=result.unicast,
+                peers=result.peers,
                 repaired=result.repaired,
             )
         )
@@ -167,9 +183,9 @@ class CastJob:
             detail=progress.detail,
         )
         if state is not ClientState.VERIFYING:
-            unicast = self._control.unicast
-            multicast = max(progress.done - unicast, 0)
-            now = replace(now, unicast=unicast, multicast=multicast)
+            unicast, peers = self._control.unicast, self._peers.taken if self._peers else 0
+            multicast = max(progress.done - unicast - peers, 0)
+            now = replace(now, unicast=unicast, peers=peers, multicast=multicast)
         self._now = now
         self._show(now)
 
@@ -199,6 +215,9 @@ class _CountingControl:
 
     def symbol_digests(self, selection: int, block: int) -> bytes:
         return self._control.symbol_digests(selection, block)
+
+    def peers(self) -> Peers:
+        return self._control.peers()
 
     def chunk(self, number: int) -> bytes:
         stored = self._control.chunk(number)

@@ -24,6 +24,7 @@ class CastNow:
     written: int = 0
     multicast: int = 0
     unicast: int = 0
+    peers: int = 0
     repaired: int = 0
     seconds: int = 0
     rate: int = 0

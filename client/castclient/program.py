@@ -190,6 +190,7 @@ def report_of(model: Model, journal: Journal) -> Report | None:
             written=cast.written,
             multicast=cast.multicast,
             unicast=cast.unicast,
+            peers=cast.peers,
             repaired=cast.repaired,
             seconds=cast.seconds,
             root=cast.root,

@@ -128,10 +128,11 @@ def _cast(cast: CastNow, width: int) -> list[Line]:
         rate = f", {human(cast.rate)}/s" if cast.rate else ""
         left = f", {_clock(cast.eta)} left" if cast.eta is not None and cast.done < cast.total else ""
         lines.append(Line(f"  {human(cast.done)} of {human(cast.total)}{rate}{left}"))
-    if cast.multicast or cast.unicast:
+    if cast.multicast or cast.unicast or cast.peers:
+        peers = f" from peers {human(cast.peers)}," if cast.peers else ""
         lines.append(
             Line(
-                f"  by multicast {human(cast.multicast)}, by unicast {human(cast.unicast)},"
+                f"  by multicast {human(cast.multicast)}, by unicast {human(cast.unicast)},{peers}"
                 f" repaired {human(cast.repaired)}"
             )
         )

@@ -158,6 +158,8 @@ class RealWorld:
             target=self._settings.target,
             show=show,
         )
+        if self._end is not None:
+            self._end.peers.close()
         self._end, self._writing = None, True
         try:
             self._end = job.run()
@@ -170,19 +172,27 @@ class RealWorld:
             self._writing = False
 
     def _tell(self, order: Order | None, post: Post) -> None:
-        """Wait until the server has heard of the end; then leave, if the cast went well and says so."""
+        """Wait until the server has heard of the end and nobody needs our chunks any more; then leave,
+        if the cast went well and says so.
+        """
         if not self._reporter.delivered(TOLD_SECONDS):
             self._journal.add("the server could not be told yet")
-        end = self._end
-        leaves = order is not None and leaving_kind(order) is not None
-        if end is None or not leaves or not self._settings.may_leave:
+        end, leaves = self._end, order is not None and leaving_kind(order) is not None
+        if end is None:
             post(Happening(Event.TOLD_STAY))
             return
+        leaves = leaves and self._settings.may_leave
+        if leaves:
+            self._boot_disk_next(end)
+        end.peers.stay()
+        if self._end is end:  # else another cast has begun meanwhile
+            post(Happening(Event.TOLD if leaves else Event.TOLD_STAY))
+
+    def _boot_disk_next(self, end: CastEnd) -> None:
         try:
             self._journal.add(nextboot.boot_disk_next(end.target, end.manifest.disks[0].layout))
         except FleetcastError as error:
             self._journal.add(f"warning: {error.what}")
-        post(Happening(Event.TOLD))
 
     def _leave(self, order: Order | None) -> None:
         self._reporter.delivered(LEAVE_SECONDS)

@@ -134,6 +134,7 @@ class Report(Message):
     written: int = 0
     multicast: int = 0
     unicast: int = 0
+    peers: int = 0
     repaired: int = 0
     seconds: int = 0
     root: str = ""

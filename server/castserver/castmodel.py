@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from castcore.control import AfterCast, Report
 
-from castserver.castrun import CastRun
+from castserver.castrun import CastOptions, CastRun
 from castserver.database import CastRow, PartRow
 from castserver.policy import CastRules, CastState, PartState
 
@@ -31,6 +31,7 @@ class Cast:
     rules: CastRules
     after: AfterCast
     created: int
+    options: CastOptions = field(default_factory=CastOptions)
     state: CastState = CastState.GATHERING
     message: str = ""
     started: int | None = None
@@ -50,6 +51,7 @@ class Request:
     image: str
     rules: CastRules
     after: AfterCast = AfterCast.REBOOT
+    options: CastOptions = field(default_factory=CastOptions)
 
 
 def cast_from_row(row: CastRow) -> Cast:
@@ -62,6 +64,7 @@ def cast_from_row(row: CastRow) -> Cast:
         CastRules(row.start_clients, row.keep_open, targets),
         AfterCast(row.after),
         row.created,
+        CastOptions(**row.options),
         CastState(row.state),
         row.message,
         row.started,
@@ -77,6 +80,7 @@ def cast_row(cast: Cast) -> CastRow:
         image=cast.image,
         root=cast.root,
         after=cast.after.value,
+        options=asdict(cast.options),
         start_clients=cast.rules.start_clients,
         keep_open=cast.rules.keep_open,
         targets=None if targets is None else sorted(targets),

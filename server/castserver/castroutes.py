@@ -13,8 +13,9 @@ from typing import Annotated, Any, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
+from castcore.cast.peers import Peers
 from castcore.errors import BadPacket
-from fastapi import APIRouter, Depends, HTTPException, Path, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,6 +67,10 @@ class Sender(Protocol):
         """Seconds until ``chunk`` may leave to ``client``. Raises Busy."""
         ...
 
+    def peers(self, client: str, address: str) -> Peers:
+        """Which clients ``client``, at ``address``, may ask for chunks, and whether to stay as one."""
+        ...
+
 
 class CastImage(Protocol):
     """What these calls need of ``castcore.edge.imagefile.Image``."""
@@ -110,6 +115,10 @@ class RunningCast(Protocol):
         """Let ``client`` take part; start the cast when that was the last one awaited."""
         ...
 
+    def peers(self, client: str, address: str) -> Peers:
+        """Which clients ``client``, at ``address``, may ask for chunks, and whether to stay as one."""
+        ...
+
 
 class CastDirectory(Protocol):
     """Finds casts by their id."""
@@ -137,6 +146,8 @@ def chunk_set(text: str) -> bytes:
 
 Selection = Annotated[int, Path(ge=0, le=255)]
 Admitted = tuple[RunningCast, str]
+# Finds the cast that a request names and the client that makes it.
+Entry = Callable[[str, str], Awaitable[Admitted]]
 
 _bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -162,6 +173,29 @@ def router(directory: CastDirectory) -> APIRouter:
     async def descriptor(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
         return _Bytes(await _in_thread(lambda: admitted[0].current_sender().descriptor, workers))
 
+    @routes.post("/join", summary="Take part in the cast")
+    async def join(admitted: Annotated[Admitted, Depends(entry)], body: Joining) -> dict[str, Any]:
+        """Legal at any time before the end, and again: what is held counts anew."""
+        cast, client = admitted
+        held = chunk_set(body.held)
+        return (await _in_thread(lambda: cast.join(client, held), workers)).to_json()
+
+    @routes.get("/peers", summary="Finished clients that serve chunks to this one")
+    async def peers(admitted: Annotated[Admitted, Depends(entry)], request: Request) -> dict[str, Any]:
+        cast, client = admitted
+        address = request.client.host if request.client else ""
+        return (await _in_thread(lambda: cast.peers(client, address), workers)).to_json()
+
+    _add_reading(routes, entry, readers, workers)
+    _add_what_travels(routes, entry, readers)
+    return routes
+
+
+def _add_reading(
+    routes: APIRouter, entry: Entry, readers: CapacityLimiter, workers: CapacityLimiter
+) -> None:
+    """The routes that read the image."""
+
     @routes.get("/manifest", summary="The image's manifest", response_class=_Bytes)
     async def manifest(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
         return _Bytes(admitted[0].image.manifest_bytes)
@@ -182,21 +216,8 @@ def router(directory: CastDirectory) -> APIRouter:
         await anyio.sleep(await _in_thread(lambda: cast.current_sender().turn(client, number), workers))
         return _Bytes(await _in_thread(lambda: image.read_stored(number), readers))
 
-    _add_what_travels(routes, entry, readers)
 
-    @routes.post("/join", summary="Take part in the cast")
-    async def join(admitted: Annotated[Admitted, Depends(entry)], body: Joining) -> dict[str, Any]:
-        """Legal at any time before the end, and again: what is held counts anew."""
-        cast, client = admitted
-        held = chunk_set(body.held)
-        return (await _in_thread(lambda: cast.join(client, held), workers)).to_json()
-
-    return routes
-
-
-def _add_what_travels(
-    routes: APIRouter, entry: Callable[..., Awaitable[Admitted]], readers: CapacityLimiter
-) -> None:
+def _add_what_travels(routes: APIRouter, entry: Entry, readers: CapacityLimiter) -> None:
     """The routes about selections and their blocks."""
 
     @routes.get(

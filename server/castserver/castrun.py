@@ -9,8 +9,10 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Protocol
 
+from castcore.cast.peers import Peers
 from castcore.cast.status import CastStatus
 from castcore.chunks import ChunkSource
 from castcore.errors import FleetcastError, InUse, NotFound
@@ -71,8 +73,15 @@ class OpenImage(castroutes.CastImage, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class CastOptions:
+    """How a cast travels. ``peers``: finished clients serve chunks to the others."""
+
+    peers: bool = True
+
+
 # Makes a sender for the image, in the numbered slot (its group and its two ports).
-SenderFactory = Callable[[OpenImage, int], LiveSender]
+SenderFactory = Callable[[OpenImage, int, CastOptions], LiveSender]
 
 
 def free_slot(taken: Collection[int]) -> int:
@@ -94,10 +103,10 @@ def slot_addresses(slot: int, salt: int) -> tuple[str, int, int]:
 class CastRun:
     """The sender of one cast, replaced as needed; all calls are safe from any thread."""
 
-    def __init__(self, image: OpenImage, slot: int, make: SenderFactory) -> None:
+    def __init__(self, image: OpenImage, slot: int, make: SenderFactory, options: CastOptions) -> None:
         self.image = image
         self.slot = slot
-        self._make = make
+        self._make, self._options = make, options
         self._lock = threading.Lock()
         self._sender: LiveSender | None = None
         self._started = False
@@ -116,7 +125,7 @@ class CastRun:
                 raise NotFound(failure, hint="ask the operator to cast again")
             if self._sender is None or self._sender.finished():
                 self._drop()
-                self._sender = self._make(self.image, self.slot)
+                self._sender = self._make(self.image, self.slot, self._options)
             return self._sender
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
@@ -125,6 +134,12 @@ class CastRun:
             if self._sender is None or self._sender.finished():
                 raise InUse("this sender has closed", hint="read the descriptor again, then join")
             return self._sender.join(client, held)
+
+    def peers(self, client: str, address: str) -> Peers:
+        """Who serves chunks to ``client``; nobody when the sender has finished."""
+        with self._lock:
+            sender = self._sender
+        return sender.peers(client, address) if sender is not None else Peers()
 
     def start(self) -> None:
         """Begin to send, unless it has begun."""

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from castcore.boot import BootDecision
+from castcore.cast.peers import Peers
 from castcore.control import OrderKind, Report
 from castcore.errors import FleetcastError, NotFound, Refused
 
@@ -65,7 +66,13 @@ class Casts:
         image = self._library.open(request.image)
         with self._lock:
             cast = Cast(
-                self._new_id(), image.name, image.root, request.rules, request.after, int(time.time())
+                self._new_id(),
+                image.name,
+                image.root,
+                request.rules,
+                request.after,
+                int(time.time()),
+                request.options,
             )
             try:
                 self._put_on_air(cast, image)
@@ -187,7 +194,7 @@ class Casts:
             *(c.run for c in self._casts.values() if c.run is not None),
         ]
         slot = free_slot({run.slot for run in runs})
-        cast.run = CastRun(image, slot, self._senders)
+        cast.run = CastRun(image, slot, self._senders, cast.options)
 
     def _order(self, cast: Cast, client: Client) -> None:
         self._set_part(cast, client.id, PartState.ORDERED, "")
@@ -296,6 +303,9 @@ class _Admission:
         answer = self._run().join(client, held)
         self.casts.joined(self.cast, client)
         return answer
+
+    def peers(self, client: str, address: str) -> Peers:
+        return self._run().peers(client, address)
 
     def _run(self) -> CastRun:
         run = self.cast.run

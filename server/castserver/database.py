@@ -41,7 +41,7 @@ class MachineRow(Base):
 
 
 class CastRow(Base):
-    """One cast: what was asked (until ``targets``), and how it stands."""
+    """One cast: what was asked (until ``options``), and how it stands."""
 
     __tablename__ = "casts"
 
@@ -52,6 +52,7 @@ class CastRow(Base):
     start_clients: Mapped[int | None]
     keep_open: Mapped[bool]
     targets: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
     created: Mapped[int] = mapped_column(BigInteger)

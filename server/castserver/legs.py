@@ -38,6 +38,7 @@ class LegSettings:
     https_port: int = 0
     jumbo: bool = False
     polite: bool = False
+    peers: bool = True
     querier: bool = False
 
 
@@ -159,6 +160,7 @@ def _sender(
         ttl=settings.ttl,
         jumbo=settings.jumbo,
         polite=settings.polite,
+        peers=settings.peers,
         cache_bytes=CACHE_BYTES // legs,
     )
     if settings.port:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.trust import SigningKey
 
-from castserver.castrun import LiveSender, OpenImage, slot_addresses
+from castserver.castrun import CastOptions, LiveSender, OpenImage, slot_addresses
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Transmitter:
     address: str
     rate_cap: int = 0
 
-    def sender(self, image: OpenImage, slot: int) -> LiveSender:
+    def sender(self, image: OpenImage, slot: int, options: CastOptions) -> LiveSender:
         """A sender for ``image``. Raises PortTaken or NetworkFailed."""
         # Part of the key, so that two servers on one network hardly ever share a group.
         group, port, feedback_port = slot_addresses(slot, self.key.public[0])
@@ -28,6 +28,7 @@ class Transmitter:
             port=port,
             feedback_port=feedback_port,
             rate_cap=self.rate_cap,
+            peers=options.peers,
         )
         return CastSender(
             image.source,

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import uvicorn
+from castcore.cast.peers import Peers
 from castcore.control import API, ONE_SHOT
 from castcore.edge.castsender import CastSender
 from castcore.edge.discovery import DiscoveryResponder, OfferFields
@@ -108,6 +109,10 @@ class OneShot:
         answer = self.sender.join(client, held)
         self._joined.add(client)
         return answer
+
+    def peers(self, client: str, address: str) -> Peers:
+        """Who has finished and serves chunks."""
+        return self.sender.peers(client, address)
 
     # -- inside
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.access import Name, Operator, Parts
 from castserver.castmodel import Request
+from castserver.castrun import CastOptions
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
 from castserver.views import (
@@ -57,6 +58,7 @@ class NewCast(BaseModel):
     )
     after: AfterCast = AfterCast.REBOOT
     keep_open: bool = Field(default=False, description="machines that come after its end get it too")
+    peers: bool = Field(default=True, description="finished machines serve chunks to the others")
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
     ) = Field(None, description="ids of the machines; null: every machine that shows up")
@@ -138,7 +140,7 @@ def create_cast(parts: Parts, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
     targets = None if body.clients is None else frozenset(body.clients)
     rules = CastRules(body.start_clients, body.keep_open, targets)
-    cast = parts.casts.create(Request(body.image, rules, body.after))
+    cast = parts.casts.create(Request(body.image, rules, body.after, CastOptions(peers=body.peers)))
     return show_cast(parts, cast.id)
 
 

@@ -126,6 +126,7 @@ class CastView(View):
     message: str
     start_clients: int | None
     keep_open: bool
+    peers: bool = Field(description="finished machines serve chunks to the others")
     after: AfterCast
     targets: list[str] | None
     created: int
@@ -205,6 +206,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         message=cast.message,
         start_clients=rules.start_clients,
         keep_open=rules.keep_open,
+        peers=cast.options.peers,
         after=cast.after,
         targets=None if rules.targets is None else sorted(rules.targets),
         created=cast.created,

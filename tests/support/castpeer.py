@@ -15,13 +15,16 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 from castcore.cast.descriptor import open_descriptor
+from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSink, ChunkSource
+from castcore.edge.castpeers import PeerClient
 from castcore.edge.castreceiver import receive
 from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.edge.interface import find_interface
@@ -69,8 +72,27 @@ class ProvingSink:
             self.put_once.add(chunk)
         return len(stored)
 
+    def put_content(self, chunk: int, content: bytes) -> int:
+        return self.put(chunk, content)
+
     def flush(self) -> None:
         return
+
+
+class SeededContents:
+    """What a seed serves; a liar's chunks are the next ones, a staller's take for ever."""
+
+    def __init__(self, source: SeededSource, kind: str) -> None:
+        self._source, self._kind = source, kind
+
+    def content(self, chunk: int) -> bytes:
+        if self._kind == "staller":
+            time.sleep(4)
+        wrong = self._kind == "liar"
+        return self._source.read_stored((chunk + wrong) % len(self._source.stored_lengths()))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class HttpControl:
@@ -95,6 +117,9 @@ class HttpControl:
 
     def selection(self, number: int) -> bytes:
         return self._get(f"/selection/{number}")
+
+    def peers(self) -> Peers:
+        return Peers.from_json(json.loads(self._get(f"/peers/{self._name}")))
 
     def chunk(self, number: int) -> bytes:
         self.chunks += 1
@@ -150,6 +175,7 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
             jumbo=args.jumbo,
             mac=args.mac,
             encrypt=args.encrypt,
+            peers=not args.no_peers,
         ),
     )
     joined: set[str] = set()
@@ -192,6 +218,9 @@ def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[
                 body = sender.symbol_digests(int(rest[0]), int(rest[1]))
             elif verb == "selection":
                 body = sender.selection(int(rest[0]))
+            elif verb == "peers":
+                peers = sender.peers(rest[0], self.client_address[0])
+                body = json.dumps(peers.to_json()).encode()
             else:
                 body = self.chunk(int(rest[0]), rest[1])
             self.send_response(200 if body else 503)
@@ -215,11 +244,20 @@ def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[
 def take(args: argparse.Namespace) -> None:
     source = SeededSource(args.chunks)
     sink = ProvingSink(source, args.slow)
-    result = join(args, source.stored_lengths(), sink)
-    say(event="result", complete=len(sink.put_once) == args.chunks, **result)
+    lengths = source.stored_lengths()
+    control = HttpControl(args.server, args.name)
+    contents = SeededContents(source, args.seed_as) if args.seed else None
+    with closing(PeerClient(control, sink, lengths, contents)) as peers:
+        result = join(args, lengths, sink, peers)
+        complete = len(sink.put_once) == args.chunks
+        say(event="complete", complete=complete)
+        peers.stay(args.seed)
+        say(event="result", complete=complete, banned=peers.banned, served=peers.served, **result)
 
 
-def join(args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink) -> dict[str, Any]:
+def join(
+    args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink, peers: PeerClient | None = None
+) -> dict[str, Any]:
     """Receive the cast into ``sink``; its result, told as it goes on."""
     control = HttpControl(args.server, args.name)
     descriptor = open_descriptor(_patiently(control), KEY.public)
@@ -238,11 +276,13 @@ def join(args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink) -> d
         sink,
         interface=find_interface(args.interface).address,
         progress=progress,
+        peers=peers,
         offload=not args.no_offload,
     )
     return {
         "multicast": result.multicast,
         "unicast": result.unicast,
+        "peers": result.peers,
         "repaired": result.repaired,
         "seconds": result.seconds,
         "refused": result.refused,
@@ -277,6 +317,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--mac", action="store_true")
     made.add_argument("--encrypt", action="store_true")
     made.add_argument("--slow", type=float, default=0)
+    made.add_argument("--no-peers", action="store_true")
+    made.add_argument("--seed", type=float, default=0)
+    made.add_argument("--seed-as", choices=("honest", "liar", "staller"), default="honest")
     return made
 
 

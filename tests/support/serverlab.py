@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from castcore.cast.peers import Peers, Seed
 from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus
 from castcore.control import Machine, Nic, Registration
@@ -18,7 +19,7 @@ from castserver.app import make_app
 from castserver.auth import OperatorAuth
 from castserver.bootwatch import BootWatch
 from castserver.castroutes import RunningCast
-from castserver.castrun import OpenImage
+from castserver.castrun import CastOptions, OpenImage
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
@@ -83,6 +84,7 @@ class FakeSender:
     image: OpenImage
     slot: int
     number: int
+    options: CastOptions = field(default_factory=CastOptions)
     joined: list[str] = field(default_factory=list)
     held: dict[str, bytes] = field(default_factory=dict)
     started: bool = False
@@ -111,6 +113,9 @@ class FakeSender:
         if self.crowded:
             raise Busy(f"{client} shall ask for {chunk} later")
         return 0.0
+
+    def peers(self, client: str, address: str) -> Peers:
+        return Peers((Seed("10.0.0.9", 7000),) if address else (), stay=client in self.joined)
 
     def start(self) -> None:
         self.started = True
@@ -158,8 +163,8 @@ class ServerLab:
         )
         self.http = _web(self.parts)
 
-    def _sender(self, image: OpenImage, slot: int) -> FakeSender:
-        self.senders.append(FakeSender(image, slot, len(self.senders)))
+    def _sender(self, image: OpenImage, slot: int, options: CastOptions) -> FakeSender:
+        self.senders.append(FakeSender(image, slot, len(self.senders), options))
         return self.senders[-1]
 
     def operator(self, method: str, path: str, body: Any = None) -> Any:

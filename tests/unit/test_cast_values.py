@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 BLOCK_MAX = 1424 * 192 * 16
 KEY = SigningKey(bytes(range(32)))
+ANSWER = JoinAnswer(1, bytes(32), 0).to_json()
 DESCRIPTOR = CastDescriptor(
     *(1, "win11", KEY.public, b"s" * 32, b"r" * 32, b"m" * 32, b"l" * 32, 9, 99, 1424),
     *("239.193.1.1", 7100, "10.0.0.1:7101"),
@@ -104,14 +105,12 @@ def test_no_descriptor_at_all(data: bytes) -> None:
 
 def test_join_answer_both_ways() -> None:
     for protection in (Protection(), Protection(b"t" * 32, b"s" * 32)):
-        answer = JoinAnswer(3, b"k" * 32, 17, protection)
-        assert JoinAnswer.from_json(json.loads(json.dumps(answer.to_json()))) == answer
+        for peer_key in (b"", b"p" * 32):
+            answer = JoinAnswer(3, b"k" * 32, 17, protection, peer_key)
+            assert JoinAnswer.from_json(json.loads(json.dumps(answer.to_json()))) == answer
         answer.require(mac=bool(protection.tag_key), encrypt=bool(protection.seal_key))
         with pytest.raises(BadPacket):
             answer.require(mac=not protection.tag_key, encrypt=bool(protection.seal_key))
-
-
-ANSWER = JoinAnswer(1, bytes(32), 0).to_json()
 
 
 @pytest.mark.parametrize(
@@ -119,15 +118,18 @@ ANSWER = JoinAnswer(1, bytes(32), 0).to_json()
     [
         None,
         {},
-        {"client_number": 1, "feedback_key": "00", "head": 0},
-        {"client_number": 1 << 16, "feedback_key": "00" * 32, "head": 0},
-        {"client_number": "1", "feedback_key": "00" * 32, "head": 0},
-        {"client_number": 1, "feedback_key": 7, "head": 0},
+        ANSWER | {"feedback_key": "00"},
+        ANSWER | {"client_number": 1 << 16},
+        ANSWER | {"client_number": "1"},
+        ANSWER | {"feedback_key": 7},
         {"client_number": 1, "feedback_key": "00" * 32, "head": 0},
         ANSWER | {"head": True},
+        ANSWER | {"head": -1},
         ANSWER | {"tag_key": "00" * 31},
         ANSWER | {"seal_key": "secret"},
         ANSWER | {"seal_key": None},
+        ANSWER | {"peer_key": "00"},
+        ANSWER | {"peer_key": None},
     ],
 )
 def test_a_malformed_join_answer(value: Any) -> None:

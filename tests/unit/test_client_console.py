@@ -30,7 +30,7 @@ def test_the_end_of_a_cast_shows_its_proof() -> None:
     model = Model("0.1", phase=Phase.DONE, server_url="https://a", server_words="a-b-c-d", cast=cast)
     line = (
         "fleetcast: state=done up=1.0 server=https://a code=a-b-c-d cast=c1 done=9 total=9 percent=100"
-        " root=ab written=30 multicast=8 unicast=1 repaired=0 seconds=4"
+        " root=ab written=30 multicast=8 unicast=1 peers=0 repaired=0 seconds=4"
     )
     assert PlainLines().lines(model, 1.0) == [line]
 

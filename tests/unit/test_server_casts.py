@@ -56,6 +56,30 @@ def test_a_cast_starts_when_enough_have_joined_and_ends_when_all_are_proven(lab:
     assert lab.library.opened[0].closed
 
 
+def test_clients_learn_of_finished_ones_without_waking_a_sender_that_has_closed(lab: ServerLab) -> None:
+    client, stranger = FakeClient(lab, 1).register(), FakeClient(lab, 2)
+    cast = create(lab, start_clients=2)
+    assert stranger.get(f"/casts/{cast}/peers").status_code == 401
+    before = client.get(f"/casts/{cast}/peers").json()
+    assert before == {"seeds": [], "stay": False}
+    assert lab.senders == []
+    client.join(cast)
+    assert client.get(f"/casts/{cast}/peers").json() == {"seeds": [["10.0.0.9", 7000]], "stay": True}
+    lab.operator("POST", f"/casts/{cast}/cancel")
+    assert client.get(f"/casts/{cast}/peers").status_code == 404
+
+
+@pytest.mark.parametrize("peers", [True, False])
+def test_whether_clients_exchange_data_is_the_casts_own(lab: ServerLab, *, peers: bool) -> None:
+    wish = {"image": "lab", "start_clients": 1} | ({} if peers else {"peers": False})
+    cast = lab.operator("POST", "/casts", wish)
+    assert cast["peers"] is peers
+    FakeClient(lab, 1).register().join(cast["cast"])
+    assert lab.senders[0].options.peers is peers
+    lab.restart()
+    assert lab.operator("GET", f"/casts/{cast['cast']}")["peers"] is peers
+
+
 def test_a_machine_just_cast_boots_its_disk_until_it_is_asked_back(lab: ServerLab) -> None:
     assert lab.clients.decide("any", UUID_1) is BootDecision.CLIENT
     client = FakeClient(lab, 1).register()

@@ -46,6 +46,7 @@ def test_a_full_database_is_no_space(tmp_path: Path) -> None:
         start_clients=None,
         keep_open=False,
         targets=None,
+        options={},
         state="failed",
         message="x" * 100_000,
         created=1,

@@ -8,9 +8,13 @@ from castcore.cast.wire import Fin, encode_fin
 
 
 class Farewell:
-    """When to say FIN, that the image with this ``root`` is whole."""
+    """When to say FIN, that the image with this ``root`` is whole, and that we serve chunks now.
+
+    ``seed_port``: where (TCP), 0 for nowhere.
+    """
 
     def __init__(self, root: bytes) -> None:
+        self.seed_port = 0
         self._root = root
         self._flushing = False
         self._said, self._due = 0, 0.0
@@ -33,5 +37,5 @@ class Farewell:
         """The datagram to send now."""
         self._due = now + FIN_RETRY_SECONDS[self._said]
         self._said += 1
-        fin = Fin(answer.client_number, session, self._said, self._root)
+        fin = Fin(answer.client_number, session, self._said, self._root, self.seed_port)
         return encode_fin(fin, answer.feedback_key)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from castcore.cast.blocks import BlockTable, Ints
 from castcore.cast.chunkset import ChunkSet
+from castcore.cast.values import ReceiveResult
 
 # The block of a chunk that the present table has not.
 OUTSIDE = -1
@@ -40,7 +41,7 @@ class Ledger:
         self._state = np.full(len(table.stored), ChunkState.DONE, np.uint8)
         self._state[table.chunks] = ChunkState.MISSING
         self._total = len(table.chunks)
-        self.multicast = self.unicast = self.repaired = 0
+        self.multicast = self.unicast = self.peers = self.repaired = 0
         self.refused = self.fetching = self.done_chunks = self.kept = 0
         if held is not None:
             kept = np.flatnonzero(held.mask() & (self._state == ChunkState.MISSING))
@@ -84,6 +85,15 @@ class Ledger:
             return np.zeros(0, np.bool_)
         wanted: NDArray[np.bool_] = self._state[self._table.chunks] < ChunkState.SPOILED
         return np.logical_or.reduceat(wanted, self._table.slot_of[:-1])
+
+    def result(self, seconds: float) -> ReceiveResult:
+        """What came by which way, in so many ``seconds``."""
+        return ReceiveResult(
+            *(self.multicast, self.unicast, self.repaired, seconds),
+            refused=self.refused,
+            kept=self.kept,
+            peers=self.peers,
+        )
 
     def deliver(self, chunk: int) -> bool:
         """A chunk's bytes are complete; True if the sink shall have them."""
@@ -134,6 +144,12 @@ class Ledger:
         self._state[chosen] = ChunkState.FETCHING
         self.fetching += len(chosen)
         return [int(c) for c in chosen]
+
+    def given(self, chunk: int) -> None:
+        """Another client gave a chunk that was to be fetched, and it was put."""
+        self.fetching -= 1
+        self.peers += int(self._lengths[chunk])
+        self._done(chunk)
 
     def fetched(self, chunk: int, *, good: bool) -> None:
         """A fetched chunk was put, or could not be had; then it is fetched again later."""

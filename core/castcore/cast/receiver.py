@@ -81,7 +81,7 @@ class ReceiverCore:
         self._beacon_at = self._heard_at = self._joined_at = self._scan_at = 0.0
         self._fetching = Fetching(self.ledger)
         self._apart = Apart()
-        self._farewell = Farewell(root)
+        self.farewell = Farewell(root)
         self._told = self._heard_data = self._left_out = False
 
     @property
@@ -366,7 +366,7 @@ class ReceiverCore:
         self._event(ReceiverEvent.SILENCE)
 
     def _ending(self, now: float) -> list[Action]:
-        farewell = self._farewell
+        farewell = self.farewell
         if self.state is ReceiverState.FLUSHING and farewell.flush():
             return [Flush()]
         if self.state is ReceiverState.FINISHING and farewell.due(now):

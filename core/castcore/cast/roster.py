@@ -160,6 +160,11 @@ class Roster:
         self._next += 1
         return client
 
+    def key_of(self, number: int) -> bytes | None:
+        """The feedback key of the client with this number."""
+        client = self.get(number)
+        return client.key if client else None
+
     def get(self, number: int) -> Client | None:
         """The client with this number."""
         return self._by_number.get(number)

@@ -58,7 +58,8 @@ IDLE_SECONDS = 0.02
 
 class SenderCore:
     """One cast. ``session`` is a random u32, ``key`` signs control, ``cap`` bytes a second at most;
-    ``polite`` leaves the way to others.
+    ``polite`` leaves the way to others. ``key_of`` gives the feedback key of a client's number,
+    ``unfinished`` how many clients still take part.
 
     Not thread-safe; the time only ever grows.
     """
@@ -78,6 +79,7 @@ class SenderCore:
         self._table, self._key, self._root = table, key, root
         self.selector = Selector(table)
         self._roster = Roster(self.selector)
+        self.key_of, self.unfinished = self._roster.key_of, self._roster.active
         self._repairs = Repairs(table)
         chunk_size = table.stored_bytes / max(len(table.chunks), 1)
         self._stragglers = Stragglers(chunk_size, table.datagram_size)
@@ -121,11 +123,6 @@ class SenderCore:
         """End the cast at once; the signed datagram tells the group."""
         self._event(SenderEvent.ABORT)
         return encode_abort(Abort(self.session), self._key)
-
-    def key_of(self, number: int) -> bytes | None:
-        """The feedback key of a client number."""
-        client = self._roster.get(number)
-        return client.key if client else None
 
     def on_client(self, now: float, packet: Feedback | Bitmap | Fin) -> bytes | None:
         """A client's authenticated datagram; returns the datagram that answers it, if any."""

@@ -153,12 +153,16 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Fin:
-    """A client has every chunk; ``root`` is the image's root it proved them against."""
+    """A client has every chunk; ``root`` is the image's root it proved them against.
+
+    ``seed_port``: the TCP port where others get chunks from it, 0 for none.
+    """
 
     client: int
     session: int
     number: int
     root: bytes
+    seed_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +245,8 @@ def encode_move(move: Move, key: SigningKey) -> bytes:
 def encode_fin(fin: Fin, key: bytes) -> bytes:
     """The tagged datagram."""
     vt = _vt(PacketType.FIN)
-    return _tagged(_FIN.pack(vt, 0, fin.client, fin.session, fin.number, fin.root, 0), key)
+    head = _FIN.pack(vt, 0, fin.client, fin.session, fin.number, fin.root, fin.seed_port)
+    return _tagged(head, key)
 
 
 def encode_fin_ack(ack: FinAck, key: SigningKey) -> bytes:
@@ -332,8 +337,8 @@ def _read_bitmap(body: bytes) -> Bitmap:
 
 
 def _read_fin(body: bytes) -> Fin:
-    _, _, client, session, number, root, _ = _unpack(_FIN, body, exact=True)
-    return Fin(client, session, number, root)
+    _, _, client, session, number, root, port = _unpack(_FIN, body, exact=True)
+    return Fin(client, session, number, root, port)
 
 
 def _read_move(body: bytes) -> Move:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 from urllib.parse import quote
 
+from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
 from castcore.control import API
 from castcore.edge.pinned import PinnedHttps
@@ -22,6 +23,8 @@ SELECTION_LIMIT = 16 << 20
 CHUNK_LIMIT = 8 << 20
 DIGESTS_LIMIT = 32 << 10
 CHUNK_TIMEOUT = 30.0
+# A chunk waits for this answer before it is fetched: not for long.
+PEERS_TIMEOUT = 2.0
 
 
 class CastControl(Protocol):
@@ -50,6 +53,9 @@ class CastControl(Protocol):
 
     def symbol_digests(self, selection: int, block: int) -> bytes:
         """The digests of all symbols of a selection's block (:mod:`castcore.cast.vetting`)."""
+
+    def peers(self) -> Peers:
+        """Who serves chunks, and whether to stay as one who does."""
 
 
 class HttpsCastControl:
@@ -91,6 +97,11 @@ class HttpsCastControl:
     def symbol_digests(self, selection: int, block: int) -> bytes:
         """The digests of all symbols of a selection's block (:mod:`castcore.cast.vetting`)."""
         return self._get(f"symbols/{selection}/{block}", DIGESTS_LIMIT)
+
+    def peers(self) -> Peers:
+        """Who serves chunks, and whether to stay as one who does."""
+        with _worth_another_try():
+            return Peers.from_json(self._https.get_json(f"{self._path}/peers", timeout=PEERS_TIMEOUT))
 
     def _get(self, name: str, limit: int) -> bytes:
         with _worth_another_try():

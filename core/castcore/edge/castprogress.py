@@ -21,5 +21,5 @@ def progress_of(core: ReceiverCore, total: int, obstacle: str) -> Progress:
     """What ``core`` has of ``total`` stored bytes; ``obstacle``: what is more to the point, or ""."""
     ledger = core.ledger
     step = "fill" if core.state in _FILLING else "receive"
-    done = ledger.kept + ledger.multicast + ledger.unicast
+    done = ledger.kept + ledger.multicast + ledger.unicast + ledger.peers
     return Progress(step, done, total, obstacle or _WORDS.get(core.state, ""))

@@ -40,6 +40,7 @@ from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.chunks import ChunkSink
 from castcore.edge import preflight
 from castcore.edge.castcontrol import CastControl
+from castcore.edge.castpeers import PeerClient
 from castcore.edge.castpool import BufferPool, pool_size
 from castcore.edge.castprogress import progress_of
 from castcore.edge.castsockets import Ears
@@ -70,21 +71,23 @@ def receive(
     interface: str,
     progress: ProgressCallback,
     stop: threading.Event | None = None,
+    peers: PeerClient | None = None,
     offload: bool = True,
     held: ChunkSet | None = None,
 ) -> ReceiveResult:
     """Put every chunk that travels into ``sink``; return when all are durable there.
 
     ``held``: chunks that the sink has already, proven against the image; they are not asked for.
-    ``interface`` is a name or an address; the family is the cast's. Raises NotFound (interface),
-    Untrusted (descriptor, or the server's own chunk), DiskFailed, NetworkFailed with the server's reason
-    when the cast was ended early, Refused when ``stop`` was set.
+    ``interface`` is a name or an address; the family is the cast's. ``peers`` exchanges chunks with
+    the other clients and is the caller's to close. Raises NotFound (interface), Untrusted (descriptor,
+    or the server's own chunk), DiskFailed, NetworkFailed with the server's reason when the cast was
+    ended early, Refused when ``stop`` was set.
     """
     if lengths_digest(lengths) != descriptor.lengths_digest:
         raise Untrusted("the cast's chunk lengths are not those of the image's index")
     found = find_interface(interface, family_of(descriptor.group))
     reception = _Reception(
-        control, descriptor, lengths, sink, found, progress, offload=offload, held=held
+        control, descriptor, lengths, sink, found, progress, peers, offload=offload, held=held
     )
     try:
         return reception.run(stop or threading.Event())
@@ -115,12 +118,14 @@ class _Reception:
         sink: ChunkSink,
         interface: Interface,
         progress: ProgressCallback,
+        peers: PeerClient | None,
         *,
         offload: bool,
         held: ChunkSet | None,
     ) -> None:
         self._control, self._descriptor, self._sink = control, descriptor, sink
         self._interface, self._progress, self._offload = interface, progress, offload
+        self._peers = peers
         travelling = sealed_lengths(lengths) if descriptor.encrypt else lengths
         self._table = BlockTable.build(travelling, descriptor.symbol_size)
         self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
@@ -150,13 +155,7 @@ class _Reception:
                 raise _ended(self._reason())
             self._turn()
         self._tell(time.monotonic(), always=True)
-        ledger = self._core.ledger
-        seconds = time.monotonic() - started
-        return ReceiveResult(
-            *(ledger.multicast, ledger.unicast, ledger.repaired, seconds),
-            refused=ledger.refused,
-            kept=ledger.kept,
-        )
+        return self._core.ledger.result(time.monotonic() - started)
 
     def close(self) -> None:
         """End the threads, leave the group."""
@@ -293,6 +292,8 @@ class _Reception:
         return done
 
     def _fetch(self, chunk: int) -> Result:
+        if self._peers is not None and self._peers.fetch(chunk):
+            return lambda _: self._core.ledger.given(chunk)
         try:
             self._sink.put(chunk, self._control.chunk(chunk))
         except NetworkFailed as error:
@@ -378,6 +379,9 @@ class _Reception:
             self._ears = self._open(descriptor)
         self._joined, self._waiting = True, False
         self._sieve.renew(answer.protection)
+        if self._peers is not None:
+            key, session = answer.peer_key, descriptor.session
+            self._core.farewell.seed_port = self._peers.joined(self._interface, session, key)
         self._core.on_joined(now, descriptor.session, answer)
         if self._obstacle:
             self._core.on_deaf()

@@ -12,12 +12,15 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from castcore.cast import wire
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
 from castcore.cast.outputs import Control, SourceBurst, Wait
+from castcore.cast.peers import Peers, Seed, Tracker
 from castcore.cast.protection import Protection
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import SenderState
@@ -52,7 +55,8 @@ class SenderSettings:
     routers to cross, plus 1. ``jumbo``: datagrams for links with an MTU of 9000. ``polite``: half of the
     link, the lowest class of traffic, and way for others at the first loss. ``loop`` lets receivers on
     this host hear us; ``offload`` False sends one datagram a call. ``cache_bytes`` of blocks are kept.
-    ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`.
+    ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`. ``peers``: finished clients serve
+    chunks to the others.
     """
 
     interface_address: str
@@ -68,6 +72,7 @@ class SenderSettings:
     cache_bytes: int = CACHE_BYTES
     mac: bool = False
     encrypt: bool = False
+    peers: bool = True
 
     @property
     def symbol_size(self) -> int:
@@ -125,6 +130,8 @@ class CastSender:
         self._cache = BlockCache(source, table, session, 0, self._cache_bytes)
         self._writer = BurstWriter(table, session, 0, self._protection.tag_key)
         self._digests = SymbolDigests(source, table, 0)
+        self._tracker, self._random = Tracker(), np.random.default_rng()
+        self._peer_key = os.urandom(KEY_SIZE) if settings.peers else b""
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
         self._aborting = False
@@ -165,7 +172,17 @@ class CastSender:
             if self._core.state is SenderState.CLOSED:
                 raise InUse("this cast has ended", hint="read the descriptor again, then join")
             answer = self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE), chunks)
-        return replace(answer, protection=self._protection)
+            self._tracker.joined(client, answer.client_number)
+        return replace(answer, protection=self._protection, peer_key=self._peer_key)
+
+    def peers(self, client: str, address: str) -> Peers:
+        """Which finished clients ``client``, at the IP ``address``, may ask for chunks.
+
+        For a finished one: whether it shall go on serving them.
+        """
+        with self._lock:
+            unfinished = 0 if self.finished() else self._core.unfinished()
+            return self._tracker.answer(client, address, unfinished, self._random)
 
     def selection(self, number: int) -> bytes:
         """The chunks of selection ``number`` (an encoded `ChunkSet`). Raises InUse: there is another."""
@@ -294,6 +311,8 @@ class CastSender:
             return
         with self._lock:
             answer = self._core.on_client(time.monotonic(), value)
+            if isinstance(value, wire.Fin) and answer is not None:
+                self._tracker.finished(value.client, Seed(sender[0].partition("%")[0], value.seed_port))
         if answer is not None:
             try:
                 self._feedback.sendto(answer, sender)

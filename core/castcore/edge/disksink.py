@@ -25,6 +25,7 @@ from castcore.image import (
     place_head,
 )
 from castcore.progress import Progress, ProgressCallback, silent
+from castcore.trust import digest
 from castcore.units import exactly, human
 
 
@@ -77,12 +78,14 @@ class DiskSink:
             raise Untrusted(
                 f"chunk {chunk} ({record.region}) is not the image's: {error.what}"
             ) from None
-        if chunk in self._head_of:
-            self._contents[record.disk] = bytes(content)
-            taken = sum(e.length for e in self._parts(record))
-        else:
-            taken = self._write(record, content)
-        return self._count(chunk, taken)
+        return self._take(chunk, content)
+
+    def put_content(self, chunk: int, content: bytes) -> int:
+        """As `put`, for the content itself. Raises Untrusted with nothing written, or DiskFailed."""
+        record = self._index.records[chunk]
+        if len(content) != record.length or digest(content) != record.digest:
+            raise Untrusted(f"chunk {chunk} ({record.region}) is not the image's")
+        return 0 if self._done[chunk] else self._take(chunk, content)
 
     def missing(self) -> list[int]:
         """The numbers of the chunks not put yet, rising."""
@@ -125,6 +128,14 @@ class DiskSink:
 
     def _parts(self, record: ChunkRecord) -> Extents:
         return self._in_use[record.disk].within(record.offset, record.length)
+
+    def _take(self, chunk: int, content: bytes | memoryview) -> int:
+        """Write the proven content of a chunk, or hold it back."""
+        record = self._index.records[chunk]
+        if chunk in self._head_of:
+            self._contents[record.disk] = bytes(content)
+            return self._count(chunk, sum(e.length for e in self._parts(record)))
+        return self._count(chunk, self._write(record, content))
 
     def _write(self, record: ChunkRecord, content: bytes | memoryview) -> int:
         view, target, taken = memoryview(content), self._targets[record.disk], 0

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--keep-open", action="store_true", help="late machines get it after its end too"
     )
+    create.add_argument(
+        "--no-peers",
+        action="store_true",
+        help="machines that have finished serve nothing to the others",
+    )
     create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
     operatorclient.add_arguments(create)
     operatorclient.add_actions(actions, {"list": "every cast, the newest first"})
@@ -66,6 +71,7 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "start_clients": args.start_clients,
         "after": args.after.value,
         "keep_open": args.keep_open,
+        "peers": not args.no_peers,
         "clients": args.client,
     }
 
@@ -86,12 +92,13 @@ def _details(cast: dict[str, Any]) -> str:
     if cast["message"]:
         lines.append(f"  note       {cast['message']}")
     receptions = {c["client"]: c for c in (cast["sender"] or {"clients": []})["clients"]}
-    rows = [("MACHINE", "STATE", "MULTICAST", "UNICAST", "CLASS", "MB/S", "LOSS", "LEFT", "NOTE")]
+    ways = ("multicast", "unicast", "peers")
+    rows = [("MACHINE", "STATE", *map(str.upper, ways), "CLASS", "MB/S", "LOSS", "LEFT", "NOTE")]
     for part in cast["parts"]:
-        report = part["report"] or {"multicast": 0, "unicast": 0}
-        ways = (human(report["multicast"]), human(report["unicast"]))
+        report = part["report"] or {}
+        came = [human(report.get(way, 0)) for way in ways]
         keeps_up = _reception(receptions.get(part["client"]))
-        rows.append((part["client"], part["state"], *ways, *keeps_up, part["message"] or part["label"]))
+        rows.append((part["client"], part["state"], *came, *keeps_up, part["message"] or part["label"]))
     return "\n".join([*lines, *table(rows)])
 
 

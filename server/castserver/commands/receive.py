@@ -7,21 +7,25 @@ import secrets
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.states import ReceiverState
 from castcore.control import ONE_SHOT
+from castcore.disk import DiskFacts
 from castcore.edge.blockdev import BlockFile
 from castcore.edge.castcontrol import HttpsCastControl
+from castcore.edge.castpeers import STAY_SECONDS, PeerClient
 from castcore.edge.castreceiver import ReceiveResult, receive
 from castcore.edge.commandline import Screen
 from castcore.edge.discovery import FoundServer, find_servers
 from castcore.edge.disksink import DiskSink
 from castcore.edge.interface import Interface, find_interface
 from castcore.edge.pinned import PinnedHttps, fetch_statement
+from castcore.edge.readback import WrittenChunks
 from castcore.edge.restore import require_fit
 from castcore.errors import NotFound, Refused, Untrusted
 from castcore.image import Index, Manifest, parse_index, parse_manifest
@@ -66,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--server", metavar="URL", help="the sender's address; needs --key")
     add("--key", metavar="HEX", help="the sender's public key; nobody else is trusted")
     add("--wait", type=float, default=60, metavar="S", help="look for a sender this long (60)")
+    add(
+        "--seed",
+        type=float,
+        default=STAY_SECONDS,
+        metavar="S",
+        help="when done, serve those who still lack chunks, S seconds at most (%(default)g; 0: never)",
+    )
     add("--verify", action="store_true", help="read the disk back and prove every byte")
 
 
@@ -91,6 +102,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         ]
         sink = DiskSink(cast.manifest, cast.index, disks)
         sink.prepare(screen.progress)
+        peers = stack.enter_context(closing(_peers(cast, sink, facts, args.seed)))
         result = receive(
             cast.control,
             cast.descriptor,
@@ -98,11 +110,21 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             sink,
             interface=interface.address,
             progress=_Watch(screen),
+            peers=peers,
         )
         sink.finish()
         if args.verify:
             sink.verify(screen.progress)
-    return _report(args, cast, sink, result, screen)
+        report = _report(args, cast, sink, result, screen)
+        peers.stay(args.seed)
+        return report | {"served": peers.served}
+
+
+def _peers(cast: _Cast, sink: DiskSink, facts: Sequence[DiskFacts], seconds: float) -> PeerClient:
+    """Our exchange of chunks with others; for 0 ``seconds`` we only take."""
+    lengths, paths = cast.index.stored_lengths(), [f.path for f in facts]
+    written = WrittenChunks(cast.manifest, cast.index, paths) if seconds > 0 else None
+    return PeerClient(cast.control, sink, lengths, written)
 
 
 class _Watch:
@@ -184,6 +206,7 @@ def _report(
 ) -> dict[str, Any]:
     named, root = ", ".join(args.targets), cast.descriptor.root.hex()
     ways = f"{human(result.multicast)} by multicast, {human(result.unicast)} by unicast"
+    ways += f", {human(result.peers)} from peers" if result.peers else ""
     screen.say(f"{cast.manifest.name} is on {named}: {human(sink.written)} written, {ways}")
     screen.say(f"  proven against {root}" + (", read back" if args.verify else ""))
     return {
@@ -193,6 +216,7 @@ def _report(
         "written": sink.written,
         "multicast": result.multicast,
         "unicast": result.unicast,
+        "peers": result.peers,
         "repaired": result.repaired,
         "refused": result.refused,
         "milliseconds": int(result.seconds * 1000),

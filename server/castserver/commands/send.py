@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jumbo", action="store_true", help="packets of 8,968 bytes: every switch must carry them")
     add("--ttl", type=arguments.hops, default=1, help="routers that the multicast may cross, plus 1")
     add("--querier", action="store_true", help="ask who listens (IGMP, MLD) while nobody else does")
+    add("--no-peers", action="store_true", help="who has finished serves nothing to the others")
     add(
         "--port",
         type=arguments.data_port,
@@ -117,6 +118,7 @@ def _settings(args: argparse.Namespace) -> LegSettings:
         https_port=args.https_port,
         jumbo=args.jumbo,
         polite=args.polite,
+        peers=not args.no_peers,
         querier=args.querier,
     )
 
