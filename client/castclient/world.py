@@ -9,6 +9,7 @@ from collections.abc import Callable
 from castcore import __version__
 from castcore.control import Nic, Order, OrderKind, Registration, Report
 from castcore.edge import dmi, nics, probe
+from castcore.edge.castpeers import STAY_SECONDS
 from castcore.edge.discovery import FoundServer
 from castcore.errors import FleetcastError
 
@@ -184,7 +185,7 @@ class RealWorld:
         leaves = leaves and self._settings.may_leave
         if leaves:
             self._boot_disk_next(end)
-        end.peers.stay()
+        end.peers.stay(STAY_SECONDS, lambda: self._journal.add("serves others that lack chunks"))
         if self._end is end:  # else another cast has begun meanwhile
             post(Happening(Event.TOLD if leaves else Event.TOLD_STAY))
 

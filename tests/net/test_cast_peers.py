@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
+from pathlib import Path
 
-from tests.support.castlab import CastLab, Peer, cast_lab
-from tests.support.castpeer import SeededSource
+import pytest
+from castcore.disk import Extent
+from castcore.units import MIB
+
+from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
+from tests.support.castpeer import MORTAL_CHUNKS, SeededSource
+from tests.support.images import blank, make_image, noise
 
 pytestmark = pytest.mark.root
 
@@ -58,12 +64,38 @@ def test_seeds_that_lie_or_stall_cost_nothing_but_time() -> None:
         assert result["unicast"] == BYTES
 
 
-def test_a_seed_that_is_killed_is_done_without() -> None:
-    with cast_lab("killed", 2) as lab:
-        _, (seed,), deaf = deaf_among(lab, ["honest"])
-        seed.until(lambda e: e["event"] == "complete", SECONDS)
-        deaf.until(lambda e: e.get("done", 0) > 0, SECONDS)
-        seed.kill()
+def test_a_seed_that_dies_is_done_without() -> None:
+    with cast_lab("dies", 2) as lab:
+        _, _, deaf = deaf_among(lab, ["mortal"])
         result = deaf.result(SECONDS)
         assert result["complete"]
-        assert result["unicast"] > 0
+        assert result["banned"] == 1
+        assert 0 < result["peers"] <= MORTAL_CHUNKS * BYTES / CHUNKS * 1.05
+        assert result["unicast"] == BYTES - result["peers"]
+
+
+def test_disks_are_filled_from_disks_byte_for_byte(tmp_path: Path) -> None:
+    """The commands people use: `fleetcast receive` reads its finished disk back for another one."""
+    size, used = 40 * MIB, (Extent(0, 17 * MIB + 4096), Extent(20 * MIB, 20 * MIB))
+    raw = tmp_path / "source.raw"
+    raw.write_bytes(noise(size, 3))
+    image = make_image(tmp_path, "sample", raw, used)
+    fleetcast, wire = (sys.executable, "-m", "castserver"), ("--interface", WIRE, "--json")
+    with cast_lab("disks", 2) as lab:
+        lab.deafen(1)
+        lab.start("s", *fleetcast, "send", str(image), *wire, "--clients", "2")
+        targets = [blank(tmp_path / f"target{i}.raw", size) for i in range(2)]
+        words = (*wire, "--yes", "--trust-first", "--verify")
+        heard, deaf = (
+            lab.start(f"r{i}", *fleetcast, "receive", str(target), *words)
+            for i, target in enumerate(targets)
+        )
+        results = [deaf.result(SECONDS), heard.result(SECONDS)]
+    source, whole = raw.read_bytes(), sum(results[0][way] for way in ("unicast", "peers"))
+    assert results[0]["multicast"] == 0
+    assert results[0]["peers"] >= 0.6 * whole
+    assert results[1]["served"] >= results[0]["peers"]
+    for target in targets:
+        copy = target.read_bytes()
+        assert all(copy[e.start : e.end] == source[e.start : e.end] for e in used)
+        assert not any(copy[used[0].end : used[1].start]), "a hole was written"

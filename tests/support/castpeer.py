@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -38,6 +40,7 @@ DATA_PORT = 7100
 HTTP_PORT = 7199
 INDEX = b"the index"
 CHUNK = 1_000_000
+MORTAL_CHUNKS = 10
 
 
 class SeededSource:
@@ -80,14 +83,21 @@ class ProvingSink:
 
 
 class SeededContents:
-    """What a seed serves; a liar's chunks are the next ones, a staller's take for ever."""
+    """What a seed serves; a liar's chunks are the next ones, a staller's take for ever.
+
+    A mortal one dies as by a power cut after MORTAL_CHUNKS.
+    """
 
     def __init__(self, source: SeededSource, kind: str) -> None:
         self._source, self._kind = source, kind
+        self._served = 0
 
     def content(self, chunk: int) -> bytes:
         if self._kind == "staller":
             time.sleep(4)
+        self._served += 1
+        if self._kind == "mortal" and self._served > MORTAL_CHUNKS:
+            os.kill(os.getpid(), signal.SIGKILL)
         wrong = self._kind == "liar"
         return self._source.read_stored((chunk + wrong) % len(self._source.stored_lengths()))
 
@@ -319,7 +329,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--slow", type=float, default=0)
     made.add_argument("--no-peers", action="store_true")
     made.add_argument("--seed", type=float, default=0)
-    made.add_argument("--seed-as", choices=("honest", "liar", "staller"), default="honest")
+    made.add_argument("--seed-as", choices=("honest", "liar", "staller", "mortal"), default="honest")
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -114,17 +114,24 @@ class PeerClient:
             asked |= {seed}
         return False
 
-    def stay(self, seconds: float = STAY_SECONDS) -> None:
-        """Serve others for as long as the server wants us to, ``seconds`` at the most."""
-        end = time.monotonic() + seconds
-        while self._server is not None and (left := end - time.monotonic()) > 0:
-            try:
-                if not self._control.peers().stay:
-                    return
-            except FleetcastError:  # the cast is over, or its server gone
-                return
+    def stay(self, seconds: float, begun: Callable[[], None] = lambda: None) -> None:
+        """Serve others for as long as the server wants us to, ``seconds`` at the most.
+
+        ``begun`` is called when it does want us to.
+        """
+        end, told = time.monotonic() + seconds, False
+        while (left := end - time.monotonic()) > 0 and self._wanted():
+            if not told:
+                told = True
+                begun()
             if self._leaving.wait(min(STAY_POLL, left)):
                 return
+
+    def _wanted(self) -> bool:
+        try:
+            return self._server is not None and self._control.peers().stay
+        except FleetcastError:  # the cast is over, or its server gone
+            return False
 
     def close(self) -> None:
         """Serve no more; a `stay` under way returns."""

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,8 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         if args.verify:
             sink.verify(screen.progress)
         report = _report(args, cast, sink, result, screen)
-        peers.stay(args.seed)
+        with suppress(KeyboardInterrupt):  # our own part is done
+            peers.stay(args.seed, lambda: screen.say("  serving others (Ctrl-C ends it)"))
         return report | {"served": peers.served}
 
 
