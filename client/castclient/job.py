@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
@@ -18,16 +21,19 @@ from castcore.control import ClientState
 from castcore.disk import DiskFacts
 from castcore.edge import castreceiver, probe
 from castcore.edge.blockdev import BlockFile
-from castcore.edge.castcontrol import CastControl
+from castcore.edge.castcontrol import CastControl, HttpsCastControl
 from castcore.edge.castpeers import PeerClient
 from castcore.edge.disksink import DiskSink
 from castcore.edge.readback import WrittenChunks
-from castcore.errors import NetworkFailed
+from castcore.errors import FleetcastError, NetworkFailed, Untrusted
 from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
 
 from castclient import plan
 from castclient.model import CastNow, RateMeter
+from castclient.resume import Keeper, held_at_start
+
+T = TypeVar("T")
 
 SHOW_SECONDS = 0.5
 RETRY_SECONDS = 2.0
@@ -56,20 +62,22 @@ class CastEnd:
 class CastJob:
     """Writes the cast named ``cast`` to this machine's disk.
 
-    ``target`` names the disk ("": the only candidate); ``interface`` is where multicast comes in.
+    ``target`` names the disk ("": the only candidate); ``interface`` is where multicast comes in;
+    ``update``: the disk is compared with the image first, and only what differs is received.
     """
 
     def __init__(
         self,
         cast: str,
-        control: CastControl,
+        control: HttpsCastControl,
         server_key: bytes,
         *,
         interface: str,
         target: str,
+        update: bool,
         show: Callable[[CastNow], None],
     ) -> None:
-        self._control = _CountingControl(control)
+        self._control, self._memory, self._update = _CountingControl(control), control, update
         self._server_key, self._interface, self._target = server_key, interface, target
         self._show = show
         self._peers: PeerClient | None = None
@@ -94,12 +102,17 @@ class CastJob:
                 target=_described(target),
             )
         )
+        remember = partial(self._memory.remember, target.stable_id)
         with ExitStack() as undo, BlockFile.open_target(target.path) as disk:
+            held = self._held(manifest, index, disk, target.stable_id)
+            # Before a byte is written: what the server remembered of this disk may not be so any more.
+            self._patiently(lambda: remember(held.encode()))
             sink = DiskSink(manifest, index, [disk])
+            sink.adopt(held)
             written = WrittenChunks(manifest, index, [target.path])
             peers = PeerClient(self._control, sink, index.stored_lengths(), written)
             undo.callback(peers.close)
-            self._write(descriptor, index, sink, peers)
+            self._write(descriptor, index.stored_lengths(), sink, peers, held, remember)
             undo.pop_all()
         self._enter(
             replace(
@@ -114,7 +127,7 @@ class CastJob:
         )
         return CastEnd(self._now, target, manifest, peers)
 
-    def _patiently(self, fetch: Callable[[], bytes]) -> bytes:
+    def _patiently(self, fetch: Callable[[], T]) -> T:
         """What ``fetch`` returns, tried until the server answers."""
         while True:
             try:
@@ -127,22 +140,40 @@ class CastJob:
         disks = (probe.disk(self._target),) if self._target else probe.disks()
         return plan.pick_target(manifest, disks, self._target)
 
+    def _held(self, manifest: Manifest, index: Index, disk: BlockFile, target: str) -> ChunkSet:
+        """What the disk holds already: as the server remembers, or, in an update, all there is."""
+        claimed = b"" if self._update else self._patiently(lambda: self._memory.recall(target))
+        return held_at_start(
+            manifest, index, disk, claimed, update=self._update, progress=self._progress
+        )
+
     def _write(
-        self, descriptor: CastDescriptor, index: Index, sink: DiskSink, peers: PeerClient
+        self,
+        descriptor: CastDescriptor,
+        lengths: Sequence[int],
+        sink: DiskSink,
+        peers: PeerClient,
+        held: ChunkSet,
+        remember: Callable[[bytes], None],
     ) -> None:
         self._peers = peers
         sink.prepare(self._progress)
+        kept = sum(n for n, has in zip(lengths, held.mask(), strict=True) if has)
         receiving = ClientState.RECEIVING
-        self._enter(replace(self._now, state=receiving, total=descriptor.stored_bytes, detail=""))
-        result = castreceiver.receive(
-            self._control,
-            descriptor,
-            index.stored_lengths(),
-            sink,
-            interface=self._interface,
-            progress=self._progress,
-            peers=peers,
+        self._enter(
+            replace(self._now, state=receiving, total=descriptor.stored_bytes, kept=kept, detail="")
         )
+        with Keeper(sink, remember):
+            result = castreceiver.receive(
+                self._control,
+                descriptor,
+                lengths,
+                sink,
+                interface=self._interface,
+                progress=self._progress,
+                peers=peers,
+                held=held,
+            )
         sink.finish()
         self._enter(
             replace(
@@ -153,13 +184,20 @@ class CastJob:
                 rate=0,
                 detail="",
                 written=sink.written,
+                kept=result.kept,
                 multicast=result.multicast,
                 unicast=result.unicast,
                 peers=result.peers,
                 repaired=result.repaired,
             )
         )
-        sink.verify(self._progress)
+        try:
+            sink.verify(self._progress)
+        except Untrusted:
+            # What was believed to be there was not: the next time nothing is.
+            with suppress(FleetcastError):
+                remember(b"")
+            raise
 
     def _enter(self, now: CastNow) -> None:
         """Show ``now`` at once: another state, or something to say."""
@@ -184,7 +222,7 @@ class CastJob:
         )
         if state is not ClientState.VERIFYING:
             unicast, peers = self._control.unicast, self._peers.taken if self._peers else 0
-            multicast = max(progress.done - unicast - peers, 0)
+            multicast = max(progress.done - unicast - peers - self._now.kept, 0)
             now = replace(now, unicast=unicast, peers=peers, multicast=multicast)
         self._now = now
         self._show(now)

@@ -15,13 +15,17 @@ RATE_WINDOW = 5.0
 
 @dataclass(frozen=True, slots=True)
 class CastNow:
-    """How far a cast is. All counts are bytes; ``rate`` bytes a second; times in seconds."""
+    """How far a cast is. All counts are bytes; ``rate`` bytes a second; times in seconds.
+
+    ``kept`` of ``done`` was on the disk before.
+    """
 
     cast: str
     state: ClientState
     done: int = 0
     total: int = 0
     written: int = 0
+    kept: int = 0
     multicast: int = 0
     unicast: int = 0
     peers: int = 0

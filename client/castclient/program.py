@@ -188,6 +188,7 @@ def report_of(model: Model, journal: Journal) -> Report | None:
             done=cast.done,
             total=cast.total,
             written=cast.written,
+            kept=cast.kept,
             multicast=cast.multicast,
             unicast=cast.unicast,
             peers=cast.peers,

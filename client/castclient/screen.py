@@ -128,6 +128,8 @@ def _cast(cast: CastNow, width: int) -> list[Line]:
         rate = f", {human(cast.rate)}/s" if cast.rate else ""
         left = f", {_clock(cast.eta)} left" if cast.eta is not None and cast.done < cast.total else ""
         lines.append(Line(f"  {human(cast.done)} of {human(cast.total)}{rate}{left}"))
+    if cast.kept:
+        lines.append(Line(f"  {human(cast.kept)} was on the disk before"))
     if cast.multicast or cast.unicast or cast.peers:
         peers = f" from peers {human(cast.peers)}," if cast.peers else ""
         lines.append(

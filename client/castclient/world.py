@@ -157,6 +157,7 @@ class RealWorld:
             link.server.key,
             interface=link.server.interface or nics.address_towards(*link.address),
             target=self._settings.target,
+            update=order.update,
             show=show,
         )
         if self._end is not None:

@@ -110,20 +110,25 @@ class Registered(Message):
 
 @dataclass(frozen=True, slots=True)
 class Order(Message):
-    """One order; ``number`` grows by one per client, and is how a client says what it has seen."""
+    """One order; ``number`` grows by one per client, and is how a client says what it has seen.
+
+    ``update``: receive only the chunks in which the disk differs from the image.
+    """
 
     number: int
     kind: OrderKind
     cast: str = ""
     after: AfterCast = AfterCast.REBOOT
+    update: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report(Message):
     """POST /clients/ID/report: state and progress, and with DONE the proof of what was written.
 
-    All counts are bytes. ``root`` is the hex digest over the index whose every chunk was verified
-    and written ("" before that); ``message`` is one sentence for a person.
+    All counts are bytes; ``kept`` of ``done`` were on the disk before. ``root`` is the hex digest over
+    the index whose every chunk was verified and written ("" before that); ``message`` is one sentence
+    for a person.
     """
 
     state: ClientState
@@ -132,6 +137,7 @@ class Report(Message):
     done: int = 0
     total: int = 0
     written: int = 0
+    kept: int = 0
     multicast: int = 0
     unicast: int = 0
     peers: int = 0

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from castserver import castroutes, clientroutes, operatorroutes
+from castserver import castroutes, clientroutes, durableroutes, operatorroutes
 from castserver.access import Unauthorised
 from castserver.console import pages
 from castserver.views import ErrorView
@@ -33,7 +33,7 @@ STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
 )
 
 
-def make_app(name: str, casts: castroutes.CastDirectory) -> FastAPI:
+def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     """The application of the server called ``name``; its ``state.parts`` are to be set."""
     app = FastAPI(
         title=f"Fleetcast: {name}",
@@ -47,6 +47,7 @@ def make_app(name: str, casts: castroutes.CastDirectory) -> FastAPI:
     )
     app.include_router(clientroutes.routes)
     app.include_router(castroutes.router(casts), prefix=API)
+    app.include_router(durableroutes.router(casts), prefix=API)
     app.include_router(operatorroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())

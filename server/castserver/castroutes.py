@@ -86,6 +86,11 @@ class CastImage(Protocol):
         ...
 
     @property
+    def root(self) -> str:
+        """The hex digest that proves it whole."""
+        ...
+
+    @property
     def chunk_count(self) -> int:
         """How many chunks the image has."""
         ...
@@ -167,11 +172,11 @@ def router(directory: CastDirectory) -> APIRouter:
     readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
 
     async def entry(cast: str, token: Token) -> Admitted:
-        return await _in_thread(lambda: _admit(directory, cast, token), workers)
+        return await _in_thread(lambda: admit(directory, cast, token), workers)
 
-    @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=_Bytes)
+    @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=Bytes)
     async def descriptor(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
-        return _Bytes(await _in_thread(lambda: admitted[0].current_sender().descriptor, workers))
+        return Bytes(await _in_thread(lambda: admitted[0].current_sender().descriptor, workers))
 
     @routes.post("/join", summary="Take part in the cast")
     async def join(admitted: Annotated[Admitted, Depends(entry)], body: Joining) -> dict[str, Any]:
@@ -196,15 +201,15 @@ def _add_reading(
 ) -> None:
     """The routes that read the image."""
 
-    @routes.get("/manifest", summary="The image's manifest", response_class=_Bytes)
+    @routes.get("/manifest", summary="The image's manifest", response_class=Bytes)
     async def manifest(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
-        return _Bytes(admitted[0].image.manifest_bytes)
+        return Bytes(admitted[0].image.manifest_bytes)
 
-    @routes.get("/index", summary="The image's index", response_class=_Bytes)
+    @routes.get("/index", summary="The image's index", response_class=Bytes)
     async def index(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
-        return _Bytes(admitted[0].image.index_bytes)
+        return Bytes(admitted[0].image.index_bytes)
 
-    @routes.get("/chunks/{number}", summary="One chunk as stored", response_class=_Bytes)
+    @routes.get("/chunks/{number}", summary="One chunk as stored", response_class=Bytes)
     async def chunk(
         admitted: Annotated[Admitted, Depends(entry)], number: Annotated[int, Path(ge=0, le=MOST_CHUNKS)]
     ) -> Response:
@@ -214,14 +219,14 @@ def _add_reading(
             raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
         # The stream to the group goes first: each chunk waits for its turn.
         await anyio.sleep(await _in_thread(lambda: cast.current_sender().turn(client, number), workers))
-        return _Bytes(await _in_thread(lambda: image.read_stored(number), readers))
+        return Bytes(await _in_thread(lambda: image.read_stored(number), readers))
 
 
 def _add_what_travels(routes: APIRouter, entry: Entry, readers: CapacityLimiter) -> None:
     """The routes about selections and their blocks."""
 
     @routes.get(
-        "/symbols/{selection}/{block}", summary="Digests of a block's symbols", response_class=_Bytes
+        "/symbols/{selection}/{block}", summary="Digests of a block's symbols", response_class=Bytes
     )
     async def symbols(
         admitted: Annotated[Admitted, Depends(entry)],
@@ -231,15 +236,17 @@ def _add_what_travels(routes: APIRouter, entry: Entry, readers: CapacityLimiter)
         def digests() -> bytes:
             return admitted[0].current_sender().symbol_digests(selection, block)
 
-        return _Bytes(await _in_thread(digests, readers))
+        return Bytes(await _in_thread(digests, readers))
 
-    @routes.get("/selection/{number}", summary="The chunks that travel now", response_class=_Bytes)
+    @routes.get("/selection/{number}", summary="The chunks that travel now", response_class=Bytes)
     async def selection(admitted: Annotated[Admitted, Depends(entry)], number: Selection) -> Response:
         """A beacon names their number, and proves them by their digest."""
-        return _Bytes(await _in_thread(lambda: admitted[0].current_sender().selection(number), readers))
+        return Bytes(await _in_thread(lambda: admitted[0].current_sender().selection(number), readers))
 
 
-class _Bytes(Response):
+class Bytes(Response):
+    """An answer of plain bytes."""
+
     media_type = BYTES
 
 
@@ -251,7 +258,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _admit(directory: CastDirectory, cast: str, token: str) -> Admitted:
+def admit(directory: CastDirectory, cast: str, token: str) -> Admitted:
+    """The cast and the client's name in it; else an answer with 404 or 401."""
     found = directory.find(cast)
     if found is None:
         raise HTTPException(404, f"there is no cast {cast[:40]!r} to take part in now")

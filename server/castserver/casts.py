@@ -20,6 +20,7 @@ from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, p
 from castserver.castrun import CastRun, LiveSender, OpenImage, SenderFactory, free_slot
 from castserver.clients import Client, Clients
 from castserver.database import CastRow, Database, PartRow
+from castserver.durables import Durables
 from castserver.library import Library
 from castserver.policy import CastState, PartState
 
@@ -34,6 +35,7 @@ class Casts:
     ) -> None:
         self._database, self._clients, self._library = database, clients, library
         self._senders = senders
+        self.durables = Durables(database)
         self._lock = clients.lock
         self._casts: dict[str, Cast] = {}
         self._closing: list[tuple[CastRun, bool]] = []
@@ -177,6 +179,7 @@ class Casts:
         for run in runs:
             run.close()
         self._close_ended()
+        self.durables.save()
 
     def _close_ended(self) -> None:
         """Stop the senders of casts that have ended: without the lock, it takes them a moment."""
@@ -198,7 +201,9 @@ class Casts:
 
     def _order(self, cast: Cast, client: Client) -> None:
         self._set_part(cast, client.id, PartState.ORDERED, "")
-        self._clients.order(client, OrderKind.CAST, cast=cast.id, after=cast.after)
+        self._clients.order(
+            client, OrderKind.CAST, cast=cast.id, after=cast.after, update=cast.rules.update
+        )
 
     def _begin(self, cast: Cast) -> None:
         if cast.run is not None:
@@ -241,6 +246,7 @@ class Casts:
         part.state, part.message, part.changed = state, message, int(time.time())
         self._database.save(part_row(cast.id, name, part))
         if state is PartState.DONE:
+            self.durables.forget(name)
             self._clients.set_boots(self._clients.get(name), BootDecision.LOCAL)
 
     def _new_id(self) -> str:

@@ -127,11 +127,13 @@ class Clients:
         self.changed.fire()
         return client, Registered(client.id, token)
 
-    def order(self, client: Client, kind: OrderKind, *, cast: str = "", after: AfterCast) -> Order:
+    def order(
+        self, client: Client, kind: OrderKind, *, cast: str = "", after: AfterCast, update: bool = False
+    ) -> Order:
         """Give ``client`` one more order; it replaces those it has not fetched yet."""
         with self.lock:
             client.orders_given += 1
-            order = Order(client.orders_given, kind, cast, after)
+            order = Order(client.orders_given, kind, cast, after, update)
             client.orders = (order,)
             self._save(client)
         client.signal.fire()

@@ -51,6 +51,7 @@ class CastRow(Base):
     after: Mapped[str] = mapped_column(String(16))
     start_clients: Mapped[int | None]
     keep_open: Mapped[bool]
+    update: Mapped[bool]
     targets: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))
@@ -70,6 +71,18 @@ class PartRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
+class DurableRow(Base):
+    """What is durable of the image ``root`` on a machine's disk ``target`` (an encoded ChunkSet)."""
+
+    __tablename__ = "durable"
+
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    target: Mapped[str] = mapped_column(String(255), primary_key=True)
+    root: Mapped[str] = mapped_column(String(64))
+    chunks: Mapped[bytes]
     changed: Mapped[int] = mapped_column(BigInteger)
 
 

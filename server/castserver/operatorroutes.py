@@ -59,6 +59,9 @@ class NewCast(BaseModel):
     after: AfterCast = AfterCast.REBOOT
     keep_open: bool = Field(default=False, description="machines that come after its end get it too")
     peers: bool = Field(default=True, description="finished machines serve chunks to the others")
+    update: bool = Field(
+        default=False, description="machines compare their disks first and receive only what differs"
+    )
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
     ) = Field(None, description="ids of the machines; null: every machine that shows up")
@@ -139,7 +142,7 @@ def list_casts(parts: Parts) -> list[CastView]:
 def create_cast(parts: Parts, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
     targets = None if body.clients is None else frozenset(body.clients)
-    rules = CastRules(body.start_clients, body.keep_open, targets)
+    rules = CastRules(body.start_clients, body.keep_open, body.update, targets)
     cast = parts.casts.create(Request(body.image, rules, body.after, CastOptions(peers=body.peers)))
     return show_cast(parts, cast.id)
 

@@ -53,11 +53,13 @@ class CastRules:
     """What the operator asked of a cast.
 
     ``start_clients`` None: starts on command only. ``targets`` None: every machine that shows up.
-    ``keep_open``: machines that come after its end get it too, until it is cancelled.
+    ``keep_open``: machines that come after its end get it too, until it is cancelled. ``update``:
+    machines compare their disks with the image first, and receive only what differs.
     """
 
     start_clients: int | None
     keep_open: bool = False
+    update: bool = False
     targets: frozenset[str] | None = None
 
 

@@ -127,6 +127,7 @@ class CastView(View):
     start_clients: int | None
     keep_open: bool
     peers: bool = Field(description="finished machines serve chunks to the others")
+    update: bool
     after: AfterCast
     targets: list[str] | None
     created: int
@@ -206,6 +207,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         message=cast.message,
         start_clients=rules.start_clients,
         keep_open=rules.keep_open,
+        update=rules.update,
         peers=cast.options.peers,
         after=cast.after,
         targets=None if rules.targets is None else sorted(rules.targets),

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import castfaults, castruns
+from tests.bench import castdelta, castfaults, castruns
 from tests.bench.castbench import MB, Bench, Run, note_bytes, note_cost, samples
 from tests.bench.castend import prepare
 from tests.bench.castruns import Unfinished, ours
@@ -138,6 +138,11 @@ def one_in_trouble(bench: Bench) -> None:
     castfaults.straggler(bench.source(2150), bench.note, 1)
 
 
+def already_there(bench: Bench) -> None:
+    """Four receivers whose disks hold all but 2% of the chunks."""
+    castdelta.delta(bench.source(520), bench.note, 1 if bench.quick else castfaults.RUNS)
+
+
 def fixed_cost(bench: Bench) -> None:
     """A tiny image to four ready receivers."""
     source = bench.folder / "tiny"
@@ -158,6 +163,7 @@ CASES = {
     "link": shaped,
     "zstd": compressible,
     "trouble": one_in_trouble,
+    "delta": already_there,
     "fixed": fixed_cost,
 }
 

@@ -16,7 +16,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import zstandard
+from castcore.cast.chunkset import ChunkSet
 from castcore.errors import Untrusted
 from castcore.trust import digest
 
@@ -61,8 +63,10 @@ class FileSource:
 class FileSink:
     """Proves each chunk, then writes it: what a disk sink does, without a partition table."""
 
-    def __init__(self, sink: Path, records: Sequence[tuple[int, int, str]], *, compressed: bool) -> None:
-        self._fd = os.open(sink, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    def __init__(
+        self, sink: Path, records: Sequence[tuple[int, int, str]], *, compressed: bool, resume: bool
+    ) -> None:
+        self._fd = os.open(sink, os.O_RDWR | os.O_CREAT | (0 if resume else os.O_TRUNC), 0o600)
         self._records = records
         self._compressed = compressed
         self._local = threading.local()
@@ -79,6 +83,14 @@ class FileSink:
             raise Untrusted(f"chunk {chunk}")
         return os.pwrite(self._fd, content, chunk * CHUNK)
 
+    def held(self) -> ChunkSet:
+        """The chunks that the file holds already."""
+        mask = [
+            digest(os.pread(self._fd, length, chunk * CHUNK)).hex() == wanted
+            for chunk, (_, length, wanted) in enumerate(self._records)
+        ]
+        return ChunkSet.of(np.array(mask, np.bool_))
+
     def flush(self) -> None:
         os.fsync(self._fd)
 
@@ -89,14 +101,16 @@ def main() -> None:
     both.add_argument("--file", type=Path, required=True)
     both.add_argument("--lengths", type=Path, required=True)
     both.add_argument("--zstd", action="store_true")
+    both.add_argument("--resume", action="store_true", help="keep what the sink holds already")
     args = both.parse_args()
     records = json.loads(args.lengths.read_text())
     lengths = [stored for stored, _, _ in records]
     if args.verb == "send":
         cast(args, FileSource(args.file, lengths, compressed=args.zstd))
         return
-    sink = FileSink(args.file, records, compressed=args.zstd)
-    say(event="result", **join(args, lengths, sink))
+    sink = FileSink(args.file, records, compressed=args.zstd, resume=args.resume)
+    held = sink.held() if args.resume else None
+    say(event="result", **join(args, lengths, sink, held=held))
 
 
 if __name__ == "__main__":

@@ -82,13 +82,13 @@ def ours(
     send = [*OURS, "send", *common, "--file", str(source), "--clients", str(clients or count)]
     sender = lab.start("s", *send, *options)
     sender.until(lambda e: e["event"] == "ready", PATIENCE)
-    zstd = [o for o in options if o == "--zstd"]
+    shared = [o for o in options if o in ("--zstd", "--resume")]
     peers: list[Peer] = []
     try:
         for i, sink in enumerate(sinks):
             if late is not None and i == late[0]:
                 sender.until(lambda e: e.get("sent", 0) >= late[1], PATIENCE)
-            take = [*OURS, "receive", *common, "--file", str(sink), "--name", f"pc{i}", *zstd]
+            take = [*OURS, "receive", *common, "--file", str(sink), "--name", f"pc{i}", *shared]
             peers.append(lab.start(f"r{i}", *take))
         if during is not None:
             during(sender, peers)

@@ -20,6 +20,7 @@ from castcore.errors import ExitCode
 from castcore.units import MIB
 
 from tests.net.namespaces import Cable, cable, ip
+from tests.support.castlab import ENVIRONMENT
 from tests.support.images import blank, make_image, noise, write_at
 
 pytestmark = pytest.mark.root
@@ -50,15 +51,15 @@ def source(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(wire: Cable, folder: Path) -> Iterator[Popen[bytes]]:
+def serving(wire: Cable, folder: Path, *, megabytes: float = 20) -> Iterator[Popen[bytes]]:
     """`fleetcast serve` on the left end, one cast open that starts with the first client."""
     command = [sys.executable, "-m", "castserver", "serve"]
     options = ["--state", folder / "state", "--images", folder / "images", "--interface", wire.wire]
-    cast = ["--image", "system", "--start-clients", "1", "--rate", "20"]
+    cast = ["--image", "system", "--start-clients", "1", "--rate", str(megabytes)]
     with (folder / "server.log").open("ab") as log:
         inside = ["ip", "netns", "exec", wire.left]
         words = [str(w) for w in (*inside, *command, *options, *cast)]
-        with run.started(words, merged=True, stdout=log) as process:
+        with run.started(words, merged=True, stdout=log, extra_env=ENVIRONMENT) as process:
             yield process
 
 
@@ -67,7 +68,8 @@ def client(wire: Cable, target: Path, *more: str) -> Iterator[Popen[bytes]]:
     """`fleetcast-client run` on the right end, speaking JSON."""
     command = [sys.executable, "-m", "castclient", "run", "--json"]
     options = ["--target", str(target), "--interface", wire.wire, *more]
-    with run.started(["ip", "netns", "exec", wire.right, *command, *options], merged=True) as process:
+    words = ["ip", "netns", "exec", wire.right, *command, *options]
+    with run.started(words, merged=True, extra_env=ENVIRONMENT) as process:
         yield process
 
 
@@ -142,6 +144,26 @@ def test_a_server_that_dies_in_the_middle_is_waited_for(
     assert content(target) == content(source)
 
 
+def test_a_client_killed_in_the_middle_goes_on_where_it_was(
+    wire: Cable, source: Path, tmp_path: Path
+) -> None:
+    target = blank(tmp_path / "target.raw", SIZE)
+    with serving(wire, tmp_path, megabytes=0.5):
+        with client(wire, target) as process:
+            until_receiving(process)
+            # Long enough for the server to have been told once what is durable.
+            time.sleep(12)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        with client(wire, target) as process:
+            seen = events(process)
+    assert process.returncode == 0, seen
+    assert content(target) == content(source)
+    result = seen[-1]
+    assert result["kept"] > 0.2 * result["total"]
+    assert result["kept"] + result["multicast"] + result["unicast"] == result["total"]
+
+
 def until_receiving(process: Popen[bytes]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
@@ -157,7 +179,7 @@ def resuming(wire: Cable, folder: Path) -> Iterator[None]:
     options = ["--state", folder / "state", "--images", folder / "images", "--interface", wire.wire]
     with (folder / "server.log").open("ab") as log:
         words = [str(w) for w in ("ip", "netns", "exec", wire.left, *command, *options)]
-        with run.started(words, merged=True, stdout=log):
+        with run.started(words, merged=True, stdout=log, extra_env=ENVIRONMENT):
             yield
 
 

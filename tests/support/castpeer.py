@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+from castcore.cast.chunkset import ChunkSet
 from castcore.cast.descriptor import open_descriptor
 from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
@@ -258,7 +259,7 @@ def take(args: argparse.Namespace) -> None:
     control = HttpControl(args.server, args.name)
     contents = SeededContents(source, args.seed_as) if args.seed else None
     with closing(PeerClient(control, sink, lengths, contents)) as peers:
-        result = join(args, lengths, sink, peers)
+        result = join(args, lengths, sink, peers=peers)
         complete = len(sink.put_once) == args.chunks
         say(event="complete", complete=complete)
         peers.stay(args.seed)
@@ -266,7 +267,12 @@ def take(args: argparse.Namespace) -> None:
 
 
 def join(
-    args: argparse.Namespace, lengths: Sequence[int], sink: ChunkSink, peers: PeerClient | None = None
+    args: argparse.Namespace,
+    lengths: Sequence[int],
+    sink: ChunkSink,
+    *,
+    peers: PeerClient | None = None,
+    held: ChunkSet | None = None,
 ) -> dict[str, Any]:
     """Receive the cast into ``sink``; its result, told as it goes on."""
     control = HttpControl(args.server, args.name)
@@ -288,6 +294,7 @@ def join(
         progress=progress,
         peers=peers,
         offload=not args.no_offload,
+        held=held,
     )
     return {
         "multicast": result.multicast,

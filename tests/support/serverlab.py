@@ -23,6 +23,7 @@ from castserver.castrun import CastOptions, OpenImage
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
+from castserver.durables import Durables
 from castserver.library import Library, LibraryImage
 from castserver.parts import ServerParts
 from fastapi import FastAPI
@@ -178,6 +179,10 @@ class _CurrentCasts:
     """The casts of whichever server the one application stands for now."""
 
     casts: Casts
+
+    @property
+    def durables(self) -> Durables:
+        return self.casts.durables
 
     def find(self, cast: str) -> RunningCast | None:
         return self.casts.find(cast)

@@ -45,6 +45,7 @@ def test_a_full_database_is_no_space(tmp_path: Path) -> None:
         after="stay",
         start_clients=None,
         keep_open=False,
+        update=False,
         targets=None,
         options={},
         state="failed",

@@ -103,6 +103,16 @@ class HttpsCastControl:
         with _worth_another_try():
             return Peers.from_json(self._https.get_json(f"{self._path}/peers", timeout=PEERS_TIMEOUT))
 
+    def recall(self, target: str) -> bytes:
+        """The chunks that the server remembers to be durable on our disk ``target``, to be checked."""
+        return self._get(f"durable?target={quote(target, safe='')}", SELECTION_LIMIT)
+
+    def remember(self, target: str, held: bytes) -> None:
+        """Have the server remember that these chunks (an encoded `ChunkSet`) are durable there."""
+        with _worth_another_try():
+            body = {"target": target, "held": b64encode(held).decode()}
+            self._https.post_json(f"{self._path}/durable", body)
+
     def _get(self, name: str, limit: int) -> bytes:
         with _worth_another_try():
             return self._https.get(f"{self._path}/{name}", timeout=CHUNK_TIMEOUT, limit=limit)

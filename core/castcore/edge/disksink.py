@@ -9,6 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
+from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extents, merge, needed_size
 from castcore.edge.blockdev import BlockFile
 from castcore.edge.verify import Verified, verify_targets
@@ -86,6 +89,19 @@ class DiskSink:
         if len(content) != record.length or digest(content) != record.digest:
             raise Untrusted(f"chunk {chunk} ({record.region}) is not the image's")
         return 0 if self._done[chunk] else self._take(chunk, content)
+
+    def adopt(self, held: ChunkSet) -> None:
+        """These chunks are on the targets already, proven: they count as put."""
+        for chunk in np.flatnonzero(held.mask()).tolist():
+            if chunk not in self._head_of:
+                self._done[chunk] = 1
+
+    def durable(self) -> ChunkSet:
+        """Make what was put durable; the chunks that then survive a power cut. Raises DiskFailed."""
+        done = np.array(self._done, np.bool_)
+        done[list(self._head_of)] = False
+        self.flush()
+        return ChunkSet.of(done)
 
     def missing(self) -> list[int]:
         """The numbers of the chunks not put yet, rising."""

@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="machines that have finished serve nothing to the others",
     )
+    create.add_argument(
+        "--update", action="store_true", help="compare the disks first, send only what differs"
+    )
     create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
     operatorclient.add_arguments(create)
     operatorclient.add_actions(actions, {"list": "every cast, the newest first"})
@@ -72,6 +75,7 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "after": args.after.value,
         "keep_open": args.keep_open,
         "peers": not args.no_peers,
+        "update": args.update,
         "clients": args.client,
     }
 

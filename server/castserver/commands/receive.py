@@ -23,6 +23,7 @@ from castcore.edge.castreceiver import ReceiveResult, receive
 from castcore.edge.commandline import Screen
 from castcore.edge.discovery import FoundServer, find_servers
 from castcore.edge.disksink import DiskSink
+from castcore.edge.heldchunks import held_chunks
 from castcore.edge.interface import Interface, find_interface
 from castcore.edge.pinned import PinnedHttps, fetch_statement
 from castcore.edge.readback import WrittenChunks
@@ -77,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="when done, serve those who still lack chunks, S seconds at most (%(default)g; 0: never)",
     )
+    add(
+        "--resume",
+        action="store_true",
+        help="read the disk first, and receive only what it does not hold already",
+    )
     add("--verify", action="store_true", help="read the disk back and prove every byte")
 
 
@@ -101,6 +107,10 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             stack.enter_context(BlockFile.open_target(f.path, sector_size=f.sector_size)) for f in facts
         ]
         sink = DiskSink(cast.manifest, cast.index, disks)
+        held = None
+        if args.resume:
+            held = held_chunks(cast.manifest, cast.index, disks, progress=screen.progress)
+            sink.adopt(held)
         sink.prepare(screen.progress)
         peers = stack.enter_context(closing(_peers(cast, sink, facts, args.seed)))
         result = receive(
@@ -111,6 +121,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             interface=interface.address,
             progress=_Watch(screen),
             peers=peers,
+            held=held,
         )
         sink.finish()
         if args.verify:
@@ -208,6 +219,8 @@ def _report(
     named, root = ", ".join(args.targets), cast.descriptor.root.hex()
     ways = f"{human(result.multicast)} by multicast, {human(result.unicast)} by unicast"
     ways += f", {human(result.peers)} from peers" if result.peers else ""
+    if result.kept:
+        ways = f"{human(result.kept)} was there already, {ways}"
     screen.say(f"{cast.manifest.name} is on {named}: {human(sink.written)} written, {ways}")
     screen.say(f"  proven against {root}" + (", read back" if args.verify else ""))
     return {
@@ -218,6 +231,7 @@ def _report(
         "multicast": result.multicast,
         "unicast": result.unicast,
         "peers": result.peers,
+        "kept": result.kept,
         "repaired": result.repaired,
         "refused": result.refused,
         "milliseconds": int(result.seconds * 1000),

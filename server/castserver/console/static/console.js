@@ -98,7 +98,8 @@ document.getElementById("new-cast").addEventListener("submit", async (event) => 
   if (!(await confirmed("Make a cast of " + form.get("image") + "?", text, "Make the cast"))) return;
   post("/casts", {
     image: form.get("image"), start_clients: count, after: form.get("after"),
-    keep_open: form.get("keep_open") !== null, peers: form.get("peers") !== null, clients,
+    keep_open: form.get("keep_open") !== null, update: form.get("update") !== null,
+    peers: form.get("peers") !== null, clients,
   });
 });
 

@@ -1,0 +1,67 @@
+"""The calls by which a client has its disk's durable chunks remembered, and hears of them again."""
+
+from typing import Annotated, Any, Protocol
+
+from castcore.cast.chunkset import ChunkSet
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from castserver import castroutes
+from castserver.castroutes import Token
+from castserver.durables import Durables
+
+MOST_TARGET = 255
+
+Target = Annotated[str, Query(min_length=1, max_length=MOST_TARGET)]
+
+
+class Durable(BaseModel):
+    """What is durable on one disk of a client."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str = Field(
+        min_length=1, max_length=MOST_TARGET, description="the disk, the same over boots"
+    )
+    held: str = Field(description="base64 of the deflated bits of its chunks, lowest first; empty: none")
+
+
+class Remembering(Protocol):
+    """The casts, and what is remembered of machines' disks."""
+
+    @property
+    def durables(self) -> Durables:
+        """What is remembered."""
+        ...
+
+    def find(self, cast: str) -> castroutes.RunningCast | None:
+        """The cast with id ``cast``."""
+        ...
+
+
+def router(casts: Remembering) -> APIRouter:
+    """The routes under ``/casts/ID/durable``; mount them under ``castcore.control.API``."""
+    routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"])
+
+    def entry(cast: str, token: Token) -> castroutes.Admitted:
+        return castroutes.admit(casts, cast, token)
+
+    @routes.get("/durable", summary="The chunks remembered of a disk", response_class=castroutes.Bytes)
+    def recall(admitted: Annotated[castroutes.Admitted, Depends(entry)], target: Target) -> Response:
+        """Of the cast's image, as the client told them before it restarted; a hint, to be checked."""
+        cast, client = admitted
+        return castroutes.Bytes(casts.durables.recall(client, target, cast.image.root))
+
+    @routes.post("/durable", summary="Remember the chunks of a disk")
+    def remember(
+        admitted: Annotated[castroutes.Admitted, Depends(entry)], body: Durable
+    ) -> dict[str, Any]:
+        """Each replaces the one before; before the first byte is written, then as it grows."""
+        cast, client = admitted
+        image = cast.image
+        held = castroutes.chunk_set(body.held)
+        chunks = ChunkSet.decode(held, image.chunk_count) if held else ChunkSet.none(image.chunk_count)
+        casts.durables.remember(client, body.target, image.root, chunks)
+        return {}
+
+    return routes
