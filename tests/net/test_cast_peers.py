@@ -24,13 +24,15 @@ STAY = ["--seed", "60"]
 def deaf_among(lab: CastLab, kinds: list[str], *arguments: str) -> tuple[Peer, list[Peer], Peer]:
     """A cast to receivers that then serve as these ``kinds``, and to one more, which is deaf.
 
-    Until it notices that it is, the others have finished.
+    It comes last, and all begin with it: until it notices that it is deaf, the others have finished.
     """
     count, deaf = ["--chunks", str(CHUNKS)], len(kinds)
     lab.deafen(deaf)
     sender = lab.sender(*count, "--clients", str(deaf + 1), "--serve-after", "60", *arguments)
     sender.until(lambda e: e["event"] == "ready", SECONDS)
     seeds = [lab.receiver(i, *count, *STAY, "--seed-as", kind) for i, kind in enumerate(kinds)]
+    for seed in seeds:
+        seed.until(lambda e: e["event"] == "progress", SECONDS)
     return sender, seeds, lab.receiver(deaf, *count)
 
 
@@ -83,17 +85,17 @@ def test_disks_are_filled_from_disks_byte_for_byte(tmp_path: Path) -> None:
     fleetcast, wire = (sys.executable, "-m", "castserver"), ("--interface", WIRE, "--json")
     with cast_lab("disks", 2) as lab:
         lab.deafen(1)
-        lab.start("s", *fleetcast, "send", str(image), *wire, "--clients", "2")
+        sender = lab.start("s", *fleetcast, "send", str(image), *wire, "--clients", "2")
         targets = [blank(tmp_path / f"target{i}.raw", size) for i in range(2)]
         words = (*wire, "--yes", "--trust-first", "--verify")
-        heard, deaf = (
-            lab.start(f"r{i}", *fleetcast, "receive", str(target), *words)
-            for i, target in enumerate(targets)
-        )
+        heard = lab.start("r0", *fleetcast, "receive", str(targets[0]), *words)
+        sender.until(lambda e: e.get("clients") == 1, SECONDS)
+        deaf = lab.start("r1", *fleetcast, "receive", str(targets[1]), *words)
         results = [deaf.result(SECONDS), heard.result(SECONDS)]
     source, whole = raw.read_bytes(), sum(results[0][way] for way in ("unicast", "peers"))
     assert results[0]["multicast"] == 0
-    assert results[0]["peers"] >= 0.6 * whole
+    # One seed gives two chunks at a time; the client fetches more than that, from the server too.
+    assert results[0]["peers"] >= 0.2 * whole
     assert results[1]["served"] >= results[0]["peers"]
     for target in targets:
         copy = target.read_bytes()
