@@ -162,10 +162,11 @@ class CastLab:
         self.inside(where, "tc", "qdisc", "replace", "dev", device or WIRE, "root", *tbf)
 
     def _filter(self, receiver: int, rule: str) -> None:
-        rules = f"""table bridge rules{receiver} {{
+        # At the port alone: a chain of the bridge would be asked for every port of every packet.
+        rules = f"""table netdev rules{receiver} {{
             chain c {{
-                type filter hook forward priority 0; policy accept;
-                oifname "r{receiver}" {rule}
+                type filter hook egress device "r{receiver}" priority 0; policy accept;
+                {rule}
             }}
         }}
         """

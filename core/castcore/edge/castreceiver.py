@@ -31,7 +31,6 @@ from castcore.cast.actions import (
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
-from castcore.cast.parity import repair
 from castcore.cast.protection import Protection, sealed_lengths, unseal
 from castcore.cast.receiver import ReceiverCore
 from castcore.cast.sieve import Sieve
@@ -40,6 +39,7 @@ from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.chunks import ChunkSink
 from castcore.edge import preflight
 from castcore.edge.castcontrol import CastControl
+from castcore.edge.castmending import Mender
 from castcore.edge.castpeers import PeerClient
 from castcore.edge.castpool import BufferPool, pool_size
 from castcore.edge.castprogress import progress_of
@@ -137,6 +137,7 @@ class _Reception:
         )
         self._sieve = Sieve(self._table)
         self._workers = Workers()
+        self._mender = Mender(self._core, self._pool, self._workers)
         self._joined = self._waiting = False
         self._told = 0.0
         self._gather = GATHER_MIN
@@ -171,6 +172,7 @@ class _Reception:
         if self._joined:
             for action in self._core.poll(now):
                 self._do(action)
+            self._mender.hand_over()
         self._tell(now)
         if batch.more:
             return
@@ -244,9 +246,7 @@ class _Reception:
                 view, key = self._pool.chunk(action), self._sieve.protection.seal_key
                 self._workers.write(lambda: self._put(action.chunk, view, key))
             case Repair():
-                rows, given = self._pool.stripe(action)
-                table = self._core.table
-                self._workers.repair(lambda: self._repair(action, table, rows, given))
+                self._mender.add(action)
             case Release(block):
                 self._pool.release(block)
                 self._sieve.vetting.forget(block)
@@ -281,15 +281,6 @@ class _Reception:
         except Untrusted:
             return lambda _: self._core.on_put(chunk, good=False)
         return lambda _: self._core.on_put(chunk, good=True)
-
-    def _repair(self, wanted: Repair, table: BlockTable, rows: np.ndarray, given: np.ndarray) -> Result:
-        restored = repair(rows, wanted.lost, wanted.parity, given)
-
-        def done(_: float) -> None:
-            if self._core.table is table and self._pool.restore(wanted, restored):
-                self._core.on_repaired(wanted.block, wanted.stripe, len(wanted.lost))
-
-        return done
 
     def _fetch(self, chunk: int) -> Result:
         if self._peers is not None and self._peers.fetch(chunk):
