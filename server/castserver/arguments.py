@@ -44,6 +44,15 @@ def rate(text: str) -> int:
     return int(value * MEGABYTE)
 
 
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Declare how a cast uses the network."""
+    add = parser.add_argument
+    add("--polite", action="store_true", help="take half of the link and make way for other traffic")
+    add("--jumbo", action="store_true", help="packets of 8,968 bytes: every switch must carry them")
+    add("--ttl", type=hops, default=1, help="routers that the multicast may cross, plus 1")
+    add("--querier", action="store_true", help="ask who listens (IGMP, MLD) while nobody else does")
+
+
 def public_key(text: str, option: str, source: str) -> bytes:
     """The Ed25519 key that ``option`` gives in hex. Raises Refused, naming ``source``: what shows it."""
     try:

@@ -8,19 +8,16 @@ whose clients are slow holds up no other leg. A leg that nobody has joined sends
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
 
 from castcore.cast.status import CastStatus, together
-from castcore.edge import preflight
 from castcore.edge.castblocks import CACHE_BYTES
 from castcore.edge.castsender import CastSender, SenderSettings
 from castcore.edge.identity import ServerIdentity
 from castcore.edge.interface import Interface
-from castcore.edge.querier import QuerierListener
-from castcore.errors import FleetcastError, NetworkFailed, PortTaken
+from castcore.errors import FleetcastError, PortTaken
 
 from castserver.castrun import FIRST_PORT, MOST_SLOTS
 from castserver.groups import cast_group
@@ -39,7 +36,6 @@ class LegSettings:
     jumbo: bool = False
     polite: bool = False
     peers: bool = True
-    querier: bool = False
 
 
 class Legs:
@@ -91,30 +87,6 @@ class Legs:
             if self._begun and shot not in self._started and (every or shot.joined):
                 self._started.append(shot)
                 shot.sender.start()
-
-
-class Advice:
-    """What the operator should know of the network, to be shown by the thread that owns the screen."""
-
-    def __init__(self, interfaces: Sequence[Interface], *, querier: bool, stack: ExitStack) -> None:
-        self._news: SimpleQueue[str] = SimpleQueue()
-        for interface in interfaces:
-            for warning in preflight.warnings(interface):
-                self._news.put(warning)
-            try:
-                listener = QuerierListener(interface, self._news.put, ask=querier)
-            except NetworkFailed as error:
-                self._news.put(f"{error.what}: {error.hint}" if error.hint else error.what)
-            else:
-                stack.callback(listener.close)
-
-    def news(self) -> Iterator[str]:
-        """What came up since the last call, a sentence each."""
-        while True:
-            try:
-                yield self._news.get_nowait()
-            except Empty:
-                return
 
 
 def open_legs(

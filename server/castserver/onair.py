@@ -12,11 +12,14 @@ from castserver.castrun import CastOptions, LiveSender, OpenImage, slot_addresse
 
 @dataclass(frozen=True)
 class Transmitter:
-    """Where and how fast this server casts; ``rate_cap`` in bytes a second, 0 for none."""
+    """Where and how this server casts; ``rate_cap`` in bytes a second, 0 for none."""
 
     key: SigningKey
     address: str
     rate_cap: int = 0
+    ttl: int = 1
+    jumbo: bool = False
+    polite: bool = False
 
     def sender(self, image: OpenImage, slot: int, options: CastOptions) -> LiveSender:
         """A sender for ``image``. Raises PortTaken or NetworkFailed."""
@@ -28,6 +31,9 @@ class Transmitter:
             port=port,
             feedback_port=feedback_port,
             rate_cap=self.rate_cap,
+            ttl=self.ttl,
+            jumbo=self.jumbo,
+            polite=self.polite,
             peers=options.peers,
         )
         return CastSender(

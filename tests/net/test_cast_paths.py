@@ -175,3 +175,51 @@ def test_interfaces_of_a_namespace_are_found_by_either_address(spaces: Spaces) -
         ("nic1", "fd06::1", 1500),
         ("nic1", "10.6.1.1", 1500),
     ]
+
+
+def test_a_network_without_ipv4(spaces: Spaces, tmp_path: Path) -> None:
+    for space, device, last in ((spaces[0], "nic0", 1), (spaces[1], "wire0", 2)):
+        ip("-n", space, "addr", "flush", "dev", device)
+        ip("-n", space, "addr", "add", f"fd06::{last}/64", "dev", device, "nodad")
+    raw = tmp_path / "source.raw"
+    raw.write_bytes(noise(SIZE, 7))
+    image = make_image(tmp_path, "sample", raw, (Extent(0, SIZE),))
+    send = _fleetcast(spaces[0], "send", str(image), "--interface", "nic0", "--clients", "1", "--json")
+    casting = _casting(send)
+    assert casting["url"].startswith("https://[fd06::1]:")
+    take = _receive(spaces[1], tmp_path / "target.raw", casting)
+    assert _ended(take)["unicast"] == 0
+    _ended(send)
+    assert (tmp_path / "target.raw").read_bytes() == raw.read_bytes()
+
+
+def test_casts_at_once_stay_apart(spaces: Spaces, tmp_path: Path) -> None:
+    """Two senders on one interface: ports and groups of their own, each client gets its own image."""
+    sends, takes = [], []
+    for number in (0, 1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        raw = folder / "source.raw"
+        raw.write_bytes(noise(SIZE, 7 + number))
+        image = make_image(folder, "sample", raw, (Extent(0, SIZE),))
+        words = ["--interface", "nic0", "--clients", "1", "--rate", "30", "--json"]
+        sends.append(_fleetcast(spaces[0], "send", str(image), *words))
+        takes.append(_receive(spaces[1], folder / "target.raw", _casting(sends[-1])))
+    for number in (0, 1):
+        assert _ended(takes[number])["unicast"] == 0
+        _ended(sends[number])
+        folder = tmp_path / str(number)
+        assert (folder / "target.raw").read_bytes() == (folder / "source.raw").read_bytes()
+
+
+def _casting(send: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert send.stdout is not None
+    event: dict[str, Any] = json.loads(send.stdout.readline())
+    assert event["event"] == "casting"
+    return event
+
+
+def _receive(space: str, target: Path, casting: dict[str, Any]) -> subprocess.Popen[bytes]:
+    target.write_bytes(bytes(SIZE))
+    words = ["--interface", "wire0", "--server", casting["url"], "--key", casting["key"]]
+    return _fleetcast(space, "receive", str(target), *words, "--yes", "--json")

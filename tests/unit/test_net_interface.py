@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -71,13 +73,43 @@ def test_an_operator_is_told_what_to_mend(tmp_path: Path) -> None:
     folder.mkdir()
     for file, text in (("carrier", "1"), ("speed", "100"), ("duplex", "half")):
         (folder / file).write_text(f"{text}\n")
-    found = preflight.warnings(FOUR, tmp_path)
+    found = preflight.sender_warnings(FOUR, tmp_path)
     assert [word for word in ("100 Mbit/s", "half duplex") if any(word in f for f in found)] == [
         "100 Mbit/s",
         "half duplex",
     ]
     (folder / "carrier").write_text("0\n")
-    assert any("no link" in f for f in preflight.warnings(FOUR, tmp_path))
+    assert any("no link" in f for f in preflight.sender_warnings(FOUR, tmp_path))
     for file, text in (("carrier", "1"), ("speed", "1000"), ("duplex", "full")):
         (folder / file).write_text(f"{text}\n")
-    assert preflight.warnings(FOUR, tmp_path) == []
+    assert preflight.sender_warnings(FOUR, tmp_path) == []
+    assert preflight.receiver_warnings(FOUR, tmp_path) == []
+
+
+def test_flow_control_is_told_to_the_end_that_it_harms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert preflight.pause("lo") == preflight.Pause(obeyed=False, sent=False)
+    (tmp_path / "eth1").mkdir()
+    (tmp_path / "eth1/carrier").write_text("1\n")
+    settings = {"rx": 0, "tx": 0}
+
+    def driver(_fd: object, request: int, argument: bytes) -> bytes:
+        """A driver's answer to ETHTOOL_GPAUSEPARAM, written where the request points to."""
+        if request != 0x8946:
+            raise OSError(95, "not asked for here")
+        name, pointer = struct.unpack("16sP16x", argument)
+        assert name.rstrip(b"\0") == b"eth1"
+        answer = struct.pack("=IIII", 0x12, 1, settings["rx"], settings["tx"])
+        ctypes.memmove(pointer, answer, len(answer))
+        return argument
+
+    monkeypatch.setattr("castcore.edge.preflight.fcntl.ioctl", driver)
+    assert preflight.sender_warnings(FOUR, tmp_path) == []
+    settings["rx"] = 1
+    (told,) = preflight.sender_warnings(FOUR, tmp_path)
+    assert "rx off" in told
+    assert preflight.receiver_warnings(FOUR, tmp_path) == []
+    settings["rx"], settings["tx"] = 0, 1
+    (told,) = preflight.receiver_warnings(FOUR, tmp_path)
+    assert "tx off" in told

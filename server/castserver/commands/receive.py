@@ -16,6 +16,7 @@ from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.states import ReceiverState
 from castcore.control import ONE_SHOT
 from castcore.disk import DiskFacts
+from castcore.edge import preflight
 from castcore.edge.blockdev import BlockFile
 from castcore.edge.castcontrol import HttpsCastControl
 from castcore.edge.castpeers import STAY_SECONDS, PeerClient
@@ -89,6 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Receive; return what was written as JSON values."""
     interface = find_interface(args.interface)
+    for warning in preflight.receiver_warnings(interface):
+        screen.warn(warning)
     key = arguments.public_key(args.key, "--key", "`fleetcast send`") if args.key is not None else None
     if args.server and key is None:
         raise Refused("--server needs --key", hint="`fleetcast send` shows both")

@@ -7,6 +7,7 @@ import select
 import sys
 import time
 from contextlib import ExitStack
+from queue import SimpleQueue
 from typing import Any
 
 from castcore.cast.status import CastStatus
@@ -20,11 +21,12 @@ from castcore.units import human
 from castcore.words import code_words
 
 from castserver import arguments
+from castserver.advice import advise
 from castserver.castrun import FIRST_PORT
 from castserver.casttable import listing
 from castserver.castwatch import CastWatch
 from castserver.imagescreen import add_store_argument
-from castserver.legs import Advice, Legs, LegSettings, open_legs
+from castserver.legs import Legs, LegSettings, open_legs
 from castserver.library import LibraryImage
 
 NAME = "send"
@@ -56,10 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-wait", type=float, metavar="S", help="begin S seconds after the first has joined")
     add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="send no faster than this")
-    add("--polite", action="store_true", help="take half of the link and make way for other traffic")
-    add("--jumbo", action="store_true", help="packets of 8,968 bytes: every switch must carry them")
-    add("--ttl", type=arguments.hops, default=1, help="routers that the multicast may cross, plus 1")
-    add("--querier", action="store_true", help="ask who listens (IGMP, MLD) while nobody else does")
+    arguments.add_network(parser)
     add("--no-peers", action="store_true", help="who has finished serves nothing to the others")
     add(
         "--port",
@@ -84,7 +83,8 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         identity = ServerIdentity.ephemeral()
         stack.callback(identity.close)
         legs = open_legs(image, identity, interfaces, _settings(args), stack)
-        show = _Show(screen, Advice(interfaces, querier=args.querier, stack=stack))
+        show = _Show(screen)
+        advise(interfaces, show.warnings.put, querier=args.querier, stack=stack)
         _introduce(image, legs, identity, screen)
         try:
             _gather(args, legs, show, by_hand=by_hand)
@@ -98,15 +98,16 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
 
 
 class _Show:
-    """Shows a cast, and what came up about the network."""
+    """Shows a cast, and the ``warnings`` that any thread may put."""
 
-    def __init__(self, screen: Screen, advice: Advice) -> None:
-        self.screen, self._advice = screen, advice
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.warnings: SimpleQueue[str] = SimpleQueue()
         self._watch = CastWatch(screen)
 
     def __call__(self, status: CastStatus, *footer: str, last: bool = False) -> None:
-        for text in self._advice.news():
-            self.screen.warn(text)
+        while not self.warnings.empty():
+            self.screen.warn(self.warnings.get())
         self._watch.show(status, *footer, last=last)
 
 
@@ -119,7 +120,6 @@ def _settings(args: argparse.Namespace) -> LegSettings:
         jumbo=args.jumbo,
         polite=args.polite,
         peers=not args.no_peers,
-        querier=args.querier,
     )
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from castcore.boot import BootEvent, BootMode
 from castcore.edge import nics
 from castcore.edge.commandline import Screen
+from castcore.edge.identity import ServerIdentity
+from castcore.edge.interface import find_interface
 from castcore.edge.store import default_store
 from castcore.errors import NotFound, Refused
 from castcore.words import code_words
 
 from castserver import arguments
+from castserver.advice import advise
 from castserver.auth import TOKEN_FILE
 from castserver.castmodel import Request
 from castserver.onair import Transmitter
@@ -50,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--http-port", type=arguments.port, default=8080, help="TCP port of the boot files")
     add("--extra-cmdline", default="", help="more kernel arguments for the booted client")
     add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="cast no faster than this")
+    arguments.add_network(parser)
     add("--image", default="", help="make a cast of this image at once, open to whoever shows up")
     add(
         "--start-clients",
@@ -70,20 +75,31 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
 
     server = Server(
         settings,
-        lambda identity: Transmitter(identity.key, settings.address, args.rate).sender,
+        lambda identity: _transmitter(args, settings, identity).sender,
         show_boot,
     )
     server.start()
+    stack = ExitStack()
     try:
         _introduce(server, screen)
+        advise([find_interface(settings.address)], screen.warn, querier=args.querier, stack=stack)
         if args.image:
             _open_cast(server, args.image, args.start_clients, screen)
         server.wait()
     except KeyboardInterrupt:
         screen.say("Stopping.")
     finally:
+        stack.close()
         server.stop()
     return {"url": settings.url, "stopped": True}
+
+
+def _transmitter(
+    args: argparse.Namespace, settings: ServerSettings, identity: ServerIdentity
+) -> Transmitter:
+    return Transmitter(
+        identity.key, settings.address, args.rate, args.ttl, jumbo=args.jumbo, polite=args.polite
+    )
 
 
 def _settings(args: argparse.Namespace) -> ServerSettings:
