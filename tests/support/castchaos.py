@@ -31,6 +31,7 @@ class Watch:
     _sent: int = 0
     _state: SenderState = SenderState.GATHER
     _lead: float = 0.0
+    _lap: int = 0
 
     def __post_init__(self) -> None:
         self.sim.at(0.0, self._look)
@@ -39,11 +40,14 @@ class Watch:
         sim, sender = self.sim, self.sim.sender
         status = sender.status()
         leaped = sim.lead != self._lead
-        if status.state in BUSY and self._state in BUSY and not leaped:
+        # Between two laps it rests, until it has heard what is still wanted.
+        busy = status.state in BUSY and self._state in BUSY and status.lap == self._lap
+        if busy and not leaped:
             self.checks += 1
             if status.sent - self._sent < 0.5 * RATE_FLOOR * WATCH_SECONDS:
                 self.idle.append(now)
         self._sent, self._state, self._lead = status.sent, status.state, sim.lead
+        self._lap = status.lap
         sender_is_bounded(sim)
         for client in sim.clients:
             client_is_bounded(client)
