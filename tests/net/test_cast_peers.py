@@ -101,3 +101,29 @@ def test_disks_are_filled_from_disks_byte_for_byte(tmp_path: Path) -> None:
         copy = target.read_bytes()
         assert all(copy[e.start : e.end] == source[e.start : e.end] for e in used)
         assert not any(copy[used[0].end : used[1].start]), "a hole was written"
+
+
+def test_a_servers_machines_serve_each_other_before_they_leave(tmp_path: Path) -> None:
+    """The server's cast and the real client: what came by which way is in the machine's report."""
+    size = 24 * MIB
+    raw = tmp_path / "source.raw"
+    raw.write_bytes(noise(size, 4))
+    (tmp_path / "images").mkdir()
+    make_image(tmp_path / "images", "sample", raw, (Extent(0, size),))
+    wire = ("--interface", WIRE, "--json")
+    python = (sys.executable, "-m")
+    with cast_lab("served", 2) as lab:
+        lab.deafen(1)
+        where = ("--state", str(tmp_path / "state"), "--images", str(tmp_path / "images"))
+        cast = ("--image", "sample", "--start-clients", "2")
+        server = lab.start("s", *python, "castserver", "serve", *where, *wire, *cast)
+        server.until(lambda e: e["event"] == "cast", SECONDS)
+        targets = [blank(tmp_path / f"target{i}.raw", size) for i in range(2)]
+        heard, deaf = (
+            lab.start(f"r{i}", *python, "castclient", "run", "--target", str(target), *wire)
+            for i, target in enumerate(targets)
+        )
+        results = [client.result(SECONDS) for client in (heard, deaf)]
+    assert results[0]["peers"] == results[1]["multicast"] == 0
+    assert results[1]["peers"] > 0
+    assert all(target.read_bytes() == raw.read_bytes() for target in targets)
