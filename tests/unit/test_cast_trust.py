@@ -157,6 +157,22 @@ def test_a_forged_packet_number_is_forgotten_with_the_next_beacon() -> None:
     assert arrival.net_lost == 99
 
 
+@pytest.mark.parametrize("forged", [False, True])
+def test_what_was_sent_while_we_were_away_is_not_lost(*, forged: bool) -> None:
+    arrival = Arrival()
+    arrival.announced(0)
+    arrival.count(np.arange(90))
+    arrival.announced(100)
+    assert arrival.net_lost == 10
+    if forged:
+        arrival.count(np.array([900_000]))
+    arrival.rest()
+    arrival.announced(50_000)
+    arrival.count(np.arange(50_005, 50_100))
+    assert arrival.seen == 50_100
+    assert arrival.net_lost == 15 - forged
+
+
 def test_forged_packet_numbers_cannot_lead_away_from_the_stream() -> None:
     arrival = Arrival()
     arrival.count(np.array([77]))

@@ -51,10 +51,10 @@ class Arrival:
             self.first = self.anchor = self.next = pseq
             self.received = self.host_drop = 0
             return
+        before, self.anchor = self.anchor, self.anchor + (pseq - self.anchor) % WRAP
         if self.resting:
-            ahead = (pseq - self.next) % WRAP
-            self.first, self.next, self.resting = self.first + ahead, self.next + ahead, False
-        self.anchor += (pseq - self.anchor) % WRAP
+            missed = self.anchor - (self.next if self.next <= self.anchor else before)
+            self.first, self.next, self.resting = self.first + missed, self.anchor, False
         if not self.anchor <= self.next <= self.anchor + SLACK:
             self.next = self.anchor
 

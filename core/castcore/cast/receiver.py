@@ -297,10 +297,10 @@ class ReceiverCore:
             self._arrival.rest()
 
     def _place(self, now: float, block: int, headers: Headers, picks: Ints) -> Scatter | None:
-        holding = self._held.get(block) or self._open(now, block)
+        picks = picks[headers["symbols"][picks] == self.table.symbols[block]]
+        holding = (self._held.get(block) or self._open(now, block)) if len(picks) else None
         if holding is None:
             return None
-        picks = picks[headers["symbols"][picks] == holding.symbols]
         stripes, rows = (headers[name][picks].astype(np.int64) for name in ("stripe", "row"))
         good, place = holding.accept(stripes, rows)
         return Scatter(block, picks[good], place) if len(place) else None

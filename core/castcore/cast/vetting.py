@@ -71,9 +71,10 @@ class Vetting:
     def good(self, headers: Headers, symbols: Symbols) -> Mask:
         """Which packets of a burst may be let in, as far as blocks under suspicion go."""
         good = np.ones(len(headers), np.bool_)
-        for block, digests in self._digests.items():
-            mine = np.flatnonzero(headers["block"] == block)
-            if len(mine):
+        for block in np.unique(headers["block"]).tolist():
+            digests = self._digests.get(block)
+            if digests is not None:
+                mine = np.flatnonzero(headers["block"] == block)
                 place = self._places(block, headers[mine])
                 mine, place = mine[place >= 0], place[place >= 0]
                 found = np.frombuffer(_digests(symbols[mine]), _DIGEST)
