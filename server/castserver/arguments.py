@@ -64,6 +64,18 @@ def public_key(text: str, option: str, source: str) -> bytes:
     return key
 
 
+def add_protection(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--mac`` and ``--encrypt`` (:mod:`castcore.cast.protection`)."""
+    parser.add_argument(
+        "--mac",
+        action="store_true",
+        help="tag every datagram, so that who has not joined can forge none (costs processor time)",
+    )
+    parser.add_argument(
+        "--encrypt", action="store_true", help="encrypt every chunk, so that only who joins can read it"
+    )
+
+
 def _within(text: str, least: int, most: int) -> int:
     value = int(text)
     if not least <= value <= most:

@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 READERS = 16
 # Manifests, indices and joins: short work, but it may wait for the cast's own lock.
 WORKERS = 32
+# Symbol digests are computed one block at a time: more threads would only wait, and chunks with them.
+VETTERS = 2
 MOST_CHUNKS = 1 << 40
 BYTES = "application/octet-stream"
 
@@ -224,6 +226,7 @@ def _add_reading(
 
 def _add_what_travels(routes: APIRouter, entry: Entry, readers: CapacityLimiter) -> None:
     """The routes about selections and their blocks."""
+    vetters = CapacityLimiter(VETTERS)
 
     @routes.get(
         "/symbols/{selection}/{block}", summary="Digests of a block's symbols", response_class=Bytes
@@ -236,7 +239,7 @@ def _add_what_travels(routes: APIRouter, entry: Entry, readers: CapacityLimiter)
         def digests() -> bytes:
             return admitted[0].current_sender().symbol_digests(selection, block)
 
-        return Bytes(await _in_thread(digests, readers))
+        return Bytes(await _in_thread(digests, vetters))
 
     @routes.get("/selection/{number}", summary="The chunks that travel now", response_class=Bytes)
     async def selection(admitted: Annotated[Admitted, Depends(entry)], number: Selection) -> Response:

@@ -75,9 +75,13 @@ class OpenImage(castroutes.CastImage, Protocol):
 
 @dataclass(frozen=True)
 class CastOptions:
-    """How a cast travels. ``peers``: finished clients serve chunks to the others."""
+    """How a cast travels. ``peers``: finished clients serve chunks to the others; ``mac``, ``encrypt``:
+    see :mod:`castcore.cast.protection`.
+    """
 
     peers: bool = True
+    mac: bool = False
+    encrypt: bool = False
 
 
 # Makes a sender for the image, in the numbered slot (its group and its two ports).

@@ -34,6 +34,7 @@ def cast_line(status: CastStatus) -> str:
         words.append(f"{megabytes(status.rate)} MB/s")
     if status.lap > 1:
         words.append(f"lap {status.lap}")
+    words += [word for word, on in (("mac", status.mac), ("encrypted", status.encrypt)) if on]
     words.append(f"{human(status.sent)} sent, {human(status.repair)} of it repair")
     words.append(f"{status.done} of {len(status.clients)} done")
     if status.eta:

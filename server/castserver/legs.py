@@ -33,6 +33,8 @@ class LegSettings:
     ttl: int = 1
     port: int = 0
     https_port: int = 0
+    mac: bool = False
+    encrypt: bool = False
     jumbo: bool = False
     polite: bool = False
     peers: bool = True
@@ -133,6 +135,8 @@ def _sender(
         jumbo=settings.jumbo,
         polite=settings.polite,
         peers=settings.peers,
+        mac=settings.mac,
+        encrypt=settings.encrypt,
         cache_bytes=CACHE_BYTES // legs,
     )
     if settings.port:

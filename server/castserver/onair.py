@@ -35,6 +35,8 @@ class Transmitter:
             jumbo=self.jumbo,
             polite=self.polite,
             peers=options.peers,
+            mac=options.mac,
+            encrypt=options.encrypt,
         )
         return CastSender(
             image.source,

@@ -62,6 +62,8 @@ class NewCast(BaseModel):
     update: bool = Field(
         default=False, description="machines compare their disks first and receive only what differs"
     )
+    mac: bool = Field(default=False, description="datagrams carry a tag that outsiders cannot make")
+    encrypt: bool = Field(default=False, description="chunks travel encrypted")
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
     ) = Field(None, description="ids of the machines; null: every machine that shows up")
@@ -143,7 +145,8 @@ def create_cast(parts: Parts, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
     targets = None if body.clients is None else frozenset(body.clients)
     rules = CastRules(body.start_clients, body.keep_open, body.update, targets)
-    cast = parts.casts.create(Request(body.image, rules, body.after, CastOptions(peers=body.peers)))
+    options = CastOptions(peers=body.peers, mac=body.mac, encrypt=body.encrypt)
+    cast = parts.casts.create(Request(body.image, rules, body.after, options))
     return show_cast(parts, cast.id)
 
 

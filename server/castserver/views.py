@@ -114,6 +114,8 @@ class SenderView(View):
     eta: float | None = Field(description="seconds until all have everything; null: not known yet")
     clients: list[ReceptionView]
     failure: str
+    mac: bool
+    encrypt: bool
 
 
 class CastView(View):
@@ -128,6 +130,8 @@ class CastView(View):
     keep_open: bool
     peers: bool = Field(description="finished machines serve chunks to the others")
     update: bool
+    mac: bool = Field(description="datagrams carry a tag that outsiders cannot make")
+    encrypt: bool = Field(description="chunks travel encrypted")
     after: AfterCast
     targets: list[str] | None
     created: int
@@ -209,6 +213,8 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         keep_open=rules.keep_open,
         update=rules.update,
         peers=cast.options.peers,
+        mac=cast.options.mac,
+        encrypt=cast.options.encrypt,
         after=cast.after,
         targets=None if rules.targets is None else sorted(rules.targets),
         created=cast.created,

@@ -54,18 +54,21 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> list[dict[str, Any]]
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.parametrize("protection", [(), ("--mac", "--encrypt")])
 def test_an_image_goes_from_one_machine_to_another(
-    wire: Cable, image: Path, raw: Path, tmp_path: Path
+    wire: Cable, image: Path, raw: Path, tmp_path: Path, protection: tuple[str, ...]
 ) -> None:
     target = tmp_path / "target.raw"
     target.write_bytes(bytes(SIZE + MIB))
-    send = fleetcast(wire.left, "send", str(image), "--interface", wire.wire, "--clients", "1", "--json")
+    wanted = ["--interface", wire.wire, "--clients", "1", "--json", *protection]
+    send = fleetcast(wire.left, "send", str(image), *wanted)
     take = fleetcast(wire.right, "receive", str(target), "--interface", wire.wire, *GO_ON)
     result = ended(take)[-1]
     sent = ended(send)[-1]
     with Image.open(image) as opened:
         root = opened.manifest.index_digest.hex()
-        stored = sum(opened.stored_lengths())
+        stored = sum(n + (16 if n and protection else 0) for n in opened.stored_lengths())
+    assert sent["mac"] is sent["encrypt"] is bool(protection)
     assert result["root"] == sent["root"] == root
     assert result["multicast"] + result["unicast"] == stored
     assert result["verified"]

@@ -69,6 +69,15 @@ def test_clients_learn_of_finished_ones_without_waking_a_sender_that_has_closed(
     assert client.get(f"/casts/{cast}/peers").status_code == 404
 
 
+@pytest.mark.parametrize("option", ["mac", "encrypt"])
+def test_protection_is_a_choice_of_each_cast(lab: ServerLab, option: str) -> None:
+    plain = lab.operator("POST", "/casts", {"image": "lab"})
+    cast = lab.operator("POST", "/casts", {"image": "lab", option: True})
+    assert not plain[option]
+    assert lab.operator("GET", f"/casts/{cast['cast']}")[option] is True
+    assert {o: cast[o] for o in ("mac", "encrypt")} == {o: o == option for o in ("mac", "encrypt")}
+
+
 @pytest.mark.parametrize("peers", [True, False])
 def test_whether_clients_exchange_data_is_the_casts_own(lab: ServerLab, *, peers: bool) -> None:
     wish = {"image": "lab", "start_clients": 1} | ({} if peers else {"peers": False})

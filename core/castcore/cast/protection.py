@@ -68,7 +68,7 @@ def unseal(key: bytes, chunk: int, sealed: bytes | memoryview) -> bytes:
     """The stored bytes of ``chunk``. Raises Untrusted when they were not sealed so."""
     try:
         return AESGCM(key).decrypt(chunk.to_bytes(_NONCE_SIZE, "big"), bytes(sealed), None)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise Untrusted(f"chunk {chunk} was not sealed by the sender of this cast") from None
 
 

@@ -110,7 +110,7 @@ class CastStatus:
     """A sender at one moment: ``rate`` in bytes a second; ``sent`` symbol bytes, ``repair`` of them
     parity; ``lap`` is 1 during the first pass; ``stored``: the image's bytes as they travel; ``eta``:
     seconds until every client has everything, None while that cannot be told. ``failure`` says why
-    it ended, if badly.
+    it ended, if badly. ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`.
     """
 
     state: SenderState
@@ -123,6 +123,8 @@ class CastStatus:
     failure: str = ""
     stored: int = 0
     eta: float | None = None
+    mac: bool = False
+    encrypt: bool = False
 
     @property
     def done(self) -> int:
@@ -142,6 +144,8 @@ class CastStatus:
             "eta": self.eta,
             "clients": [c.to_json() for c in self.clients],
             "failure": self.failure,
+            "mac": self.mac,
+            "encrypt": self.encrypt,
         }
 
 

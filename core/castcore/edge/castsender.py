@@ -241,7 +241,12 @@ class CastSender:
         """The cast as it stands."""
         with self._lock:
             status = self._core.status()
-        return replace(status, failure=self.failure.what if self.failure else "")
+        return replace(
+            status,
+            failure=self.failure.what if self.failure else "",
+            mac=bool(self._protection.tag_key),
+            encrypt=bool(self._protection.seal_key),
+        )
 
     def _transmit(self) -> None:
         try:

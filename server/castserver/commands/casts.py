@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--update", action="store_true", help="compare the disks first, send only what differs"
     )
+    arguments.add_protection(create)
     create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
     operatorclient.add_arguments(create)
     operatorclient.add_actions(actions, {"list": "every cast, the newest first"})
@@ -76,6 +77,8 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "keep_open": args.keep_open,
         "peers": not args.no_peers,
         "update": args.update,
+        "mac": args.mac,
+        "encrypt": args.encrypt,
         "clients": args.client,
     }
 
@@ -93,6 +96,9 @@ def _details(cast: dict[str, Any]) -> str:
         f"  starts     {f'when {start} have joined' if start else 'on command'}",
         f"  root       {cast['root']}",
     ]
+    protection = [word for word in ("mac", "encrypt") if cast[word]]
+    if protection:
+        lines.append(f"  protected  {', '.join(protection)}")
     if cast["message"]:
         lines.append(f"  note       {cast['message']}")
     receptions = {c["client"]: c for c in (cast["sender"] or {"clients": []})["clients"]}

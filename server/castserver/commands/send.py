@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"UDP port of the data; the next one hears clients (default: free ones from {FIRST_PORT})",
     )
     add("--https-port", type=arguments.any_port, default=0, help="TCP port for joining (default: any)")
+    arguments.add_protection(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
@@ -117,6 +118,8 @@ def _settings(args: argparse.Namespace) -> LegSettings:
         ttl=args.ttl,
         port=args.port,
         https_port=args.https_port,
+        mac=args.mac,
+        encrypt=args.encrypt,
         jumbo=args.jumbo,
         polite=args.polite,
         peers=not args.no_peers,

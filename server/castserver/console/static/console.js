@@ -99,7 +99,7 @@ document.getElementById("new-cast").addEventListener("submit", async (event) => 
   post("/casts", {
     image: form.get("image"), start_clients: count, after: form.get("after"),
     keep_open: form.get("keep_open") !== null, update: form.get("update") !== null,
-    peers: form.get("peers") !== null, clients,
+    peers: form.get("peers") !== null, mac: form.get("mac") !== null, encrypt: form.get("encrypt") !== null, clients,
   });
 });
 
