@@ -8,7 +8,7 @@ from __future__ import annotations
 from statistics import median
 
 from castcore.cast.pacing import TokenBucket
-from castcore.cast.ratecontrol import SILENCE, RateControl, Sample
+from castcore.cast.ratecontrol import SILENCE, RateControl
 from castcore.cast.roster import Roster
 from castcore.cast.stragglers import loss_followed
 
@@ -25,7 +25,6 @@ class Governor:
         self.group_loss = 0.0
         self._sent = self._changed_at = 0
         self._due = self._judged_at = 0.0
-        self._samples: list[Sample] = []
         self._limits = False
 
     @property
@@ -54,18 +53,19 @@ class Governor:
             self.control.silence()
             return
         used = self._sent / max(now - self._judged_at, 1e-3)
-        self._samples += roster.samples(self._changed_at)
+        spoken = roster.samples(self._changed_at)
         losses = [c.loss for c in roster.group()]
         most = loss_followed(losses)
-        samples = [s for s in self._samples if s.network <= most]
+        samples = [s for s in spoken if s.network <= most]
         active = sum(loss <= most for loss in losses)
         limits = self._limits = self.bucket.limits() or (self._limits and self.control.slow_start)
-        if self._samples:
-            self.group_loss = median(s.network for s in self._samples)
+        if spoken:
+            self.group_loss = median(s.network for s in spoken)
         judged = self.control.judges(samples, active)
         if self.control.update(now, samples, used, active, limits=limits):
             self._changed_at = pseq
         if judged or now - self._judged_at > GATHER_SECONDS:
             # Slow start is short of witnesses: it gathers them until it may go on.
-            self._judged_at, self._sent = now, 0
-            self._samples, self._limits = [], False
+            self._judged_at, self._sent, self._limits = now, 0, False
+            if not self.control.doubtful:
+                roster.settle()

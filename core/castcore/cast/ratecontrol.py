@@ -37,7 +37,9 @@ DECREASE_HIGH, DECREASE_MILD = 0.7, 0.85
 # Only loss below this can be the medium's own; above it, it is a queue that overflows.
 FLOOR_MAX = 0.10
 # A share counted in few packets is uncertain: judge it by its mean less two standard deviations.
+# Networks and hosts lose whole messages of the kernel (64 KiB) as well as single packets: a run.
 DEVIATIONS = 2.0
+RUN, RUN_DEVIATIONS = 45, 3.0
 
 # What clients have not looked at yet waits in their hosts: first hold the rate, then follow them.
 BEHIND_HOLD, BEHIND_HIGH = 0.08, 0.2
@@ -67,12 +69,15 @@ class RateControl:
     ``polite``: any loss beyond a thousandth is too much.
 
     It grows to its *knee*, where it was too much the last time, quickly; past it slowly at first.
+    ``doubtful``: the last samples were too small to tell much loss from little, and are wanted again
+    when they have grown.
     """
 
     cap: float
     polite: bool = False
     rate: float = field(init=False)
     floor: float = field(default=0.0, init=False)
+    doubtful: bool = field(default=False, init=False)
     slow_start: bool = field(default=True, init=False)
     _knee: float = field(default=0.0, init=False)
     _decreased: float = field(default=-DECREASE_PAUSE, init=False)
@@ -96,29 +101,45 @@ class RateControl:
         ``limits``: the rate was what held the sender back; if not, more of it would be idle.
         True: what was sent before says nothing of the new rate, and must not be passed any more.
         """
+        self.doubtful = False
         if not samples:
             return False if self.slow_start else self._grow(limits=limits)
         if not self.judges(samples, clients):
             return False
         loss = _quantile([s.network for s in samples], clients)
-        self._learn_floor(now, loss)
-        likely = max(loss, self.floor)
-        doubt = DEVIATIONS * math.sqrt(likely / median(s.packets for s in samples))
+        packets = median(s.packets for s in samples)
         drops = median(s.host for s in samples)
-        excess = max(loss - self.floor - doubt, drops)
+        self.doubtful = self._doubts(loss, packets)
+        if self.doubtful:
+            excess = drops
+        else:
+            self._learn_floor(now, loss)
+            excess = max(loss - self.floor - doubt(max(loss, self.floor), packets), drops)
         if excess > (POLITE_LOSS if self.polite else LOSS_MILD):
             return self._decrease(now, loss, excess, used)
         behind = median(s.behind for s in samples)
         lag = behind / max(self.rate, 1.0)
         if lag > BEHIND_HIGH or (behind > BEHIND_BYTES and lag > BEHIND_HOLD):
             return self._follow(now, median(s.drain for s in samples))
-        self._before = None
         if excess > LOSS_LOW:
+            self._before = None
             return self._hold(now, loss, excess, used)
         self._held = None
+        if self.doubtful:
+            # At a higher rate slow start learns sooner whether it is too high.
+            return self.slow_start and lag <= BEHIND_HOLD and self._grow(limits=limits)
+        self._before = None
         if lag > BEHIND_HOLD:
             return False
         return self._grow(limits=limits)
+
+    def _doubts(self, loss: float, packets: float) -> bool:
+        """Whether ``loss`` may be much or little, when packets are lost in runs."""
+        likely = max(loss, self.floor, self._before[1] if self._before else 0.0)
+        over, spread = loss - self.floor, doubt(likely, packets, RUN)
+        if spread <= likely / 2 or over - spread > LOSS_MILD:
+            return False
+        return self._before is not None or over - doubt(likely, packets) > LOSS_LOW
 
     def judges(self, samples: Sequence[Sample], clients: int) -> bool:
         """Whether so many samples are enough; in slow start the caller gathers them until they are."""
@@ -191,6 +212,12 @@ class RateControl:
                 self.floor, self._floor_set, self._before = loss, now, None
         elif loss < self.floor and now - self._floor_set > PROBE_FLOOR:
             self.floor, self._floor_set = loss, now
+
+
+def doubt(share: float, packets: float, run: int = 1) -> float:
+    """By how much a share of loss counted in ``packets`` may be too high, if ``run`` fall together."""
+    deviations = DEVIATIONS if run == 1 else RUN_DEVIATIONS
+    return deviations * math.sqrt(share * run / max(packets, 1))
 
 
 def _quantile(losses: Sequence[float], clients: int) -> float:

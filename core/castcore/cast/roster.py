@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import FRUITLESS_LAPS_MAX, GONE_SECONDS
-from castcore.cast.ratecontrol import Sample
+from castcore.cast.ratecontrol import RUN, Sample, doubt
 from castcore.cast.selecting import Selector
 from castcore.cast.states import ClientClass
 from castcore.cast.status import ClientStatus, Meter, time_left
@@ -111,8 +111,8 @@ class Client:
             self.kind = ClientClass.DISK_SLOW if shedding else ClientClass.OK
 
     def sample(self, since: int, size: int) -> Sample | None:
-        """What it said of packets (of ``size`` bytes) sent from ``since`` on and not judged yet, when
-        that is enough.
+        """What it said of packets (of ``size`` bytes) sent from ``since`` on, and since it was last
+        settled, when that is enough.
         """
         if self.over or self.standing.moved or self.last is None or self.judged is None:
             return None
@@ -126,10 +126,15 @@ class Client:
         whole = received + network + host
         if received < 0 or whole < SAMPLE_MIN:
             return None
-        self.judged, self.loss = (self.last, self.seen), network / whole
+        self.loss = max(network / whole - doubt(network / whole, whole, RUN), 0.0)
         shed = self.last.shed_blocks > before.shed_blocks
         share = max(host / whole, 0.1 if shed else 0.0)
         return Sample(network / whole, share, whole, float(self.behind * size), self.drain * size)
+
+    def settle(self) -> None:
+        """What it said until now has been judged."""
+        if self.last is not None:
+            self.judged = (self.last, self.seen)
 
 
 class Roster:
@@ -248,9 +253,14 @@ class Roster:
             client.served = False
 
     def samples(self, since: int) -> list[Sample]:
-        """What clients said of packets sent from ``since`` on; each is told once."""
+        """What clients said of packets sent from ``since`` on, until `settle`."""
         size = self._datagram_size
         return [sample for client in self if (sample := client.sample(since, size)) is not None]
+
+    def settle(self) -> None:
+        """What clients said until now has been judged."""
+        for client in self:
+            client.settle()
 
     def status(self, now: float, chunks: int, stored: int) -> tuple[ClientStatus, ...]:
         """Every client for people and programs; the image travels as ``chunks``, ``stored`` bytes."""
