@@ -83,10 +83,10 @@ def test_a_running_cast_tells_rates_losses_and_times() -> None:
     clean, lossy = status.clients
     assert status.stored == 40_000_000
     assert status.eta is not None
-    assert 1.0 < status.eta < 6.0
+    assert 1.0 < status.eta < 8.0
     for client in status.clients:
-        assert client.rate == pytest.approx(10e6, rel=0.3)
-        assert 0.25 <= client.have <= 0.55
+        assert client.rate == pytest.approx(10e6, rel=0.4)
+        assert 0.1 <= client.have <= 0.6
     assert clean.net_lost == 0
     assert lossy.net_loss == pytest.approx(0.05, abs=0.02)
     assert [(c.have, c.eta, c.rate) for c in sim.sender.status().clients] == [(1.0, 0.0, 0)] * 2
