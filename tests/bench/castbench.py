@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.bench.table import Bar
 from tests.support.castlab import CastLab
 
 MB = 1e6
+# No further run of a program begins after this, so that the whole bench fits 25 minutes.
+ENTRY_SECONDS = 45.0
 Run = Callable[[CastLab, Path], Measured]
 
 
@@ -80,20 +83,18 @@ class Bench:
             self.sources[size, compressible] = found
         return found
 
-    def runs(self, most: int, work: Callable[[], Measured]) -> list[Measured]:
-        """Those of ``most`` runs (one, when quick) that ended well."""
-        done = []
-        for _ in range(1 if self.quick else most):
-            try:
-                done.append(work())
-            except Unfinished as error:
-                print(f"    not finished: {error}")
-        return done
-
     def entry(self, name: str, lab: CastLab, source: Path, work: Run, most: int) -> Entry:
-        """So many runs of one program."""
-        asked = 1 if self.quick else most
-        done = self.runs(most, lambda: work(lab, source))
+        """Up to ``most`` runs of one program (one, when quick), as many as its time allows."""
+        done, asked, begun = [], 0, time.monotonic()
+        while asked < (1 if self.quick else most):
+            if time.monotonic() - begun > ENTRY_SECONDS:
+                print(f"    {name}: its time is up after {asked} runs", flush=True)
+                break
+            asked += 1
+            try:
+                done.append(work(lab, source))
+            except Unfinished as error:
+                print(f"    {name} not finished: {error}", flush=True)
         return Entry(name, source.stat().st_size, lab.receivers, asked, done)
 
     def show(self, lab: CastLab) -> None:
