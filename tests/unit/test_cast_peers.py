@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from castcore.cast import peerwire
 from castcore.cast.peers import (
+    EMPTY_SECONDS,
     LIST_SECONDS,
     SEEDS_GIVEN,
     SEEDS_PER_CLIENT,
@@ -123,8 +124,11 @@ def test_a_liar_is_never_asked_again_whatever_the_server_says() -> None:
 def test_the_server_is_asked_for_seeds_now_and_then() -> None:
     choice = SeedChoice()
     assert choice.due(100.0)
-    assert not choice.due(100.0 + LIST_SECONDS / 2)
-    assert choice.due(100.0 + LIST_SECONDS)
+    assert not choice.due(100.0 + EMPTY_SECONDS / 2)
+    assert choice.due(101.0), "it knows of none, and waits"
+    choice.update((Seed(NEAR, 1),))
+    assert not choice.due(101.0 + LIST_SECONDS / 2)
+    assert choice.due(101.0 + LIST_SECONDS)
 
 
 def test_uploads_are_few_and_keep_to_the_rate() -> None:

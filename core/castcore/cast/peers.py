@@ -25,6 +25,8 @@ UPLOAD_RATE = 50e6
 UPLOAD_DEPTH = 0.02
 # The list of seeds grows old: others have finished, some have left.
 LIST_SECONDS = 2.0
+# Nobody had finished yet: it may be a matter of moments.
+EMPTY_SECONDS = 0.5
 # Addresses in one network of this size are taken for the same subnet.
 SUBNET_PREFIX = {4: 24, 6: 64}
 
@@ -137,8 +139,8 @@ class SeedChoice:
         return len(self._banned)
 
     def due(self, now: float) -> bool:
-        """Whether it is time to ask the server for seeds; then it is not for LIST_SECONDS."""
-        if now - self._listed_at < LIST_SECONDS:
+        """Whether it is time to ask the server for seeds; then it is not for a while."""
+        if now - self._listed_at < (LIST_SECONDS if self._seeds else EMPTY_SECONDS):
             return False
         self._listed_at = now
         return True
