@@ -116,6 +116,36 @@ def test_a_receiver_that_multicast_does_not_reach_gets_all_by_unicast() -> None:
         sender.kill()
 
 
+def test_a_receiver_behind_a_slow_link_leaves_the_group_and_fills_its_link() -> None:
+    """The switch snoops: once it has left, its link carries what it fetches and nothing else."""
+    with cast_lab("straggler", 3) as lab:
+        lab.snoop()
+        lab.shape("hub/r2", 40, queue=128 << 10)
+        sender, receivers = begin(lab, "--rate", "25", "--serve-after", "30", receivers=3, chunks=150)
+        others = [r.result(SECONDS) for r in receivers[:2]]
+        slow = receivers[2].result(SECONDS)
+        sender.kill()
+    total = sum(SeededSource(150).stored_lengths())
+    assert all(r["complete"] and r["unicast"] == 0 for r in others)
+    assert slow["complete"]
+    assert "link slower than the cast, by unicast" in slow["details"]
+    assert slow["unicast"] >= 0.6 * total
+    assert slow["seconds"] <= 1.6 * total / (40e6 / 8 * 1424 / 1494)
+    assert max(r["seconds"] for r in others) < 0.5 * slow["seconds"]
+
+
+def test_a_receiver_behind_a_slow_link_and_a_switch_that_floods_waits_for_the_pass() -> None:
+    with cast_lab("flooded", 3) as lab:
+        lab.shape("hub/r2", 40, queue=128 << 10)
+        sender, receivers = begin(lab, "--rate", "20", "--serve-after", "30", receivers=3, chunks=150)
+        assert all(r.result(SECONDS)["unicast"] == 0 for r in receivers[:2])
+        slow = receivers[2].result(SECONDS)
+        sender.kill()
+    assert slow["complete"]
+    parked = slow["details"].index("link slower than the cast, waiting for its end")
+    assert "link slower than the cast, by unicast" in slow["details"][parked:]
+
+
 def test_a_group_of_slow_receivers_sets_the_pace() -> None:
     """All three can put 25 MB/s: laps and parity must not become most of the traffic."""
     with cast_lab("slow", 3) as lab:

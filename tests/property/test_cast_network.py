@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from castcore.cast.constants import JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.states import ReceiverState, SenderState
 from hypothesis import HealthCheck, given, settings
@@ -206,6 +207,18 @@ def test_a_client_whose_port_stays_flooded_waits_for_the_end_of_the_pass() -> No
     sim, others, slow = slow_of_four(3e6, snooping=False)
     assert others <= 1.05 * plain
     assert slow.finished_at <= plain + 1.15 * sim.image.table.stored_bytes / 3e6
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.75])
+def test_one_of_two_does_not_hold_the_other_back(share: float) -> None:
+    """Also where slow start meets a link that it overfills by little."""
+    sim = Sim(small_image(14, 400), seed=14, cap=12e6)
+    fast, slow = sim.client(), sim.client(Link(rate=share * 12e6))
+    sim.run(5 * MINUTE)
+    assert_has_everything(sim)
+    assert fast.finished_at <= 1.2 * sim.image.table.stored_bytes / 12e6
+    # At the worst it gets nothing whole before the pass has ended.
+    assert slow.finished_at <= 4.0 + 1.25 * sim.image.table.stored_bytes / (share * 12e6)
 
 
 def test_two_slow_clients_of_four_do_not_slow_the_others() -> None:

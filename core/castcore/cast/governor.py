@@ -5,7 +5,7 @@ Sizes are bytes of UDP payload, times seconds of the caller's clock.
 
 from __future__ import annotations
 
-from statistics import median
+from statistics import median_low
 
 from castcore.cast.pacing import TokenBucket
 from castcore.cast.ratecontrol import SILENCE, RateControl
@@ -59,8 +59,7 @@ class Governor:
         samples = [s for s in spoken if s.network <= most]
         active = sum(loss <= most for loss in losses)
         limits = self._limits = self.bucket.limits() or (self._limits and self.control.slow_start)
-        if spoken:
-            self.group_loss = median(s.network for s in spoken)
+        self.group_loss = median_low(losses) if losses else 0.0
         judged = self.control.judges(samples, active)
         if self.control.update(now, samples, used, active, limits=limits):
             self._changed_at = pseq

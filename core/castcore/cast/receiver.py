@@ -242,8 +242,7 @@ class ReceiverCore:
             ]
             self._judge(now, actions)
             actions += self._follower.ask(now, self._beacon)
-            chosen = self._fetching.choose(now, self.state, self._held)
-            actions += [Fetch(chunk) for chunk in chosen]
+            actions += map(Fetch, self._fetching.choose(now, self.state, self._held))
             actions += self._apart.actions(now, self.state)
         actions += self._ending(now)
         if self._reporter.due(now):
@@ -330,7 +329,9 @@ class ReceiverCore:
         return actions
 
     def _mend(self, now: float, holding: Holding) -> list[Action]:
-        if self._suspects.aside(holding.number) or not self._closing.closed(now, holding.number):
+        # To a client apart from the group nothing more comes of any block.
+        over = self.state in APART or self._closing.closed(now, holding.number)
+        if not over or self._suspects.aside(holding.number):
             return []
         return [Repair(holding.number, *found) for found in holding.repairable()]
 

@@ -222,7 +222,9 @@ class SenderCore:
         client.take(now, feedback, seen, self._pseq, fooled=fooled)
         if not client.listens:
             return
-        due = now + feedback_seconds(self._roster.active()) / 2
+        # While there is nothing else to send, waiting for others' words saves nothing.
+        resting = self.state is SenderState.TAIL
+        due = now if resting else now + feedback_seconds(self._roster.active()) / 2
         for nack in feedback.nacks:
             block = nack.block
             if block >= len(self._table) or len(nack.counts) != self._table.stripes[block]:

@@ -21,6 +21,8 @@ GROUP_LOSS = 0.01
 # A bad cable is borne for a while, a port that passes only a part of the stream is not.
 HIGH_LOSS, HIGH_SECONDS = 0.08, 5.0
 SEVERE_LOSS = 0.30
+# Of so many clients the rate leaves out the worst anyway.
+MANY = 4
 # Fewer packets than this say little about a share of loss.
 PACKETS_MIN = 200
 # Clients that get less than this of what their links carry are better served by a lap for all of them.
@@ -145,8 +147,10 @@ class Stragglers:
 def loss_followed(losses: Sequence[float]) -> float:
     """The highest loss that the rate still follows, when the group's clients lose so much.
 
-    While at least half of them lose nothing, a link that passes only a part of the stream does not
-    count: its client is moved, and nobody else shall be slower.
+    While at least half of them lose nothing, who loses as much as a client that is moved does not count:
+    a rate that it once has slowed down is too slow to show that its link is. Of a few clients the one
+    that loses at all is left out, as the worst of many is.
     """
-    apart = len(losses) > 1 and median_low(losses) < GROUP_LOSS
-    return SEVERE_LOSS if apart else 1.0
+    if len(losses) < 2 or median_low(losses) >= GROUP_LOSS:
+        return 1.0
+    return HIGH_LOSS if len(losses) >= MANY else GROUP_LOSS
