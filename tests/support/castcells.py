@@ -36,6 +36,8 @@ GATHER = 0.004
 # One chunk that a block of the protocol holds four of.
 CHUNK = 1_000_000
 RATE = 110e6
+# Clients join by TLS, so many a second, before the pass begins.
+JOINS_A_SECOND = 500
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,23 @@ class Cell:
         self._cores = []
         for number in range(clients):
             core = ReceiverCore(self._table, ROOT, buffers=256, jitter=self._random.random())
-            answer = self._sender.join(0.0, f"pc{number}", bytes([1 + number % 255]) * 32)
-            core.on_joined(0.0, SESSION, answer)
             self._cores.append(core)
+            self._at(number / JOINS_A_SECOND, partial(self._join, core, number))
+        self._begins = clients / JOINS_A_SECOND + 0.15
 
     def run(self, until: float = 120.0) -> Outcome:
         """Cast to the end, or ``until`` so many seconds have passed."""
         now = 0.0
         self._at(0.0, self._transmit)
-        self._at(0.15, self._sender.start)
-        for core in self._cores:
-            self._at(self._random.random() * STEP, partial(self._work, core))
+        self._at(self._begins, self._sender.start)
         while self._events and now < until and self._done < len(self._cores):
             now, _, what = heapq.heappop(self._events)
             what(now)
         status = self._sender.status()
         ratio = status.sent / self._table.stored_bytes
-        return Outcome(ratio, self._most_heard, now, self._unicast, self._done, status.lap)
+        return Outcome(
+            ratio, self._most_heard, now - self._begins, self._unicast, self._done, status.lap
+        )
 
     def _at(self, when: float, what: Callable[[float], None]) -> None:
         self._order += 1
@@ -141,6 +143,11 @@ class Cell:
         return made
 
     # -- from the receivers
+
+    def _join(self, core: ReceiverCore, number: int, now: float) -> None:
+        answer = self._sender.join(now, f"pc{number}", bytes([1 + number % 255]) * 32)
+        core.on_joined(now, SESSION, answer)
+        self._at(now + self._random.random() * STEP, partial(self._work, core))
 
     def _work(self, core: ReceiverCore, now: float) -> None:
         for action in core.poll(now):

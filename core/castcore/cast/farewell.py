@@ -6,23 +6,28 @@ from castcore.cast.constants import FIN_RETRY_SECONDS
 from castcore.cast.values import JoinAnswer
 from castcore.cast.wire import Fin, encode_fin
 
+# A cast ends for all of its clients at once: together they say so no faster than this a second.
+FINS_A_SECOND = 1000
+
 
 class Farewell:
     """When to say FIN, that the image with this ``root`` is whole, and that we serve chunks now.
 
-    ``seed_port``: where (TCP), 0 for nowhere.
+    ``seed_port``: where (TCP), 0 for nowhere. ``jitter`` (0..1) is this client's place among the others.
     """
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, jitter: float) -> None:
         self.seed_port = 0
-        self._root = root
+        self._root, self._jitter = root, jitter
         self._flushing = False
         self._said, self._due = 0, 0.0
 
-    def flush(self) -> bool:
-        """Whether to make everything durable now: once."""
-        first, self._flushing = not self._flushing, True
-        return first
+    def flush(self, now: float, clients: int) -> bool:
+        """Whether to make everything durable now: once; one of so many ``clients`` speaks after that."""
+        if self._flushing:
+            return False
+        self._flushing, self._due = True, now + self._jitter * clients / FINS_A_SECOND
+        return True
 
     def due(self, now: float) -> bool:
         """Whether it is time to say it, or to leave."""

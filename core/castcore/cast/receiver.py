@@ -81,7 +81,7 @@ class ReceiverCore:
         self._beacon_at = self._heard_at = self._joined_at = self._scan_at = 0.0
         self._fetching = Fetching(self.ledger)
         self._apart = Apart()
-        self.farewell = Farewell(root)
+        self.farewell = Farewell(root, jitter)
         self._told = self._heard_data = self._left_out = False
 
     @property
@@ -367,8 +367,8 @@ class ReceiverCore:
         self._event(ReceiverEvent.SILENCE)
 
     def _ending(self, now: float) -> list[Action]:
-        farewell = self.farewell
-        if self.state is ReceiverState.FLUSHING and farewell.flush():
+        farewell, clients = self.farewell, self._beacon.clients if self._beacon else 0
+        if self.state is ReceiverState.FLUSHING and farewell.flush(now, clients):
             return [Flush()]
         if self.state is ReceiverState.FINISHING and farewell.due(now):
             if not farewell.over:
