@@ -29,13 +29,14 @@ _BARE = re.compile(r"[!#-<>-~]+")
 class PlainLines:
     """Turns models into the stable lines of ``docs/client.md``: a state, 10 % of a cast, the link."""
 
-    _said: tuple[str, int, str, bool] = ("", 0, "", False)
+    _said: tuple[str, int, str, str, bool] = ("", 0, "", "", False)
 
     def lines(self, model: Model, up: float) -> list[str]:
         """The lines due for ``model``, ``up`` seconds after the machine started."""
         cast = model.cast
         tenth = cast.percent // STEP_PERCENT if cast is not None else 0
-        now = (model.state, tenth, model.problem, model.link_lost)
+        detail = cast.detail if cast is not None else ""
+        now = (model.state, tenth, detail, model.problem, model.link_lost)
         if now == self._said:
             return []
         self._said = now
@@ -60,6 +61,8 @@ def _fields(model: Model, up: float) -> dict[str, str | int]:
     cast = model.cast
     if cast is not None:
         fields |= {"cast": cast.cast, "done": cast.done, "total": cast.total, "percent": cast.percent}
+        if cast.detail:
+            fields["detail"] = cast.detail
         if cast.root:
             fields |= {
                 "root": cast.root,

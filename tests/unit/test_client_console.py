@@ -35,6 +35,15 @@ def test_the_end_of_a_cast_shows_its_proof() -> None:
     assert PlainLines().lines(model, 1.0) == [line]
 
 
+def test_what_the_cast_says_of_itself_is_said_when_it_changes() -> None:
+    plain = PlainLines()
+    said = []
+    for detail in ("filling", "filling", "slower than the cast"):
+        cast = CastNow("c1", ClientState.FILLING, done=1, total=100, detail=detail)
+        said += plain.lines(Model("0.1", phase=Phase.CASTING, cast=cast), 1.0)
+    assert [line.partition("detail=")[2] for line in said] == ["filling", '"slower than the cast"']
+
+
 def test_a_lost_and_renewed_link_is_said() -> None:
     plain, model = PlainLines(), Model("0.1", phase=Phase.READY)
     said = [
