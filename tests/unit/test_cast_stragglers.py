@@ -47,8 +47,17 @@ class Group:
             self.said[number] = replace(said, received=received, net_lost=said.net_lost + lost)
 
 
-def test_a_link_that_passes_a_part_of_the_stream_is_moved_at_once() -> None:
-    assert Group(0, 0, 0, 0.9).run(2) == [Place.GROUP] * 3 + [Place.UNICAST]
+def test_a_link_that_passes_a_part_of_the_stream_is_moved_after_two_seconds() -> None:
+    group = Group(0, 0, 0, 0.9)
+    assert group.run(2) == [Place.GROUP] * 4
+    assert group.run(1) == [Place.GROUP] * 3 + [Place.UNICAST]
+
+
+def test_a_machine_that_stood_still_for_a_second_stays() -> None:
+    group = Group(0, 0, 0, 0.0)
+    for loss in (0.0, 0.9, 0.0, 0.9, 0.0):
+        group.losses[3] = loss
+        assert group.run(1) == [Place.GROUP] * 4
 
 
 def test_a_bad_cable_is_borne_for_five_seconds() -> None:
@@ -67,7 +76,7 @@ def test_loss_that_ends_is_forgotten() -> None:
 
 
 def test_of_two_clients_the_better_one_is_the_measure() -> None:
-    assert Group(0, 0.6).run(2) == [Place.GROUP, Place.UNICAST]
+    assert Group(0, 0.6).run(3) == [Place.GROUP, Place.UNICAST]
 
 
 def test_nobody_is_moved_when_most_lose_or_when_there_is_nobody_else() -> None:
@@ -78,7 +87,7 @@ def test_nobody_is_moved_when_most_lose_or_when_there_is_nobody_else() -> None:
 def test_the_last_one_left_needs_no_group() -> None:
     group = Group(0.1)
     group.others = True
-    assert group.run(2) == [Place.UNICAST]
+    assert group.run(3) == [Place.UNICAST]
     group = Group(0.01)
     group.others = True
     assert group.run(20) == [Place.GROUP]

@@ -18,9 +18,10 @@ from castcore.cast.wire import Feedback, FeedbackFlag
 JUDGE_SECONDS = 1.0
 # A client stands apart while at least half of the group loses less than this.
 GROUP_LOSS = 0.01
-# A bad cable is borne for a while, a port that passes only a part of the stream is not.
+# A bad cable is borne for a while, a port that passes only a part of the stream not so long; a machine
+# that stood still for a second has lost as much, and no more the next.
 HIGH_LOSS, HIGH_SECONDS = 0.08, 5.0
-SEVERE_LOSS = 0.30
+SEVERE_LOSS, SEVERE_SECONDS = 0.30, 1.0
 # Of so many clients the rate leaves out the worst anyway.
 MANY = 4
 # Fewer packets than this say little about a share of loss.
@@ -63,13 +64,14 @@ class Standing:
         return True
 
     def judge(self, now: float, *, last: bool) -> None:
-        """Move it if it lost too much while half of the group lost next to nothing, or is done."""
+        """Move it if it long lost too much while half of the group lost next to nothing, or is done."""
         if self.loss <= HIGH_LOSS:
             self._high_since = None
             return
         if self._high_since is None:
             self._high_since = now
-        if last or self.loss > SEVERE_LOSS or now - self._high_since >= HIGH_SECONDS:
+        patience = SEVERE_SECONDS if last or self.loss > SEVERE_LOSS else HIGH_SECONDS
+        if now - self._high_since >= patience:
             self.place = Place.UNICAST
 
     def settle(self, *, busy: bool) -> None:
