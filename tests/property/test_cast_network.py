@@ -229,3 +229,12 @@ def test_two_slow_clients_of_four_do_not_slow_the_others() -> None:
     assert_has_everything(sim)
     assert max(c.finished_at for c in fast) <= 1.2 * sim.image.table.stored_bytes / 12e6
     assert [c.moves for c in fast + slow] == [0, 0, 1, 1]
+
+
+def test_a_slow_machine_with_a_long_queue_is_followed_and_not_moved() -> None:
+    sim = Sim(small_image(13, 300), seed=13, cap=24e6)
+    fast, slow = [sim.client() for _ in range(2)], sim.client(Link(rate=4e6, queue=1.5))
+    sim.run(5 * MINUTE)
+    assert_has_everything(sim)
+    assert [c.moves for c in (*fast, slow)] == [0, 0, 0]
+    assert all(c.core.ledger.unicast == 0 for c in sim.clients)

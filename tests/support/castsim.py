@@ -54,6 +54,7 @@ class Link:
     jitter: float = 0.0
     corrupt: float = 0.0
     rate: float = float("inf")
+    queue: float = 0.05
     repair_seconds: float = 0.0
     write_seconds: float = 0.0
     data: bool = True
@@ -380,7 +381,7 @@ class Sim:
         if data:
             packets = np.frombuffer(packet, datagram(self.image.symbol_size)).copy()
             keep = self.numbers.random(len(packets)) >= link.loss
-            if client.free_at - now > 0.05:  # the queue before a slow link is full
+            if client.free_at - now > link.queue:  # what waits before a slow link, or a slow machine
                 keep[:] = False
             packets = packets[keep & link.data]
             if link.duplicate and self.random.random() < link.duplicate:

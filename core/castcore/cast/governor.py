@@ -10,7 +10,7 @@ from statistics import median_low
 from castcore.cast.pacing import TokenBucket
 from castcore.cast.ratecontrol import SILENCE, RateControl
 from castcore.cast.roster import Roster
-from castcore.cast.stragglers import loss_followed
+from castcore.cast.stragglers import lags, loss_followed
 
 # Slow start waits so long for witnesses; older words are of another time.
 GATHER_SECONDS = 1.0
@@ -54,10 +54,11 @@ class Governor:
             return
         used = self._sent / max(now - self._judged_at, 1e-3)
         spoken = roster.samples(self._changed_at)
-        losses = [c.loss for c in roster.group()]
+        group = roster.group()
+        losses = [c.loss for c in group]
         most = loss_followed(losses)
-        samples = [s for s in spoken if s.network <= most]
-        active = sum(loss <= most for loss in losses)
+        samples = [s for s in spoken if s.network <= most or lags(s.behind, s.drain)]
+        active = sum(c.loss <= most or c.standing.lags for c in group)
         limits = self._limits = self.bucket.limits() or (self._limits and self.control.slow_start)
         self.group_loss = median_low(losses) if losses else 0.0
         judged = self.control.judges(samples, active)

@@ -20,7 +20,7 @@ from castcore.cast.ratecontrol import RUN, Sample, doubt
 from castcore.cast.selecting import Selector
 from castcore.cast.states import ClientClass
 from castcore.cast.status import ClientStatus, Meter, time_left
-from castcore.cast.stragglers import Standing
+from castcore.cast.stragglers import Standing, lags
 from castcore.cast.wire import Feedback, FeedbackFlag
 from castcore.errors import Refused
 
@@ -102,6 +102,7 @@ class Client:
             self.marks.popleft()
         then, seen_then = self.marks[0]
         self.drain = (seen - seen_then) / (now - then) if now > then else 0.0
+        self.standing.lags = lags(self.behind, self.drain)
         shedding = FeedbackFlag.SHEDDING in feedback.flags
         if self.standing.moved:
             self.kind = ClientClass.NET_SLOW

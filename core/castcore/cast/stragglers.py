@@ -24,6 +24,8 @@ HIGH_LOSS, HIGH_SECONDS = 0.08, 5.0
 SEVERE_LOSS, SEVERE_SECONDS = 0.30, 1.0
 # Of so many clients the rate leaves out the worst anyway.
 MANY = 4
+# What waits for so long does not wait before a link, whose queue is short, but in a slow machine.
+LAG_SECONDS = 0.5
 # Fewer packets than this say little about a share of loss.
 PACKETS_MIN = 200
 # Clients that get less than this of what their links carry are better served by a lap for all of them.
@@ -32,9 +34,13 @@ STARVED, STARVED_SECONDS = 0.5, 5.0
 
 @dataclass
 class Standing:
-    """Where one client is, and what speaks for moving it; ``link`` is what its link let through."""
+    """Where one client is, and what speaks for moving it; ``link`` is what its link let through.
+
+    ``lags``: it is the machine that is slow, not its link (`lags`).
+    """
 
     place: Place = Place.GROUP
+    lags: bool = False
     loss: float = 0.0
     link: float = 0.0
     leaks: bool = False
@@ -65,7 +71,7 @@ class Standing:
 
     def judge(self, now: float, *, last: bool) -> None:
         """Move it if it long lost too much while half of the group lost next to nothing, or is done."""
-        if self.loss <= HIGH_LOSS:
+        if self.loss <= HIGH_LOSS or self.lags:
             self._high_since = None
             return
         if self._high_since is None:
@@ -144,6 +150,15 @@ class Stragglers:
             return False
         self._starved_since = None
         return True
+
+
+def lags(behind: float, drain: float) -> bool:
+    """Whether a client so much ``behind`` the stream that takes ``drain`` a second is a slow machine.
+
+    What such a machine loses is lost to its own full queues: the rate follows it, to leave the group
+    would not help it.
+    """
+    return drain > 0 and behind > LAG_SECONDS * drain
 
 
 def loss_followed(losses: Sequence[float]) -> float:
