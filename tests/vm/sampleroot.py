@@ -119,7 +119,7 @@ def build_root(folder: Path, uuids: Uuids, mirror: str | None, on_line: Callable
             f"--keyring={KEYRING}",
             f"--include={','.join(PACKAGES)}",
             '--aptopt=APT::Install-Recommends "false"',
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
+            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")),
             *(f"--essential-hook={_put(name, text)}" for name, text in _INITRAMFS.items()),
             SUITE,
             str(folder),
