@@ -56,6 +56,9 @@ IDLE_SECONDS = 0.01
 # Datagrams gather while we sleep: long enough for so many bytes, within these bounds.
 GATHER_BYTES = 768 << 10
 GATHER_MIN, GATHER_MAX = 0.0005, 0.016
+# Where a look takes longer than this, the processor is so slow that it has little left for the chunks:
+# twice the time of a look is theirs.
+LOOK_SLOW, LOOKS_APART = 0.01, 0.15
 PROGRESS_SECONDS = 0.25
 REJOIN_SECONDS = 1.0
 # A fetched chunk that is not the image's so often: the server's copy is damaged.
@@ -165,6 +168,7 @@ class _Reception:
 
     def _turn(self) -> None:
         """Take what has arrived, what workers have done, and do what the core wants."""
+        begun = time.monotonic()
         batch = self._take()
         now = time.monotonic()
         for result in self._workers.results():
@@ -180,7 +184,8 @@ class _Reception:
             # Each look costs about the same, however many datagrams there are.
             aim = self._gather * (1.25 if len(batch.data) < GATHER_BYTES else 0.8)
             self._gather = min(max(aim, GATHER_MIN), GATHER_MAX)
-            time.sleep(self._gather)
+            spent = time.monotonic() - begun
+            time.sleep(min(2 * spent, LOOKS_APART) if spent > LOOK_SLOW else self._gather)
         else:
             self._ears.wait(IDLE_SECONDS)
 
