@@ -1,6 +1,6 @@
 """Who uses a disk or a raw file right now: mounts, swap, device mapper and RAID, loop devices.
 
-Only what the kernel tells is read (/proc/self/mountinfo, /proc/swaps, /sys); nothing is opened.
+Only what the kernel tells is read (/proc/self/mountinfo, /proc/swaps, /sys, loop devices' status).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from castcore.edge.loopdevice import backing_file
 
 SYS = Path("/sys")
 PROC = Path("/proc")
@@ -80,10 +82,15 @@ def _loops() -> Iterator[tuple[str, str]]:
 
 def _loop_over(real: Path, *, loops: Iterable[tuple[str, str]]) -> str:
     for name, backing in loops:
-        if backing == str(real):
+        if backing == str(real) or backing_file(f"/dev/{name}") == _identity(real):
             mounted = _device_number_held_by(name)
             return f"attached to /dev/{name}{', ' + mounted if mounted else ''}"
     return ""
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _device_number_held_by(loop: str) -> str:

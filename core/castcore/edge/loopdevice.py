@@ -1,8 +1,10 @@
-"""A read-only loop device over part of a disk or file, for programs that know no offsets."""
+"""Loop devices: a read-only one over part of a disk or file; which file is behind one (loop(4))."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,30 @@ from castcore.disk import Extent
 from castcore.edge.run import run
 
 SECONDS = 30.0
+
+# linux/loop.h: struct loop_info64 begins with the device and the inode of the file behind it.
+LOOP_GET_STATUS64 = 0x4C05
+_INFO = struct.Struct("=QQ216x")
+
+
+def backing_file(device: str) -> tuple[int, int] | None:
+    """The (st_dev, st_ino) of the file behind a loop ``device``; None when the kernel does not tell.
+
+    Its path in /sys is as seen from where it was attached, which another root directory or mount
+    namespace spells otherwise.
+    """
+    try:
+        fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        number, inode = _INFO.unpack(fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(_INFO.size)))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    minor = (number & 0xFF) | (number >> 12 & 0xFFF00)
+    return os.makedev(number >> 8 & 0xFFF, minor), inode
 
 
 @contextmanager
