@@ -12,7 +12,6 @@ import hashlib
 from functools import lru_cache
 
 CODE_WORDS = 4
-BITS = 8 * CODE_WORDS
 
 _LIST = """
 acid acorn actor alarm album amber anchor angle ankle apple april apron arch arena arrow atlas attic

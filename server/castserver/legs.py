@@ -22,6 +22,7 @@ from castcore.errors import FleetcastError, PortTaken
 from castserver.castrun import FIRST_PORT, MOST_SLOTS
 from castserver.groups import cast_group
 from castserver.library import LibraryImage
+from castserver.onair import sender_of
 from castserver.oneshot import OneShot
 
 
@@ -140,25 +141,13 @@ def _sender(
         cache_bytes=CACHE_BYTES // legs,
     )
     if settings.port:
-        return _cast(image, identity, wanted)
+        return sender_of(image, identity.key, wanted)
     for port in range(FIRST_PORT, FIRST_PORT + 2 * MOST_SLOTS, 2):
         try:
-            return _cast(image, identity, replace(wanted, port=port, feedback_port=port + 1))
+            return sender_of(image, identity.key, replace(wanted, port=port, feedback_port=port + 1))
         except PortTaken:
             continue
     raise PortTaken(
         f"all UDP ports from {FIRST_PORT} to {FIRST_PORT + 2 * MOST_SLOTS} are taken",
         hint="name another with --port",
-    )
-
-
-def _cast(image: LibraryImage, identity: ServerIdentity, settings: SenderSettings) -> CastSender:
-    return CastSender(
-        image.source,
-        name=image.name,
-        root=bytes.fromhex(image.root),
-        manifest=image.manifest_bytes,
-        index=image.index_bytes,
-        key=identity.key,
-        settings=settings,
     )

@@ -38,12 +38,17 @@ class Transmitter:
             mac=options.mac,
             encrypt=options.encrypt,
         )
-        return CastSender(
-            image.source,
-            name=image.name,
-            root=bytes.fromhex(image.root),
-            manifest=image.manifest_bytes,
-            index=image.index_bytes,
-            key=self.key,
-            settings=settings,
-        )
+        return sender_of(image, self.key, settings)
+
+
+def sender_of(image: OpenImage, key: SigningKey, settings: SenderSettings) -> CastSender:
+    """A sender for ``image``, its descriptor signed by ``key``. Raises PortTaken or NetworkFailed."""
+    return CastSender(
+        image.source,
+        name=image.name,
+        root=bytes.fromhex(image.root),
+        manifest=image.manifest_bytes,
+        index=image.index_bytes,
+        key=key,
+        settings=settings,
+    )

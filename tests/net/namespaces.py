@@ -44,6 +44,14 @@ def cable(name: str) -> Iterator[Cable]:
                 ip("netns", "delete", space)
 
 
+def give_addresses(made: Cable, ipv4: str, ipv6: str) -> None:
+    """Bring both ends up as ``ipv4``.1 and .2 (/24) and ``ipv6``1 and 2 (/64)."""
+    for number, space in ((1, made.left), (2, made.right)):
+        ip("-n", space, "addr", "add", f"{ipv4}.{number}/24", "brd", "+", "dev", made.wire)
+        ip("-n", space, "addr", "add", f"{ipv6}{number}/64", "dev", made.wire, "nodad")
+        ip("-n", space, "link", "set", made.wire, "up")
+
+
 def ip(*words: str) -> None:
     """Run ``ip`` with ``words``."""
     run.run(["ip", *words], timeout=_SECONDS)

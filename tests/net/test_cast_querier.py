@@ -16,7 +16,7 @@ from castcore.edge import querier, run
 from castcore.edge.interface import find_interface
 from castcore.edge.querier import QuerierListener
 
-from tests.net.namespaces import Cable, cable, inside, ip
+from tests.net.namespaces import Cable, cable, give_addresses, inside, ip
 
 pytestmark = pytest.mark.root
 
@@ -26,10 +26,7 @@ FAMILIES = [socket.AF_INET, socket.AF_INET6]
 @pytest.fixture
 def wire() -> Iterator[Cable]:
     with cable("query") as made:
-        for number, space in ((1, made.left), (2, made.right)):
-            ip("-n", space, "addr", "add", f"10.5.0.{number}/24", "brd", "+", "dev", made.wire)
-            ip("-n", space, "addr", "add", f"fe80::{number}/64", "dev", made.wire, "nodad")
-            ip("-n", space, "link", "set", made.wire, "up")
+        give_addresses(made, "10.5.0", "fe80::")
         yield made
 
 

@@ -12,7 +12,7 @@ from castcore.edge import run
 from castcore.edge.interface import find_interface
 from castcore.edge.multicast import DSCP_LOWER_EFFORT, GroupReceiver, GroupSender
 
-from tests.net.namespaces import Cable, cable, inside, ip
+from tests.net.namespaces import Cable, cable, give_addresses, inside
 
 pytestmark = pytest.mark.root
 
@@ -26,10 +26,7 @@ IP_RECVTTL = 12
 @pytest.fixture
 def wire() -> Iterator[Cable]:
     with cable("socks") as made:
-        for number, space in ((1, made.left), (2, made.right)):
-            ip("-n", space, "addr", "add", f"10.4.0.{number}/24", "brd", "+", "dev", made.wire)
-            ip("-n", space, "addr", "add", f"fd04::{number}/64", "dev", made.wire, "nodad")
-            ip("-n", space, "link", "set", made.wire, "up")
+        give_addresses(made, "10.4.0", "fd04::")
         for space in (made.left, made.right):
             _await_link(space, made.wire)
         yield made

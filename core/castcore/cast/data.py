@@ -56,8 +56,3 @@ def split(burst: memoryview, symbol_size: int = SYMBOL_SIZE) -> tuple[Headers, S
         raise BadPacket(f"{len(burst)} bytes are no whole number of {size}-byte data packets")
     packets = np.frombuffer(burst, datagram(symbol_size))
     return packets["header"], packets["symbol"]
-
-
-def is_data(packet: memoryview | bytes) -> bool:
-    """Whether a datagram's first byte says DATA of our version."""
-    return len(packet) > 0 and packet[0] == DATA_TYPE

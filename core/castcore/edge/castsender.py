@@ -154,6 +154,9 @@ class CastSender:
             encrypt=settings.encrypt,
         )
         self.descriptor = encode_descriptor(descriptor, key)
+        self._begin()
+
+    def _begin(self) -> None:
         self._threads = [
             threading.Thread(target=self._transmit, name="cast-send", daemon=True),
             threading.Thread(target=self._listen, name="cast-hear", daemon=True),
