@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from castcore.edge import nics, run
+from castcore.edge import run
+from castcore.edge.net import nics
 from castcore.errors import DiskFailed, FleetcastError
 
 LOOK_SECONDS = 2.0

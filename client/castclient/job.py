@@ -19,12 +19,13 @@ from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
 from castcore.control import ClientState
 from castcore.disk import DiskFacts
-from castcore.edge import castreceiver, probe
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.castcontrol import CastControl, HttpsCastControl
-from castcore.edge.castpeers import PeerClient
-from castcore.edge.disksink import DiskSink
-from castcore.edge.readback import WrittenChunks
+from castcore.edge.cast import receiver as castreceiver
+from castcore.edge.cast.control import CastControl, HttpsCastControl
+from castcore.edge.cast.peers import PeerClient
+from castcore.edge.disk import probe
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.disk.readback import WrittenChunks
 from castcore.errors import FleetcastError, NetworkFailed, Untrusted
 from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from castcore.control import API, Order, Registered, Registration, Report
-from castcore.edge.castcontrol import HttpsCastControl
-from castcore.edge.discovery import FoundServer
-from castcore.edge.pinned import PinnedHttps
+from castcore.edge.cast.control import HttpsCastControl
+from castcore.edge.cast.discovery import FoundServer
+from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused
 
 # A server answers a long poll after this long at the latest; one that takes much longer is gone.

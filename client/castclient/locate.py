@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-from castcore.edge import nics
-from castcore.edge.discovery import FoundServer, find_servers
-from castcore.edge.pinned import fetch_statement
+from castcore.edge.cast.discovery import FoundServer, find_servers
+from castcore.edge.net import nics
+from castcore.edge.net.pinned import fetch_statement
 from castcore.errors import FleetcastError
 
 from castclient.settings import Settings

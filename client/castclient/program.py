@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from castcore.control import ClientState, Machine, Nic, Order, OrderKind, Report
-from castcore.edge.discovery import FoundServer
+from castcore.edge.cast.discovery import FoundServer
 from castcore.errors import FleetcastError
 from castcore.words import code_words
 

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from castcore.cast.chunkset import ChunkSet
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.disksink import DiskSink
-from castcore.edge.heldchunks import believed_chunks, held_chunks
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.disk.heldchunks import believed_chunks, held_chunks
 from castcore.errors import BadPacket, FleetcastError
 from castcore.image import Index, Manifest
 from castcore.progress import ProgressCallback

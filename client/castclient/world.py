@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from castcore import __version__
 from castcore.control import Nic, Order, OrderKind, Registration, Report
-from castcore.edge import dmi, nics, probe
-from castcore.edge.castpeers import STAY_SECONDS
-from castcore.edge.discovery import FoundServer
+from castcore.edge import dmi
+from castcore.edge.cast.discovery import FoundServer
+from castcore.edge.cast.peers import STAY_SECONDS
+from castcore.edge.disk import probe
+from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 
 from castclient import keyboard, locate, nextboot, power

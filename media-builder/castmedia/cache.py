@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from castcore import canonical, trust
-from castcore.edge.store import writing_to
+from castcore.edge.image.store import writing_to
 from castcore.errors import FleetcastError, NoSpace
 
 KEY_DIGITS = 20

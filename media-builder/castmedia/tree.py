@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castcore import canonical, trust
-from castcore.edge.store import writing_to
+from castcore.edge.image.store import writing_to
 from castcore.errors import Refused
 
 FORMAT = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from castcore.edge import preflight
-from castcore.edge.interface import Interface
-from castcore.edge.querier import QuerierListener
+from castcore.edge.cast import preflight
+from castcore.edge.cast.querier import QuerierListener
+from castcore.edge.net.interface import Interface
 from castcore.errors import NetworkFailed
 
 

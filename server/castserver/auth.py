@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from castcore.edge.identity import write_secret
-from castcore.edge.store import require_space
+from castcore.edge.image.store import require_space
+from castcore.edge.net.identity import write_secret
 from castcore.errors import DiskFailed, Untrusted
 
 TOKEN_FILE = "operator.token"

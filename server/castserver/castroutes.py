@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Answer(Protocol):
-    """What a join gives back (``castcore.edge.castsender.JoinAnswer``)."""
+    """What a join gives back (``castcore.edge.cast.sender.JoinAnswer``)."""
 
     def to_json(self) -> dict[str, Any]:
         """It as JSON values."""
@@ -40,7 +40,7 @@ class Answer(Protocol):
 
 
 class Sender(Protocol):
-    """What these calls need of ``castcore.edge.castsender.CastSender``."""
+    """What these calls need of ``castcore.edge.cast.sender.CastSender``."""
 
     @property
     def descriptor(self) -> bytes:
@@ -75,7 +75,7 @@ class Sender(Protocol):
 
 
 class CastImage(Protocol):
-    """What these calls need of ``castcore.edge.imagefile.Image``."""
+    """What these calls need of ``castcore.edge.image.imagefile.Image``."""
 
     @property
     def manifest_bytes(self) -> bytes:

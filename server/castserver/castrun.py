@@ -26,7 +26,7 @@ MOST_SLOTS = 200
 
 
 class LiveSender(castroutes.Sender, Protocol):
-    """What a cast needs of ``castcore.edge.castsender.CastSender``."""
+    """What a cast needs of ``castcore.edge.cast.sender.CastSender``."""
 
     def start(self) -> None:
         """Begin to send."""

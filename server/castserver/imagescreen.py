@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from castcore.disk import DiskFacts, DiskLayout, layout_to_json, total
-from castcore.edge.store import default_store
+from castcore.edge.image.store import default_store
 from castcore.image import Manifest
 from castcore.units import exactly, human
 

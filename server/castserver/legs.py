@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from castcore.cast.status import CastStatus, together
-from castcore.edge.castblocks import CACHE_BYTES
-from castcore.edge.castsender import CastSender, SenderSettings
-from castcore.edge.identity import ServerIdentity
-from castcore.edge.interface import Interface
+from castcore.edge.cast.blocks import CACHE_BYTES
+from castcore.edge.cast.sender import CastSender, SenderSettings
+from castcore.edge.net.identity import ServerIdentity
+from castcore.edge.net.interface import Interface
 from castcore.errors import FleetcastError, PortTaken
 
 from castserver.castrun import FIRST_PORT, MOST_SLOTS

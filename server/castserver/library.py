@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from castcore.edge.imagefile import Image, ProvenSource
-from castcore.edge.store import SUFFIX, StoredImage, image_name, list_images
+from castcore.edge.image.imagefile import Image, ProvenSource
+from castcore.edge.image.store import SUFFIX, StoredImage, image_name, list_images
 from castcore.errors import BadImage, DiskFailed, FleetcastError, InUse, NotFound
 from castcore.image import NAME
 

@@ -1,10 +1,10 @@
-"""Makes the real senders: one :class:`castcore.edge.castsender.CastSender` per cast and slot."""
+"""Makes the real senders: one :class:`castcore.edge.cast.sender.CastSender` per cast and slot."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from castcore.edge.castsender import CastSender, SenderSettings
+from castcore.edge.cast.sender import CastSender, SenderSettings
 from castcore.trust import SigningKey
 
 from castserver.castrun import CastOptions, LiveSender, OpenImage, slot_addresses

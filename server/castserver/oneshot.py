@@ -17,11 +17,11 @@ from typing import Any
 import uvicorn
 from castcore.cast.peers import Peers
 from castcore.control import API, ONE_SHOT
-from castcore.edge.castsender import CastSender
-from castcore.edge.discovery import DiscoveryResponder, OfferFields
-from castcore.edge.identity import ServerIdentity
-from castcore.edge.interface import Interface
-from castcore.edge.portholder import holder
+from castcore.edge.cast.discovery import DiscoveryResponder, OfferFields
+from castcore.edge.cast.sender import CastSender
+from castcore.edge.net.identity import ServerIdentity
+from castcore.edge.net.interface import Interface
+from castcore.edge.net.portholder import holder
 from castcore.errors import FleetcastError, NetworkFailed, NotFound, PortTaken
 from castcore.statement import PATH, ServerStatement, encode_statement
 from fastapi import FastAPI, Request, Response

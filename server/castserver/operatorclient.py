@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from castcore.control import API
-from castcore.edge.identity import CERTIFICATE_FILE, certificate_digest
-from castcore.edge.pinned import PinnedHttps, fetch_statement
+from castcore.edge.net.identity import CERTIFICATE_FILE, certificate_digest
+from castcore.edge.net.pinned import PinnedHttps, fetch_statement
 from castcore.errors import DiskFailed, NotFound, Refused
 
 from castserver import arguments

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import uvicorn
 from castcore.boot import BootEvent, BootMode
-from castcore.edge.discovery import DiscoveryResponder, OfferFields
-from castcore.edge.identity import ServerIdentity
-from castcore.edge.portholder import holder
-from castcore.edge.store import require_space
+from castcore.edge.cast.discovery import DiscoveryResponder, OfferFields
+from castcore.edge.image.store import require_space
+from castcore.edge.net.identity import ServerIdentity
+from castcore.edge.net.portholder import holder
 from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, PortTaken
 from castcore.statement import ServerStatement, encode_statement
 

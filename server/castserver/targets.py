@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from castcore.disk import DiskFacts
-from castcore.edge import probe
 from castcore.edge.commandline import Screen
+from castcore.edge.disk import probe
 from castcore.errors import Refused
 from castcore.image import Manifest
 

@@ -12,7 +12,7 @@ from castcore.boot import BootDecision
 from castcore.cast.states import ClientClass, SenderState
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
-from castcore.edge.store import StoredImage, image_name
+from castcore.edge.image.store import StoredImage, image_name
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.bootwatch import BootSighting, BootWatch

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import TableType, relocated_backup, table_length
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.probe import disk, disks
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.probe import disk, disks
 from castcore.edge.run import ProgramFailed, run
 from castcore.errors import DiskFailed, InUse, NoSpace, NotFound, Refused
 

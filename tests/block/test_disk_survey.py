@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import DiskLayout, Extent, Partition, TableType, Taken, intersect, needed_size, total
+from castcore.edge.disk.survey import Survey, survey
 from castcore.edge.run import find, run
-from castcore.edge.survey import Survey, survey
 
 from tests.block.diskimages import (
     MIB,

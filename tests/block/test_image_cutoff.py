@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import Extent
-from castcore.edge.store import list_images
+from castcore.edge.image.store import list_images
 from castcore.errors import ExitCode
 from castcore.units import MIB
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from castcore.edge import commandline
-from castcore.edge.imagefile import Image
-from castcore.edge.survey import survey
+from castcore.edge.disk.survey import survey
+from castcore.edge.image.imagefile import Image
 from castcore.errors import ExitCode
 from castcore.units import MIB
 from castserver.commands import capture, image, restore, verify

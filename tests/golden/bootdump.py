@@ -23,7 +23,7 @@ from castcore.boot import (
 )
 from castcore.boot.message import suboptions
 from castcore.boot.options import Option
-from castcore.edge.dhcppacket import decode
+from castcore.edge.net.dhcppacket import decode
 from scapy.layers.inet import IP, UDP
 from scapy.utils import rdpcap
 

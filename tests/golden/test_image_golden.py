@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from castcore.disk import DiskLayout, Extent, Partition, TableType, Taken
-from castcore.edge.imagefile import Image
+from castcore.edge.image.imagefile import Image
 from castcore.image import (
     CHUNK_SIZE,
     ChunkKind,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from castcore.disk import Extent
-from castcore.edge.imagefile import Image
+from castcore.edge.image.imagefile import Image
 from castcore.units import MIB
 
 from tests.net.namespaces import Cable, inside

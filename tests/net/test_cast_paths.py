@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from castcore.disk import Extent
 from castcore.edge import run
-from castcore.edge.imagefile import Image
-from castcore.edge.interface import find_interface
+from castcore.edge.image.imagefile import Image
+from castcore.edge.net.interface import find_interface
 from castcore.units import MIB
 
 from tests.net.namespaces import inside, ip

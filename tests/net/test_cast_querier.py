@@ -12,9 +12,10 @@ from contextlib import suppress
 import pytest
 from castcore.cast import membership
 from castcore.cast.membership import Querier
-from castcore.edge import querier, run
-from castcore.edge.interface import find_interface
-from castcore.edge.querier import QuerierListener
+from castcore.edge import run
+from castcore.edge.cast import querier
+from castcore.edge.cast.querier import QuerierListener
+from castcore.edge.net.interface import find_interface
 
 from tests.net.namespaces import Cable, cable, give_addresses, inside, ip
 

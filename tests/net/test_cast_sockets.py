@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from castcore.edge import run
-from castcore.edge.interface import find_interface
-from castcore.edge.multicast import DSCP_LOWER_EFFORT, GroupReceiver, GroupSender
+from castcore.edge.cast.multicast import DSCP_LOWER_EFFORT, GroupReceiver, GroupSender
+from castcore.edge.net.interface import find_interface
 
 from tests.net.namespaces import Cable, cable, give_addresses, inside
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from castcore.cast import discovery
-from castcore.edge.discovery import DiscoveryResponder, FoundServer, OfferFields, find_servers
+from castcore.edge.cast.discovery import DiscoveryResponder, FoundServer, OfferFields, find_servers
 from castcore.errors import NotFound
 from castcore.trust import SigningKey
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 from castcore import statement
-from castcore.edge.castcontrol import HttpsCastControl
-from castcore.edge.identity import ServerIdentity
-from castcore.edge.pinned import PinnedHttps, fetch_statement
+from castcore.edge.cast.control import HttpsCastControl
+from castcore.edge.net.identity import ServerIdentity
+from castcore.edge.net.pinned import PinnedHttps, fetch_statement
 from castcore.errors import NetworkFailed, NotFound, Refused, Untrusted
 from castcore.statement import ServerStatement, encode_statement
 from castcore.trust import SigningKey

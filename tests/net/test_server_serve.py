@@ -22,13 +22,13 @@ from castcore.cast.descriptor import open_descriptor
 from castcore.cast.values import ReceiveResult
 from castcore.control import API
 from castcore.disk import Extent
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.castcontrol import HttpsCastControl
-from castcore.edge.castreceiver import receive
+from castcore.edge.cast.control import HttpsCastControl
+from castcore.edge.cast.discovery import find_servers
+from castcore.edge.cast.receiver import receive
 from castcore.edge.commandline import Screen
-from castcore.edge.discovery import find_servers
-from castcore.edge.disksink import DiskSink
-from castcore.edge.pinned import PinnedHttps
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import ExitCode, FleetcastError
 from castcore.image import parse_index, parse_manifest
 from castcore.progress import silent

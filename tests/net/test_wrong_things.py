@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from castcore.disk import Extent
 from castcore.edge import run
-from castcore.edge.store import MANIFEST_FILE
+from castcore.edge.image.store import MANIFEST_FILE
 from castcore.errors import ExitCode
 from castcore.image import pack_name
 from castcore.units import MIB

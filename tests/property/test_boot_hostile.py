@@ -19,7 +19,7 @@ from castcore.boot import (
 from castcore.boot.message import UNSPECIFIED
 from castcore.boot.options import Option, encode_options, parse_options
 from castcore.boot.tftprequest import parse_request
-from castcore.edge.dhcppacket import COOKIE, decode, encode
+from castcore.edge.net.dhcppacket import COOKIE, decode, encode
 from castcore.errors import BadPacket
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import Extent, merge
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.imagefile import Image
-from castcore.edge.restore import restore
-from castcore.edge.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE
-from castcore.edge.verify import verify_image
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.restore import restore
+from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE
+from castcore.edge.image.verify import verify_image
 from castcore.errors import BadImage
 from castcore.image import encode_manifest, parse_index, parse_manifest, sign_manifest
 from castcore.trust import SigningKey

@@ -30,7 +30,7 @@ from tests.support.castloss import Loss, loss_of
 SESSION = 0xCE11
 ROOT = digest(b"cell")
 KEY = SigningKey(bytes(range(32)))
-# A receiver works so often; its datagrams gather so long (`castreceiver.GATHER_MAX`).
+# A receiver works so often; its datagrams gather so long (`castcore.edge.cast.receiver.GATHER_MAX`).
 STEP = 0.02
 GATHER = 0.004
 # One chunk that a block of the protocol holds four of.

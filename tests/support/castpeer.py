@@ -27,10 +27,10 @@ from castcore.cast.descriptor import open_descriptor
 from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSink, ChunkSource
-from castcore.edge.castpeers import PeerClient
-from castcore.edge.castreceiver import receive
-from castcore.edge.castsender import CastSender, SenderSettings
-from castcore.edge.interface import find_interface
+from castcore.edge.cast.peers import PeerClient
+from castcore.edge.cast.receiver import receive
+from castcore.edge.cast.sender import CastSender, SenderSettings
+from castcore.edge.net.interface import find_interface
 from castcore.errors import Busy, NetworkFailed, Untrusted
 from castcore.progress import Progress
 from castcore.trust import SigningKey, digest

@@ -8,8 +8,8 @@ from pathlib import Path
 from zlib import crc32
 
 from castcore.disk import DiskLayout, Extent, Extents, Partition, TableType, Taken
-from castcore.edge.capture import CaptureOptions, write_image
-from castcore.edge.store import Partial
+from castcore.edge.image.capture import CaptureOptions, write_image
+from castcore.edge.image.store import Partial
 from castcore.image import ImageDisk, Manifest, Source
 from castcore.units import MIB
 

@@ -12,7 +12,7 @@ from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus
 from castcore.control import Machine, Nic, Registration
 from castcore.disk import DiskFacts
-from castcore.edge.store import StoredImage
+from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app

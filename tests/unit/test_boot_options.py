@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from castcore.boot.message import Architecture, DhcpReply, DhcpRequest, MessageType
 from castcore.boot.options import Option, encode_options, parse_options
-from castcore.edge.dhcppacket import decode, encode
+from castcore.edge.net.dhcppacket import decode, encode
 from castcore.errors import BadPacket
 from scapy.layers.dhcp import BOOTP, DHCP
 

@@ -6,8 +6,8 @@ import errno
 from pathlib import Path
 
 import pytest
-from castcore.edge.bootsockets import interface_index, neighbour_mac
-from castcore.edge.portholder import bind_error, holder
+from castcore.edge.net.bootsockets import interface_index, neighbour_mac
+from castcore.edge.net.portholder import bind_error, holder
 from castcore.errors import NetworkFailed, NotFound, PortTaken, Refused
 
 UDP = """\

@@ -7,7 +7,7 @@ import random
 from castcore.cast.blocks import BlockTable
 from castcore.cast.data import split
 from castcore.cast.outputs import SourceBurst
-from castcore.edge.castblocks import BLOCKS_MIN, BLOCKS_STEP, Block, BlockCache
+from castcore.edge.cast.blocks import BLOCKS_MIN, BLOCKS_STEP, Block, BlockCache
 
 
 class Chunks:

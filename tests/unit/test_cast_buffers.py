@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from castcore.cast.actions import Scatter
 from castcore.cast.blocks import BlockTable
-from castcore.edge.castblocks import BLOCKS_MIN, BlockCache
-from castcore.edge.castpool import BufferPool
+from castcore.edge.cast.blocks import BLOCKS_MIN, BlockCache
+from castcore.edge.cast.pool import BufferPool
 
 # One chunk makes one block.
 CHUNKS, LENGTH = 24, 4_300_000

@@ -12,10 +12,10 @@ from contextlib import closing, contextmanager
 import pytest
 from castcore.cast.peers import UPLOADS_MAX, Peers, Seed
 from castcore.cast.peerwire import request_tag, unseal
-from castcore.edge import castpeers
-from castcore.edge.castpeers import PeerClient, ask
-from castcore.edge.castseed import Pass, SeedServer
-from castcore.edge.interface import find_interface
+from castcore.edge.cast import peers as castpeers
+from castcore.edge.cast.peers import PeerClient, ask
+from castcore.edge.cast.seed import Pass, SeedServer
+from castcore.edge.net.interface import find_interface
 from castcore.errors import NetworkFailed, Untrusted
 
 HOME = "127.0.0.1"
@@ -192,7 +192,7 @@ def test_no_stranger_reads_a_disk() -> None:
 
 
 def test_those_who_hold_connections_keep_nobody_out_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("castcore.edge.castseed.REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr("castcore.edge.cast.seed.REQUEST_SECONDS", 0.3)
     with seed(Disk()) as one:
         held = [socket.create_connection((HOME, one.port)) for _ in range(40)]
         time.sleep(0.6)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from castcore.edge import dmi, nics
+from castcore.edge import dmi
+from castcore.edge.net import nics
 
 UUID = "4c4c4544-0042-4410-8052-b4c04f564433"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from castclient.link import Forgotten, ServerLink
 from castcore.control import ClientState, Machine, Order, OrderKind, Registration, Report
-from castcore.edge.discovery import FoundServer
+from castcore.edge.cast.discovery import FoundServer
 from castcore.errors import FleetcastError, NetworkFailed, NotFound, Refused
 
 SERVER = FoundServer("https://192.0.2.1:8443", bytes(32), bytes(32), "shop", "eth0")

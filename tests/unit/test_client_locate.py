@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from castclient.locate import followable
-from castcore.edge.discovery import FoundServer
+from castcore.edge.cast.discovery import FoundServer
 
 SHOP = FoundServer("https://192.0.2.1:8443", b"s" * 32, bytes(32), "shop", "eth0")
 ANNEX = FoundServer("https://192.0.2.2:8443", b"a" * 32, bytes(32), "annex", "eth1")

@@ -7,7 +7,7 @@ from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase
 from castclient.program import Client, Facts, Happening, Post, leaving_kind
 from castcore.control import AfterCast, ClientState, Machine, Order, OrderKind, Report
-from castcore.edge.discovery import FoundServer
+from castcore.edge.cast.discovery import FoundServer
 from castcore.errors import NoSpace
 
 SERVER = FoundServer("https://192.0.2.1:8443", bytes(32), bytes(32), "shop", "eth0")

@@ -11,10 +11,10 @@ import pytest
 from castclient.resume import Keeper, held_at_start
 from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extent
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.disksink import DiskSink
-from castcore.edge.imagefile import Image
-from castcore.edge.restore import restore
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.restore import restore
 from castcore.errors import NetworkFailed
 from castcore.progress import silent
 from castcore.units import MIB

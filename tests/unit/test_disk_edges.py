@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import Extent
-from castcore.edge import holders, usedmap
-from castcore.edge.contents import Contents, parse_udev
-from castcore.edge.holders import Mount, parse_mountinfo, parse_swaps
-from castcore.edge.probe import NO_DISK, _bus, stable_id
+from castcore.edge.disk import holders, usedmap
+from castcore.edge.disk.contents import Contents, parse_udev
+from castcore.edge.disk.holders import Mount, parse_mountinfo, parse_swaps
+from castcore.edge.disk.probe import NO_DISK, _bus, stable_id
 
 MOUNTINFO = """22 27 0:21 / /proc rw,relatime - proc proc rw
 36 35 8:1 / /mnt/a\\040b rw,noatime master:1 - ext4 /dev/sda1 rw,errors=continue

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extent
-from castcore.edge import heldchunks
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.disksink import DiskSink
-from castcore.edge.heldchunks import believed_chunks, held_chunks
-from castcore.edge.imagefile import Image
-from castcore.edge.regionread import read_region
-from castcore.edge.restore import restore
+from castcore.edge.disk import heldchunks
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.disk.heldchunks import believed_chunks, held_chunks
+from castcore.edge.disk.regionread import read_region
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.restore import restore
 from castcore.image import ChunkKind, Content, UsedBytes
 from castcore.units import MIB
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import Extent, TableType
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.disksink import DiskSink
-from castcore.edge.imagefile import Image
-from castcore.edge.readback import WrittenChunks
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.disk.readback import WrittenChunks
+from castcore.edge.image.imagefile import Image
 from castcore.errors import Untrusted
 from castcore.units import MIB
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import DiskFacts, Extent, TableType
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.disksink import DiskSink
-from castcore.edge.imagefile import Image
-from castcore.edge.restore import require_fit, restore
-from castcore.edge.verify import placed_heads, verify_image, verify_targets
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.restore import require_fit, restore
+from castcore.edge.image.verify import placed_heads, verify_image, verify_targets
 from castcore.errors import BadImage, DoesNotFit, InUse, NoSpace, NotFound, Untrusted
 from castcore.image import CHUNK_SIZE, ChunkKind, ChunkRecord
 from castcore.units import MIB
@@ -258,7 +258,7 @@ def test_a_disk_taken_whole_keeps_its_bytes_and_gets_a_backup_behind_them(
 def test_an_index_without_room_is_refused_before_anything_is_read(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("castcore.edge.capture.free_space", lambda _: 100)
+    monkeypatch.setattr("castcore.edge.image.capture.free_space", lambda _: 100)
     with pytest.raises(NoSpace, match="100 B free; the image's index alone needs 384 B"):
         make_image(tmp_path, "none", source, IN_USE)
     assert not list(tmp_path.glob("*none*"))

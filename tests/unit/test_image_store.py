@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 from castcore.disk import Extent
-from castcore.edge.imagewriter import ImageWriter
-from castcore.edge.store import Partial, image_path, list_images, remove_stale
+from castcore.edge.image.imagewriter import ImageWriter
+from castcore.edge.image.store import Partial, image_path, list_images, remove_stale
 from castcore.errors import NoSpace, NotFound, Refused
 from castcore.image import ChunkKind, ChunkRecord, Codec
 from castcore.trust import digest

@@ -8,8 +8,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from castcore.edge import nics, preflight
-from castcore.edge.interface import Interface, family_of, find_interface
+from castcore.edge.cast import preflight
+from castcore.edge.net import nics
+from castcore.edge.net.interface import Interface, family_of, find_interface
 from castcore.errors import NotFound
 
 FOUR = Interface("eth1", 3, "10.0.0.1", 1000)
@@ -104,7 +105,7 @@ def test_flow_control_is_told_to_the_end_that_it_harms(
         ctypes.memmove(pointer, answer, len(answer))
         return argument
 
-    monkeypatch.setattr("castcore.edge.preflight.fcntl.ioctl", driver)
+    monkeypatch.setattr("castcore.edge.cast.preflight.fcntl.ioctl", driver)
     assert preflight.sender_warnings(FOUR, tmp_path) == []
     settings["rx"] = 1
     (told,) = preflight.sender_warnings(FOUR, tmp_path)

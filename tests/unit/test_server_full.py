@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from castcore.edge.identity import ServerIdentity
+from castcore.edge.net.identity import ServerIdentity
 from castcore.errors import DiskFailed, FleetcastError, NoSpace
 from castserver.auth import load_or_make_token
 from castserver.database import CastRow, Database
@@ -18,7 +18,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(_handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("castcore.edge.identity.os.fsync", fail)
+    monkeypatch.setattr("castcore.edge.net.identity.os.fsync", fail)
 
 
 @pytest.mark.parametrize(

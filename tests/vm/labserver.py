@@ -15,8 +15,8 @@ from typing import Any
 
 from castcore.control import API
 from castcore.edge import run
-from castcore.edge.identity import CERTIFICATE_FILE
-from castcore.edge.pinned import PinnedHttps
+from castcore.edge.net.identity import CERTIFICATE_FILE
+from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import FleetcastError, NetworkFailed
 
 from tests.vm.network import SERVER_ADDRESS, SERVER_INTERFACE, Network, entered, inside

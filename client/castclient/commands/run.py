@@ -7,9 +7,9 @@ import dataclasses
 from typing import Any
 
 from castcore import __version__
-from castcore.edge import probe
 from castcore.edge.commandline import Screen
-from castcore.edge.interface import find_interface
+from castcore.edge.disk import probe
+from castcore.edge.net.interface import find_interface
 from castcore.errors import FleetcastError
 
 from castclient.console import PlainLines

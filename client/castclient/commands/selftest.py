@@ -21,9 +21,9 @@ LIBRARIES = ("numpy", "blake3", "parted", "pyudev", "zstandard", "cryptography",
 OWN = (
     "castclient.commands.boot",
     "castcore.cast.descriptor",
-    "castcore.edge.castreceiver",
-    "castcore.edge.disksink",
-    "castcore.edge.probe",
+    "castcore.edge.cast.receiver",
+    "castcore.edge.disk.disksink",
+    "castcore.edge.disk.probe",
     "castcore.image",
 )
 PROGRAMS = ("busybox", "blkid", "efibootmgr")

@@ -1,6 +1,6 @@
 """DHCP messages as frozen values (RFC 2131), and the machine that sends one.
 
-Bytes become a :class:`DhcpRequest` in ``castcore.edge.dhcppacket``; a :class:`DhcpReply` becomes
+Bytes become a :class:`DhcpRequest` in ``castcore.edge.net.dhcppacket``; a :class:`DhcpReply` becomes
 bytes there. Everything between is decided in this package, without socket or clock.
 """
 

@@ -1,6 +1,6 @@
 """What a disk is, as frozen values: identity, table, partitions, and the bytes that are in use.
 
-Nothing here opens a device. ``castcore.edge.probe`` builds these from a real disk, tests from
+Nothing here opens a device. ``castcore.edge.disk.probe`` builds these from a real disk, tests from
 literals; ``to_json``/``from_json`` are how they stand in a manifest and in a client's report.
 All positions and lengths are bytes from the start of the whole disk.
 """

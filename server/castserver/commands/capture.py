@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from castcore.edge.capture import CaptureOptions, capture
 from castcore.edge.commandline import Screen
-from castcore.edge.store import image_path
+from castcore.edge.image.capture import CaptureOptions, capture
+from castcore.edge.image.store import image_path
 from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
 from castcore.units import human
 

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from castcore.edge.commandline import Screen
-from castcore.edge.imagefile import Image
-from castcore.edge.store import StoredImage, image_path, list_images
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.store import StoredImage, image_path, list_images
 from castcore.units import human
 
 from castserver.imagescreen import add_store_argument, image_json, image_lines, table

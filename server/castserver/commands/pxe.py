@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from castcore.boot import BootDecision, BootEvent, BootMode
-from castcore.edge import nics
 from castcore.edge.commandline import Screen
+from castcore.edge.net import nics
 from castcore.errors import NotFound
 
 from castserver import arguments

@@ -16,19 +16,19 @@ from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.states import ReceiverState
 from castcore.control import ONE_SHOT
 from castcore.disk import DiskFacts
-from castcore.edge import preflight
-from castcore.edge.blockdev import BlockFile
-from castcore.edge.castcontrol import HttpsCastControl
-from castcore.edge.castpeers import STAY_SECONDS, PeerClient
-from castcore.edge.castreceiver import ReceiveResult, receive
+from castcore.edge.cast import preflight
+from castcore.edge.cast.control import HttpsCastControl
+from castcore.edge.cast.discovery import FoundServer, find_servers
+from castcore.edge.cast.peers import STAY_SECONDS, PeerClient
+from castcore.edge.cast.receiver import ReceiveResult, receive
 from castcore.edge.commandline import Screen
-from castcore.edge.discovery import FoundServer, find_servers
-from castcore.edge.disksink import DiskSink
-from castcore.edge.heldchunks import held_chunks
-from castcore.edge.interface import Interface, find_interface
-from castcore.edge.pinned import PinnedHttps, fetch_statement
-from castcore.edge.readback import WrittenChunks
-from castcore.edge.restore import require_fit
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.disk.heldchunks import held_chunks
+from castcore.edge.disk.readback import WrittenChunks
+from castcore.edge.image.restore import require_fit
+from castcore.edge.net.interface import Interface, find_interface
+from castcore.edge.net.pinned import PinnedHttps, fetch_statement
 from castcore.errors import NotFound, Refused, Untrusted
 from castcore.image import Index, Manifest, parse_index, parse_manifest
 from castcore.progress import Progress

@@ -6,12 +6,12 @@ import argparse
 from contextlib import ExitStack
 from typing import Any
 
-from castcore.edge.blockdev import BlockFile
 from castcore.edge.commandline import Screen
-from castcore.edge.imagefile import Image
-from castcore.edge.restore import require_fit, restore
-from castcore.edge.store import image_path
-from castcore.edge.verify import verify_image
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.restore import require_fit, restore
+from castcore.edge.image.store import image_path
+from castcore.edge.image.verify import verify_image
 from castcore.units import human
 
 from castserver.imagescreen import add_store_argument, image_lines, target_lines

@@ -12,10 +12,10 @@ from typing import Any
 
 from castcore.cast.status import CastStatus
 from castcore.edge.commandline import Screen
-from castcore.edge.identity import ServerIdentity
-from castcore.edge.imagefile import Image
-from castcore.edge.interface import find_interface
-from castcore.edge.store import image_path
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.store import image_path
+from castcore.edge.net.identity import ServerIdentity
+from castcore.edge.net.interface import find_interface
 from castcore.errors import FleetcastError, NetworkFailed, Refused
 from castcore.units import human
 from castcore.words import code_words

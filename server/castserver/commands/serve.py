@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from castcore.boot import BootEvent, BootMode
-from castcore.edge import nics
 from castcore.edge.commandline import Screen
-from castcore.edge.identity import ServerIdentity
-from castcore.edge.interface import find_interface
-from castcore.edge.store import default_store
+from castcore.edge.image.store import default_store
+from castcore.edge.net import nics
+from castcore.edge.net.identity import ServerIdentity
+from castcore.edge.net.interface import find_interface
 from castcore.errors import NotFound, Refused
 from castcore.words import code_words
 

@@ -6,11 +6,11 @@ import argparse
 from contextlib import ExitStack
 from typing import Any
 
-from castcore.edge.blockdev import BlockFile
 from castcore.edge.commandline import Screen
-from castcore.edge.imagefile import Image
-from castcore.edge.store import image_path
-from castcore.edge.verify import placed_heads, require_size, verify_image, verify_targets
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.store import image_path
+from castcore.edge.image.verify import placed_heads, require_size, verify_image, verify_targets
 from castcore.errors import DoesNotFit
 from castcore.units import human
 

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from castcore.boot import BootEvent, BootStage, bootnames
-from castcore.edge.bootsockets import neighbour_mac
-from castcore.edge.portholder import bind_error
+from castcore.edge.net.bootsockets import neighbour_mac
+from castcore.edge.net.portholder import bind_error
 
 from castserver.services.bootfiles import BootFile, BootFiles
 

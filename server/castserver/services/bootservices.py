@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from castcore.boot import BootEvent, BootMode, BootPlace, BootPolicy, Pool
-from castcore.edge import nics
-from castcore.edge.bootsockets import interface_index
+from castcore.edge.net import nics
+from castcore.edge.net.bootsockets import interface_index
 from castcore.errors import NotFound, Refused
 
 from castserver.services import bootfiles

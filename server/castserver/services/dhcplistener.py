@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from castcore.boot import BootEvent, DhcpRequest, Verdict, destination
-from castcore.edge.bootsockets import BroadcastSocket
-from castcore.edge.dhcppacket import decode, encode
+from castcore.edge.net.bootsockets import BroadcastSocket
+from castcore.edge.net.dhcppacket import decode, encode
 from castcore.errors import BadPacket
 
 from castserver.services.loop import SocketLoop

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from castcore.boot import BootEvent, BootStage, bootnames
 from castcore.boot.tftprequest import Opcode, TftpRequest, parse_request
-from castcore.edge.bootsockets import datagram_socket, neighbour_mac
+from castcore.edge.net.bootsockets import datagram_socket, neighbour_mac
 from castcore.errors import BadPacket
 from tftpy.TftpContexts import TftpContextServer
 from tftpy.TftpPacketTypes import TftpPacketERR

@@ -1,0 +1,390 @@
+"""Receiving a cast: sockets, buffers and workers around the receiver's core.
+
+The calling thread receives and drives the core; workers put chunks into the sink. When the server is
+gone, what was done is kept and the join is tried again until it is back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from castcore.cast import wire
+from castcore.cast.actions import (
+    Action,
+    Ask,
+    Deliver,
+    Fetch,
+    Flush,
+    LookForLeak,
+    Membership,
+    Regroup,
+    Rejoin,
+    Release,
+    Repair,
+    Select,
+    Send,
+)
+from castcore.cast.blocks import BlockTable, lengths_digest
+from castcore.cast.chunkset import ChunkSet
+from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.cast.protection import Protection, sealed_lengths, unseal
+from castcore.cast.receiver import ReceiverCore
+from castcore.cast.sieve import Sieve
+from castcore.cast.states import ReceiverState
+from castcore.cast.values import JoinAnswer, ReceiveResult
+from castcore.chunks import ChunkSink
+from castcore.edge.cast import preflight
+from castcore.edge.cast.control import CastControl
+from castcore.edge.cast.mending import Mender
+from castcore.edge.cast.multicast import Batch
+from castcore.edge.cast.peers import PeerClient
+from castcore.edge.cast.pool import BufferPool, pool_size
+from castcore.edge.cast.progress import progress_of
+from castcore.edge.cast.sockets import Ears
+from castcore.edge.cast.workers import Result, Workers
+from castcore.edge.net.interface import Interface, family_of, find_interface
+from castcore.errors import BadPacket, Busy, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
+from castcore.progress import ProgressCallback
+
+__all__ = ["ReceiveResult", "receive"]
+
+IDLE_SECONDS = 0.01
+# Datagrams gather while we sleep: long enough for so many bytes, within these bounds.
+GATHER_BYTES = 768 << 10
+GATHER_MIN, GATHER_MAX = 0.0005, 0.016
+# Where a look takes longer than this, the processor is so slow that it has little left for the chunks:
+# twice the time of a look is theirs.
+LOOK_SLOW, LOOKS_APART = 0.01, 0.15
+PROGRESS_SECONDS = 0.25
+REJOIN_SECONDS = 1.0
+# A fetched chunk that is not the image's so often: the server's copy is damaged.
+REFUSALS_MAX = 3
+
+
+def receive(
+    control: CastControl,
+    descriptor: CastDescriptor,
+    lengths: Sequence[int],
+    sink: ChunkSink,
+    *,
+    interface: str,
+    progress: ProgressCallback,
+    stop: threading.Event | None = None,
+    peers: PeerClient | None = None,
+    offload: bool = True,
+    held: ChunkSet | None = None,
+) -> ReceiveResult:
+    """Put every chunk that travels into ``sink``; return when all are durable there.
+
+    ``held``: chunks that the sink has already, proven against the image; they are not asked for.
+    ``interface`` is a name or an address; the family is the cast's. ``peers`` exchanges chunks with
+    the other clients and is the caller's to close. Raises NotFound (interface), Untrusted (descriptor,
+    or the server's own chunk), DiskFailed, NetworkFailed with the server's reason when the cast was
+    ended early, Refused when ``stop`` was set.
+    """
+    if lengths_digest(lengths) != descriptor.lengths_digest:
+        raise Untrusted("the cast's chunk lengths are not those of the image's index")
+    found = find_interface(interface, family_of(descriptor.group))
+    reception = _Reception(
+        control, descriptor, lengths, sink, found, progress, peers, offload=offload, held=held
+    )
+    try:
+        return reception.run(stop or threading.Event())
+    except NotFound as gone:
+        raise _ended(gone.what) from None
+    finally:
+        reception.close()
+
+
+def _casts(descriptor: CastDescriptor) -> tuple[bytes, bytes, int, bool]:
+    """What must stay the same for what was received to stay good."""
+    return descriptor.root, descriptor.lengths_digest, descriptor.symbol_size, descriptor.encrypt
+
+
+def _ended(why: str) -> NetworkFailed:
+    return NetworkFailed(
+        f"the cast was ended before this disk was complete{f': {why}' if why else ''}",
+        hint="the disk is not usable: take part in a new cast",
+    )
+
+
+class _Reception:
+    def __init__(
+        self,
+        control: CastControl,
+        descriptor: CastDescriptor,
+        lengths: Sequence[int],
+        sink: ChunkSink,
+        interface: Interface,
+        progress: ProgressCallback,
+        peers: PeerClient | None,
+        *,
+        offload: bool,
+        held: ChunkSet | None,
+    ) -> None:
+        self._control, self._descriptor, self._sink = control, descriptor, sink
+        self._interface, self._progress, self._offload = interface, progress, offload
+        self._peers = peers
+        travelling = sealed_lengths(lengths) if descriptor.encrypt else lengths
+        self._table = BlockTable.build(travelling, descriptor.symbol_size)
+        self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
+        self._pool = BufferPool(self._table)
+        jitter = np.random.default_rng().random()
+        buffers = pool_size(self._table)
+        self._core = ReceiverCore(
+            self._table, descriptor.root, buffers=buffers, jitter=jitter, held=held
+        )
+        self._sieve = Sieve(self._table)
+        self._workers = Workers()
+        self._mender = Mender(self._core, self._pool, self._workers)
+        self._joined = self._waiting = False
+        self._told = 0.0
+        self._gather = GATHER_MIN
+        self._messages = self._packets = 1
+        self._refusals: dict[int, int] = {}
+        self._ears = self._open(descriptor)
+
+    def run(self, stop: threading.Event) -> ReceiveResult:
+        """Receive to the end."""
+        started = time.monotonic()
+        self._rejoin()
+        while self._core.state is not ReceiverState.DONE:
+            if stop.is_set():
+                raise Refused("the cast was left before its end", hint="join again to go on")
+            if self._core.state is ReceiverState.ABORTED:
+                raise _ended(self._reason())
+            self._turn()
+        self._tell(time.monotonic(), always=True)
+        return self._core.ledger.result(time.monotonic() - started)
+
+    def close(self) -> None:
+        """End the threads, leave the group."""
+        self._workers.close()
+        self._ears.close()
+
+    def _turn(self) -> None:
+        """Take what has arrived, what workers have done, and do what the core wants."""
+        begun = time.monotonic()
+        batch = self._take()
+        now = time.monotonic()
+        for result in self._workers.results():
+            result(now)
+        if self._joined:
+            for action in self._core.poll(now):
+                self._do(action)
+            self._mender.hand_over()
+        self._tell(now)
+        if batch.more:
+            return
+        if batch.data and self._ears.deep:
+            # Each look costs about the same, however many datagrams there are.
+            aim = self._gather * (1.25 if len(batch.data) < GATHER_BYTES else 0.8)
+            self._gather = min(max(aim, GATHER_MIN), GATHER_MAX)
+            spent = time.monotonic() - begun
+            time.sleep(min(2 * spent, LOOKS_APART) if spent > LOOK_SLOW else self._gather)
+        else:
+            self._ears.wait(IDLE_SECONDS)
+
+    def _reason(self) -> str:
+        """Why the cast was ended, as far as its server still tells."""
+        try:
+            self._control.descriptor()
+        except NotFound as gone:
+            return gone.what
+        except FleetcastError:
+            pass
+        return ""
+
+    # -- datagrams
+
+    def _open(self, descriptor: CastDescriptor) -> Ears:
+        return Ears(
+            self._interface,
+            descriptor,
+            segment=self._table.datagram_size,
+            offload=self._offload,
+            deaf=bool(self._obstacle),
+        )
+
+    def _take(self) -> Batch:
+        """Take the datagrams that are waiting."""
+        now = time.monotonic()
+        for answer in self._ears.answers():
+            self._take_control(now, answer)
+        batch = self._ears.receive()
+        now = time.monotonic()
+        if batch.dropped:
+            # The kernel counts what it drops in messages; each held about as many packets as these.
+            self._core.on_dropped(batch.dropped * self._packets // self._messages)
+        if batch.data and self._joined:
+            self._follow()
+            headers, symbols = self._sieve.sift(batch.data)
+            self._messages += batch.messages
+            self._packets += len(headers)
+            for scatter in self._core.on_headers(now, headers):
+                self._pool.scatter(scatter, symbols)
+        for packet in batch.others:
+            self._take_control(now, packet)
+        return batch
+
+    def _take_control(self, now: float, packet: bytes) -> None:
+        if not self._joined:
+            return
+        descriptor = self._descriptor
+        try:
+            value = wire.open_from_server(packet, descriptor.session, descriptor.session_key)
+        except BadPacket:
+            return
+        self._core.on_control(now, value)
+
+    # -- what the core wants
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Send(packet):
+                self._ears.say(packet)
+            case Deliver():
+                view, key = self._pool.chunk(action), self._sieve.protection.seal_key
+                self._workers.write(lambda: self._put(action.chunk, view, key))
+            case Repair():
+                self._mender.add(action)
+            case Release(block):
+                self._pool.release(block)
+                self._sieve.vetting.forget(block)
+            case Fetch(chunk):
+                self._workers.fetch(lambda: self._fetch(chunk))
+            case Ask():
+                table = self._core.table
+                self._workers.fetch(lambda: self._ask(action, table))
+            case Select():
+                self._workers.fetch(lambda: self._select(action))
+            case Flush():
+                self._workers.write(self._flush)
+            case Membership() | LookForLeak() | Rejoin():
+                self._regroup(action)
+
+    def _regroup(self, action: Regroup) -> None:
+        match action:
+            case Membership(joined):
+                self._ears.member(joined=joined)
+            case LookForLeak():
+                self._workers.join(self._look)
+            case Rejoin():
+                self._rejoin()
+
+    def _look(self) -> Result:
+        leaks = self._ears.leaks()
+        return lambda _: self._core.on_leak(leaks=leaks)
+
+    def _put(self, chunk: int, view: memoryview, seal_key: bytes) -> Result:
+        try:
+            self._sink.put(chunk, unseal(seal_key, chunk, view) if seal_key else view)
+        except Untrusted:
+            return lambda _: self._core.on_put(chunk, good=False)
+        return lambda _: self._core.on_put(chunk, good=True)
+
+    def _fetch(self, chunk: int) -> Result:
+        if self._peers is not None and self._peers.fetch(chunk):
+            return lambda _: self._core.ledger.given(chunk)
+        try:
+            self._sink.put(chunk, self._control.chunk(chunk))
+        except NetworkFailed as error:
+            alive = isinstance(error, Busy)
+            return lambda now: self._core.on_fetched(now, chunk, good=False, alive=alive)
+        except Untrusted:
+            self._refusals[chunk] = self._refusals.get(chunk, 0) + 1
+            if self._refusals[chunk] >= REFUSALS_MAX:
+                raise
+            return lambda now: self._core.on_fetched(now, chunk, good=False)
+        return lambda now: self._core.on_fetched(now, chunk, good=True)
+
+    def _ask(self, wanted: Ask, table: BlockTable) -> Result:
+        keys = self._sieve.protection
+        try:
+            told = self._control.symbol_digests(wanted.selection, wanted.block)
+        except NetworkFailed:
+            told = b""
+        return lambda now: self._vet(now, wanted.block, table, keys, told)
+
+    def _vet(self, now: float, block: int, table: BlockTable, keys: Protection, told: bytes) -> None:
+        """Find the wrong ones among a block's symbols; those to come are checked as they come."""
+        of_now = table is self._core.table and keys == self._sieve.protection
+        if not of_now or not self._core.awaits(block):
+            return
+        self._follow()
+        try:
+            self._sieve.vetting.learn(block, told)
+        except BadPacket:
+            self._core.on_unvetted(now, block)
+            return
+        present, symbols = self._core.present(block), self._pool.symbols(block)
+        self._core.on_vetted(block, self._sieve.vetting.wrong(block, present, symbols))
+
+    def _select(self, wanted: Select) -> Result:
+        table = None
+        try:
+            data = self._control.selection(wanted.number)
+            chunks = ChunkSet.decode(data, len(self._table.stored))
+            if chunks.digest() == wanted.digest:
+                table = self._table.select(chunks)
+        except (NetworkFailed, BadPacket):
+            pass  # it is asked for again
+        return lambda now: self._core.on_selected(now, wanted.number, table)
+
+    def _follow(self) -> None:
+        """Let go of what belongs to a table that is no longer the core's."""
+        if self._pool.follow(self._core.table):
+            self._sieve.follow(self._core.table)
+
+    def _flush(self) -> Result:
+        self._sink.flush()
+        return lambda _: self._core.on_flushed()
+
+    def _rejoin(self) -> None:
+        held = self._core.ledger.held
+        known = held.encode() if held else b""
+        self._workers.join(lambda: self._join(known))
+
+    def _join(self, held: bytes) -> Result:
+        """Join, again and again; the cast may have been restarted under a new descriptor."""
+        while not self._workers.stopping.is_set():
+            try:
+                descriptor = open_descriptor(self._control.descriptor(), self._descriptor.server_key)
+                self._same_image(descriptor)
+                answer = self._control.join(held)
+                answer.require(mac=descriptor.mac, encrypt=descriptor.encrypt)
+                return lambda now: self._rejoined(now, descriptor, answer)
+            except (NetworkFailed, BadPacket):
+                self._waiting = True
+                self._workers.stopping.wait(REJOIN_SECONDS)
+        return lambda _: None
+
+    def _same_image(self, descriptor: CastDescriptor) -> None:
+        before = self._descriptor
+        if _casts(descriptor) != _casts(before):
+            raise NetworkFailed("the server casts another image now, or in other pieces")
+
+    def _rejoined(self, now: float, descriptor: CastDescriptor, answer: JoinAnswer) -> None:
+        if descriptor.session != self._descriptor.session:
+            self._ears.close()
+            self._descriptor = descriptor
+            self._ears = self._open(descriptor)
+        self._joined, self._waiting = True, False
+        self._sieve.renew(answer.protection)
+        if self._peers is not None:
+            key, session = answer.peer_key, descriptor.session
+            self._core.farewell.seed_port = self._peers.joined(self._interface, session, key)
+        self._core.on_joined(now, descriptor.session, answer)
+        if self._obstacle:
+            self._core.on_deaf()
+
+    def _tell(self, now: float, *, always: bool = False) -> None:
+        if not always and now - self._told < PROGRESS_SECONDS:
+            return
+        self._told = now
+        waiting = ReceiverState.SILENT.value if self._waiting else self._obstacle
+        self._progress(progress_of(self._core, self._table.stored_bytes, waiting))

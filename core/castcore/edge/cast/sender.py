@@ -1,0 +1,370 @@
+"""One running cast: the threads and sockets around the sender's core.
+
+One thread sends, one hears what clients say; joins and status come from any thread. All share the
+core under one lock, which is never held while reading, computing parity or sending.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from castcore.cast import wire
+from castcore.cast.blocks import BlockTable, lengths_digest
+from castcore.cast.chunkset import ChunkSet
+from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
+from castcore.cast.descriptor import CastDescriptor, encode_descriptor
+from castcore.cast.outputs import Control, SourceBurst, Wait
+from castcore.cast.peers import Peers, Seed, Tracker
+from castcore.cast.protection import Protection
+from castcore.cast.sender import SenderCore
+from castcore.cast.states import SenderState
+from castcore.cast.status import CastStatus
+from castcore.cast.unicastbudget import UnicastBudget
+from castcore.cast.values import JoinAnswer
+from castcore.chunks import ChunkSource
+from castcore.edge.cast.blocks import CACHE_BYTES, BlockCache, BurstWriter
+from castcore.edge.cast.digests import SymbolDigests
+from castcore.edge.cast.multicast import DSCP_LOWER_EFFORT, GroupSender, feedback_listener
+from castcore.edge.cast.seal import SealedSource
+from castcore.edge.net.interface import Interface, SocketAddress, family_of, find_interface
+from castcore.errors import BadPacket, FleetcastError, InUse, NetworkFailed
+from castcore.trust import KEY_SIZE, SigningKey, digest
+
+__all__ = ["CastSender", "CastStatus", "JoinAnswer", "SenderSettings"]
+
+# The share of a link that a cast may fill, alone or beside others' work.
+LINK_SHARE, POLITE_SHARE = 0.98, 0.5
+DEFAULT_LINK = 10_000
+LINK_DOWN_PAUSE = 0.1
+FEEDBACK_MAX = 2048
+ABORT_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SenderSettings:
+    """Where and how fast to send.
+
+    ``interface_address``: name or address of the interface, of the group's family; ``feedback_port`` 0
+    takes any; ``rate_cap`` in bytes a second of UDP payload, 0 for what the link carries. ``ttl``:
+    routers to cross, plus 1. ``jumbo``: datagrams for links with an MTU of 9000. ``polite``: half of the
+    link, the lowest class of traffic, and way for others at the first loss. ``loop`` lets receivers on
+    this host hear us; ``offload`` False sends one datagram a call. ``cache_bytes`` of blocks are kept.
+    ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`. ``peers``: finished clients serve
+    chunks to the others.
+    """
+
+    interface_address: str
+    group: str
+    port: int
+    feedback_port: int
+    rate_cap: int = 0
+    ttl: int = 1
+    jumbo: bool = False
+    polite: bool = False
+    loop: bool = False
+    offload: bool = True
+    cache_bytes: int = CACHE_BYTES
+    mac: bool = False
+    encrypt: bool = False
+    peers: bool = True
+
+    @property
+    def symbol_size(self) -> int:
+        """Bytes of a symbol."""
+        return JUMBO_SYMBOL_SIZE if self.jumbo else SYMBOL_SIZE
+
+    @property
+    def datagram_size(self) -> int:
+        """Bytes of UDP payload that carry a symbol."""
+        return HEADER_SIZE + self.symbol_size
+
+
+class CastSender:
+    """Casts ``source``; every method may be called from any thread.
+
+    ``failure`` is what ended it early: the image could not be read, or is not whole. Its clients are
+    then told to give up, for what they lack will never come.
+
+    Clients may join as soon as it exists; beacons tell them that the pass has not begun. Raises NotFound
+    (interface), PortTaken, NetworkFailed, BadImage.
+    """
+
+    def __init__(
+        self,
+        source: ChunkSource,
+        *,
+        name: str,
+        root: bytes,
+        manifest: bytes,
+        index: bytes,
+        key: SigningKey,
+        settings: SenderSettings,
+    ) -> None:
+        if digest(index) != root:
+            raise NetworkFailed(f"the index of {name} is not the one its root names")
+        interface = find_interface(settings.interface_address, family_of(settings.group))
+        lengths = source.stored_lengths()
+        self._protection = _protection(settings)
+        if settings.encrypt:
+            source = SealedSource(source, self._protection.seal_key)
+        table = BlockTable.build(source.stored_lengths(), settings.symbol_size)
+        session, session_key = secrets.randbits(32), SigningKey.generate()
+        cap = settings.rate_cap or link_capacity(interface, settings)
+        self._core = SenderCore(table, session, session_key, root, cap, polite=settings.polite)
+        self._table, self._session = table, session
+        self._lengths, self._budget = lengths, UnicastBudget()
+        self._feedback = feedback_listener(interface, settings.feedback_port)
+        try:
+            self._group = _group(interface, settings)
+        except BaseException:
+            self._feedback.close()
+            raise
+        self._source = source
+        self._cache_bytes = settings.cache_bytes
+        self._cache = BlockCache(source, table, session, 0, self._cache_bytes)
+        self._writer = BurstWriter(table, session, 0, self._protection.tag_key)
+        self._digests = SymbolDigests(source, table, 0)
+        self._tracker, self._random = Tracker(), np.random.default_rng()
+        self._peer_key = os.urandom(KEY_SIZE) if settings.peers else b""
+        self._lock = threading.Lock()
+        self._stopping, self._closed = threading.Event(), threading.Event()
+        self._aborting = False
+        self.failure: FleetcastError | None = None
+        descriptor = CastDescriptor(
+            session=session,
+            name=name,
+            server_key=key.public,
+            session_key=session_key.public,
+            root=root,
+            manifest_digest=digest(manifest),
+            lengths_digest=lengths_digest(lengths),
+            chunk_count=len(lengths),
+            stored_bytes=table.stored_bytes,
+            symbol_size=table.symbol_size,
+            group=settings.group,
+            port=settings.port,
+            feedback=f"{interface.host}:{self._feedback.getsockname()[1]}",
+            mac=settings.mac,
+            encrypt=settings.encrypt,
+        )
+        self.descriptor = encode_descriptor(descriptor, key)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._threads = [
+            threading.Thread(target=self._transmit, name="cast-send", daemon=True),
+            threading.Thread(target=self._listen, name="cast-hear", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, client: str, held: bytes = b"") -> JoinAnswer:
+        """Let ``client`` take part, at any time before the end.
+
+        ``held``: the chunks it has already (an encoded `ChunkSet`), b"" for none. Raises BadPacket,
+        and InUse after the end.
+        """
+        chunks = ChunkSet.decode(held, len(self._table.stored)) if held else None
+        with self._lock:
+            if self._core.state is SenderState.CLOSED:
+                raise InUse("this cast has ended", hint="read the descriptor again, then join")
+            answer = self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE), chunks)
+            self._tracker.joined(client, answer.client_number)
+        return replace(answer, protection=self._protection, peer_key=self._peer_key)
+
+    def peers(self, client: str, address: str) -> Peers:
+        """Which finished clients ``client``, at the IP ``address``, may ask for chunks.
+
+        For a finished one: whether it shall go on serving them.
+        """
+        with self._lock:
+            unfinished = 0 if self.finished() else self._core.unfinished()
+            return self._tracker.answer(client, address, unfinished, self._random)
+
+    def selection(self, number: int) -> bytes:
+        """The chunks of selection ``number`` (an encoded `ChunkSet`). Raises InUse: there is another."""
+        with self._lock:
+            selector = self._core.selector
+            present, chunks = selector.number, selector.chunks
+        if number != present:
+            raise InUse(f"selection {present} is cast now, not {number}", hint="a beacon tells which")
+        return chunks.encode()
+
+    def symbol_digests(self, selection: int, block: int) -> bytes:
+        """The digests of all symbols of a ``block`` of ``selection``.
+
+        Raises InUse when there is another selection now, NotFound, DiskFailed, BadImage.
+        """
+        return self._digests.of(selection, block)
+
+    def turn(self, client: str, chunk: int) -> float:
+        """Seconds until ``chunk`` may leave to ``client`` by unicast, so that the group's stream is not
+        slowed. Raises Busy.
+        """
+        with self._lock:
+            speed = self._core.unicast_speed()
+            return self._budget.turn(time.monotonic(), client, self._lengths[chunk], speed)
+
+    def start(self) -> None:
+        """Begin the pass; harmless when it has begun."""
+        with self._lock:
+            self._core.start(time.monotonic())
+
+    def stop(self, *, abort: bool = False) -> None:
+        """Stop sending; free threads and sockets.
+
+        Clients that are not done wait for the server to be back, unless ``abort`` tells them to give up.
+        """
+        self._aborting = abort
+        self._stopping.set()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def finished(self) -> bool:
+        """Whether the cast has ended: all clients done or gone, or stopped."""
+        return self._closed.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end at most ``timeout`` seconds; whether it has come."""
+        return self._closed.wait(timeout)
+
+    @property
+    def segmenting(self) -> bool:
+        """Whether the kernel cuts whole bursts into datagrams for us."""
+        return self._group.segmenting
+
+    def status(self) -> CastStatus:
+        """The cast as it stands."""
+        with self._lock:
+            status = self._core.status()
+        return replace(
+            status,
+            failure=self.failure.what if self.failure else "",
+            mac=bool(self._protection.tag_key),
+            encrypt=bool(self._protection.seal_key),
+        )
+
+    def _transmit(self) -> None:
+        try:
+            while not self._stopping.is_set() and self._core.state is not SenderState.CLOSED:
+                self._step()
+        except FleetcastError as error:
+            self.failure = error
+        except Exception as error:
+            self.failure = FleetcastError(f"internal error: {error!r}", hint="please report it")
+            raise
+        finally:
+            self._end()
+
+    def _step(self) -> None:
+        with self._lock:
+            out = self._core.next_tx(time.monotonic())
+            selector = self._core.selector
+            table, number = selector.table, selector.number
+        if table is not self._table:
+            self._follow(table, number)
+        if isinstance(out, Wait):
+            self._stopping.wait(out.seconds)
+            return
+        try:
+            if isinstance(out, Control):
+                self._group.control(out.packet)
+            else:
+                block = self._cache.get(out.block, ahead=isinstance(out, SourceBurst))
+                self._group.burst(self._writer.write(out, block))
+        except OSError:
+            # The link is down or the address went: like loss, and worth another try.
+            self._stopping.wait(LINK_DOWN_PAUSE)
+
+    def _follow(self, table: BlockTable, selection: int) -> None:
+        """Blocks are those of another selection from now on."""
+        self._cache.close()
+        self._table = table
+        self._cache = BlockCache(self._source, table, self._session, selection, self._cache_bytes)
+        self._writer = BurstWriter(table, self._session, selection, self._protection.tag_key)
+        self._digests = SymbolDigests(self._source, table, selection)
+
+    def _end(self) -> None:
+        with self._lock:
+            ended = self._core.state is SenderState.CLOSED
+            packet = self._core.abort()
+        if (self._aborting or self.failure is not None) and not ended:
+            for _ in range(ABORT_REPEATS):
+                _quietly(self._group, packet)
+        self._closed.set()
+        self._cache.close()
+        self._group.close()
+
+    def _listen(self) -> None:
+        self._feedback.settimeout(0.2)
+        while not self._closed.is_set():
+            try:
+                packet, sender = self._feedback.recvfrom(FEEDBACK_MAX)
+            except OSError:
+                continue
+            self._hear(packet, sender)
+        self._feedback.close()
+
+    def _hear(self, packet: bytes, sender: SocketAddress) -> None:
+        try:
+            value = wire.open_from_client(packet, self._session, self._core.key_of)
+        except BadPacket:
+            return
+        with self._lock:
+            answer = self._core.on_client(time.monotonic(), value)
+            if isinstance(value, wire.Fin) and answer is not None:
+                self._tracker.finished(value.client, Seed(sender[0].partition("%")[0], value.seed_port))
+        if answer is not None:
+            try:
+                self._feedback.sendto(answer, sender)
+            except OSError:
+                return
+
+
+def _protection(settings: SenderSettings) -> Protection:
+    """Fresh keys for what the settings ask for."""
+    return Protection(
+        tag_key=os.urandom(KEY_SIZE) if settings.mac else b"",
+        seal_key=os.urandom(KEY_SIZE) if settings.encrypt else b"",
+    )
+
+
+def link_capacity(interface: Interface, settings: SenderSettings) -> float:
+    """Bytes a second of UDP payload that the interface's link carries, less what others need."""
+    bits = (interface.speed or DEFAULT_LINK) * 1e6
+    share = POLITE_SHARE if settings.polite else LINK_SHARE
+    size = settings.datagram_size
+    return bits / 8 * share * size / (size + interface.frame_overhead)
+
+
+def _group(interface: Interface, settings: SenderSettings) -> GroupSender:
+    if interface.largest_datagram < settings.datagram_size:
+        need = interface.mtu - interface.largest_datagram + settings.datagram_size
+        raise NetworkFailed(
+            f"{interface.name} has an MTU of {interface.mtu}, the cast's packets have {need} bytes",
+            hint="cast without --jumbo" if settings.jumbo else "raise the MTU of the interface",
+        )
+    return GroupSender(
+        interface,
+        settings.group,
+        settings.port,
+        ttl=settings.ttl,
+        loop=settings.loop,
+        segment=settings.datagram_size,
+        offload=settings.offload,
+        dscp=DSCP_LOWER_EFFORT if settings.polite else 0,
+    )
+
+
+def _quietly(group: GroupSender, packet: bytes) -> None:
+    try:
+        group.control(packet)
+    except OSError:
+        return

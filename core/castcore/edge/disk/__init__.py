@@ -1,0 +1,1 @@
+"""Disks and raw files: what is on them, what is in use, reading and writing them."""

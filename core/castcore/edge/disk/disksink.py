@@ -1,0 +1,195 @@
+"""Writes the chunks of an image to its target disks, each proven before a byte of it is written.
+
+A disk's first chunk (boot code, partition table) is held back until :meth:`DiskSink.finish`: a
+restore that was cut off leaves no disk that looks whole. Holes are never touched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from castcore.cast.chunkset import ChunkSet
+from castcore.disk import Extents, merge, needed_size
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.image.verify import Verified, verify_targets
+from castcore.errors import BadImage, DoesNotFit, Untrusted
+from castcore.image import (
+    ChunkDecoder,
+    ChunkKind,
+    ChunkRecord,
+    Index,
+    Manifest,
+    PlacedHead,
+    UsedBytes,
+    head_chunks,
+    place_head,
+)
+from castcore.progress import Progress, ProgressCallback, silent
+from castcore.trust import digest
+from castcore.units import exactly, human
+
+
+class DiskSink:
+    """A :class:`castcore.chunks.ChunkSink`: prepare(), put() every chunk, finish(), perhaps verify().
+
+    ``targets`` are the disks, in the order of the manifest's; ``written`` counts bytes of chunks put.
+    Raises DoesNotFit when a target is missing or too small.
+    """
+
+    def __init__(self, manifest: Manifest, index: Index, targets: Sequence[BlockFile]) -> None:
+        _require_room(manifest, targets)
+        self._manifest = manifest
+        self._index = index
+        self._targets = targets
+        self._in_use = [UsedBytes(disk.in_use) for disk in manifest.disks]
+        self._done = bytearray(len(index))
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._head_of = head_chunks(manifest)
+        self._contents: dict[int, bytes] = {}  # by disk number: the chunks held back
+        self._placed: dict[int, PlacedHead] = {}
+        self.written = 0
+
+    def prepare(self, progress: ProgressCallback = silent) -> None:
+        """Zero what must read as zeros, and each disk's first region. Raises DiskFailed."""
+        for chunk, disk in self._head_of.items():
+            for extent in self._parts(self._index.records[chunk]):
+                self._targets[disk].zero(extent.start, extent.length)
+        zeros = self._index.chunks_of_kind(ChunkKind.ZERO)
+        for disk, extents in self._zero_extents(zeros):
+            for extent in extents:
+                self._targets[disk].zero(extent.start, extent.length)
+                self.written += extent.length
+                progress(Progress("zero", self.written, 0, human(self.written)))
+        for chunk in zeros:
+            self._done[chunk] = 1
+
+    def put(self, chunk: int, stored: bytes | memoryview) -> int:
+        """Prove ``stored``, then write its bytes in use; return their number (0: was put before).
+
+        Raises Untrusted with nothing written, or DiskFailed.
+        """
+        if self._done[chunk]:
+            return 0
+        record = self._index.records[chunk]
+        try:
+            content = self._decoder().decode(record, stored)
+        except BadImage as error:
+            raise Untrusted(
+                f"chunk {chunk} ({record.region}) is not the image's: {error.what}"
+            ) from None
+        return self._take(chunk, content)
+
+    def put_content(self, chunk: int, content: bytes) -> int:
+        """As `put`, for the content itself. Raises Untrusted with nothing written, or DiskFailed."""
+        record = self._index.records[chunk]
+        if len(content) != record.length or digest(content) != record.digest:
+            raise Untrusted(f"chunk {chunk} ({record.region}) is not the image's")
+        return 0 if self._done[chunk] else self._take(chunk, content)
+
+    def adopt(self, held: ChunkSet) -> None:
+        """These chunks are on the targets already, proven: they count as put."""
+        for chunk in np.flatnonzero(held.mask()).tolist():
+            if chunk not in self._head_of:
+                self._done[chunk] = 1
+
+    def durable(self) -> ChunkSet:
+        """Make what was put durable; the chunks that then survive a power cut. Raises DiskFailed."""
+        done = np.array(self._done, np.bool_)
+        done[list(self._head_of)] = False
+        self.flush()
+        return ChunkSet.of(done)
+
+    def missing(self) -> list[int]:
+        """The numbers of the chunks not put yet, rising."""
+        return [chunk for chunk, done in enumerate(self._done) if not done]
+
+    def flush(self) -> None:
+        """Make every chunk put so far durable, but for those held back. Raises DiskFailed."""
+        for target in self._targets:
+            target.flush()
+
+    def finish(self) -> None:
+        """Prove that all chunks were put; place the partition tables; make everything durable.
+
+        Raises BadImage when a chunk is missing or a partition table is damaged, DiskFailed.
+        """
+        missing = self.missing()
+        if missing:
+            raise BadImage(
+                f"{len(missing)} of {len(self._index)} chunks of {self._manifest.name} never came,"
+                f" the first is chunk {missing[0]}",
+                hint="the disk is incomplete: restore it again",
+            )
+        for disk, content in self._contents.items():
+            source, size = self._manifest.disks[disk], self._targets[disk].size
+            self._placed[disk] = place_head(source, content, size)
+            for offset, data in self._placed[disk].elsewhere:
+                self._targets[disk].write(offset, data)
+        self.flush()
+        # Only now, with all it speaks of durable, does the disk get its table.
+        for chunk, disk in self._head_of.items():
+            if disk in self._placed:
+                self._write(self._index.records[chunk], self._placed[disk].head)
+        self.flush()
+
+    def verify(self, progress: ProgressCallback = silent) -> Verified:
+        """Re-read the finished targets past the page cache. Raises Untrusted or DiskFailed."""
+        return verify_targets(
+            self._manifest, self._index, self._targets, self._placed, progress=progress
+        )
+
+    def _parts(self, record: ChunkRecord) -> Extents:
+        return self._in_use[record.disk].within(record.offset, record.length)
+
+    def _take(self, chunk: int, content: bytes | memoryview) -> int:
+        """Write the proven content of a chunk, or hold it back."""
+        record = self._index.records[chunk]
+        if chunk in self._head_of:
+            self._contents[record.disk] = bytes(content)
+            return self._count(chunk, sum(e.length for e in self._parts(record)))
+        return self._count(chunk, self._write(record, content))
+
+    def _write(self, record: ChunkRecord, content: bytes | memoryview) -> int:
+        view, target, taken = memoryview(content), self._targets[record.disk], 0
+        for part in self._parts(record):
+            start = part.start - record.offset
+            target.write(part.start, view[start : start + part.length])
+            taken += part.length
+        return taken
+
+    def _count(self, chunk: int, taken: int) -> int:
+        with self._lock:
+            if self._done[chunk]:
+                return 0
+            self._done[chunk] = 1
+            self.written += taken
+        return taken
+
+    def _zero_extents(self, zeros: Sequence[int]) -> Iterator[tuple[int, Extents]]:
+        """By disk, the bytes in use of all chunks ``zeros``, neighbours joined."""
+        for disk in range(len(self._targets)):
+            records = (self._index.records[chunk] for chunk in zeros)
+            yield disk, merge(e for r in records if r.disk == disk for e in self._parts(r))
+
+    def _decoder(self) -> ChunkDecoder:
+        decoder: ChunkDecoder | None = getattr(self._local, "decoder", None)
+        if decoder is None:
+            decoder = self._local.decoder = ChunkDecoder()
+        return decoder
+
+
+def _require_room(manifest: Manifest, targets: Sequence[BlockFile]) -> None:
+    if len(targets) != len(manifest.disks):
+        raise DoesNotFit(f"{manifest.name} holds {len(manifest.disks)} disks; {len(targets)} were given")
+    for disk, target in zip(manifest.disks, targets, strict=True):
+        needed = needed_size(disk.layout, disk.in_use)
+        if target.size < needed:
+            raise DoesNotFit(
+                f"{target.path} is too small: {manifest.name} needs {exactly(needed)},"
+                f" it has {exactly(target.size)}",
+                hint="choose a larger disk",
+            )

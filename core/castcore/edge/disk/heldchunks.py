@@ -1,0 +1,104 @@
+"""What disks hold of an image already: chunks read back from them and proven against the index.
+
+Whatever anybody remembers of a disk is a hint. What counts is what the disk itself gives back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from random import Random
+
+import numpy as np
+
+from castcore.cast.chunkset import ChunkSet
+from castcore.disk import Extent
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.regionread import read_region
+from castcore.edge.inorder import in_order
+from castcore.errors import DiskFailed
+from castcore.image import ChunkKind, Index, Manifest, UsedBytes, head_chunks
+from castcore.progress import Progress, ProgressCallback, silent
+from castcore.trust import digest
+
+# So much of a claim is read back before it is believed, and its last chunks: a machine that lost
+# power loses what it wrote last.
+SAMPLE_SHARE = 0.01
+SAMPLE_LAST = 64
+
+
+def held_chunks(
+    manifest: Manifest,
+    index: Index,
+    targets: Sequence[BlockFile],
+    *,
+    progress: ProgressCallback = silent,
+) -> ChunkSet:
+    """The chunks that ``targets`` hold, every one read: what a cast of an update need not send.
+
+    A disk's first chunk is not among them: it is always written anew, as the last.
+    """
+    return _proven(manifest, index, targets, _eligible(manifest, index), progress)
+
+
+def believed_chunks(
+    manifest: Manifest,
+    index: Index,
+    targets: Sequence[BlockFile],
+    claimed: ChunkSet,
+    random: Random,
+    *,
+    progress: ProgressCallback = silent,
+) -> ChunkSet:
+    """Those of the ``claimed`` chunks that count as held.
+
+    A random part and the last ones are read. If all of those are right, so is the claim; if not, every
+    chunk of it is read.
+    """
+    chunks = [c for c in _eligible(manifest, index) if claimed.mask()[c]]
+    last = chunks[-SAMPLE_LAST:]
+    before = chunks[: -len(last)] if last else []
+    some = sorted(random.sample(before, round(len(before) * SAMPLE_SHARE)))
+    sample = _proven(manifest, index, targets, [*some, *last], silent)
+    if len(sample) < len(some) + len(last):
+        return _proven(manifest, index, targets, chunks, progress)
+    return ChunkSet.numbered(len(index), chunks)
+
+
+def _eligible(manifest: Manifest, index: Index) -> list[int]:
+    heads = head_chunks(manifest)
+    return [c for c in index.chunks_of_kind(ChunkKind.DATA) if c not in heads]
+
+
+def _proven(
+    manifest: Manifest,
+    index: Index,
+    targets: Sequence[BlockFile],
+    chunks: Sequence[int],
+    progress: ProgressCallback,
+) -> ChunkSet:
+    for target in targets:
+        target.drop_cache()
+    mask, goal, done = np.zeros(len(index), np.bool_), 0, 0
+    goal = sum(index.records[c].length for c in chunks)
+    with closing(in_order(_judge(manifest, index, targets), chunks)) as verdicts:
+        for chunk, right in zip(chunks, verdicts, strict=True):
+            mask[chunk] = right
+            done += index.records[chunk].length
+            progress(Progress("compare", done, goal))
+    return ChunkSet.of(mask)
+
+
+def _judge(manifest: Manifest, index: Index, targets: Sequence[BlockFile]) -> Callable[[int], bool]:
+    in_use = [UsedBytes(disk.in_use) for disk in manifest.disks]
+
+    def right(chunk: int) -> bool:
+        record = index.records[chunk]
+        region = Extent(record.offset, record.length)
+        try:
+            content = read_region(targets[record.disk], region, in_use[record.disk])
+        except DiskFailed:  # what cannot be read is not held; writing it may mend it
+            return False
+        return digest(content) == record.digest
+
+    return right

@@ -1,0 +1,119 @@
+"""What an image of a disk must hold: its layout, and every extent in use.
+
+Boot-relevant bytes are always in use: the table, everything before the first partition (boot code,
+GRUB's core image), extended boot records, BIOS boot and Microsoft reserved partitions. The backup
+GPT is not: it is made anew at the target's real end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from castcore.disk import DiskLayout, Extent, Extents, Partition, TableType, Taken, intersect, subtract
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disklayout import WHOLE_DISK, is_extended, read_layout
+from castcore.edge.disk.table import Table
+from castcore.edge.disk.usedmap import has_map, used_by
+from castcore.progress import Progress, ProgressCallback, silent
+from castcore.units import MIB
+
+BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
+MICROSOFT_RESERVED = "e3c9e316-0b5c-4db8-817d-f92df00215ae"
+ALWAYS_WHOLE = {BIOS_BOOT: "boot code", MICROSOFT_RESERVED: "reserved by Windows"}
+# Windows' dynamic disks (LDM) on an MBR keep their database in the disk's last MiB.
+DYNAMIC_DISK = "42"
+SWAP_SIGNATURES = (b"SWAPSPACE2", b"SWAP-SPACE")
+# The header fills the first page of the machine that made it, whose last ten bytes are the mark.
+SWAP_PAGES = (4096, 8192, 16384, 32768, 65536)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A disk's layout with ``taken`` and ``why`` of each partition, and all its extents in use."""
+
+    layout: DiskLayout
+    in_use: Extents
+
+
+def survey(
+    path: str | os.PathLike[str],
+    *,
+    every_sector: bool = False,
+    sector_size: int = 0,
+    progress: ProgressCallback = silent,
+) -> Survey:
+    """Survey the disk or raw file ``path``; it is only read.
+
+    ``every_sector`` takes all of it but a GPT's backup. ``sector_size`` (bytes) is for raw files of
+    disks whose sectors are not 512 bytes. Raises NotFound, DiskFailed, MissingProgram (blkid).
+    """
+    with BlockFile.open_source(path, sector_size=sector_size) as disk:
+        layout, table = read_layout(disk)
+        if layout.table is TableType.NONE and not layout.partitions:
+            whole = Partition(WHOLE_DISK, 0, disk.size, why="unknown content")
+            layout = replace(layout, partitions=(whole,))
+        if every_sector:
+            partitions = tuple(_every(p, "every sector was asked for") for p in layout.partitions)
+            whole_disk = subtract([Extent(0, disk.size)], table.backup)
+            return Survey(replace(layout, partitions=partitions), whole_disk)
+        surveyed = [_survey_one(disk, p, progress) for p in layout.partitions]
+    layout = replace(layout, partitions=tuple(p for p, _ in surveyed))
+    taken = [extent for _, in_use in surveyed for extent in in_use]
+    inside = intersect([*taken, *_own_bytes(layout, table)], [Extent(0, layout.size)])
+    return Survey(layout, inside)
+
+
+def _survey_one(
+    disk: BlockFile, partition: Partition, progress: ProgressCallback
+) -> tuple[Partition, Extents]:
+    name = f"partition {partition.number}" if partition.number else "the disk"
+    progress(Progress("survey", partition.start, disk.size, f"{name} {partition.fstype}".rstrip()))
+    if is_extended(partition):
+        return replace(partition, taken=Taken.HEADER, why="holds logical partitions"), ()
+    if partition.type in ALWAYS_WHOLE:
+        return _every(partition, ALWAYS_WHOLE[partition.type]), (partition.extent,)
+    if partition.fstype == "swap":
+        return _swap(disk, partition)
+    if not has_map(partition.fstype) or partition.why:
+        return _every(partition, partition.why or _unmapped(partition)), (partition.extent,)
+    use = used_by(disk, partition.extent, partition.fstype)
+    if use.why:
+        return _every(partition, use.why), use.in_use
+    return replace(partition, taken=Taken.USED, why=""), use.in_use
+
+
+def _swap(disk: BlockFile, partition: Partition) -> tuple[Partition, Extents]:
+    for page in SWAP_PAGES:
+        mark = Extent(partition.start + page - len(SWAP_SIGNATURES[0]), len(SWAP_SIGNATURES[0]))
+        if page <= partition.length and disk.read(mark.start, mark.length) in SWAP_SIGNATURES:
+            header = Extent(partition.start, page)
+            return replace(partition, taken=Taken.HEADER, why="swap: only its header"), (header,)
+    return _every(partition, "swap without a header"), (partition.extent,)
+
+
+def _every(partition: Partition, why: str) -> Partition:
+    return replace(partition, taken=Taken.EVERY, why=why)
+
+
+def _unmapped(partition: Partition) -> str:
+    if not partition.fstype:
+        return "unknown content"
+    return f"{partition.fstype}: its free blocks cannot be told"
+
+
+def _own_bytes(layout: DiskLayout, table: Table) -> Iterable[Extent]:
+    """The bytes in use outside of partitions."""
+    yield from table.records
+    if layout.table is TableType.NONE:
+        return
+    starts = sorted(p.start for p in layout.partitions)
+    yield Extent(0, starts[0] if starts else min(MIB, layout.size))
+    # What lies between an extended boot record and the logical partition behind it is its track.
+    for record in table.records:
+        following = next((s for s in starts if s > record.start), None)
+        if record.start and following:
+            yield Extent(record.start, following - record.start)
+    if any(p.type == DYNAMIC_DISK for p in layout.partitions):
+        yield Extent(max(0, layout.size - MIB), min(MIB, layout.size))

@@ -1,0 +1,1 @@
+"""Images on disk: capturing, storing, restoring and proving them."""

@@ -1,0 +1,189 @@
+"""Capturing a disk into an image: survey, read and compress in threads, write in order, publish."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from castcore import __version__
+from castcore.disk import Extent, Extents, align, total
+from castcore.edge.disk import probe
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.regionread import read_region
+from castcore.edge.disk.sourcefile import SourceFormat, raw_view, source_format
+from castcore.edge.disk.survey import Survey, survey
+from castcore.edge.image.imagewriter import ImageWriter
+from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
+from castcore.edge.inorder import in_order
+from castcore.errors import InUse, NoSpace, NotFound, Refused
+from castcore.image import (
+    DEFAULT_LEVEL,
+    ChunkEncoder,
+    ChunkKind,
+    ChunkRecord,
+    Codec,
+    Content,
+    ImageDisk,
+    Manifest,
+    Source,
+    UsedBytes,
+    chunk_regions,
+    chunk_total,
+    index_size,
+    is_zero,
+)
+from castcore.progress import Progress, ProgressCallback, silent
+from castcore.trust import digest
+from castcore.units import human
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOptions:
+    """How to capture: zstd ``level``; ``replace`` an older image of the name once the new one is whole;
+    ``every_sector`` takes all bytes, in use or not; ``sector_size`` (bytes) is what the disk has whose
+    raw file this is (0: what the device says, 512 for a file); ``threads`` (0: one for each processor).
+    """
+
+    level: int = DEFAULT_LEVEL
+    replace: bool = False
+    every_sector: bool = False
+    sector_size: int = 0
+    threads: int = 0
+
+
+def capture(
+    source: Path,
+    image_path: Path,
+    *,
+    options: CaptureOptions | None = None,
+    progress: ProgressCallback = silent,
+) -> Manifest:
+    """Capture the disk ``source`` (device, raw or virtual disk's file) as the image at ``image_path``.
+
+    The image is there complete or not at all. Raises NotFound, InUse (``source`` is mounted), Refused
+    (the name is taken, the file is empty), NoSpace, DiskFailed, MissingProgram.
+    """
+    options = options or CaptureOptions()
+    kind = source_format(source)
+    if kind is SourceFormat.RAW and not source.stat().st_size:
+        raise Refused(f"{source} is an empty file, not a disk's", hint="name a disk, or the file of one")
+    if image_path.exists() and not options.replace:
+        raise exists(image_path)
+    _refuse_mounted(source, kind)
+    store = image_path.parent
+    if store.exists() and not store.is_dir():
+        raise NotFound(f"no image store at {store}: it is a file", hint="name it with --store DIR")
+    with writing_to(store):
+        store.mkdir(parents=True, exist_ok=True)
+        remove_stale(store)
+    with Partial(store, image_name(image_path)) as partial:
+        with raw_view(source, kind, partial.path, progress) as raw:
+            found = survey(
+                raw,
+                every_sector=options.every_sector,
+                sector_size=options.sector_size,
+                progress=progress,
+            )
+            plan = Manifest(
+                name=image_name(image_path),
+                created=int(time.time()),
+                disks=(_image_disk(found),),
+                index_digest=b"",
+                chunk_count=0,
+                packs=(),
+                source=Source(path=_spelled(source), format=kind),
+                made_by=f"fleetcast {__version__}",
+            )
+            manifest = write_image(raw, partial.path, plan, options, progress)
+        partial.publish(image_path, replace=options.replace)
+    return manifest
+
+
+def _refuse_mounted(source: Path, kind: SourceFormat) -> None:
+    if kind not in (SourceFormat.DEVICE, SourceFormat.RAW):
+        return
+    holder = probe.disk(str(source)).held_by
+    if holder:
+        raise InUse(
+            f"{source} is in use: {holder}",
+            hint="unmount it first: a disk that changes while it is read makes a broken image",
+        )
+
+
+def _spelled(path: Path) -> str:
+    # A name on Linux is bytes, the manifest is UTF-8.
+    return os.fsencode(path).decode(errors="replace")
+
+
+def _image_disk(found: Survey) -> ImageDisk:
+    # A target is written in whole sectors; so is what we prove there.
+    layout = found.layout
+    return ImageDisk(layout, align(found.in_use, layout.sector_size, limit=layout.size))
+
+
+def write_image(
+    raw: Path,
+    directory: Path,
+    plan: Manifest,
+    options: CaptureOptions,
+    progress: ProgressCallback = silent,
+) -> Manifest:
+    """Write into ``directory`` the image of the raw disk ``raw`` that ``plan`` describes without packs.
+
+    Return the complete manifest. Raises NoSpace or DiskFailed.
+    """
+    (disk,) = plan.disks
+    _require_space(directory, disk.in_use)
+    goal, done = plan.used, 0
+    regions = chunk_regions(disk.in_use, disk.layout.size)
+    used = UsedBytes(disk.in_use)
+    with BlockFile.open_source(str(raw)) as device, ImageWriter(directory) as writer:
+        reader = _ChunkReader(device, used, writer, options.level)
+        with closing(in_order(reader.take, regions, threads=options.threads)) as chunks:
+            for record, stored in chunks:
+                writer.add(record, stored)
+                done += total(used.within(record.offset, record.length))
+                progress(Progress("capture", done, goal, f"{human(writer.stored)} stored"))
+        return writer.finish(plan)
+
+
+def _require_space(store: Path, in_use: Extents) -> None:
+    """Refuse when not even the index can find room: how far the rest compresses only doing it tells."""
+    needed, free = index_size(chunk_total(in_use)), free_space(store)
+    if free < needed:
+        raise NoSpace(
+            f"{store.parent} has {human(free)} free; the image's index alone needs {human(needed)}",
+            hint="free some space, or choose another store",
+        )
+
+
+class _ChunkReader:
+    """Reads, digests and compresses one chunk at a time, in whichever thread calls."""
+
+    def __init__(self, device: BlockFile, in_use: UsedBytes, writer: ImageWriter, level: int) -> None:
+        self._device = device
+        self._in_use = in_use
+        self._writer = writer
+        self._level = level
+        self._local = threading.local()
+
+    def take(self, region: Extent) -> tuple[ChunkRecord, Content]:
+        content = read_region(self._device, region, self._in_use)
+        name = digest(content)
+        if is_zero(content):
+            return ChunkRecord(0, region.start, region.length, ChunkKind.ZERO, name), b""
+        codec: Codec = Codec.RAW
+        stored: Content = b""
+        if not self._writer.holds(name):
+            codec, stored = self._encoder().encode(content)
+        return ChunkRecord(0, region.start, region.length, ChunkKind.DATA, name, codec=codec), stored
+
+    def _encoder(self) -> ChunkEncoder:
+        encoder: ChunkEncoder | None = getattr(self._local, "encoder", None)
+        if encoder is None:
+            encoder = self._local.encoder = ChunkEncoder(self._level)
+        return encoder

@@ -1,0 +1,177 @@
+"""A complete image on disk, opened for reading: checked manifest and index, packs by pread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE, read_file
+from castcore.errors import BadImage, DiskFailed, NotFound
+from castcore.image import (
+    MANIFEST_LIMIT,
+    SIGNATURE_FILE_SIZE,
+    ChunkDecoder,
+    ChunkKind,
+    Index,
+    Manifest,
+    index_size,
+    pack_name,
+    parse_index,
+    parse_manifest,
+    signer,
+)
+
+
+class Image:
+    """An open image: a :class:`castcore.chunks.ChunkSource`, usable from several threads.
+
+    ``signed_by`` is the public key that signed it, or None; its signature holds. Packs are read
+    with pread, never mapped: a medium pulled out must be an error, not the end of the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest_bytes = read_file(path / MANIFEST_FILE, MANIFEST_LIMIT)
+        with _named(path):
+            self.manifest: Manifest = parse_manifest(self.manifest_bytes)
+        # The manifest bounds the index before that is read.
+        limit = index_size(self.manifest.chunk_count)
+        self.index_bytes = read_file(path / INDEX_FILE, limit)
+        with _named(path):
+            self.index: Index = parse_index(self.index_bytes, self.manifest)
+        self.signed_by = _signer(path, self.manifest_bytes)
+        self._packs: list[int] = []
+        self._local = threading.local()
+
+    @classmethod
+    def open(cls, path: Path) -> Image:
+        """The image at ``path``. Raises NotFound, BadImage or DiskFailed."""
+        if not path.is_dir():
+            raise NotFound(
+                f"no such image: {path}", hint="`fleetcast image list` shows a store's images"
+            )
+        image = cls(path)
+        try:
+            image._open_packs()
+        except BaseException:
+            image.close()
+            raise
+        return image
+
+    def __enter__(self) -> Image:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the packs; the image must not be read any more."""
+        while self._packs:
+            os.close(self._packs.pop())
+
+    def stored_lengths(self) -> Sequence[int]:
+        """Bytes stored for each chunk, by chunk number; 0 for a chunk of zeros."""
+        return self.index.stored_lengths()
+
+    def read_stored(self, chunk: int) -> bytes:
+        """The stored bytes of ``chunk``, not proven. Raises DiskFailed or BadImage."""
+        record = self.index.records[chunk]
+        if record.kind is ChunkKind.ZERO:
+            return b""
+        try:
+            data = os.pread(self._packs[record.pack], record.stored, record.pack_offset)
+        except OSError as error:
+            path = self.path / pack_name(record.pack)
+            raise DiskFailed(f"{path} cannot be read: {error.strerror}") from None
+        if len(data) != record.stored:
+            raise self.damaged(chunk, "the pack ends inside it")
+        return data
+
+    def content(self, chunk: int) -> bytes | memoryview:
+        """The content of ``chunk``, proven by its digest. Raises DiskFailed or BadImage."""
+        return self._decode(chunk, self.read_stored(chunk))
+
+    def read_proven(self, chunk: int) -> bytes:
+        """The stored bytes of ``chunk``, whose content was proven. Raises DiskFailed or BadImage."""
+        stored = self.read_stored(chunk)
+        if stored:
+            self._decode(chunk, stored)
+        return stored
+
+    def damaged(self, chunk: int, why: str) -> BadImage:
+        """The error that names the pack and chunk which are not what the index says."""
+        record = self.index.records[chunk]
+        return BadImage(
+            f"{self.path}: {pack_name(record.pack)} is damaged at byte {record.pack_offset}:"
+            f" chunk {chunk} ({record.region}): {why}",
+            hint="capture the image again, or copy it again from where it is whole",
+        )
+
+    def _decode(self, chunk: int, stored: bytes) -> bytes | memoryview:
+        try:
+            return self._decoder().decode(self.index.records[chunk], stored)
+        except BadImage as error:
+            raise self.damaged(chunk, error.what) from None
+
+    def _decoder(self) -> ChunkDecoder:
+        # A zstd context serves one thread at a time.
+        decoder: ChunkDecoder | None = getattr(self._local, "decoder", None)
+        if decoder is None:
+            decoder = self._local.decoder = ChunkDecoder()
+        return decoder
+
+    def _open_packs(self) -> None:
+        for number, size in enumerate(self.manifest.packs):
+            path = self.path / pack_name(number)
+            try:
+                self._packs.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            except FileNotFoundError:
+                raise BadImage(f"{path} is missing") from None
+            except OSError as error:
+                raise DiskFailed(f"{path} cannot be opened: {error.strerror}") from None
+            found = os.fstat(self._packs[-1]).st_size
+            if found != size:
+                raise BadImage(f"{path} is damaged: it has {found} bytes instead of {size}")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the image in whatever a parser refuses."""
+    try:
+        yield
+    except BadImage as error:
+        raise BadImage(f"{path}: {error.what}", hint=error.hint) from None
+
+
+def _signer(path: Path, manifest_bytes: bytes) -> bytes | None:
+    file = path / SIGNATURE_FILE
+    if not file.exists():
+        return None
+    data = read_file(file, SIGNATURE_FILE_SIZE)
+    with _named(path):
+        return signer(manifest_bytes, data)
+
+
+class ProvenSource:
+    """A ChunkSource of ``image`` that hands out no stored bytes before their content was proven.
+
+    Each receiver proves what it gets; a sender that proves it too ends with the name of the damaged
+    pack instead of leaving every client to find the same chunk bad for ever.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def stored_lengths(self) -> Sequence[int]:
+        """Bytes stored for each chunk, by chunk number; 0 for a chunk of zeros."""
+        return self._image.stored_lengths()
+
+    def read_stored(self, chunk: int) -> bytes:
+        """The proven stored bytes of ``chunk``. Raises DiskFailed or BadImage."""
+        return self._image.read_proven(chunk)

@@ -1,0 +1,90 @@
+"""Restoring an image to disks: a plan that can be shown and refused, then the writing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from castcore.disk import DiskFacts, Fit, ReasonCode, fit
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.image.imagefile import Image
+from castcore.edge.inorder import in_order
+from castcore.errors import DoesNotFit, InUse, Untrusted
+from castcore.image import ChunkKind, Manifest
+from castcore.progress import Progress, ProgressCallback, silent
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """What was restored: ``written`` bytes in ``seconds``; ``root`` is the image's index digest."""
+
+    root: bytes
+    chunks: int
+    written: int
+    seconds: float
+    verified: bool
+
+
+def require_fit(manifest: Manifest, targets: Sequence[DiskFacts]) -> None:
+    """Return when ``manifest`` may be restored to ``targets``, one for each of its disks.
+
+    Raises InUse when one is mounted or held, else DoesNotFit with every reason.
+    """
+    if len(targets) != len(manifest.disks):
+        raise DoesNotFit(
+            f"{manifest.name} holds {len(manifest.disks)} disks; {len(targets)} targets were given",
+            hint="name one target for each disk, in the order that `fleetcast image show` prints",
+        )
+    fits = [fit(d.layout, d.in_use, t) for d, t in zip(manifest.disks, targets, strict=True)]
+    held = _texts(fits, held=True)
+    if held:
+        raise InUse("; ".join(held), hint="unmount it, or choose another disk")
+    against = _texts(fits, held=False)
+    if against:
+        raise DoesNotFit("; ".join(against), hint="choose another disk")
+
+
+def _texts(fits: Sequence[Fit], *, held: bool) -> list[str]:
+    return [r.text for f in fits for r in f.reasons if (r.code is ReasonCode.IN_USE) is held]
+
+
+def restore(
+    image: Image,
+    targets: Sequence[BlockFile],
+    *,
+    verify: bool = False,
+    progress: ProgressCallback = silent,
+) -> RestoreResult:
+    """Write ``image`` to ``targets``; with ``verify``, read it back from the disks afterwards.
+
+    Raises BadImage naming the pack and chunk that are damaged (the target then has no partition
+    table), DoesNotFit, DiskFailed, and with ``verify`` Untrusted.
+    """
+    started = time.monotonic()
+    sink = DiskSink(image.manifest, image.index, targets)
+    sink.prepare(progress)
+
+    def move(chunk: int) -> int:
+        stored = image.read_stored(chunk)
+        try:
+            return sink.put(chunk, stored)
+        except Untrusted as error:
+            raise image.damaged(chunk, error.what) from None
+
+    goal = image.manifest.used
+    with closing(in_order(move, image.index.chunks_of_kind(ChunkKind.DATA))) as moved:
+        for _ in moved:
+            progress(Progress("restore", sink.written, goal))
+    sink.finish()
+    if verify:
+        sink.verify(progress)
+    return RestoreResult(
+        root=image.manifest.index_digest,
+        chunks=len(image.index),
+        written=sink.written,
+        seconds=time.monotonic() - started,
+        verified=verify,
+    )

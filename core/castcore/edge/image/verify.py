@@ -1,0 +1,124 @@
+"""Proving what was stored or written: every chunk of an image, every byte in use of a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from castcore.disk import Extent
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.regionread import read_region
+from castcore.edge.image.imagefile import Image
+from castcore.edge.inorder import in_order
+from castcore.errors import BadImage, Untrusted
+from castcore.image import Index, Manifest, PlacedHead, UsedBytes, head_chunks, place_head
+from castcore.progress import Progress, ProgressCallback, silent
+from castcore.trust import digest
+from castcore.units import exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was proven: ``chunks`` and the ``bytes`` of their regions."""
+
+    chunks: int
+    bytes: int
+
+
+def verify_image(image: Image, *, progress: ProgressCallback = silent) -> Verified:
+    """Prove every chunk that ``image`` stores. Raises BadImage naming the first bad pack and chunk."""
+
+    def bad(chunk: int) -> BadImage | None:
+        try:
+            image.content(chunk)
+        except BadImage as error:
+            return error
+        return None
+
+    errors = _each_chunk(bad, image.index, "check", progress)
+    if errors:
+        more = f" ({len(errors)} chunks are damaged)" if len(errors) > 1 else ""
+        raise BadImage(errors[0].what + more, hint=errors[0].hint)
+    return Verified(len(image.index), image.index.content_bytes())
+
+
+def require_size(manifest: Manifest, targets: Sequence[BlockFile]) -> None:
+    """Return when every target reaches as far as its disk's last byte in use. Raises Untrusted."""
+    for disk, target in zip(manifest.disks, targets, strict=True):
+        end = max((extent.end for extent in disk.in_use), default=0)
+        if target.size < end:
+            raise Untrusted(
+                f"{target.path} does not hold what {manifest.name} says:"
+                f" it has {exactly(target.size)}, the image {exactly(end)}",
+                hint="name the disk that the image was restored to",
+            )
+
+
+def placed_heads(image: Image, targets: Sequence[BlockFile]) -> dict[int, PlacedHead]:
+    """By disk number, the first chunk of each disk as it must be on its target. Raises BadImage."""
+    heads = {}
+    for chunk, disk in head_chunks(image.manifest).items():
+        content = bytes(image.content(chunk))
+        heads[disk] = place_head(image.manifest.disks[disk], content, targets[disk].size)
+    return heads
+
+
+def verify_targets(
+    manifest: Manifest,
+    index: Index,
+    targets: Sequence[BlockFile],
+    heads: Mapping[int, PlacedHead],
+    *,
+    progress: ProgressCallback = silent,
+) -> Verified:
+    """Prove that ``targets`` hold every byte in use, read from the disks themselves.
+
+    ``heads`` gives, by disk number, the first chunk as placed there. Raises Untrusted naming the
+    first region that differs, DiskFailed.
+    """
+    in_use = [UsedBytes(disk.in_use) for disk in manifest.disks]
+    for target in targets:
+        target.flush()
+        target.drop_cache()
+
+    def differs(chunk: int) -> str | None:
+        record = index.records[chunk]
+        region = Extent(record.offset, record.length)
+        content = read_region(targets[record.disk], region, in_use[record.disk])
+        if record.offset == 0 and record.disk in heads:
+            same = content == heads[record.disk].head
+        else:
+            same = digest(content) == record.digest
+        return None if same else record.region
+
+    wrong = _each_chunk(differs, index, "verify", progress)
+    for number, head in heads.items():
+        for offset, data in head.elsewhere:
+            if targets[number].read(offset, len(data)) != data:
+                wrong.append(f"disk {number}, backup partition table at byte {offset}")
+    if wrong:
+        raise Untrusted(
+            f"{targets[0].path} does not hold what {manifest.name} says: {wrong[0]}"
+            + (f" and {len(wrong) - 1} more chunks differ" if len(wrong) > 1 else " differs"),
+            hint="restore again; a disk that does it twice is failing",
+        )
+    return Verified(len(index), index.content_bytes())
+
+
+Fault = TypeVar("Fault")
+
+
+def _each_chunk(
+    judge: Callable[[int], Fault | None], index: Index, step: str, progress: ProgressCallback
+) -> list[Fault]:
+    """What ``judge`` finds wrong, by rising chunk number; it runs in several threads."""
+    goal, done, faults = index.content_bytes(), 0, []
+    with closing(in_order(judge, range(len(index)))) as verdicts:
+        for chunk, fault in enumerate(verdicts):
+            if fault is not None:
+                faults.append(fault)
+            done += index.records[chunk].length
+            progress(Progress(step, done, goal))
+    return faults

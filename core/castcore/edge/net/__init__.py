@@ -1,0 +1,1 @@
+"""Interfaces, links, sockets and who is at the other end."""
