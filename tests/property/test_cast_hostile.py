@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from castcore import canonical
-from castcore.cast import descriptor, wire
+from castcore.cast import descriptor, messages, wire
 from castcore.cast.blocks import BlockTable
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.data import HEADER, datagram
@@ -56,7 +56,7 @@ def test_any_data_headers_are_placed_or_ignored(columns: list[Any], buffers: int
             assert (scatter.rows < rows).all()
             assert len(scatter.rows) == len(scatter.picks)
         core.poll(now)
-        number = wire.Beacon(SESSION, int(now * 10), SenderState.PASS, 0, 5, 1, 0, 1, 1, 1, 200, 100)
+        number = messages.Beacon(SESSION, int(now * 10), SenderState.PASS, 0, 5, 1, 0, 1, 1, 1, 200, 100)
         core.on_control(now, number)
 
 
@@ -138,21 +138,21 @@ def test_any_sealed_chunk_is_untrusted(data: bytes, chunk: int) -> None:
         raise AssertionError("a seal was guessed")
 
 
-counts = st.builds(wire.StripeCounts, near, st.binary(min_size=1, max_size=16))
+counts = st.builds(messages.StripeCounts, near, st.binary(min_size=1, max_size=16))
 feedbacks = st.builds(
-    wire.Feedback,
+    messages.Feedback,
     client=st.just(1),
     session=st.just(SESSION),
     number=u32,
     kind=st.sampled_from(ClientClass),
-    flags=st.sampled_from(wire.FeedbackFlag),
+    flags=st.sampled_from(messages.FeedbackFlag),
     **dict.fromkeys(("echo_time_us", "echo_delay_us", "seen", "received", "net_lost"), u32),
     **dict.fromkeys(("host_drop", "shed_blocks", "have_blocks", "chunks"), u32),
     nacks=st.lists(counts, max_size=5).map(tuple),
 )
 bitmaps = st.integers(0, 80).flatmap(
     lambda count: st.builds(
-        wire.Bitmap,
+        messages.Bitmap,
         client=st.just(1),
         session=st.just(SESSION),
         number=u32,
@@ -167,7 +167,7 @@ bitmaps = st.integers(0, 80).flatmap(
 
 @given(st.lists(feedbacks | bitmaps, max_size=12))
 def test_a_client_may_say_anything_and_the_cast_goes_on(
-    words: list[wire.Feedback | wire.Bitmap],
+    words: list[messages.Feedback | messages.Bitmap],
 ) -> None:
     sender, now = SenderCore(TABLE, SESSION, KEY, ROOT, 1e8), 0.0
     answer = sender.join(now, "liar", b"k" * 32)
@@ -182,7 +182,7 @@ def test_a_client_may_say_anything_and_the_cast_goes_on(
             now += out.seconds if isinstance(out, Wait) else 1e-4
         packet = (
             wire.encode_feedback(word, b"k" * 32)
-            if isinstance(word, wire.Feedback)
+            if isinstance(word, messages.Feedback)
             else wire.encode_bitmap(word, b"k" * 32)
         )
         sender.on_client(now, wire.open_from_client(packet, SESSION, sender.key_of))

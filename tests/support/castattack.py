@@ -11,7 +11,7 @@ from collections import deque
 from enum import Enum, auto
 
 import numpy as np
-from castcore.cast import wire
+from castcore.cast import messages, wire
 from castcore.cast.data import FLAG_PARITY, FLAG_REPAIR, HEADER, datagram
 from castcore.cast.outputs import ParityBurst, SourceBurst
 from castcore.cast.states import ClientClass, SenderState
@@ -112,10 +112,10 @@ class HostileSim(Sim):
         old["header"]["session"] = OLD_SESSION
         self._to_all(old.tobytes())
         for session in (OLD_SESSION, SESSION):
-            self._to_all(wire.encode_abort(wire.Abort(session), OLD_KEY))
+            self._to_all(wire.encode_abort(messages.Abort(session), OLD_KEY))
             self._to_all(wire.encode_beacon(self._beacon(session), OLD_KEY))
             for client in range(4):
-                self._to_all(wire.encode_fin_ack(wire.FinAck(client, session, 1), OLD_KEY))
+                self._to_all(wire.encode_fin_ack(messages.FinAck(client, session, 1), OLD_KEY))
 
     def _control(self, _: SourceBurst | ParityBurst) -> None:
         """True control with another content, and content with a signature from elsewhere."""
@@ -127,9 +127,9 @@ class HostileSim(Sim):
         self._to_all(bytes(torn))
         signature = heard[-1][-64:]
         for made in (
-            wire.encode_abort(wire.Abort(SESSION), KEY),
+            wire.encode_abort(messages.Abort(SESSION), KEY),
             wire.encode_beacon(self._beacon(SESSION), KEY),
-            wire.encode_fin_ack(wire.FinAck(self.forger.randrange(4), SESSION, 1), KEY),
+            wire.encode_fin_ack(messages.FinAck(self.forger.randrange(4), SESSION, 1), KEY),
         ):
             self._to_all(made[:-64] + signature)
         self._to_all(self.forger.randbytes(self.forger.randrange(1, 1400)))
@@ -137,16 +137,16 @@ class HostileSim(Sim):
     def _feedback(self, _: SourceBurst | ParityBurst) -> None:
         """Words of another client: by our own key, and true ones with another number or content."""
         victim = self.forger.randrange(1, 4)
-        fake = wire.Feedback(
-            *(victim, SESSION, 1 << 30, ClientClass.OK, wire.FeedbackFlag(0), 0, 0),
+        fake = messages.Feedback(
+            *(victim, SESSION, 1 << 30, ClientClass.OK, messages.FeedbackFlag(0), 0, 0),
             *(self.forger.randrange(1 << 32), 0, 1 << 20, 1 << 20, 0, 0, 0),
-            nacks=(wire.StripeCounts(0, bytes([64]) * int(self.image.table.stripes[0])),),
+            nacks=(messages.StripeCounts(0, bytes([64]) * int(self.image.table.stripes[0])),),
         )
-        holes = wire.Bitmap(victim, SESSION, 1 << 30, ClientClass.OK, 1 << 20, 0, 64, b"\xff" * 8)
+        holes = messages.Bitmap(victim, SESSION, 1 << 30, ClientClass.OK, 1 << 20, 0, 64, b"\xff" * 8)
         for own in (b"\x04" * 32, bytes(32)):
             self._to_sender(wire.encode_feedback(fake, own))
             self._to_sender(wire.encode_bitmap(holes, own))
-            self._to_sender(wire.encode_fin(wire.Fin(victim, SESSION, 1 << 30, ROOT), own))
+            self._to_sender(wire.encode_fin(messages.Fin(victim, SESSION, 1 << 30, ROOT), own))
         if self._said:
             torn = bytearray(self.forger.choice(self._said))
             torn[self.forger.randrange(len(torn))] ^= 1 << self.forger.randrange(8)
@@ -155,8 +155,8 @@ class HostileSim(Sim):
 
     # -- how
 
-    def _beacon(self, session: int) -> wire.Beacon:
-        return wire.Beacon(
+    def _beacon(self, session: int) -> messages.Beacon:
+        return messages.Beacon(
             *(session, 1 << 30, SenderState.CLOSED, 0, self.forger.randrange(1 << 32), 1 << 20, 1 << 20),
             *(9, 0, 1 << 40, 60_000, 60_000),
         )

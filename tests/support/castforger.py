@@ -14,7 +14,7 @@ import socket
 import time
 
 import numpy as np
-from castcore.cast import wire
+from castcore.cast import messages, wire
 from castcore.cast.data import datagram
 from castcore.cast.states import SenderState
 from castcore.trust import SigningKey
@@ -41,7 +41,7 @@ class Forger:
 
     def hear(self, packet: bytes) -> None:
         """Poison what comes next; now and then replay a beacon, forge an abort and feedback."""
-        if packet[0] & 15 != wire.PacketType.DATA:
+        if packet[0] & 15 != messages.PacketType.DATA:
             self._beacons.append(packet)
             return
         data = np.frombuffer(packet, datagram()).copy()
@@ -59,16 +59,16 @@ class Forger:
             self._control()
 
     def _control(self) -> None:
-        beacon = wire.Beacon(
+        beacon = messages.Beacon(
             *(self._session, 1 << 30, SenderState.CLOSED, 0, 1 << 31, 1 << 20, 1 << 20, 9, 0, 1 << 40),
             *(60_000, 60_000),
         )
-        self._to_group(wire.encode_abort(wire.Abort(self._session), self._key))
+        self._to_group(wire.encode_abort(messages.Abort(self._session), self._key))
         self._to_group(wire.encode_beacon(beacon, self._key))
         if self._beacons:
             self._to_group(self._random.choice(self._beacons))
         for client in range(1, 4):
-            fin = wire.Fin(client, self._session, 1, bytes(32))
+            fin = messages.Fin(client, self._session, 1, bytes(32))
             self._out.sendto(wire.encode_fin(fin, bytes(32)), (SERVER, DATA_PORT + 1))
         self._out.sendto(self._random.randbytes(200), (SERVER, DATA_PORT + 1))
 

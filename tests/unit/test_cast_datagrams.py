@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from castcore.cast import wire
+from castcore.cast import messages, wire
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import BLOCK_MAX, JUMBO_SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor, open_descriptor
@@ -30,9 +30,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 KEY = SigningKey(bytes(range(32)))
-BEACON = wire.Beacon(
+BEACON = messages.Beacon(
     *(7, 1, SenderState.GATHER, 1, 0, 0, 0, 1, 3, 50_000_000, 200, 1000),
-    (wire.StripeCounts(4, bytes([0, 1, 2])),),
+    (messages.StripeCounts(4, bytes([0, 1, 2])),),
 )
 IPV6 = CastDescriptor(
     *(1, "win11", KEY.public, b"s" * 32, b"r" * 32, b"m" * 32, b"l" * 32, 9, 99, JUMBO_SYMBOL_SIZE),

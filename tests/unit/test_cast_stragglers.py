@@ -9,9 +9,9 @@ from castcore.cast.apart import Apart
 from castcore.cast.blocks import BlockTable
 from castcore.cast.fetching import IDLE_BEACONS, Fetching
 from castcore.cast.ledger import Ledger
+from castcore.cast.messages import Beacon, Feedback, FeedbackFlag, Move
 from castcore.cast.states import ClientClass, Place, ReceiverEvent, ReceiverState, SenderState
 from castcore.cast.stragglers import Standing, Stragglers, loss_followed
-from castcore.cast.wire import Beacon, Feedback, FeedbackFlag, Move
 
 SECOND_OF_PACKETS = 10_000
 NOTHING = Feedback(1, 1, 1, ClientClass.OK, FeedbackFlag(0), 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -9,6 +9,7 @@ from castcore.cast.arrival import WINDOW, Arrival
 from castcore.cast.blocks import BlockTable
 from castcore.cast.data import FLAG_TAGGED, HEADER, datagram
 from castcore.cast.holding import Holding
+from castcore.cast.messages import Beacon
 from castcore.cast.parity import encode
 from castcore.cast.protection import (
     SEAL_SIZE,
@@ -23,7 +24,6 @@ from castcore.cast.sieve import Sieve
 from castcore.cast.states import SenderState
 from castcore.cast.suspects import ASKS_MAX, TRIES_MAX, TRY_PAUSE, Suspects
 from castcore.cast.vetting import Vetting, block_digests, digests_size
-from castcore.cast.wire import Beacon
 from castcore.errors import BadPacket, Untrusted
 from castcore.trust import keyed_tag
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from castcore.cast import wire
+from castcore.cast import messages, wire
 from castcore.cast.constants import ADVERTS_SIZE_MAX, NACKS_MAX
 from castcore.cast.data import DATA_TYPE, HEADER, split
 from castcore.cast.states import ClientClass, SenderState
@@ -17,17 +17,33 @@ from hypothesis import strategies as st
 SESSION = 0x01020304
 KEY = SigningKey(bytes(range(32)))
 TAG_KEY = b"k" * 32
-BEACON = wire.Beacon(
+BEACON = messages.Beacon(
     *(SESSION, 7, SenderState.LAP, 123456789, 0xFFFFFFFE, 10, 9, 2, 3, 50_000_000, 200, 1000),
-    (wire.StripeCounts(4, bytes([0, 1, 2])), wire.StripeCounts(3, bytes(16))),
+    (messages.StripeCounts(4, bytes([0, 1, 2])), messages.StripeCounts(3, bytes(16))),
 )
-FEEDBACK = wire.Feedback(
-    *(5, SESSION, 9, ClientClass.DISK_SLOW, wire.FeedbackFlag.SHEDDING, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+FEEDBACK = messages.Feedback(
+    *(
+        5,
+        SESSION,
+        9,
+        ClientClass.DISK_SLOW,
+        messages.FeedbackFlag.SHEDDING,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+    ),
     11,
-    (wire.StripeCounts(4, bytes([0, 1, 2])),),
+    (messages.StripeCounts(4, bytes([0, 1, 2])),),
 )
-BITMAP = wire.Bitmap(5, SESSION, 10, ClientClass.OK, 77, 8, 9, b"\x01\x01")
-FIN = wire.Fin(5, SESSION, 11, bytes(range(32)))
+BITMAP = messages.Bitmap(5, SESSION, 10, ClientClass.OK, 77, 8, 9, b"\x01\x01")
+FIN = messages.Fin(5, SESSION, 11, bytes(range(32)))
 
 
 def key_of(number: int) -> bytes | None:
@@ -35,7 +51,7 @@ def key_of(number: int) -> bytes | None:
 
 
 def test_server_packets_both_ways() -> None:
-    ack, abort = wire.FinAck(5, SESSION, 3), wire.Abort(SESSION)
+    ack, abort = messages.FinAck(5, SESSION, 3), messages.Abort(SESSION)
     for packet, value in (
         (wire.encode_beacon(BEACON, KEY), BEACON),
         (wire.encode_fin_ack(ack, KEY), ack),
@@ -54,16 +70,16 @@ def test_client_packets_both_ways() -> None:
 
 
 def test_feedback_has_the_documented_size() -> None:
-    entry = wire.StripeCounts(1, bytes(16))
+    entry = messages.StripeCounts(1, bytes(16))
     assert len(wire.encode_feedback(replace(FEEDBACK, nacks=(entry,)), TAG_KEY)) == 60 + 21 + 16
 
 
 def test_packets_stay_below_one_datagram() -> None:
-    many = tuple(wire.StripeCounts(i, bytes(16)) for i in range(500))
+    many = tuple(messages.StripeCounts(i, bytes(16)) for i in range(500))
     beacon = wire.encode_beacon(replace(BEACON, adverts=many), KEY)
     assert len(beacon) <= 52 + ADVERTS_SIZE_MAX + 64
     opened = wire.open_from_server(beacon, SESSION, KEY.public)
-    assert isinstance(opened, wire.Beacon)
+    assert isinstance(opened, messages.Beacon)
     assert opened.adverts == many[: len(opened.adverts)]
     feedback = wire.encode_feedback(replace(FEEDBACK, nacks=many), TAG_KEY)
     assert len(feedback) == 60 + 21 * NACKS_MAX + 16 <= 1452

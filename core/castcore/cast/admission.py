@@ -13,7 +13,7 @@ import numpy as np
 
 from castcore.cast.blocks import BlockTable
 from castcore.cast.holding import Holding
-from castcore.cast.wire import Beacon
+from castcore.cast.messages import Beacon
 
 # The share of the pool for blocks nobody announced.
 STRANGE_SHARE = 0.25

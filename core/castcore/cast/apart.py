@@ -6,8 +6,8 @@ import math
 
 from castcore.cast.actions import Action, LookForLeak, Membership
 from castcore.cast.constants import LEAK_SECONDS
+from castcore.cast.messages import Move
 from castcore.cast.states import Place, ReceiverEvent, ReceiverState
-from castcore.cast.wire import Move
 
 APART = (ReceiverState.MOVED, ReceiverState.PARKED)
 _LISTENING = (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from castcore.cast.constants import FIN_RETRY_SECONDS
+from castcore.cast.messages import Fin
 from castcore.cast.values import JoinAnswer
-from castcore.cast.wire import Fin, encode_fin
+from castcore.cast.wire import encode_fin
 
 # A cast ends for all of its clients at once: together they say so no faster than this a second.
-FINS_A_SECOND = 1000
+FINS_A_SECOND = 500
 
 
 class Farewell:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from castcore.cast.holding import Holding
 from castcore.cast.ledger import Ledger
+from castcore.cast.messages import Beacon
 from castcore.cast.states import ReceiverState, SenderState
-from castcore.cast.wire import Beacon
 
 # Enough requests under way for a link to be full while chunks are checked and written.
 FETCHES_MAX = 8

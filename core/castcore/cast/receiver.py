@@ -33,12 +33,12 @@ from castcore.cast.farewell import Farewell
 from castcore.cast.fetching import Fetching
 from castcore.cast.holding import Holding
 from castcore.cast.ledger import Ledger
+from castcore.cast.messages import Beacon, FinAck, Move, ServerWord
 from castcore.cast.reporting import Reporter, View
 from castcore.cast.selecting import Follower
 from castcore.cast.states import RECEIVER, ReceiverEvent, ReceiverState, SenderState
 from castcore.cast.suspects import Suspects
 from castcore.cast.values import JoinAnswer
-from castcore.cast.wire import Beacon, FinAck, Move, ServerWord
 
 Ints = NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import ADVERTS_SIZE_MAX, PARITY_ROWS, SOURCE_ROWS, STRIPES_MAX
-from castcore.cast.wire import StripeCounts
+from castcore.cast.messages import StripeCounts
 
 Counts = NDArray[np.int64]
 Octets = NDArray[np.uint8]

@@ -24,18 +24,11 @@ from castcore.cast.constants import (
     STATUS_SECONDS_MIN,
 )
 from castcore.cast.holding import Holding
+from castcore.cast.messages import Beacon, Bitmap, Feedback, FeedbackFlag, StripeCounts
 from castcore.cast.parity import REPAIR_MAX
 from castcore.cast.states import ClientClass, ReceiverState
 from castcore.cast.values import JoinAnswer
-from castcore.cast.wire import (
-    Beacon,
-    Bitmap,
-    Feedback,
-    FeedbackFlag,
-    StripeCounts,
-    encode_bitmap,
-    encode_feedback,
-)
+from castcore.cast.wire import encode_bitmap, encode_feedback
 
 # Parity was asked for so often in vain: the whole block is asked for instead.
 ASKED_MAX = 25

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import FRUITLESS_LAPS_MAX, GONE_SECONDS
+from castcore.cast.messages import Feedback, FeedbackFlag
 from castcore.cast.ratecontrol import RUN, Sample, doubt
 from castcore.cast.selecting import Selector
 from castcore.cast.states import ClientClass
 from castcore.cast.status import ClientStatus, Meter, time_left
 from castcore.cast.stragglers import Standing, lags
-from castcore.cast.wire import Feedback, FeedbackFlag
 from castcore.errors import Refused
 
 CLIENTS_MAX = 1 << 16

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from castcore.cast.actions import Select
 from castcore.cast.blocks import BlockTable
 from castcore.cast.chunkset import ChunkSet
-from castcore.cast.wire import Beacon
+from castcore.cast.messages import Beacon
 
 # The number is one byte of every data packet; after the last selection only laps and unicast are left.
 SELECTIONS_MAX = 255

@@ -22,6 +22,7 @@ from castcore.cast.constants import (
 )
 from castcore.cast.data import FLAG_LAP, FLAG_PARITY, FLAG_REPAIR
 from castcore.cast.governor import Governor
+from castcore.cast.messages import Abort, Beacon, Bitmap, Feedback, Fin, FinAck, Move
 from castcore.cast.outputs import Control, Output, ParityBurst, SourceBurst, Wait
 from castcore.cast.pacing import burst_packets
 from castcore.cast.repairs import Repairs
@@ -32,19 +33,7 @@ from castcore.cast.status import CastStatus, group_time_left
 from castcore.cast.stragglers import Stragglers
 from castcore.cast.unicastbudget import unicast_speed
 from castcore.cast.values import JoinAnswer
-from castcore.cast.wire import (
-    Abort,
-    Beacon,
-    Bitmap,
-    Feedback,
-    Fin,
-    FinAck,
-    Move,
-    encode_abort,
-    encode_beacon,
-    encode_fin_ack,
-    encode_move,
-)
+from castcore.cast.wire import encode_abort, encode_beacon, encode_fin_ack, encode_move
 from castcore.trust import SigningKey
 
 # A client that loses so much, where half of the group loses next to nothing, is an outlier.

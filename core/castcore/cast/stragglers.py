@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median_low
 
+from castcore.cast.messages import Feedback, FeedbackFlag
 from castcore.cast.states import Place
-from castcore.cast.wire import Feedback, FeedbackFlag
 
 JUDGE_SECONDS = 1.0
 # A client stands apart while at least half of the group loses less than this.

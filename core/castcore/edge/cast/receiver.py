@@ -31,7 +31,7 @@ from castcore.cast.actions import (
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
-from castcore.cast.protection import Protection, sealed_lengths, unseal
+from castcore.cast.protection import Protection, sealed_lengths
 from castcore.cast.receiver import ReceiverCore
 from castcore.cast.sieve import Sieve
 from castcore.cast.states import ReceiverState
@@ -39,6 +39,7 @@ from castcore.cast.values import JoinAnswer, ReceiveResult
 from castcore.chunks import ChunkSink
 from castcore.edge.cast import preflight
 from castcore.edge.cast.control import CastControl
+from castcore.edge.cast.errands import Errands
 from castcore.edge.cast.mending import Mender
 from castcore.edge.cast.multicast import Batch
 from castcore.edge.cast.peers import PeerClient
@@ -47,7 +48,7 @@ from castcore.edge.cast.progress import progress_of
 from castcore.edge.cast.sockets import Ears
 from castcore.edge.cast.workers import Result, Workers
 from castcore.edge.net.interface import Interface, family_of, find_interface
-from castcore.errors import BadPacket, Busy, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
+from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused, Untrusted
 from castcore.progress import ProgressCallback
 
 __all__ = ["ReceiveResult", "receive"]
@@ -61,8 +62,6 @@ GATHER_MIN, GATHER_MAX = 0.0005, 0.016
 LOOK_SLOW, LOOKS_APART = 0.01, 0.15
 PROGRESS_SECONDS = 0.25
 REJOIN_SECONDS = 1.0
-# A fetched chunk that is not the image's so often: the server's copy is damaged.
-REFUSALS_MAX = 3
 
 
 def receive(
@@ -126,7 +125,7 @@ class _Reception:
         offload: bool,
         held: ChunkSet | None,
     ) -> None:
-        self._control, self._descriptor, self._sink = control, descriptor, sink
+        self._control, self._descriptor = control, descriptor
         self._interface, self._progress, self._offload = interface, progress, offload
         self._peers = peers
         travelling = sealed_lengths(lengths) if descriptor.encrypt else lengths
@@ -141,11 +140,11 @@ class _Reception:
         self._sieve = Sieve(self._table)
         self._workers = Workers()
         self._mender = Mender(self._core, self._pool, self._workers)
+        self._errands = Errands(control, sink, peers, self._core)
         self._joined = self._waiting = False
         self._told = 0.0
         self._gather = GATHER_MIN
         self._messages = self._packets = 1
-        self._refusals: dict[int, int] = {}
         self._ears = self._open(descriptor)
 
     def run(self, stop: threading.Event) -> ReceiveResult:
@@ -249,21 +248,21 @@ class _Reception:
                 self._ears.say(packet)
             case Deliver():
                 view, key = self._pool.chunk(action), self._sieve.protection.seal_key
-                self._workers.write(lambda: self._put(action.chunk, view, key))
+                self._workers.write(lambda: self._errands.put(action.chunk, view, key))
             case Repair():
                 self._mender.add(action)
             case Release(block):
                 self._pool.release(block)
                 self._sieve.vetting.forget(block)
             case Fetch(chunk):
-                self._workers.fetch(lambda: self._fetch(chunk))
+                self._workers.fetch(lambda: self._errands.fetch(chunk))
             case Ask():
                 table = self._core.table
                 self._workers.fetch(lambda: self._ask(action, table))
             case Select():
-                self._workers.fetch(lambda: self._select(action))
+                self._workers.fetch(lambda: self._errands.select(action, self._table))
             case Flush():
-                self._workers.write(self._flush)
+                self._workers.write(self._errands.flush)
             case Membership() | LookForLeak() | Rejoin():
                 self._regroup(action)
 
@@ -279,28 +278,6 @@ class _Reception:
     def _look(self) -> Result:
         leaks = self._ears.leaks()
         return lambda _: self._core.on_leak(leaks=leaks)
-
-    def _put(self, chunk: int, view: memoryview, seal_key: bytes) -> Result:
-        try:
-            self._sink.put(chunk, unseal(seal_key, chunk, view) if seal_key else view)
-        except Untrusted:
-            return lambda _: self._core.on_put(chunk, good=False)
-        return lambda _: self._core.on_put(chunk, good=True)
-
-    def _fetch(self, chunk: int) -> Result:
-        if self._peers is not None and self._peers.fetch(chunk):
-            return lambda _: self._core.ledger.given(chunk)
-        try:
-            self._sink.put(chunk, self._control.chunk(chunk))
-        except NetworkFailed as error:
-            alive = isinstance(error, Busy)
-            return lambda now: self._core.on_fetched(now, chunk, good=False, alive=alive)
-        except Untrusted:
-            self._refusals[chunk] = self._refusals.get(chunk, 0) + 1
-            if self._refusals[chunk] >= REFUSALS_MAX:
-                raise
-            return lambda now: self._core.on_fetched(now, chunk, good=False)
-        return lambda now: self._core.on_fetched(now, chunk, good=True)
 
     def _ask(self, wanted: Ask, table: BlockTable) -> Result:
         keys = self._sieve.protection
@@ -324,25 +301,10 @@ class _Reception:
         present, symbols = self._core.present(block), self._pool.symbols(block)
         self._core.on_vetted(block, self._sieve.vetting.wrong(block, present, symbols))
 
-    def _select(self, wanted: Select) -> Result:
-        table = None
-        try:
-            data = self._control.selection(wanted.number)
-            chunks = ChunkSet.decode(data, len(self._table.stored))
-            if chunks.digest() == wanted.digest:
-                table = self._table.select(chunks)
-        except (NetworkFailed, BadPacket):
-            pass  # it is asked for again
-        return lambda now: self._core.on_selected(now, wanted.number, table)
-
     def _follow(self) -> None:
         """Let go of what belongs to a table that is no longer the core's."""
         if self._pool.follow(self._core.table):
             self._sieve.follow(self._core.table)
-
-    def _flush(self) -> Result:
-        self._sink.flush()
-        return lambda _: self._core.on_flushed()
 
     def _rejoin(self) -> None:
         held = self._core.ledger.held

@@ -19,6 +19,7 @@ from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
+from castcore.cast.messages import Fin
 from castcore.cast.outputs import Control, SourceBurst, Wait
 from castcore.cast.peers import Peers, Seed, Tracker
 from castcore.cast.protection import Protection
@@ -319,7 +320,7 @@ class CastSender:
             return
         with self._lock:
             answer = self._core.on_client(time.monotonic(), value)
-            if isinstance(value, wire.Fin) and answer is not None:
+            if isinstance(value, Fin) and answer is not None:
                 self._tracker.finished(value.client, Seed(sender[0].partition("%")[0], value.seed_port))
         if answer is not None:
             try:
