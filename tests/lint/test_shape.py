@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_LINES = 400
+# Programs' caches and build results are far larger; ours, golden files included, are not.
+MOST_BYTES = 100_000
 FORBIDDEN = {
     "a package registry's address": re.compile(
         r"https?://[^\s\"']*(pypi|/simple/|registry\.npm|debian\.org|ubuntu\.com)"
@@ -35,6 +37,11 @@ def test_no_python_file_outgrows_its_subject() -> None:
         if (n := len(p.read_text().splitlines())) > MOST_LINES
     }
     assert long == {}
+
+
+def test_nothing_large_has_slipped_in() -> None:
+    large = {str(p.relative_to(ROOT)): p.stat().st_size for p in tracked()}
+    assert {name: size for name, size in large.items() if size > MOST_BYTES} == {}
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:
