@@ -19,7 +19,7 @@ def first_word(jitter: float, clients: int) -> float:
 
 
 def test_a_large_group_does_not_speak_at_once_a_small_one_does() -> None:
-    assert max(first_word(j, 4) for j in (0.0, 0.5, 1.0)) <= 0.005
+    assert max(first_word(j, 4) for j in (0.0, 0.5, 1.0)) <= 0.01
     words = [first_word(j, 2000) for j in np.linspace(0, 1, 21)]
     assert np.histogram(words, bins=np.arange(0, 5, 0.5))[0].max() <= 0.5 * FINS_A_SECOND / 2000 * 21 + 2
 
