@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 from castcore.cast.peers import (
+    ASKED_SECONDS,
     SEEDS_GIVEN,
     SEEDS_PER_CLIENT,
     UPLOAD_DEPTH,
@@ -54,28 +55,32 @@ def test_a_liar_is_asked_no_more_than_it_was_being_asked(seed: int, liars: set[S
 @given(seed=st.integers(0, 10_000))
 def test_only_seeds_that_finished_and_stay_are_named(seed: int) -> None:
     source, dice, tracker = random.Random(seed), np.random.default_rng(seed), Tracker()
-    unfinished: set[str] = set()
+    fetching: dict[str, int] = {}
     serving: dict[str, Seed] = {}
     for number in range(150):
         name = f"pc{source.randrange(12)}"
         match source.randrange(3):
             case 0:
-                tracker.joined(name, number)
-                unfinished.add(name)
+                tracker.joined(number, name, number)
+                fetching[name] = number
                 serving.pop(name, None)
                 if source.random() < 0.7:
                     made = Seed(f"10.9.{source.randrange(2)}.7", 1 + number * source.randrange(2))
                     tracker.finished(number, made)
-                    unfinished.discard(name)
                     serving[name] = made
+                    fetching.pop(name, None)
             case _:
-                answer = tracker.answer(name, "10.9.0.1", len(unfinished), dice)
+                answer = tracker.answer(number, name, "10.9.0.1", dice)
+                lately = [n for n, at in fetching.items() if number - at <= ASKED_SECONDS]
+                assert not answer.stay or (name in serving and lately)
+                if name not in serving or not serving[name].port:
+                    fetching[name] = number
                 if name in serving and not answer.stay:
                     del serving[name]
                 assert set(answer.seeds) <= set(serving.values())
-                assert not answer.stay or (name in serving and unfinished)
-    stays = [tracker.answer(f"pc{n}", "10.9.0.1", len(unfinished), dice).stay for n in range(12)]
-    assert sum(stays) <= SEEDS_PER_CLIENT * len(unfinished)
+    lately = [n for n, at in fetching.items() if 150 - at <= ASKED_SECONDS]
+    stays = [tracker.answer(150, name, "10.9.0.1", dice).stay for name in serving]
+    assert sum(stays) <= SEEDS_PER_CLIENT * (len(lately) + len(serving))
 
 
 @given(seed=st.integers(0, 10_000), rate=st.floats(1e4, 1e8))

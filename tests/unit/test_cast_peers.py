@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from castcore.cast import peerwire
 from castcore.cast.peers import (
+    ASKED_SECONDS,
     EMPTY_SECONDS,
     LIST_SECONDS,
     SEEDS_GIVEN,
@@ -39,7 +40,7 @@ NEAR, FAR = "10.9.0.7", "10.8.0.7"
 def tracker(seeds: int, network: str = "10.9.0") -> Tracker:
     made = Tracker()
     for number in range(1, seeds + 1):
-        made.joined(f"pc{number}", number)
+        made.joined(0.0, f"pc{number}", number)
         made.finished(number, Seed(f"{network}.{number}", 5000 + number))
     return made
 
@@ -50,39 +51,64 @@ def numbers(seed: int = 1) -> np.random.Generator:
 
 def test_a_client_is_told_of_a_few_seeds_chosen_by_lot() -> None:
     many, dice = tracker(50), numbers()
-    answers = [many.answer("late", NEAR, 1, dice) for _ in range(100)]
+    answers = [many.answer(0.0, "late", NEAR, dice) for _ in range(100)]
     assert all(len(set(a.seeds)) == SEEDS_GIVEN and not a.stay for a in answers)
     assert len({seed for a in answers for seed in a.seeds}) == 50
 
 
 def test_seeds_of_the_same_subnet_come_first() -> None:
     both = tracker(20, "10.8.0")
-    both.joined("near", 99)
+    both.joined(0.0, "near", 99)
     both.finished(99, Seed("10.9.0.99", 6000))
-    assert both.answer("late", NEAR, 1, numbers()).seeds[0] == Seed("10.9.0.99", 6000)
-    assert all(s.address.startswith("10.8") for s in both.answer("late", FAR, 1, numbers()).seeds)
+    assert both.answer(0.0, "late", NEAR, numbers()).seeds[0] == Seed("10.9.0.99", 6000)
+    assert all(s.address.startswith("10.8") for s in both.answer(0.0, "late", FAR, numbers()).seeds)
 
 
 def test_who_serves_nothing_is_not_named() -> None:
     empty = Tracker()
-    empty.joined("pc1", 1)
+    empty.joined(0.0, "pc1", 1)
     empty.finished(1, Seed("10.9.0.1", 0))
     empty.finished(2, Seed("10.9.0.2", 5000))  # never joined
-    assert empty.answer("late", NEAR, 1, numbers()) == Peers()
+    assert empty.answer(0.0, "late", NEAR, numbers()) == Peers()
 
 
-def test_so_many_stay_as_those_who_lack_something_need() -> None:
+def stays(asked: Tracker, now: float) -> int:
+    return sum(asked.answer(now, f"pc{n}", NEAR, numbers()).stay for n in range(1, 51))
+
+
+def test_so_many_stay_as_those_who_fetch_need() -> None:
     done = tracker(50)
-    stay = [done.answer(f"pc{n}", NEAR, 2, numbers()).stay for n in range(1, 51)]
-    assert sum(stay) == 2 * SEEDS_PER_CLIENT == len(done)
-    assert all(seed.port <= 5008 for seed in done.answer("late", NEAR, 2, numbers()).seeds)
-    assert not done.answer("pc1", NEAR, 0, numbers()).stay, "it stayed for nobody"
+    for name in ("late", "later"):
+        done.answer(0.0, name, NEAR, numbers())
+    assert stays(done, 1.0) == 2 * SEEDS_PER_CLIENT == len(done)
+    assert all(seed.port <= 5008 for seed in done.answer(2.0, "late", NEAR, numbers()).seeds)
+
+
+def test_nobody_stays_for_those_whom_the_group_serves() -> None:
+    assert stays(tracker(50), 1.0) == 0
+
+
+def test_all_stay_for_a_moment_for_who_may_not_hear_the_group() -> None:
+    done = tracker(2)
+    done.joined(1.0, "new", 99)
+    assert stays(done, 2.0) == 2
+    assert stays(done, 1.0 + ASKED_SECONDS + 1) == 0
+
+
+def test_nobody_stays_when_who_fetched_has_finished_or_fallen_silent() -> None:
+    done, silent = tracker(50), tracker(50)
+    for one in (done, silent):
+        one.joined(0.0, "late", 99)
+        one.answer(0.0, "late", NEAR, numbers())
+    done.finished(99, Seed(NEAR, 0))
+    assert stays(done, 1.0) == 0
+    assert stays(silent, ASKED_SECONDS + 1) == 0
 
 
 def test_who_takes_part_anew_is_no_seed() -> None:
     again = tracker(1)
-    again.joined("pc1", 7)
-    assert again.answer("late", NEAR, 1, numbers()).seeds == ()
+    again.joined(0.0, "pc1", 7)
+    assert again.answer(0.0, "late", NEAR, numbers()).seeds == ()
 
 
 @pytest.mark.parametrize(

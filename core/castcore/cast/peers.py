@@ -16,8 +16,11 @@ from castcore.errors import BadPacket
 
 # How many seeds one answer names: with four of them two may be dead and two busy.
 SEEDS_GIVEN = 4
-# So many seeds stay for each client that still lacks something; the others may restart at once.
+# So many seeds stay for each client that gets its chunks from seeds; the others may restart at once.
 SEEDS_PER_CLIENT = 4
+# Who asked for seeds so lately still does: a client that fetches asks every LIST_SECONDS. Who joined so
+# lately may yet find that it does not hear the group (`HEAR_SECONDS`), and ask.
+ASKED_SECONDS = 6.0
 # A seed's disk and link are still its user's, if not for long.
 UPLOADS_MAX = 2
 UPLOAD_RATE = 50e6
@@ -75,33 +78,41 @@ class Tracker:
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
         self._seeds: dict[str, Seed] = {}
+        self._asked: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._seeds)
 
-    def joined(self, client: str, number: int) -> None:
-        """``client`` takes part (anew) under ``number``."""
+    def joined(self, now: float, client: str, number: int) -> None:
+        """``client`` takes part (anew) under ``number`` since ``now`` (seconds)."""
         self._names[number] = client
+        self._asked[client] = now
         self._seeds.pop(client, None)
 
     def finished(self, number: int, seed: Seed) -> None:
         """The client with this number has finished and, unless its port is 0, serves chunks."""
         client = self._names.get(number)
-        if client is not None and seed.port:
+        if client is None:
+            return
+        self._asked.pop(client, None)
+        if seed.port:
             self._seeds[client] = seed
 
-    def answer(self, client: str, address: str, unfinished: int, random: np.random.Generator) -> Peers:
-        """What to tell ``client``, asking from ``address``, while so many are ``unfinished``.
+    def answer(self, now: float, client: str, address: str, random: np.random.Generator) -> Peers:
+        """What to tell ``client``, asking from ``address`` at ``now`` (seconds).
 
-        A seed that is not needed leaves, and is not named any more.
+        A seed that is not needed leaves, and is not named any more: whom the group's stream serves
+        needs none.
         """
         if client in self._seeds:
-            return Peers(stay=self._stays(client, unfinished))
+            return Peers(stay=self._stays(now, client))
+        self._asked[client] = now
         return Peers(self._some(address, random))
 
-    def _stays(self, client: str, unfinished: int) -> bool:
+    def _stays(self, now: float, client: str) -> bool:
+        fetching = sum(now - asked <= ASKED_SECONDS for asked in self._asked.values())
         # The first to finish are the fastest, and whoever asks first may leave first.
-        kept = list(self._seeds)[: SEEDS_PER_CLIENT * unfinished]
+        kept = list(self._seeds)[: SEEDS_PER_CLIENT * fetching]
         if client in kept:
             return True
         del self._seeds[client]

@@ -175,8 +175,9 @@ class CastSender:
         with self._lock:
             if self._core.state is SenderState.CLOSED:
                 raise InUse("this cast has ended", hint="read the descriptor again, then join")
-            answer = self._core.join(time.monotonic(), client, os.urandom(KEY_SIZE), chunks)
-            self._tracker.joined(client, answer.client_number)
+            now = time.monotonic()
+            answer = self._core.join(now, client, os.urandom(KEY_SIZE), chunks)
+            self._tracker.joined(now, client, answer.client_number)
         return replace(answer, protection=self._protection, peer_key=self._peer_key)
 
     def peers(self, client: str, address: str) -> Peers:
@@ -185,8 +186,9 @@ class CastSender:
         For a finished one: whether it shall go on serving them.
         """
         with self._lock:
-            unfinished = 0 if self.finished() else self._core.unfinished()
-            return self._tracker.answer(client, address, unfinished, self._random)
+            if self.finished():
+                return Peers()
+            return self._tracker.answer(time.monotonic(), client, address, self._random)
 
     def selection(self, number: int) -> bytes:
         """The chunks of selection ``number`` (an encoded `ChunkSet`). Raises InUse: there is another."""
