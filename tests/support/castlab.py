@@ -27,7 +27,7 @@ SEEDED = (sys.executable, "-m", "tests.support.castpeer")
 # This checkout's programs, wherever the environment's own packages come from.
 PACKAGES = ("core", "client", "server", "media-builder", ".")
 ENVIRONMENT = {
-    "HOME": str(ROOT),
+    "HOME": str(ROOT / "build"),
     "PYTHONPATH": os.pathsep.join(str(ROOT / package) for package in PACKAGES),
 }
 WIRE = "wire0"
