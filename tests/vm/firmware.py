@@ -35,6 +35,8 @@ _FLASH = {
     Firmware.UEFI_SECURE: _Flash("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
     Firmware.UEFI: _Flash("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
 }
+# The disk is a virtio one: a SATA controller is only one more thing that firmware and kernels look at.
+_BOARD = "q35,sata=off"
 
 
 def arguments(firmware: Firmware, own_variables: Path) -> list[str]:
@@ -43,12 +45,12 @@ def arguments(firmware: Firmware, own_variables: Path) -> list[str]:
     Raises MissingProgram naming the package.
     """
     if firmware is Firmware.BIOS:
-        return ["-machine", "q35"]
+        return ["-machine", _BOARD]
     flash = _FLASH[firmware]
     if not own_variables.exists():
         shutil.copyfile(_find(flash.variables), own_variables)
     secure = firmware is Firmware.UEFI_SECURE
-    result = ["-machine", f"q35,smm={'on' if secure else 'off'}"]
+    result = ["-machine", f"{_BOARD},smm={'on' if secure else 'off'}"]
     if secure:
         # Only code in system management mode may write the variable store: what "enforced" rests on.
         result += ["-global", "driver=cfi.pflash01,property=secure,value=on"]

@@ -135,6 +135,8 @@ def build_root(folder: Path, uuids: Uuids, mirror: str | None, on_line: Callable
     chroot = ["chroot", str(folder)]
     run.run([*chroot, "systemctl", "enable", "fleetcast-sample.service"], timeout=60)
     run.run([*chroot, "systemctl", "mask", *_MASKED], timeout=60)
+    # As after an installed system's first boot: no caches to make anew (systemd-update-done(8)).
+    run.run([*chroot, "/usr/lib/systemd/systemd-update-done"], timeout=60)
 
 
 def _put(name: str, text: str) -> str:
