@@ -84,6 +84,7 @@ class RateControl:
     _before: tuple[float, float, bool, float] | None = field(default=None, init=False)
     _floor_set: float = field(default=0.0, init=False)
     _held: float | None = field(default=None, init=False)
+    _warned: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.rate = min(max(RATE_PROBE, min(self.cap / 8, RATE_START_MAX)), self.cap)
@@ -149,7 +150,7 @@ class RateControl:
     def silence(self) -> None:
         """Nobody was heard for SILENCE seconds: probe gently until somebody is."""
         self.rate = min(self.rate, RATE_PROBE)
-        self.slow_start = True
+        self.slow_start, self._warned = True, False
 
     def _hold(self, now: float, loss: float, excess: float, used: float) -> bool:
         """A little loss: stay; when it does too, find out whether it answers to the rate."""
@@ -175,7 +176,8 @@ class RateControl:
         return self.slow_start
 
     def _decrease(self, now: float, loss: float, excess: float, used: float) -> bool:
-        if now - self._decreased < DECREASE_PAUSE:
+        # Slow start judges only what was sent since its last step.
+        if now - self._decreased < DECREASE_PAUSE and not self.slow_start:
             return False
         self._before = (self.rate, loss, self.slow_start, self._knee)
         if excess > LOSS_HEAVY:
@@ -184,7 +186,12 @@ class RateControl:
             factor = DECREASE_HIGH if excess > LOSS_HIGH else DECREASE_MILD
         # What was allowed but not used did no harm.
         base = min(self.rate, max(used * PAST_KNEE, self.rate / 2))
-        self._leave(now, base * factor, base * (1 - excess))
+        if self.slow_start and not self._warned:
+            # A receiver that has just begun may stumble once: the second time tells what is too much.
+            self._warned, self._decreased = True, now
+            self.rate = max(base * factor, min(RATE_FLOOR, self.cap))
+        else:
+            self._leave(now, base * factor, base * (1 - excess))
         return True
 
     def _follow(self, now: float, drain: float) -> bool:
