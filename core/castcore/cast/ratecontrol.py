@@ -13,7 +13,7 @@ from statistics import median
 
 RATE_FLOOR = 2_000_000.0
 RATE_PROBE = 10_000_000.0
-RATE_START_MAX = 50_000_000.0
+RATE_START_MAX = 100_000_000.0
 
 # How often to judge; in slow start each doubling waits for word of the one before.
 PERIOD = 0.25
