@@ -24,8 +24,11 @@ SO_RXQ_OVFL = 40
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 
-# What waits in the kernel delays repairs and beacons: 40 ms at 200 Mbit/s (the kernel doubles it).
-SEND_BUFFER = 512 << 10
+# What waits in the kernel bridges the moments in which a busy machine does not run us, and delays
+# repairs and beacons: so long (s) of what was sent in the last period (s), within bounds (bytes; the
+# kernel doubles them, for its own overhead).
+SEND_BUFFER_SECONDS, SEND_BUFFER_PERIOD = 0.05, 0.1
+SEND_BUFFER_MIN, SEND_BUFFER_MAX = 512 << 10, 8 << 20
 DATA_BUFFER = 64 << 20
 FEEDBACK_BUFFER = 8 << 20
 MESSAGE_MAX = 65536
@@ -61,9 +64,10 @@ class GroupSender:
         dscp: int = 0,
     ) -> None:
         self._segment = segment
+        self._sent, self._measured_at = 0, time.monotonic()
         self._socket = socket.socket(interface.family, socket.SOCK_DGRAM)
         try:
-            _set_buffer(self._socket, socket.SO_SNDBUF, SO_SNDBUFFORCE, SEND_BUFFER)
+            self._buffer(SEND_BUFFER_MIN)
             prepare = _prepare_ipv6 if interface.family is socket.AF_INET6 else _prepare_ipv4
             prepare(self._socket, interface, ttl, loop=loop, dscp=dscp)
             self._socket.bind(interface.reach(interface.address, 0))
@@ -81,6 +85,15 @@ class GroupSender:
         size = most * self._segment
         for at in range(0, len(packets), size):
             self._send_some(packets[at : at + size])
+        self._sent += len(packets)
+        passed = time.monotonic() - self._measured_at
+        if passed >= SEND_BUFFER_PERIOD:
+            wanted = int(self._sent / passed * SEND_BUFFER_SECONDS)
+            self._buffer(min(max(wanted, SEND_BUFFER_MIN), SEND_BUFFER_MAX))
+            self._sent, self._measured_at = 0, self._measured_at + passed
+
+    def _buffer(self, size: int) -> None:
+        _set_buffer(self._socket, socket.SO_SNDBUF, SO_SNDBUFFORCE, size)
 
     def _send_some(self, packets: memoryview) -> None:
         """Send as many datagrams as one call takes."""
