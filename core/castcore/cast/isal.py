@@ -18,6 +18,9 @@ LIBRARY = "libisal.so.2"
 # What ec_init_tables may write per coefficient. Its layout is the library's own affair: up to 2.30 two
 # 16-entry nibble tables, from 2.31 on (Debian 13) 8 bytes on processors with GFNI.
 TABLE_SIZE = 32
+# Each source row is a stream of memory accesses, and a processor foresees only so many at once: long
+# rows are taken so many at a time.
+ROWS_AT_ONCE, LONG_ROW = 16, 4096
 
 
 class Isal:
@@ -48,10 +51,17 @@ class Isal:
         if rows.strides[1] != 1:
             rows = np.ascontiguousarray(rows)
         index = np.arange(len(rows)) if chosen is None else chosen
+        assert matrix.shape[1] == len(index)
+        if rows.shape[1] < LONG_ROW and len(index):
+            return self._product(matrix, rows, index)
+        out = np.zeros((len(matrix), rows.shape[1]), np.uint8)
+        for at in range(0, len(index), ROWS_AT_ONCE):
+            end = at + ROWS_AT_ONCE
+            out ^= self._product(matrix[:, at:end], rows, index[at:end])
+        return out
+
+    def _product(self, matrix: Bytes, rows: Bytes, index: Ints) -> Bytes:
         count, known = matrix.shape
-        assert len(index) == known
-        if not known:
-            return np.zeros((count, rows.shape[1]), np.uint8)
         out = np.empty((count, rows.shape[1]), np.uint8)
         sources = rows.ctypes.data + index * rows.strides[0]
         targets = out.ctypes.data + np.arange(count) * out.strides[0]

@@ -8,6 +8,7 @@ where that is installed, else by bit planes in numpy, with the same answers.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from castcore.cast import isal
@@ -58,6 +59,8 @@ _NATIVE = isal.load()
 # Lost rows of a stripe that parity shall repair; a block that lacks more is sent again. Some rows are
 # kept for parity that gets lost itself; without ISA-L the arithmetic costs more than the bytes would.
 REPAIR_MAX = 56 if _NATIVE else 24
+# Parity rows to compute at once: reading the source rows is most of what the native arithmetic costs.
+PARITY_STEP = 4 if _NATIVE else 1
 
 
 def combine(matrix: Bytes, rows: Bytes) -> Bytes:
@@ -92,6 +95,30 @@ def encode(rows: Bytes, parity: Ints, known: Ints | None = None) -> Bytes:
     return combine(matrix, rows if known is None else rows[known])
 
 
+def encode_block(symbols: Bytes, stripes: int, parity: Ints) -> Bytes:
+    """The parity rows numbered ``parity`` of all ``stripes`` of a block: (parity, stripes, size).
+
+    ``symbols`` is (count, size): symbol ``i`` is row ``i // stripes`` of stripe ``i % stripes``, so that
+    a row of all stripes is one long row. Symbols that are all zeros count for nothing.
+    """
+    count, size = symbols.shape
+    if _NATIVE is None:
+        symbols = np.ascontiguousarray(symbols)
+    step = symbols.strides[0]
+    out = np.zeros((len(parity), stripes * step), np.uint8)
+    for first, width in ((0, stripes), (count // stripes, count % stripes)):
+        rows = count // stripes if width == stripes else 1
+        if not rows or not width:
+            continue
+        # From the first symbol's first byte to the last one's last, with whatever stands between them.
+        length = (width - 1) * step + size
+        whole = as_strided(symbols[first * stripes :], (rows, length), (stripes * step, 1))
+        matrix = COEFFICIENTS[parity][:, first : first + rows]
+        part = combine(matrix, whole) if _NATIVE is None else _NATIVE.product(matrix, whole, None)
+        out[:, :length] ^= part
+    return out.reshape(len(parity), stripes, step)[:, :, :size]
+
+
 def repair(rows: Bytes, lost: Ints, parity: Ints, given: Bytes) -> Bytes:
     """The ``lost`` source rows of a stripe, from its other rows and as many parity rows.
 
@@ -100,7 +127,11 @@ def repair(rows: Bytes, lost: Ints, parity: Ints, given: Bytes) -> Bytes:
     """
     there = np.ones(len(rows), np.bool_)
     there[lost] = False
-    syndromes = encode(rows, parity, np.flatnonzero(there)) ^ given
+    return solve(lost, parity, encode(rows, parity, np.flatnonzero(there)) ^ given)
+
+
+def solve(lost: Ints, parity: Ints, syndromes: Bytes) -> Bytes:
+    """The ``lost`` rows, from what the rows that are there leave of the ``parity`` rows."""
     if len(lost) == 1 and parity[0] == 0:
         return syndromes
     solved = COEFFICIENTS[parity][:, lost]

@@ -15,7 +15,7 @@ from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import SOURCE_ROWS
 from castcore.cast.data import DATA_TYPE, datagram
 from castcore.cast.outputs import ParityBurst, SourceBurst
-from castcore.cast.parity import encode
+from castcore.cast.parity import PARITY_STEP, encode_block
 from castcore.cast.protection import tag_burst
 from castcore.chunks import ChunkSource
 from castcore.errors import BadImage
@@ -43,6 +43,8 @@ class Block:
         self._header["vt"] = DATA_TYPE
         self._header["session"], self._header["selection"] = session, selection
         self._index = np.arange(rows)
+        self._stripes = 1
+        self._parity: dict[int, Symbols] = {}
         self.symbols = self._packets["symbol"]
 
     def read(self, source: ChunkSource, number: int) -> None:
@@ -59,6 +61,8 @@ class Block:
     def _begin(self, number: int) -> None:
         count, stripes = int(self._table.symbols[number]), int(self._table.stripes[number])
         self.symbols = self._packets["symbol"][:count]
+        self._stripes = stripes
+        self._parity.clear()
         # The last symbol's padding; all else is overwritten.
         self.symbols[-1] = 0
         header, index = self._header[:count], self._index[:count]
@@ -77,6 +81,22 @@ class Block:
         self.symbols[row : row + whole] = data[: whole * size].reshape(whole, size)
         if rest := len(data) % size:
             self.symbols[row + whole, :rest] = data[-rest:]
+
+    def parity(self, stripes: Symbols, rows: Symbols) -> Symbols:
+        """The symbols of these parity rows (0..63), each of the stripe at its place in ``stripes``.
+
+        Computed for all stripes at once, a few rows at a time, and kept for whoever needs more of it.
+        """
+        out = np.empty((len(rows), self._table.symbol_size), np.uint8)
+        groups = rows // PARITY_STEP
+        for group in np.unique(groups).tolist():
+            mine = np.flatnonzero(groups == group)
+            computed = self._parity.get(group)
+            if computed is None:
+                numbers = np.arange(PARITY_STEP) + group * PARITY_STEP
+                computed = self._parity[group] = encode_block(self.symbols, self._stripes, numbers)
+            out[mine] = computed[rows[mine] % PARITY_STEP, stripes[mine]]
+        return out
 
     def burst(self, burst: SourceBurst) -> memoryview:
         """The datagrams of ``burst``, where they lie."""
@@ -177,7 +197,8 @@ class BurstWriter:
 
     def _repairs(self, burst: ParityBurst, block: Block) -> memoryview:
         count = len(burst.rows)
-        self._parity(burst, block.symbols)
+        parity = (burst.rows - SOURCE_ROWS).astype(np.uint8)
+        self._packets["symbol"][:count] = block.parity(burst.stripes, parity)
         header = self._packets["header"][:count]
         header["flags"], header["block"], header["symbols"] = (
             burst.flags,
@@ -187,10 +208,3 @@ class BurstWriter:
         header["stripe"], header["row"] = burst.stripes, burst.rows
         header["pseq"] = (self._counter[:count] + burst.pseq) & 0xFFFFFFFF
         return self._flat.data[: count * self._table.datagram_size]
-
-    def _parity(self, burst: ParityBurst, symbols: Symbols) -> None:
-        stripes = int(self._table.stripes[burst.block])
-        for stripe in np.unique(burst.stripes):
-            mine = np.flatnonzero(burst.stripes == stripe)
-            numbers = burst.rows[mine].astype(np.int64) - SOURCE_ROWS
-            self._packets["symbol"][mine] = encode(symbols[int(stripe) :: stripes], numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,18 @@ MEMINFO = Path("/proc/meminfo")
 
 # Shorter runs than this are cheaper to copy by index.
 RUN_MIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wound:
+    """A stripe to repair: the source ``symbols`` of its whole block, of so many ``stripes``, as a view,
+    and a copy of the parity rows ``given`` for it.
+    """
+
+    wanted: Repair
+    symbols: Symbols
+    stripes: int
+    given: Symbols
 
 
 class BufferPool:
@@ -72,16 +85,17 @@ class BufferPool:
         """The buffer of ``block``, by row."""
         return self._used[block]
 
-    def stripe(self, wanted: Repair) -> tuple[Symbols, Symbols]:
-        """A stripe's source rows, as a view, and a copy of the parity rows to repair it with.
+    def wound(self, wanted: Repair) -> Wound:
+        """What to repair a stripe with; its lost rows are zeros from now on.
 
-        Rows of a stripe under repair do not change; if its block is released meanwhile, `restore`
-        throws away what was computed.
+        Rows of a stripe under repair do not change otherwise; if its block is released meanwhile,
+        `restore` throws away what was computed.
         """
         buffer = self._used[wanted.block]
         count, stripes = int(self._table.symbols[wanted.block]), int(self._table.stripes[wanted.block])
+        buffer[wanted.lost * stripes + wanted.stripe] = 0
         given = buffer[count + wanted.stripe * PARITY_ROWS + wanted.parity]
-        return buffer[wanted.stripe : count : stripes], given
+        return Wound(wanted, buffer[:count], stripes, given)
 
     def restore(self, wanted: Repair, rows: Symbols) -> bool:
         """Put repaired rows in their place; False when the block was released meanwhile."""
