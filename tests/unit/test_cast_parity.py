@@ -84,6 +84,21 @@ def test_both_arithmetics_agree_on_interleaved_stripes(monkeypatch: pytest.Monke
     assert (parity.encode(stripe, numbers, known) == native).all()
 
 
+@pytest.mark.parametrize(
+    ("count", "stripes"), [(3000, 16), (3072, 16), (190, 1), (7, 16), (491, 3), (1, 1)]
+)
+@pytest.mark.usefixtures("arithmetic")
+def test_a_blocks_parity_is_that_of_each_of_its_stripes(count: int, stripes: int) -> None:
+    packets = np.random.default_rng(count).integers(0, 256, (count, 60), dtype=np.uint8)
+    for symbols in (packets[:, 28:], np.ascontiguousarray(packets[:, 28:])):
+        numbers = np.array([0, 1, 5, 63])
+        whole = parity.encode_block(symbols, stripes, numbers)
+        assert whole.shape == (len(numbers), stripes, 32)
+        for stripe in range(min(stripes, count)):
+            rows = np.ascontiguousarray(symbols[stripe::stripes])
+            assert (whole[:, stripe] == parity.encode(rows, numbers)).all()
+
+
 def test_without_the_library_there_is_still_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isal.Isal.__init__, "__defaults__", ("libnosuch.so.9",))
     assert isal.load() is None

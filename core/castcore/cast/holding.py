@@ -27,6 +27,7 @@ class Holding:
         ends = starts + table.lengths[slots.start : slots.stop]
         self.delivered = np.zeros(len(slots), np.bool_)
         self.fresh = 0
+        self._changed = True
         self._first = starts // table.symbol_size
         self._end = -(-ends // table.symbol_size)
         # Padded to whole rows, so that a stripe is a column.
@@ -56,6 +57,7 @@ class Holding:
         late = good & ~source
         self._parity[stripes[late], parity[late]] = True
         self.fresh += len(place)
+        self._changed = True
         return good, place
 
     def _accept_source(self, stripes: Ints, index: Ints) -> tuple[Mask, Ints]:
@@ -66,6 +68,7 @@ class Holding:
         place = index if good.all() else index[good]
         self._source[place] = True
         self.fresh += len(place)
+        self._changed = True
         return good, place
 
     def whole(self) -> bool:
@@ -90,6 +93,9 @@ class Holding:
 
     def repairable(self) -> list[tuple[int, Ints, Ints]]:
         """Stripes that parity can complete: stripe, lost rows, parity rows to use; each told once."""
+        if not self._changed:
+            return []
+        self._changed = False
         lost = ~self._source.reshape(-1, self.stripes)
         counts = lost.sum(axis=0)
         ready = (counts > 0) & (self._parity.sum(axis=1) >= counts) & ~self._busy
@@ -104,6 +110,7 @@ class Holding:
         """The lost rows of ``stripe`` are in the buffer now."""
         self._source.reshape(-1, self.stripes)[:, stripe] = True
         self._busy[stripe] = False
+        self._changed = True
 
     @property
     def thin(self) -> bool:
@@ -122,6 +129,7 @@ class Holding:
 
     def drop(self, rows: Ints) -> None:
         """The symbols in these buffer rows are not the image's. Only while nothing is under repair."""
+        self._changed = True
         self._source[rows[rows < self.symbols]] = False
         self._parity.reshape(-1)[rows[rows >= self.symbols] - self.symbols] = False
 

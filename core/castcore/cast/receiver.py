@@ -43,7 +43,7 @@ from castcore.cast.values import JoinAnswer
 Ints = NDArray[np.int64]
 
 # Look for complete chunks after so many new symbols of a block: often enough for workers to be busy.
-SCAN_SYMBOLS = 256
+SCAN_SYMBOLS = 512
 SCAN_SECONDS = 0.02
 # The share of the pool that must be free again before shedding ends.
 SHED_UNTIL = 0.4
