@@ -21,6 +21,20 @@ def test_slow_start_doubles_with_each_word_of_clean_air_and_not_without() -> Non
     assert control.rate == 1000e6
 
 
+def test_one_stumble_does_not_end_slow_start_a_second_one_does() -> None:
+    control = RateControl(cap=1000e6)
+    start = control.rate
+    assert steady(control, 0.1, Sample(0.4, 0))
+    assert control.rate < 0.7 * start
+    for step in range(4):
+        steady(control, 0.2 + step * 0.1, Sample(0, 0))
+    assert control.rate > 4 * start
+    assert steady(control, 0.6, Sample(0.4, 0))
+    after = control.rate
+    steady(control, 1.2, Sample(0, 0))
+    assert control.rate < 1.3 * after, "it doubles still"
+
+
 def test_overload_is_left_quickly_and_clean_air_used_again() -> None:
     control = RateControl(cap=CAP)
     control.rate = CAP
