@@ -40,7 +40,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(*argv: str | Path) -> subprocess.Popen[str]:
-    # Whoever runs the tests in the background of a script has SIGINT ignored: these must not inherit that.
+    # Where the tests run in the background of a script SIGINT is ignored, and that would be inherited.
     fresh = ["env", "--default-signal=INT"]
     command = [*fresh, sys.executable, "-c", PROGRAM, *(str(a) for a in argv)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
