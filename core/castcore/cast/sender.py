@@ -17,6 +17,7 @@ from castcore.cast.constants import (
     BEACON_SECONDS,
     BURST_BYTES_MAX,
     LINGER_SECONDS,
+    SETTLE_SECONDS,
     feedback_seconds,
     status_seconds,
 )
@@ -80,7 +81,7 @@ class SenderCore:
         self._sent = self._repair = 0
         self._number = 0
         self._beacon_due = 0.0
-        self._started = math.inf
+        self._started, self._settled = math.inf, 0.0
         self._waiting_since: float | None = None
         self._linger_until = self._select_until = 0.0
         self._now = 0.0
@@ -93,6 +94,7 @@ class SenderCore:
             return
         self._beacon_due = now
         self._started = now
+        self._settled = now + SETTLE_SECONDS if self._roster.active() else now
         self._governor.start(now)
         wanted = self._roster.left(self._sent_at)
         if wanted is None or wanted == self.selector.whole:
@@ -344,7 +346,7 @@ class SenderCore:
         return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, self._pseq)
 
     def _source(self, now: float) -> SourceBurst | None:
-        if self.state not in (SenderState.PASS, SenderState.LAP):
+        if self.state not in (SenderState.PASS, SenderState.LAP) or now < self._settled:
             return None
         if self._block >= len(self._table):
             self._end_lap()
