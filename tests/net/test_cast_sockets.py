@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 from castcore.edge import run
-from castcore.edge.cast.multicast import DSCP_LOWER_EFFORT, GroupReceiver, GroupSender
+from castcore.edge.cast.multicast import (
+    DSCP_LOWER_EFFORT,
+    SEND_BUFFER_MAX,
+    SEND_BUFFER_PERIOD,
+    GroupReceiver,
+    GroupSender,
+)
 from castcore.edge.net.interface import find_interface
 
 from tests.net.namespaces import Cable, cable, give_addresses, inside
@@ -82,6 +88,26 @@ def test_bursts_arrive_whole_and_in_order(wire: Cable, family: socket.AddressFam
         sender.burst(burst(45))
         assert heard(receiver, 45 * SIZE) == bytes(burst(45))
         assert sender.segmenting
+    finally:
+        sender.close()
+        receiver.socket.close()
+
+
+def test_what_waits_in_the_kernel_grows_with_what_is_sent(wire: Cable) -> None:
+    def buffer() -> int:
+        return sender._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+    sender, receiver = ends(wire, socket.AF_INET)
+    try:
+        before, packets, end = buffer(), burst(45), time.monotonic() + 3 * SEND_BUFFER_PERIOD
+        while time.monotonic() < end:
+            sender.burst(packets)
+        assert before < buffer() <= 2 * SEND_BUFFER_MAX
+        time.sleep(2 * SEND_BUFFER_PERIOD)
+        sender.burst(burst(1))
+        time.sleep(2 * SEND_BUFFER_PERIOD)
+        sender.burst(burst(1))
+        assert buffer() == before, "a slow cast's beacons wait behind what a fast one may have waiting"
     finally:
         sender.close()
         receiver.socket.close()

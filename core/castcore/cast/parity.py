@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from castcore.cast import isal
-from castcore.cast.constants import PARITY_ROWS, SOURCE_ROWS
+from castcore.cast.constants import PARITY_ROWS, SOURCE_ROWS, STRIPES_MAX
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -61,6 +61,9 @@ _NATIVE = isal.load()
 REPAIR_MAX = 56 if _NATIVE else 24
 # Parity rows to compute at once: reading the source rows is most of what the native arithmetic costs.
 PARITY_STEP = 4 if _NATIVE else 1
+# From so many lost stripes of a block on it is cheaper to read all of its symbols in one go; in numpy,
+# where arithmetic is all that costs, never.
+TOGETHER_MIN = 4 if _NATIVE else STRIPES_MAX + 1
 
 
 def combine(matrix: Bytes, rows: Bytes) -> Bytes:

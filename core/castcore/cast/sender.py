@@ -48,8 +48,7 @@ IDLE_SECONDS = 0.02
 
 class SenderCore:
     """One cast. ``session`` is a random u32, ``key`` signs control, ``cap`` bytes a second at most;
-    ``polite`` leaves the way to others. ``key_of`` gives the feedback key of a client's number,
-    ``unfinished`` how many clients still take part.
+    ``polite`` leaves the way to others. ``key_of`` gives the feedback key of a client's number.
 
     Not thread-safe; the time only ever grows.
     """
@@ -69,7 +68,7 @@ class SenderCore:
         self._table, self._key, self._root = table, key, root
         self.selector = Selector(table)
         self._roster = Roster(self.selector)
-        self.key_of, self.unfinished = self._roster.key_of, self._roster.active
+        self.key_of = self._roster.key_of
         self._repairs = Repairs(table)
         chunk_size = table.stored_bytes / max(len(table.chunks), 1)
         self._stragglers = Stragglers(chunk_size, table.datagram_size)

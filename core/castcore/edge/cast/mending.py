@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castcore.cast.actions import Repair
-from castcore.cast.parity import encode_block, repair, solve
+from castcore.cast.parity import TOGETHER_MIN, encode_block, repair, solve
 from castcore.cast.receiver import ReceiverCore
 from castcore.edge.cast.pool import BufferPool, Wound
 from castcore.edge.cast.workers import Result, Workers
@@ -15,9 +15,7 @@ Symbols = NDArray[np.uint8]
 
 # What is repaired is of use only when its whole job is done: this many stripes are two blocks, some
 # milliseconds of work.
-STRIPES_MAX = 32
-# From so many stripes of a block on, it is cheaper to reckon with all of its symbols in one go.
-TOGETHER_MIN = 4
+JOB_STRIPES = 32
 
 
 class Mender:
@@ -30,7 +28,7 @@ class Mender:
     def add(self, wanted: Repair) -> None:
         """This stripe, with the next job."""
         self._waiting.append(self._pool.wound(wanted))
-        if len(self._waiting) >= STRIPES_MAX:
+        if len(self._waiting) >= JOB_STRIPES:
             self.hand_over()
 
     def hand_over(self) -> None:
