@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import DiskLayout, Extent, Partition, TableType, Taken, intersect, needed_size, total
-from castcore.edge.disk.survey import Survey, survey
+from castcore.edge.disk.survey import Survey, SurveyOptions, survey
 from castcore.edge.run import find, run
 
 from tests.block.diskimages import (
@@ -158,7 +158,7 @@ def test_a_disk_of_large_sectors_is_surveyed_as_device_and_as_file(tmp_path: Pat
     script = "label: gpt\nstart=16MiB, size=96MiB\n"
     disk = partitioned(tmp_path / "disk.img", script, 128 * MIB, sector_size=4096)
     copy_into(make(SAMPLES["ext4"], tmp_path / "ext4"), disk, 16 * MIB)
-    result = survey(disk, sector_size=4096)
+    result = survey(disk, SurveyOptions(sector_size=4096))
     with loop(disk, sector_size=4096) as device:
         assert survey(device) == result
     (part,) = result.layout.partitions
@@ -227,31 +227,10 @@ def test_a_raid_member_with_a_table_is_cloned(gpt_disk: Path, tmp_path: Path) ->
 
 
 def test_every_sector_can_be_asked_for(gpt_disk: Path) -> None:
-    result = survey(gpt_disk, every_sector=True)
+    result = survey(gpt_disk, SurveyOptions(full_sectors=True))
     assert result.in_use == (Extent(0, 600 * MIB - 33 * 512),)
     assert needed_size(result.layout, result.in_use) == 600 * MIB
     assert {p.taken for p in result.layout.partitions} == {Taken.EVERY}
-
-
-def test_an_unclean_ext4_is_taken_whole(tmp_path: Path) -> None:
-    disk = make(SAMPLES["ext4"], tmp_path / "disk.img")
-    run(["debugfs", "-w", "-R", "feature needs_recovery", str(disk)], timeout=SECONDS)
-    check_taken_whole(disk, "not cleanly unmounted: its journal")
-
-
-def test_an_unclean_xfs_is_taken_whole(tmp_path: Path) -> None:
-    image = make(SAMPLES["xfs"], tmp_path / "image")
-    point = tmp_path / "point"
-    point.mkdir()
-    run(["mount", "-o", "loop", str(image), str(point)], timeout=SECONDS)
-    try:
-        (point / "late").write_bytes(b"late")
-        run(["sync", "-f", str(point)], timeout=SECONDS)
-        disk = with_free_bytes_spoilt(image, (Extent(0, SAMPLES["xfs"].size),), tmp_path / "disk.img")
-    finally:
-        run(["umount", str(point)], timeout=SECONDS)
-    check_taken_whole(disk, "not cleanly unmounted: its log")
-    assert survey(image).layout.partitions[0].taken is Taken.USED
 
 
 def test_a_fat12_is_taken_whole(tmp_path: Path) -> None:
@@ -260,14 +239,6 @@ def test_a_fat12_is_taken_whole(tmp_path: Path) -> None:
     disk.write_bytes(bytes(4 * MIB))
     run(["mkfs.vfat", "-F", "12", str(disk)], timeout=SECONDS)
     check_taken_whole(disk, "clusters are too few")
-
-
-def test_a_hibernated_ntfs_is_taken_whole(tmp_path: Path) -> None:
-    disk = make(SAMPLES["ntfs"], tmp_path / "disk.img")
-    hiberfile = tmp_path / "hiberfil.sys"
-    hiberfile.write_bytes(b"hibr".ljust(8192, b"\0"))
-    run(["ntfscp", str(disk), str(hiberfile), "hiberfil.sys"], timeout=SECONDS)
-    check_taken_whole(disk, "hibernated Windows")
 
 
 def check_taken_whole(disk: Path, why: str) -> None:

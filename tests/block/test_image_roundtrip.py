@@ -91,7 +91,7 @@ def test_virtual_disks_give_the_same_image(
 
 def test_every_sector_restores_bit_for_bit(source: Path, tmp_path: Path) -> None:
     path, target = tmp_path / "all.fcast", blank(tmp_path / "target.raw", SIZE)
-    assert fleetcast("capture", source, path, "--every-sector", "--level", "1") is ExitCode.OK
+    assert fleetcast("capture", source, path, "--full-sectors", "--level", "1") is ExitCode.OK
     assert fleetcast("restore", path, target, "--yes") is ExitCode.OK
     assert target.read_bytes() == source.read_bytes()
 

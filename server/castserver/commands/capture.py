@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from castcore.edge.commandline import Screen
-from castcore.edge.image.capture import CaptureOptions, capture
+from castcore.edge.disk.survey import SurveyOptions
+from castcore.edge.image.capture import CaptureOptions, capture, source_holder
 from castcore.edge.image.store import image_path
 from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
 from castcore.units import human
@@ -38,7 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--replace", action="store_true", help="replace an image of that name, once the new one is whole"
     )
     parser.add_argument(
-        "--every-sector", action="store_true", help="take every byte, also what no file system uses"
+        "--full-sectors", action="store_true", help="take every byte, also what no file system uses"
+    )
+    parser.add_argument(
+        "--trust-dirty",
+        action="store_true",
+        help="take only what is in use also of a file system that was not left clean (it may lose data)",
+    )
+    parser.add_argument(
+        "--force-mounted",
+        action="store_true",
+        help="read the disk although it is in use: what changes meanwhile is broken in the image",
     )
     parser.add_argument(
         "--sector-size",
@@ -55,9 +66,16 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     options = CaptureOptions(
         level=args.level,
         replace=args.replace,
-        every_sector=args.every_sector,
-        sector_size=args.sector_size,
+        survey=SurveyOptions(
+            full_sectors=args.full_sectors, trust_dirty=args.trust_dirty, sector_size=args.sector_size
+        ),
+        force_mounted=args.force_mounted,
     )
+    if args.force_mounted and (holder := source_holder(args.source)):
+        screen.say(
+            f"WARNING: {args.source} is in use ({holder}): what changes while it is read"
+            " will be inconsistent in the image; check its file systems after a restore"
+        )
     manifest = capture(args.source, path, options=options, progress=screen.progress)
     screen.say(
         f"captured {args.source} as {path}:"

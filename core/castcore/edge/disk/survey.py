@@ -37,28 +37,39 @@ class Survey:
     in_use: Extents
 
 
+@dataclass(frozen=True, slots=True)
+class SurveyOptions:
+    """How to survey: ``full_sectors`` takes all of a disk but a GPT's backup; ``trust_dirty`` believes
+    file systems that were not left clean; ``sector_size`` (bytes) is what the disk has whose raw file
+    this is (0: what the device says, 512 for a file).
+    """
+
+    full_sectors: bool = False
+    trust_dirty: bool = False
+    sector_size: int = 0
+
+
 def survey(
     path: str | os.PathLike[str],
+    options: SurveyOptions | None = None,
     *,
-    every_sector: bool = False,
-    sector_size: int = 0,
     progress: ProgressCallback = silent,
 ) -> Survey:
     """Survey the disk or raw file ``path``; it is only read.
 
-    ``every_sector`` takes all of it but a GPT's backup. ``sector_size`` (bytes) is for raw files of
-    disks whose sectors are not 512 bytes. Raises NotFound, DiskFailed, MissingProgram (blkid).
+    Raises NotFound, DiskFailed, MissingProgram (blkid).
     """
-    with BlockFile.open_source(path, sector_size=sector_size) as disk:
+    options = options or SurveyOptions()
+    with BlockFile.open_source(path, sector_size=options.sector_size) as disk:
         layout, table = read_layout(disk)
         if layout.table is TableType.NONE and not layout.partitions:
             whole = Partition(WHOLE_DISK, 0, disk.size, why="unknown content")
             layout = replace(layout, partitions=(whole,))
-        if every_sector:
+        if options.full_sectors:
             partitions = tuple(_every(p, "every sector was asked for") for p in layout.partitions)
             whole_disk = subtract([Extent(0, disk.size)], table.backup)
             return Survey(replace(layout, partitions=partitions), whole_disk)
-        surveyed = [_survey_one(disk, p, progress) for p in layout.partitions]
+        surveyed = [_survey_one(disk, p, options, progress) for p in layout.partitions]
     layout = replace(layout, partitions=tuple(p for p, _ in surveyed))
     taken = [extent for _, in_use in surveyed for extent in in_use]
     inside = intersect([*taken, *_own_bytes(layout, table)], [Extent(0, layout.size)])
@@ -66,7 +77,7 @@ def survey(
 
 
 def _survey_one(
-    disk: BlockFile, partition: Partition, progress: ProgressCallback
+    disk: BlockFile, partition: Partition, options: SurveyOptions, progress: ProgressCallback
 ) -> tuple[Partition, Extents]:
     name = f"partition {partition.number}" if partition.number else "the disk"
     progress(Progress("survey", partition.start, disk.size, f"{name} {partition.fstype}".rstrip()))
@@ -78,10 +89,8 @@ def _survey_one(
         return _swap(disk, partition)
     if not has_map(partition.fstype) or partition.why:
         return _every(partition, partition.why or _unmapped(partition)), (partition.extent,)
-    use = used_by(disk, partition.extent, partition.fstype)
-    if use.why:
-        return _every(partition, use.why), use.in_use
-    return replace(partition, taken=Taken.USED, why=""), use.in_use
+    use = used_by(disk, partition.extent, partition.fstype, trust_dirty=options.trust_dirty)
+    return replace(partition, taken=use.taken, why=use.why), use.in_use
 
 
 def _swap(disk: BlockFile, partition: Partition) -> tuple[Partition, Extents]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from castcore.disk import Extent, Extents, fshealth, shift, subtract
+from castcore.disk import Extent, Extents, Taken, fshealth, shift, subtract
 from castcore.disk.domainmap import free_extents
 from castcore.disk.xfslog import xfs_trouble
 from castcore.edge.disk.blockdev import BlockFile
@@ -42,9 +42,10 @@ BOILERPLATE = ("partclone fail", "please run fsck", "partclone v", "starting to 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The extents of the disk in use in one partition; ``why`` is "" or why that is all of it."""
+    """The extents of the disk in use in one partition; ``why`` is "" when nothing is to be said."""
 
     in_use: Extents
+    taken: Taken = Taken.USED
     why: str = ""
 
 
@@ -53,23 +54,32 @@ def has_map(fstype: str) -> bool:
     return fstype in PROGRAMS
 
 
-def used_by(disk: BlockFile, extent: Extent, fstype: str) -> Use:
+def used_by(disk: BlockFile, extent: Extent, fstype: str, *, trust_dirty: bool = False) -> Use:
     """What the file system ``fstype`` in ``extent`` of ``disk`` uses of it.
 
-    Bytes of ``extent`` after the file system's own end are in use. Raises DiskFailed when the disk
-    cannot be read.
+    Bytes of ``extent`` after the file system's own end are in use. One that was not left clean is
+    all in use, unless ``trust_dirty``. Raises DiskFailed when the disk cannot be read.
     """
     try:
         with _from_its_start(disk, extent) as source:
             trouble = _trouble(disk, extent, fstype, source)
-            if trouble:
-                return Use((extent,), f"{fstype}: {trouble}")
-            free = free_extents(_domain_map(PROGRAMS[fstype], source), extent.length)
+            if trouble and not trust_dirty:
+                return _all_of(extent, f"{fstype}: {trouble}")
+            text = _domain_map(PROGRAMS[fstype], source, unchecked=bool(trouble))
     except ProgramFailed as error:
-        return Use((extent,), f"{fstype}: {_said(error)}")
-    except (MissingProgram, BadImage) as error:
-        return Use((extent,), f"{fstype}: {error.what}")
-    return Use(subtract((extent,), shift(free, extent.start)))
+        return _all_of(extent, f"{fstype}: {_said(error)}")
+    except MissingProgram as error:
+        return _all_of(extent, f"{fstype}: {error.what}")
+    try:
+        free = free_extents(text, extent.length)
+    except BadImage as error:
+        return _all_of(extent, f"{fstype}: {error.what}")
+    why = f"{fstype}: {trouble}; its map of free blocks is trusted nonetheless" if trouble else ""
+    return Use(subtract((extent,), shift(free, extent.start)), why=why)
+
+
+def _all_of(extent: Extent, why: str) -> Use:
+    return Use((extent,), Taken.EVERY, why)
 
 
 def _trouble(disk: BlockFile, extent: Extent, fstype: str, source: str) -> str:
@@ -91,11 +101,12 @@ def _trouble(disk: BlockFile, extent: Extent, fstype: str, source: str) -> str:
             return fshealth.fat_trouble(read(0, 512))
 
 
-def _domain_map(program: str, source: str) -> str:
+def _domain_map(program: str, source: str, *, unchecked: bool) -> str:
     with tempfile.TemporaryDirectory(prefix="fleetcast-") as folder:
         target = Path(folder, "map")
         log = ["-L", str(Path(folder, "log"))]
-        run([program, "-D", "-q", *log, "-s", source, "-o", str(target)], timeout=SECONDS)
+        check = ["--ignore_fschk"] if unchecked else []
+        run([program, "-D", "-q", *check, *log, "-s", source, "-o", str(target)], timeout=SECONDS)
         return target.read_text(errors="replace") if target.exists() else ""
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from castcore import __version__
@@ -15,7 +15,7 @@ from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
 from castcore.edge.disk.sourcefile import SourceFormat, raw_view, source_format
-from castcore.edge.disk.survey import Survey, survey
+from castcore.edge.disk.survey import Survey, SurveyOptions, survey
 from castcore.edge.image.imagewriter import ImageWriter
 from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
 from castcore.edge.inorder import in_order
@@ -44,14 +44,14 @@ from castcore.units import human
 @dataclass(frozen=True, slots=True)
 class CaptureOptions:
     """How to capture: zstd ``level``; ``replace`` an older image of the name once the new one is whole;
-    ``every_sector`` takes all bytes, in use or not; ``sector_size`` (bytes) is what the disk has whose
-    raw file this is (0: what the device says, 512 for a file); ``threads`` (0: one for each processor).
+    ``survey`` says what of the disk is taken; ``force_mounted`` reads a disk that is in use;
+    ``threads`` (0: one for each processor).
     """
 
     level: int = DEFAULT_LEVEL
     replace: bool = False
-    every_sector: bool = False
-    sector_size: int = 0
+    survey: SurveyOptions = field(default=SurveyOptions())
+    force_mounted: bool = False
     threads: int = 0
 
 
@@ -73,7 +73,8 @@ def capture(
         raise Refused(f"{source} is an empty file, not a disk's", hint="name a disk, or the file of one")
     if image_path.exists() and not options.replace:
         raise exists(image_path)
-    _refuse_mounted(source, kind)
+    if not options.force_mounted:
+        _refuse_mounted(source)
     store = image_path.parent
     if store.exists() and not store.is_dir():
         raise NotFound(f"no image store at {store}: it is a file", hint="name it with --store DIR")
@@ -82,12 +83,7 @@ def capture(
         remove_stale(store)
     with Partial(store, image_name(image_path)) as partial:
         with raw_view(source, kind, partial.path, progress) as raw:
-            found = survey(
-                raw,
-                every_sector=options.every_sector,
-                sector_size=options.sector_size,
-                progress=progress,
-            )
+            found = survey(raw, options.survey, progress=progress)
             plan = Manifest(
                 name=image_name(image_path),
                 created=int(time.time()),
@@ -103,14 +99,20 @@ def capture(
     return manifest
 
 
-def _refuse_mounted(source: Path, kind: SourceFormat) -> None:
-    if kind not in (SourceFormat.DEVICE, SourceFormat.RAW):
-        return
-    holder = probe.disk(str(source)).held_by
+def source_holder(source: Path) -> str:
+    """Who uses the disk ``source`` right now ("mounted at /"), "" when nobody does."""
+    if source_format(source) not in (SourceFormat.DEVICE, SourceFormat.RAW):
+        return ""
+    return probe.disk(str(source)).held_by
+
+
+def _refuse_mounted(source: Path) -> None:
+    holder = source_holder(source)
     if holder:
         raise InUse(
             f"{source} is in use: {holder}",
-            hint="unmount it first: a disk that changes while it is read makes a broken image",
+            hint="unmount it first: a disk that changes while it is read makes a broken image"
+            " (--force-mounted reads it nevertheless)",
         )
 
 
