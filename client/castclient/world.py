@@ -12,10 +12,11 @@ from castcore.edge import dmi
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.cast.peers import STAY_SECONDS
 from castcore.edge.disk import probe
+from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 
-from castclient import keyboard, locate, nextboot, power
+from castclient import keyboard, locate, power
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
 from castclient.link import RETRY_SECONDS, Forgotten, Reporter, ServerLink
@@ -185,16 +186,17 @@ class RealWorld:
         if end is None:
             post(Happening(Event.TOLD_STAY))
             return
+        if self._settings.may_leave:
+            self._boot_afterwards(end)
         leaves = leaves and self._settings.may_leave
-        if leaves:
-            self._boot_disk_next(end)
         end.peers.stay(STAY_SECONDS, lambda: self._journal.add("serves others that lack chunks"))
         if self._end is end:  # else another cast has begun meanwhile
             post(Happening(Event.TOLD if leaves else Event.TOLD_STAY))
 
-    def _boot_disk_next(self, end: CastEnd) -> None:
+    def _boot_afterwards(self, end: CastEnd) -> None:
         try:
-            self._journal.add(nextboot.boot_disk_next(end.target, end.manifest.disks[0].layout))
+            for line in boot_afterwards(end.manifest.boot_entries, [end.target]):
+                self._journal.add(line)
         except FleetcastError as error:
             self._journal.add(f"warning: {error.what}")
 

@@ -11,6 +11,7 @@ from typing import Any
 from castcore.disk import DiskFacts, DiskLayout, layout_to_json, total
 from castcore.edge.image.store import default_store
 from castcore.image import Manifest
+from castcore.plain import to_plain
 from castcore.units import exactly, human
 
 
@@ -86,7 +87,16 @@ def image_lines(manifest: Manifest) -> list[str]:
     for number, disk in enumerate(manifest.disks):
         lines.append(f"disk {number}: {disk_line(disk.layout)}, {human(total(disk.in_use))} in use")
         lines += partition_table(disk.layout)
-    return lines
+    return lines + boot_lines(manifest)
+
+
+def boot_lines(manifest: Manifest) -> list[str]:
+    """What a UEFI firmware will be told to boot, in its order."""
+    return [
+        f"  boot entry {printable(e.description)}: {printable(e.loader) or 'the default loader'}"
+        f" on disk {e.disk}, partition {e.partition}" + ("" if e.active else " (switched off)")
+        for e in manifest.boot_entries
+    ]
 
 
 def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
@@ -100,6 +110,7 @@ def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
         "stored": manifest.stored,
         "chunks": manifest.chunk_count,
         "packs": len(manifest.packs),
+        "boot_entries": to_plain(manifest.boot_entries),
         "disks": [
             {"in_use": total(d.in_use), "layout": layout_to_json(d.layout)} for d in manifest.disks
         ],

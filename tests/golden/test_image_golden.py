@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from castcore.disk import DiskLayout, Extent, Partition, TableType, Taken
+from castcore.disk import BootEntry, DiskLayout, Extent, Partition, TableType, Taken
 from castcore.edge.image.imagefile import Image
 from castcore.image import (
     CHUNK_SIZE,
@@ -40,6 +40,7 @@ LAYOUT = DiskLayout(
     TableType.NONE,
     partitions=(Partition(0, 0, SIZE, label="Übung", taken=Taken.EVERY, why="unknown content"),),
 )
+ENTRY = BootEntry("Übung", "\\EFI\\uebung\\shimx64.efi", disk=0, partition=0, data="00ff")
 
 
 def contents() -> list[bytes]:
@@ -56,6 +57,7 @@ def test_the_manifest_says_what_it_said() -> None:
         assert (manifest.name, manifest.created) == ("tiny", 1_750_000_000)
         assert manifest.disks == (ImageDisk(LAYOUT, IN_USE),)
         assert manifest.source == Source("tiny.raw", "raw")
+        assert manifest.boot_entries == (ENTRY,)
         assert manifest.packs == ((TINY / pack_name(0)).stat().st_size,)
 
 

@@ -42,6 +42,7 @@ RECORDS = (
     ChunkRecord(0, 2 * CHUNK_SIZE, CHUNK_SIZE, ChunkKind.DATA, NAMES[2], 700, Codec.ZSTD, 0, 0),
     ChunkRecord(0, 3 * CHUNK_SIZE, 4096, ChunkKind.DATA, NAMES[3], 4096, Codec.RAW, 0, 700),
 )
+BOOT_ENTRY = {"description": "x", "loader": "", "disk": 0, "partition": 1, "data": "", "active": True}
 
 
 def manifest_of(index: bytes, **changes: object) -> Manifest:
@@ -184,6 +185,9 @@ def edited(change: Callable[[dict[str, object]], object]) -> bytes:
         (lambda v: v["disks"][0].update(in_use=[0, 1 << 40]), "beyond the disk"),
         (lambda v: v["disks"][0]["layout"].update(sector_size=0), "sectors of 0 bytes"),
         (lambda v: v["packs"][0].update(name="../../etc/passwd"), "named"),
+        (lambda v: v.update(boot_entries=[BOOT_ENTRY]), "entry for partition 1 of disk 0"),
+        (lambda v: v.update(boot_entries=[BOOT_ENTRY | {"data": "x"}]), "hexadecimal"),
+        (lambda v: v.update(boot_entries=[BOOT_ENTRY | {"loader": "x" * 1025}]), "at most 1024"),
         (lambda v: v["packs"][0].update(size=(2 << 30) + 1), "pack 0 of"),
     ],
 )
@@ -199,7 +203,7 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
 
 
 def test_unknown_keys_are_left_for_later_versions() -> None:
-    assert parse_manifest(edited(lambda v: v.update(boot_entries=["x"]))).name == "small"
+    assert parse_manifest(edited(lambda v: v.update(something_new=["x"]))).name == "small"
 
 
 def test_signature_names_its_signer_and_holds_the_manifest() -> None:

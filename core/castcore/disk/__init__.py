@@ -1,5 +1,6 @@
 """The pure disk model: extents, layout, fit (does this image go on that disk) and plan."""
 
+from castcore.disk.bootentry import BootEntry
 from castcore.disk.choice import choose_target
 from castcore.disk.extent import Extent, Extents, align, intersect, merge, shift, subtract, total
 from castcore.disk.fit import Fit, Reason, ReasonCode, fit, needed_size
@@ -17,6 +18,7 @@ from castcore.disk.layout import (
 )
 
 __all__ = [
+    "BootEntry",
     "DiskFacts",
     "DiskLayout",
     "Extent",

@@ -12,9 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from castcore import canonical
-from castcore.disk import DiskLayout, Extent, Extents, layout_from_json, layout_to_json, total
+from castcore.disk import (
+    BootEntry,
+    DiskLayout,
+    Extent,
+    Extents,
+    layout_from_json,
+    layout_to_json,
+    total,
+)
 from castcore.errors import BadImage, BadPacket
 from castcore.image.record import CHUNK_SIZE, pack_name
+from castcore.plain import from_plain, to_plain
 from castcore.trust import DIGEST_SIZE
 from castcore.units import GIB, MIB
 
@@ -50,6 +59,7 @@ class Source:
 class Manifest:
     """An image as a whole. ``created`` is Unix time in seconds; ``packs`` are the packs' sizes.
 
+    ``boot_entries`` are what a UEFI firmware must know of its disks, in the order to try them.
     ``index_digest`` is BLAKE3 of the index file: the image's root, which a cast proves.
     """
 
@@ -61,6 +71,7 @@ class Manifest:
     packs: tuple[int, ...]
     source: Source = field(default=Source())
     made_by: str = ""
+    boot_entries: tuple[BootEntry, ...] = ()
 
     @property
     def used(self) -> int:
@@ -89,6 +100,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
             ],
             "index": {"digest": manifest.index_digest.hex(), "records": manifest.chunk_count},
             "packs": [{"name": pack_name(n), "size": size} for n, size in enumerate(manifest.packs)],
+            "boot_entries": to_plain(manifest.boot_entries),
             "source": {"path": source.path, "format": source.format, "machine": source.machine},
         }
     )
@@ -128,15 +140,17 @@ def _manifest(value: dict[str, Any]) -> Manifest:
     name, source = _text(value["name"]), value["source"]
     if not NAME.fullmatch(name):
         raise ValueError(f"the name {name[:120]!r}")
+    disks = tuple(_disk(d) for d in _list(value["disks"]))
     return Manifest(
         name=name,
         created=_whole(value["created"]),
-        disks=tuple(_disk(d) for d in _list(value["disks"])),
+        disks=disks,
         index_digest=digest,
         chunk_count=_whole(value["index"]["records"]),
         packs=tuple(_pack_size(n, p) for n, p in enumerate(_list(value["packs"]))),
         source=Source(_text(source["path"]), _text(source["format"]), _text(source["machine"])),
         made_by=_text(value["made_by"]),
+        boot_entries=tuple(_boot_entry(e, disks) for e in _list(value["boot_entries"])),
     )
 
 
@@ -151,6 +165,14 @@ def _disk(value: Any) -> ImageDisk:
             _text(text)
         _whole(p.number)
     return ImageDisk(layout, in_use)
+
+
+def _boot_entry(value: Any, disks: Sequence[ImageDisk]) -> BootEntry:
+    entry = from_plain(BootEntry, value)
+    numbers = {p.number for disk in disks[entry.disk : entry.disk + 1] for p in disk.layout.partitions}
+    if entry.partition not in numbers:
+        raise ValueError(f"a boot entry for partition {entry.partition} of disk {entry.disk}")
+    return entry
 
 
 def _pack_size(number: int, value: Any) -> int:

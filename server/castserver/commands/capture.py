@@ -8,12 +8,13 @@ from typing import Any
 
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.survey import SurveyOptions
+from castcore.edge.image.bootrecord import given_entry
 from castcore.edge.image.capture import CaptureOptions, capture, source_holder
 from castcore.edge.image.store import image_path
 from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
 from castcore.units import human
 
-from castserver.imagescreen import add_store_argument, image_json
+from castserver.imagescreen import add_store_argument, boot_lines, image_json
 
 NAME = "capture"
 HELP = "capture a disk (device, or raw, qcow2, vhdx, vmdk file) as an image"
@@ -58,6 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="for the raw file of a disk with other sectors than 512 bytes",
     )
+    parser.add_argument(
+        "--boot-entry",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help=r"what UEFI firmware shall boot, such as 'Windows=\EFI\Microsoft\Boot\bootmgfw.efi';"
+        " repeated, in the order to try them (default: this machine's own entries, or what is found)",
+    )
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
@@ -70,6 +79,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             full_sectors=args.full_sectors, trust_dirty=args.trust_dirty, sector_size=args.sector_size
         ),
         force_mounted=args.force_mounted,
+        boot_entries=tuple(given_entry(text) for text in args.boot_entry),
     )
     if args.force_mounted and (holder := source_holder(args.source)):
         screen.say(
@@ -84,5 +94,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     for partition in manifest.disks[0].layout.partitions:
         if partition.why:
             screen.say(f"  partition {partition.number}: {partition.taken}: {partition.why}")
+    for line in boot_lines(manifest):
+        screen.say(line)
     screen.say(f"  root {manifest.index_digest.hex()}")
     return image_json(manifest, path)

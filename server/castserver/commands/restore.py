@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from castcore.disk import DiskFacts
+from castcore.edge import efivars
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import require_fit, restore
 from castcore.edge.image.store import image_path
 from castcore.edge.image.verify import verify_image
+from castcore.errors import Refused
 from castcore.units import human
 
 from castserver.imagescreen import add_store_argument, image_lines, target_lines
@@ -33,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
     parser.add_argument("--verify", action="store_true", help="read the disk back and prove every byte")
     parser.add_argument(
+        "--boot-entries",
+        action="store_true",
+        help="then give this machine's UEFI firmware the image's boot entries, and boot the disk next",
+    )
+    parser.add_argument(
         "--skip-check",
         action="store_true",
         help="do not prove the whole image before erasing; a damaged one is then met half way",
@@ -46,6 +56,8 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         require_fit(image.manifest, facts)
         for line in [*image_lines(image.manifest), *(x for f in facts for x in target_lines(f))]:
             screen.say(line)
+        if args.boot_entries:
+            _require_uefi(facts)
         if args.dry_run:
             screen.say("nothing was written (--dry-run)")
             return {"image": image.manifest.name, "targets": args.targets, "dry_run": True}
@@ -64,11 +76,26 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             f"restored {image.manifest.name} to {', '.join(args.targets)}:"
             f" {human(done.written)} written in {done.seconds:.1f} s{proven}"
         )
+        booting = boot_afterwards(image.manifest.boot_entries, facts) if args.boot_entries else []
+        for line in booting:
+            screen.say(f"  {line}")
         return {
             "image": image.manifest.name,
             "targets": args.targets,
+            "boot": booting,
             "root": done.root.hex(),
             "written": done.written,
             "milliseconds": int(done.seconds * 1000),
             "verified": done.verified,
         }
+
+
+def _require_uefi(targets: Sequence[DiskFacts]) -> None:
+    """Refuse before anything is erased what could not be done afterwards."""
+    if any(target.bus == "file" for target in targets):
+        raise Refused("no firmware boots a file", hint="leave --boot-entries out")
+    if not efivars.available():
+        raise Refused(
+            "this machine was not started by UEFI: there are no boot entries to make",
+            hint="leave --boot-entries out, or start it by UEFI",
+        )

@@ -16,6 +16,7 @@ from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
 from castcore.edge.disk.sourcefile import SourceFormat, raw_view, source_format
 from castcore.edge.disk.survey import Survey, SurveyOptions, survey
+from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entries
 from castcore.edge.image.imagewriter import ImageWriter
 from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
 from castcore.edge.inorder import in_order
@@ -45,7 +46,8 @@ from castcore.units import human
 class CaptureOptions:
     """How to capture: zstd ``level``; ``replace`` an older image of the name once the new one is whole;
     ``survey`` says what of the disk is taken; ``force_mounted`` reads a disk that is in use;
-    ``threads`` (0: one for each processor).
+    ``threads`` (0: one for each processor); ``boot_entries`` are the operator's own, tried before
+    those that are known or found.
     """
 
     level: int = DEFAULT_LEVEL
@@ -53,6 +55,7 @@ class CaptureOptions:
     survey: SurveyOptions = field(default=SurveyOptions())
     force_mounted: bool = False
     threads: int = 0
+    boot_entries: tuple[GivenEntry, ...] = ()
 
 
 def capture(
@@ -84,6 +87,7 @@ def capture(
     with Partial(store, image_name(image_path)) as partial:
         with raw_view(source, kind, partial.path, progress) as raw:
             found = survey(raw, options.survey, progress=progress)
+            device = CapturedDisk(raw, found.layout, own=kind is SourceFormat.DEVICE)
             plan = Manifest(
                 name=image_name(image_path),
                 created=int(time.time()),
@@ -93,6 +97,7 @@ def capture(
                 packs=(),
                 source=Source(path=_spelled(source), format=kind),
                 made_by=f"fleetcast {__version__}",
+                boot_entries=boot_entries([device], options.boot_entries),
             )
             manifest = write_image(raw, partial.path, plan, options, progress)
         partial.publish(image_path, replace=options.replace)
