@@ -18,13 +18,14 @@ from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
 from castcore.control import ClientState
-from castcore.disk import DiskFacts
+from castcore.disk import DiskFacts, Rules
 from castcore.edge.cast import receiver as castreceiver
 from castcore.edge.cast.control import CastControl, HttpsCastControl
 from castcore.edge.cast.peers import PeerClient
 from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.disk.named import named_disk
 from castcore.edge.disk.readback import WrittenChunks
 from castcore.errors import FleetcastError, NetworkFailed, Untrusted
 from castcore.image import Index, Manifest, parse_index
@@ -63,7 +64,8 @@ class CastEnd:
 class CastJob:
     """Writes the cast named ``cast`` to this machine's disk.
 
-    ``target`` names the disk ("": the only candidate); ``interface`` is where multicast comes in;
+    ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` is where
+    multicast comes in;
     ``update``: the disk is compared with the image first, and only what differs is received.
     """
 
@@ -75,11 +77,13 @@ class CastJob:
         *,
         interface: str,
         target: str,
+        rules: Rules = (),
         update: bool,
         show: Callable[[CastNow], None],
     ) -> None:
         self._control, self._memory, self._update = _CountingControl(control), control, update
         self._server_key, self._interface, self._target = server_key, interface, target
+        self._rules = rules
         self._show = show
         self._peers: PeerClient | None = None
         self._now = CastNow(cast, ClientState.PLANNING)
@@ -138,8 +142,8 @@ class CastJob:
                 time.sleep(RETRY_SECONDS)
 
     def _choose(self, manifest: Manifest) -> DiskFacts:
-        disks = (probe.disk(self._target),) if self._target else probe.disks()
-        return plan.pick_target(manifest, disks, self._target)
+        disks = (named_disk(self._target),) if self._target else probe.disks()
+        return plan.pick_target(manifest, disks, named=bool(self._target), rules=self._rules)
 
     def _held(self, manifest: Manifest, index: Index, disk: BlockFile, target: str) -> ChunkSet:
         """What the disk holds already: as the server remembers, or, in an update, all there is."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from castcore.cast.descriptor import CastDescriptor
-from castcore.disk import DiskFacts, ReasonCode, choose_target, fit
-from castcore.errors import DoesNotFit, InUse, Refused, Untrusted
+from castcore.disk import DiskFacts, Fit, Rules, Wishes, choose_targets, plan_restore, refusal
+from castcore.errors import Refused, Untrusted
 from castcore.image import Manifest, parse_manifest
 from castcore.trust import digest
 
@@ -25,8 +25,11 @@ def read_manifest(descriptor: CastDescriptor, data: bytes) -> Manifest:
     return manifest
 
 
-def pick_target(manifest: Manifest, disks: Iterable[DiskFacts], named: str = "") -> DiskFacts:
-    """The disk that takes the image: the one named by path, else the only one it can be.
+def pick_target(
+    manifest: Manifest, disks: Iterable[DiskFacts], *, named: bool = False, rules: Rules = ()
+) -> DiskFacts:
+    """The disk that takes the image: the one given when it was ``named``, else the one of ``disks``
+    that ``rules`` choose, else the only one it can be.
 
     Raises Refused (no disk, or several, or an image of several disks), InUse, DoesNotFit with every
     reason.
@@ -36,17 +39,8 @@ def pick_target(manifest: Manifest, disks: Iterable[DiskFacts], named: str = "")
             f"the image {manifest.name} holds {len(manifest.disks)} disks; a cast writes one",
             hint="cast an image of one disk",
         )
-    seen = tuple(disks)
-    chosen = tuple(d for d in seen if not named or d.path == named)
-    target = chosen[0] if named and chosen else choose_target(chosen)
-    disk = manifest.disks[0]
-    verdict = fit(disk.layout, disk.in_use, target)
-    if not verdict.ok:
-        reasons = "; ".join(reason.text for reason in verdict.reasons)
-        if all(reason.code is ReasonCode.IN_USE for reason in verdict.reasons):
-            raise InUse(reasons, hint="unmount it, or use another disk")
-        raise DoesNotFit(
-            f"the image {manifest.name} does not go on {target.path}: {reasons}",
-            hint="use another disk, or an image of a smaller one",
-        )
-    return target
+    targets = list(disks) if named else choose_targets(1, disks, rules)
+    verdict = plan_restore(manifest.name, manifest.disks, targets, Wishes(check=False, verify=True))
+    if isinstance(verdict, Fit):
+        raise refusal(manifest.name, verdict)
+    return verdict.targets[0]

@@ -7,10 +7,12 @@ import shlex
 from dataclasses import dataclass
 
 from castcore import canonical
+from castcore.disk import Rules
 from castcore.errors import BadPacket, Untrusted
 from castcore.trust import KEY_SIZE
 
 TRUST_FILE = "/etc/fleetcast/trust.json"
+RULES_FILE = "/etc/fleetcast/rules.toml"
 TRUST_LIMIT = 64 << 10
 _SERIAL = re.compile(r"ttyS\d+|ttyAMA\d+|hvc\d+")
 
@@ -20,20 +22,21 @@ class Settings:
     """How this run behaves.
 
     ``server_url`` "" and ``server_key`` None mean "not told: look for one". ``interfaces`` None means
-    every wired one. ``target`` "" means "choose the one disk". ``bring_up``, ``may_leave`` are False
-    on a host that is not ours to configure or reboot.
+    every wired one. ``target`` "" means "choose the disk": by ``rules``, () being "the only candidate".
+    ``bring_up``, ``may_leave`` are False on a host that is not ours to configure or reboot.
     """
 
     server_url: str = ""
     server_key: bytes | None = None
     interfaces: tuple[str, ...] | None = None
     target: str = ""
+    rules: Rules = ()
     bring_up: bool = True
     may_leave: bool = True
     serial_consoles: tuple[str, ...] = ()
 
 
-def from_boot(cmdline: str, trust: bytes | None) -> Settings:
+def from_boot(cmdline: str, trust: bytes | None, rules: Rules = ()) -> Settings:
     """The settings of a booted client, from ``/proc/cmdline`` and ``trust.json`` (None: no such file).
 
     Raises Untrusted when the trust file or ``fleetcast.key`` is damaged: falling back to "any server"
@@ -48,6 +51,8 @@ def from_boot(cmdline: str, trust: bytes | None) -> Settings:
     return Settings(
         server_url=url,
         server_key=key,
+        target=words.get("fleetcast.target", ""),
+        rules=rules,
         serial_consoles=tuple(dict.fromkeys(c for c in consoles if _SERIAL.fullmatch(c))),
     )
 

@@ -13,6 +13,7 @@ from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.cast.peers import STAY_SECONDS
 from castcore.edge.disk import probe
 from castcore.edge.disk.bootafter import boot_afterwards
+from castcore.edge.disk.named import named_disk
 from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 
@@ -160,6 +161,7 @@ class RealWorld:
             link.server.key,
             interface=link.server.interface or nics.address_towards(*link.address),
             target=self._settings.target,
+            rules=self._settings.rules,
             update=order.update,
             show=show,
         )
@@ -216,7 +218,7 @@ class RealWorld:
         """What the machine is; while its disk is being written the earlier answer stands."""
         if self._registration is None or not self._writing:
             target = self._settings.target
-            disks = (probe.disk(target),) if target else probe.disks()
+            disks = (named_disk(target),) if target else probe.disks()
             self._registration = Registration(self._machine, self._nics(), disks, __version__)
         return self._registration
 

@@ -60,6 +60,7 @@ class ServerSettings:
     boot_tree: Path | None = None
     http_port: int = 8080
     extra_cmdline: str = ""
+    rules: bytes = b""
 
     @property
     def url(self) -> str:
@@ -197,6 +198,7 @@ class Server:
                 server_key=self.identity.key.public,
                 http_port=settings.http_port,
                 extra_cmdline=settings.extra_cmdline,
+                rules=settings.rules,
             ),
             self.parts.clients,
             self._note_boot,

@@ -1,34 +1,137 @@
-"""The disks that a command is about to erase: their facts, and the operator's word for it."""
+"""The disks that a command is about to erase: which they are, the plan, and the operator's word."""
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from castcore.disk import DiskFacts
+from castcore.disk import (
+    DiskFacts,
+    Fit,
+    Plan,
+    Wishes,
+    choose_targets,
+    plan_lines,
+    plan_restore,
+    plan_to_json,
+    refusal,
+)
 from castcore.edge.commandline import Screen
 from castcore.edge.disk import probe
+from castcore.edge.disk.named import named_disk, read_rules
 from castcore.errors import Refused
 from castcore.image import Manifest
 
+from castserver.imagescreen import image_lines, printable, target_lines
 
-def target_facts(manifest: Manifest, paths: Sequence[str]) -> list[DiskFacts]:
-    """The disks at ``paths`` as they are now. Raises NotFound, DiskFailed."""
-    facts = [probe.disk(path) for path in paths]
+_MAPPING = re.compile(r"(\d{1,4})=(.+)")
+
+
+def add_target_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how the disks to erase are named."""
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="the disk to erase (one for each disk of the image): a path, by-id:NAME, by-path:NAME,"
+        " wwn:NUMBER or serial:NUMBER; without any, the rules choose, or the only free built-in disk",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="N=TARGET",
+        help="disk N of the image goes to TARGET (once for each disk)",
+    )
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE", help="a TOML file that says which disk may be chosen"
+    )
+    parser.add_argument(
+        "--sector-size",
+        type=int,
+        choices=(512, 4096),
+        default=0,
+        help="for a raw file: the sectors of the disk it is for (default: as imaged)",
+    )
+
+
+def target_facts(manifest: Manifest, args: argparse.Namespace) -> list[DiskFacts]:
+    """The disks that take those of the image, in their order, as they are now.
+
+    Raises Refused, NotFound, DiskFailed.
+    """
+    count = len(manifest.disks)
+    if args.rules and (args.targets or args.map):
+        raise Refused("--rules choose the disks; none can be named beside them", hint="leave one out")
+    if args.rules or not (args.targets or args.map):
+        rules = read_rules(args.rules) if args.rules else ()
+        return choose_targets(count, probe.disks(), rules)
+    names = _mapped(count, args.map, args.targets) if args.map else args.targets
+    facts = [named_disk(name, sector_size=args.sector_size) for name in names]
+    if args.sector_size:
+        return facts
     # A file has no sectors of its own: it is written for the sector size the image has.
     return [
-        replace(f, sector_size=d.layout.sector_size) if Path(f.path).is_file() else f
+        replace(f, sector_size=d.layout.sector_size) if f.bus == "file" else f
         for f, d in zip(facts, manifest.disks, strict=False)
-    ] + facts[len(manifest.disks) :]
+    ] + facts[count:]
 
 
-def confirm_erase(targets: Sequence[str], screen: Screen) -> None:
+def planned(
+    manifest: Manifest, args: argparse.Namespace, wishes: Wishes, screen: Screen
+) -> tuple[DiskFacts, ...]:
+    """Find the targets and show what will be done to them, for people and as a JSON line.
+
+    Raises what speaks against it: DoesNotFit, InUse, Refused, NotFound.
+    """
+    verdict = plan_restore(manifest.name, manifest.disks, target_facts(manifest, args), wishes)
+    if isinstance(verdict, Fit):
+        raise refusal(manifest.name, verdict)
+    show_plan(manifest, verdict, screen)
+    return verdict.targets
+
+
+def show_plan(manifest: Manifest, plan: Plan, screen: Screen) -> None:
+    """Show the image, the disks with what is on them now, and every step."""
+    for line in [*image_lines(manifest), *(x for t in plan.targets for x in target_lines(t))]:
+        screen.say(line)
+    for line in plan_lines(plan):
+        screen.say(printable(line))
+    screen.emit({"event": "plan", **plan_to_json(plan)})
+
+
+def confirm_erase(targets: Sequence[DiskFacts], screen: Screen) -> None:
     """Return when the operator types yes; else raise Refused."""
-    named = ", ".join(targets)
+    named = ", ".join(t.path for t in targets)
     if screen.as_json or not sys.stdin.isatty():
         raise Refused(f"nobody is here to confirm that {named} is erased", hint="add --yes")
     screen.say(f"Everything on {named} will be lost. Type yes to go on:")
     if sys.stdin.readline().strip() != "yes":
         raise Refused("not confirmed; nothing was written", hint="answer yes, the whole word")
+
+
+def _mapped(count: int, pairs: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """The names of the targets in the order of the image's disks. Raises Refused."""
+    if targets:
+        raise Refused("targets are named twice, by --map and without", hint="use --map alone")
+    named: dict[int, str] = {}
+    for pair in pairs:
+        found = _MAPPING.fullmatch(pair)
+        if found is None:
+            raise Refused(f"--map {pair}: not N=TARGET", hint="for example --map 0=by-id:wwn-0x5000...")
+        number = int(found[1])
+        if number >= count:
+            raise Refused(f"--map {pair}: the image's disks are 0 to {count - 1}")
+        if number in named:
+            raise Refused(f"--map names disk {number} of the image twice")
+        named[number] = found[2]
+    missing = [str(n) for n in range(count) if n not in named]
+    if missing:
+        raise Refused(
+            f"--map says nothing of disk {', '.join(missing)} of the image", hint="map each disk"
+        )
+    return [named[n] for n in range(count)]

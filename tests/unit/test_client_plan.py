@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from castclient import plan
 from castcore.cast.descriptor import CastDescriptor
-from castcore.disk import DiskFacts, DiskLayout, Extent, TableType
+from castcore.disk import DiskFacts, DiskLayout, Extent, TableType, parse_rules
 from castcore.errors import DoesNotFit, InUse, Refused, Untrusted
 from castcore.image import ImageDisk, Manifest, encode_index, encode_manifest
 from castcore.trust import digest
@@ -63,7 +63,9 @@ def test_the_only_disk_is_the_target() -> None:
 
 def test_a_named_disk_is_taken_though_there_are_others() -> None:
     other = dataclasses.replace(DISK, path="/dev/vdb")
-    assert plan.pick_target(MANIFEST, [DISK, other], "/dev/vdb") == other
+    assert plan.pick_target(MANIFEST, [other], named=True) == other
+    stick = dataclasses.replace(other, removable=True)
+    assert plan.pick_target(MANIFEST, [stick], named=True) == stick
     with pytest.raises(Refused, match="2 disks"):
         plan.pick_target(MANIFEST, [DISK, other])
 
@@ -77,17 +79,25 @@ def test_a_small_disk_is_refused_with_both_figures() -> None:
 def test_every_reason_is_named() -> None:
     bad = dataclasses.replace(DISK, size=MIB, sector_size=4096, held_by="mounted at /")
     with pytest.raises(DoesNotFit) as refused:
-        plan.pick_target(MANIFEST, [bad], "/dev/vda")
+        plan.pick_target(MANIFEST, [bad], named=True)
     assert all(word in refused.value.what for word in ("too small", "4096", "mounted at /"))
 
 
 def test_a_disk_that_is_only_in_use_is_told_as_such() -> None:
     held = dataclasses.replace(DISK, held_by="mounted at /")
     with pytest.raises(InUse, match="in use: mounted at /"):
-        plan.pick_target(MANIFEST, [held], "/dev/vda")
+        plan.pick_target(MANIFEST, [held], named=True)
 
 
 def test_an_image_of_two_disks_is_refused() -> None:
     double = dataclasses.replace(MANIFEST, disks=MANIFEST.disks * 2)
     with pytest.raises(Refused, match="2 disks"):
         plan.pick_target(double, [DISK])
+
+
+def test_rules_choose_among_several_disks() -> None:
+    fast = dataclasses.replace(DISK, path="/dev/nvme0n1", bus="nvme")
+    rules = parse_rules('[[disk]]\nbus = "nvme"')
+    assert plan.pick_target(MANIFEST, [DISK, fast], rules=rules) == fast
+    with pytest.raises(Refused, match="no disk meets the rules"):
+        plan.pick_target(MANIFEST, [DISK], rules=rules)

@@ -80,7 +80,9 @@ def test_the_only_free_built_in_disk_is_chosen() -> None:
 
 
 def test_two_candidates_are_named_and_none_is_chosen() -> None:
-    with pytest.raises(Refused, match=r"2 disks .*/dev/sda \(Disk, 20.0 GiB\), /dev/nvme0n1"):
+    with pytest.raises(
+        Refused, match=r"2 disks .*/dev/sda \(by-id:wwn-1, Disk, 20.0 GiB\), /dev/nvme0n1"
+    ):
         choose_target([TARGET, replace(TARGET, path="/dev/nvme0n1")])
 
 

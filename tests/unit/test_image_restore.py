@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from castcore.disk import DiskFacts, Extent, TableType
+from castcore.disk import Extent, TableType
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.image.imagefile import Image
-from castcore.edge.image.restore import require_fit, restore
+from castcore.edge.image.restore import restore
 from castcore.edge.image.verify import placed_heads, verify_image, verify_targets
-from castcore.errors import BadImage, DoesNotFit, InUse, NoSpace, NotFound, Untrusted
+from castcore.errors import BadImage, DoesNotFit, NoSpace, NotFound, Untrusted
 from castcore.image import CHUNK_SIZE, ChunkKind, ChunkRecord
 from castcore.units import MIB
 
@@ -193,19 +193,6 @@ def test_a_target_too_small_is_refused_with_both_figures(image: Image, tmp_path:
         sink_of(image, small)
     with pytest.raises(DoesNotFit, match="1 disks; 0 were given"):
         DiskSink(image.manifest, image.index, [])
-
-
-def test_every_reason_against_a_target_is_told(image: Image) -> None:
-    good = DiskFacts("/dev/sdx", "wwn-1", SIZE, 512)
-    require_fit(image.manifest, [good])
-    with pytest.raises(DoesNotFit, match=r"too small.*; .*4096"):
-        require_fit(image.manifest, [DiskFacts("/dev/sdx", "wwn-1", 4096, 4096)])
-    with pytest.raises(InUse, match="mounted at /mnt"):
-        require_fit(
-            image.manifest, [DiskFacts("/dev/sdx", "wwn-1", SIZE, 512, held_by="mounted at /mnt")]
-        )
-    with pytest.raises(DoesNotFit, match="2 targets"):
-        require_fit(image.manifest, [good, good])
 
 
 @pytest.mark.parametrize("target_size", [4 * MIB, 7 * MIB + 512, 2 * MIB + 64 * 1024])

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from castcore import __version__
 from castcore.edge.commandline import Screen
+from castcore.edge.disk.named import read_rules
 from castcore.errors import FleetcastError
 
 from castclient.bringup import BringUp
 from castclient.console import Show, open_consoles, plain_line
 from castclient.journal import Journal
 from castclient.program import Client
-from castclient.settings import TRUST_FILE, Settings, from_boot
+from castclient.settings import RULES_FILE, TRUST_FILE, Settings, from_boot
 from castclient.world import RealWorld
 
 NAME = "boot"
@@ -63,8 +64,9 @@ def _let_no_key_end_a_write() -> None:
 
 
 def _settings() -> Settings:
-    trust = Path(TRUST_FILE)
+    trust, rules = Path(TRUST_FILE), Path(RULES_FILE)
     return from_boot(
         Path("/proc/cmdline").read_text(errors="replace"),
         trust.read_bytes() if trust.exists() else None,
+        read_rules(rules) if rules.exists() else (),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from castcore import __version__
 from castcore.edge.commandline import Screen
-from castcore.edge.disk import probe
+from castcore.edge.disk.named import named_disk
 from castcore.edge.net.interface import find_interface
 from castcore.errors import FleetcastError
 
@@ -27,7 +27,12 @@ EXAMPLE = "fleetcast-client run --target /tmp/disk.raw --interface eth1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
-    parser.add_argument("--target", required=True, metavar="DISK", help="raw file or disk to overwrite")
+    parser.add_argument(
+        "--target",
+        required=True,
+        metavar="DISK",
+        help="raw file or disk to overwrite: a path, by-id:NAME, by-path:NAME, wwn:HEX or serial:TEXT",
+    )
     parser.add_argument("--interface", required=True, metavar="IF", help="network interface to use")
     parser.add_argument("--server", default="", metavar="URL", help="the server; default: look for it")
     parser.add_argument("--key", default="", metavar="HEX", help="the server's Ed25519 key")
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     A target or an interface that is not there is refused at once: no server can mend that.
     """
     find_interface(args.interface)
-    probe.disk(args.target)
+    named_disk(args.target)
     settings = Settings(
         server_url=args.server,
         server_key=server_key(args.key),

@@ -1,10 +1,11 @@
 """The pure disk model: extents, layout, fit (does this image go on that disk) and plan."""
 
 from castcore.disk.bootentry import BootEntry
-from castcore.disk.choice import choose_target
+from castcore.disk.choice import choose_target, choose_targets
 from castcore.disk.extent import Extent, Extents, align, intersect, merge, shift, subtract, total
-from castcore.disk.fit import Fit, Reason, ReasonCode, fit, needed_size
+from castcore.disk.fit import Fit, Imaged, Reason, ReasonCode, fit, fit_all, needed_size, refusal
 from castcore.disk.gpt import Write, relocated_backup, table_length
+from castcore.disk.identity import find_disk, firmware_raid, is_selector, with_first_paths
 from castcore.disk.layout import (
     DiskFacts,
     DiskLayout,
@@ -16,33 +17,53 @@ from castcore.disk.layout import (
     layout_from_json,
     layout_to_json,
 )
+from castcore.disk.plan import Action, ActionKind, Plan, Wishes, plan_lines, plan_restore, plan_to_json
+from castcore.disk.rules import Rule, Rules, parse_rules
 
 __all__ = [
+    "Action",
+    "ActionKind",
     "BootEntry",
     "DiskFacts",
     "DiskLayout",
     "Extent",
     "Extents",
     "Fit",
+    "Imaged",
     "Partition",
+    "Plan",
     "Reason",
     "ReasonCode",
+    "Rule",
+    "Rules",
     "TableType",
     "Taken",
+    "Wishes",
     "Write",
     "align",
     "choose_target",
+    "choose_targets",
     "facts_from_json",
     "facts_to_json",
+    "find_disk",
+    "firmware_raid",
     "fit",
+    "fit_all",
     "intersect",
+    "is_selector",
     "layout_from_json",
     "layout_to_json",
     "merge",
     "needed_size",
+    "parse_rules",
+    "plan_lines",
+    "plan_restore",
+    "plan_to_json",
+    "refusal",
     "relocated_backup",
     "shift",
     "subtract",
     "table_length",
     "total",
+    "with_first_paths",
 ]

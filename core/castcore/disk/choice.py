@@ -1,13 +1,14 @@
-"""Which disk of a machine a cast may overwrite when nobody named one: the only candidate, or none."""
+"""Which disks of a machine take an image when nobody, or a rule file, says so; never by their order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from castcore.disk.fit import Fit, Reason, ReasonCode, unwritable
+from castcore.disk.identity import described
 from castcore.disk.layout import DiskFacts
+from castcore.disk.rules import Rules, chosen_by
 from castcore.errors import Refused
-from castcore.units import human
 
 
 def unasked(facts: DiskFacts) -> Fit:
@@ -29,12 +30,36 @@ def choose_target(facts: Iterable[DiskFacts]) -> DiskFacts:
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        names = ", ".join(f"{f.path} ({f.model or f.stable_id}, {human(f.size)})" for f in candidates)
+        names = ", ".join(described(f) for f in candidates)
         raise Refused(
             f"{len(candidates)} disks could be the target, need 1: {names}", hint="name the disk"
         )
-    against = "; ".join(reason.text for f in seen for reason in unasked(f).reasons)
+    raise _no_candidate(seen)
+
+
+def choose_targets(count: int, facts: Iterable[DiskFacts], rules: Rules) -> list[DiskFacts]:
+    """The disks that take the ``count`` disks of an image, in their order: by ``rules``, () for none.
+
+    Without rules an image of several disks is refused: nothing tells which is which. Raises Refused.
+    """
+    seen = tuple(facts)
+    candidates = [f for f in seen if unasked(f).ok]
+    if rules and not candidates:
+        raise _no_candidate(seen)
+    if rules:
+        return [chosen_by(rules, number, candidates) for number in range(count)]
+    if count == 1:
+        return [choose_target(seen)]
+    names = ", ".join(described(f) for f in candidates) or "none"
     raise Refused(
+        f"the image holds {count} disks, and nothing says which disk takes which; candidates: {names}",
+        hint="name a disk for each, or write rules",
+    )
+
+
+def _no_candidate(seen: Sequence[DiskFacts]) -> Refused:
+    against = "; ".join(reason.text for f in seen for reason in unasked(f).reasons)
+    return Refused(
         f"none of the machine's {len(seen)} disks can be the target{': ' + against if against else ''}",
         hint="connect a disk, or name the disk if one of these is meant",
     )

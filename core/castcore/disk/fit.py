@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from castcore.disk.extent import Extents
 from castcore.disk.gpt import USUAL_ENTRY_BYTES
+from castcore.disk.identity import firmware_raid, same_disk
 from castcore.disk.layout import DiskFacts, DiskLayout, TableType
+from castcore.errors import DoesNotFit, FleetcastError, InUse, Refused
 from castcore.units import exactly, round_up
 
 
@@ -17,10 +20,27 @@ class ReasonCode(StrEnum):
 
     SMALLER = "smaller"
     SECTOR_SIZE = "sector-size"
+    TABLE_TYPE = "table-type"
     READ_ONLY = "read-only"
     IN_USE = "in-use"
     REMOVABLE = "removable"
+    BOOT_MEDIUM = "boot-medium"
+    RAID_MEMBER = "raid-member"
+    EXTRA_PATH = "extra-path"
     COUNT = "count"
+    TWICE = "twice"
+
+
+# Reasons that have nothing to do with the image, and what to do about each.
+_HANDS_OFF = {
+    ReasonCode.IN_USE: "unmount or release it first, or use another disk",
+    ReasonCode.READ_ONLY: "unlock it, or use another disk",
+    ReasonCode.BOOT_MEDIUM: "use another disk",
+    ReasonCode.RAID_MEMBER: "name the array, or take the disk out of it in the firmware's setup",
+    ReasonCode.EXTRA_PATH: "name the first path, or the disk by its wwn:",
+    ReasonCode.TWICE: "name another disk for each disk of the image",
+    ReasonCode.REMOVABLE: "name it, if it is meant",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +61,18 @@ class Fit:
     def ok(self) -> bool:
         """Whether nothing speaks against the disk."""
         return not self.reasons
+
+
+class Imaged(Protocol):
+    """A disk as an image holds it; :class:`castcore.image.ImageDisk` is one."""
+
+    @property
+    def layout(self) -> DiskLayout:
+        """The disk as it was."""
+
+    @property
+    def in_use(self) -> Extents:
+        """The bytes that a restore brings back."""
 
 
 def needed_size(layout: DiskLayout, in_use: Extents) -> int:
@@ -76,9 +108,56 @@ def fit(layout: DiskLayout, in_use: Extents, target: DiskFacts) -> Fit:
     return Fit((*reasons, *unwritable(target)))
 
 
+def fit_all(disks: Sequence[Imaged], targets: Sequence[DiskFacts]) -> Fit:
+    """Whether an image of ``disks`` may be restored to ``targets``, one for each in their order."""
+    if len(disks) != len(targets):
+        text = f"the image holds {len(disks)} disks, {len(targets)} targets were given"
+        return Fit((Reason(ReasonCode.COUNT, text),))
+    each = (fit(d.layout, d.in_use, t) for d, t in zip(disks, targets, strict=True))
+    return Fit((*(r for verdict in each for r in verdict.reasons), *_twice(targets)))
+
+
+def refusal(name: str, verdict: Fit) -> FleetcastError:
+    """The error that says why the image ``name`` does not go on its targets, with every reason.
+
+    InUse or Refused when only that speaks against them, else DoesNotFit.
+    """
+    text = "; ".join(reason.text for reason in verdict.reasons)
+    codes = {reason.code for reason in verdict.reasons}
+    if codes == {ReasonCode.IN_USE}:
+        return InUse(text, hint="unmount or release it first, or use another disk")
+    if codes <= _HANDS_OFF.keys():
+        return Refused(text, hint=_HANDS_OFF[verdict.reasons[0].code])
+    if codes == {ReasonCode.COUNT}:
+        return DoesNotFit(f"{name}: {text}", hint="name one target for each disk of the image")
+    return DoesNotFit(
+        f"the image {name} does not go there: {text}",
+        hint="use another disk, or an image of a smaller one",
+    )
+
+
 def unwritable(target: DiskFacts) -> Iterator[Reason]:
     """What keeps anything at all from being written to ``target``."""
     if target.read_only:
         yield Reason(ReasonCode.READ_ONLY, f"{target.path} is write-protected")
     if target.held_by:
         yield Reason(ReasonCode.IN_USE, f"{target.path} is in use: {target.held_by}")
+    if target.boot_medium:
+        yield Reason(ReasonCode.BOOT_MEDIUM, f"{target.path} is what this system was started from")
+    if raid := firmware_raid(target):
+        text = (
+            f"{target.path} is a member of a firmware RAID ({raid}):"
+            " writing to it alone would break the array"
+        )
+        yield Reason(ReasonCode.RAID_MEMBER, text)
+    if target.first_path:
+        text = f"{target.path} is a further path to the disk {target.first_path}"
+        yield Reason(ReasonCode.EXTRA_PATH, text)
+
+
+def _twice(targets: Sequence[DiskFacts]) -> Iterator[Reason]:
+    for number, target in enumerate(targets):
+        for earlier, other in enumerate(targets[:number]):
+            if same_disk(target, other):
+                text = f"{target.path} is named for disk {earlier} of the image and for disk {number}"
+                yield Reason(ReasonCode.TWICE, text)

@@ -78,7 +78,10 @@ class DiskFacts:
     """A disk of a machine as probed: who it is and whether it may be written.
 
     ``path`` is its device node or file; ``stable_id`` names it across boots (WWN, else serial, else
-    path by bus). ``held_by`` says who uses it ("mounted at /", "swap"...), "" when free.
+    path by bus); ``names`` are udev's stable links to it ("by-id/wwn-0x5...", "by-path/pci-0000:...").
+    ``held_by`` says who uses it ("mounted at /", "swap"...), "" when free. ``first_path`` is the device
+    node that stands for the whole LUN when this one is a further path to it, "" when this one does.
+    ``boot_medium``: the running system was started from it.
     """
 
     path: str
@@ -92,6 +95,9 @@ class DiskFacts:
     removable: bool = False
     read_only: bool = False
     held_by: str = ""
+    names: tuple[str, ...] = ()
+    first_path: str = ""
+    boot_medium: bool = False
     layout: DiskLayout | None = None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
 from castcore.cast.states import ReceiverState
 from castcore.control import ONE_SHOT
-from castcore.disk import DiskFacts
+from castcore.disk import DiskFacts, Wishes
 from castcore.edge.cast import preflight
 from castcore.edge.cast.control import HttpsCastControl
 from castcore.edge.cast.discovery import FoundServer, find_servers
@@ -26,7 +26,6 @@ from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.disk.heldchunks import held_chunks
 from castcore.edge.disk.readback import WrittenChunks
-from castcore.edge.image.restore import require_fit
 from castcore.edge.net.interface import Interface, find_interface
 from castcore.edge.net.pinned import PinnedHttps, fetch_statement
 from castcore.errors import NotFound, Refused, Untrusted
@@ -37,8 +36,7 @@ from castcore.units import human
 from castcore.words import code_words
 
 from castserver import arguments
-from castserver.imagescreen import image_lines, target_lines
-from castserver.targets import confirm_erase, target_facts
+from castserver.targets import add_target_arguments, confirm_erase, planned
 
 NAME = "receive"
 HELP = "take part in a `fleetcast send` and write what it casts to a disk, erasing what is on it"
@@ -59,9 +57,7 @@ class _Cast:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add(
-        "targets", nargs="+", metavar="TARGET", help="the disk to erase (one for each disk of the image)"
-    )
+    add_target_arguments(parser)
     add("--interface", required=True, metavar="IF", help="name or address of the network interface")
     add("--yes", action="store_true", help="do not ask before erasing")
     add(
@@ -99,12 +95,9 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     if key is None:
         _trust(args, server, screen)
     cast = _read_cast(server)
-    facts = target_facts(cast.manifest, args.targets)
-    require_fit(cast.manifest, facts)
-    for line in [*image_lines(cast.manifest), *(x for f in facts for x in target_lines(f))]:
-        screen.say(line)
+    facts = planned(cast.manifest, args, Wishes(check=False, verify=args.verify), screen)
     if not args.yes:
-        confirm_erase(args.targets, screen)
+        confirm_erase(facts, screen)
     with ExitStack() as stack:
         disks = [
             stack.enter_context(BlockFile.open_target(f.path, sector_size=f.sector_size)) for f in facts
@@ -129,7 +122,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         sink.finish()
         if args.verify:
             sink.verify(screen.progress)
-        report = _report(args, cast, sink, result, screen)
+        report = _report(facts, cast, sink, result, screen, verified=args.verify)
         with suppress(KeyboardInterrupt):  # our own part is done
             peers.stay(args.seed, lambda: screen.say("  serving others (Ctrl-C ends it)"))
         return report | {"served": peers.served}
@@ -217,18 +210,25 @@ def _host_name() -> str:
 
 
 def _report(
-    args: argparse.Namespace, cast: _Cast, sink: DiskSink, result: ReceiveResult, screen: Screen
+    facts: Sequence[DiskFacts],
+    cast: _Cast,
+    sink: DiskSink,
+    result: ReceiveResult,
+    screen: Screen,
+    *,
+    verified: bool,
 ) -> dict[str, Any]:
-    named, root = ", ".join(args.targets), cast.descriptor.root.hex()
+    paths, root = [f.path for f in facts], cast.descriptor.root.hex()
+    named = ", ".join(paths)
     ways = f"{human(result.multicast)} by multicast, {human(result.unicast)} by unicast"
     ways += f", {human(result.peers)} from peers" if result.peers else ""
     if result.kept:
         ways = f"{human(result.kept)} was there already, {ways}"
     screen.say(f"{cast.manifest.name} is on {named}: {human(sink.written)} written, {ways}")
-    screen.say(f"  proven against {root}" + (", read back" if args.verify else ""))
+    screen.say(f"  proven against {root}" + (", read back" if verified else ""))
     return {
         "image": cast.manifest.name,
-        "targets": args.targets,
+        "targets": paths,
         "root": root,
         "written": sink.written,
         "multicast": result.multicast,
@@ -238,5 +238,5 @@ def _report(
         "repaired": result.repaired,
         "refused": result.refused,
         "milliseconds": int(result.seconds * 1000),
-        "verified": args.verify,
+        "verified": verified,
     }

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from castcore.disk import DiskFacts
+from castcore.disk import DiskFacts, Wishes
 from castcore.edge import efivars
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.image.imagefile import Image
-from castcore.edge.image.restore import require_fit, restore
+from castcore.edge.image.restore import restore
 from castcore.edge.image.store import image_path
 from castcore.edge.image.verify import verify_image
 from castcore.errors import Refused
 from castcore.units import human
 
-from castserver.imagescreen import add_store_argument, image_lines, target_lines
-from castserver.targets import confirm_erase, target_facts
+from castserver.imagescreen import add_store_argument
+from castserver.targets import add_target_arguments, confirm_erase, planned
 
 NAME = "restore"
 HELP = "write an image to a disk, erasing what is on it"
@@ -30,9 +30,7 @@ EXAMPLE = "fleetcast restore win11 /dev/sdb --verify"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("image", metavar="IMAGE", help="a name in the store, or a path")
-    parser.add_argument(
-        "targets", nargs="+", metavar="TARGET", help="the disk to erase (one for each disk of the image)"
-    )
+    add_target_arguments(parser)
     add_store_argument(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask before erasing")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
@@ -52,17 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Restore; return what was written as JSON values."""
     with Image.open(image_path(args.image, args.store)) as image:
-        facts = target_facts(image.manifest, args.targets)
-        require_fit(image.manifest, facts)
-        for line in [*image_lines(image.manifest), *(x for f in facts for x in target_lines(f))]:
-            screen.say(line)
+        wishes = Wishes(check=not args.skip_check, verify=args.verify)
+        facts = planned(image.manifest, args, wishes, screen)
+        paths = [f.path for f in facts]
         if args.boot_entries:
             _require_uefi(facts)
         if args.dry_run:
             screen.say("nothing was written (--dry-run)")
-            return {"image": image.manifest.name, "targets": args.targets, "dry_run": True}
+            return {"image": image.manifest.name, "targets": paths, "dry_run": True}
         if not args.yes:
-            confirm_erase(args.targets, screen)
+            confirm_erase(facts, screen)
         if not args.skip_check:
             verify_image(image, progress=screen.progress)
         with ExitStack() as stack:
@@ -73,7 +70,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             done = restore(image, disks, verify=args.verify, progress=screen.progress)
         proven = ", read back and proven" if done.verified else ""
         screen.say(
-            f"restored {image.manifest.name} to {', '.join(args.targets)}:"
+            f"restored {image.manifest.name} to {', '.join(paths)}:"
             f" {human(done.written)} written in {done.seconds:.1f} s{proven}"
         )
         booting = boot_afterwards(image.manifest.boot_entries, facts) if args.boot_entries else []
@@ -81,7 +78,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             screen.say(f"  {line}")
         return {
             "image": image.manifest.name,
-            "targets": args.targets,
+            "targets": paths,
             "boot": booting,
             "root": done.root.hex(),
             "written": done.written,

@@ -11,6 +11,7 @@ from typing import Any
 
 from castcore.boot import BootEvent, BootMode
 from castcore.edge.commandline import Screen
+from castcore.edge.disk.named import read_rules
 from castcore.edge.image.store import default_store
 from castcore.edge.net import nics
 from castcore.edge.net.identity import ServerIdentity
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--http-port", type=arguments.port, default=8080, help="TCP port of the boot files")
     add("--extra-cmdline", default="", help="more kernel arguments for the booted client")
+    add("--rules", type=Path, metavar="FILE", help="TOML: which disk of a booted machine may be chosen")
     add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="cast no faster than this")
     arguments.add_network(parser)
     add("--image", default="", help="make a cast of this image at once, open to whoever shows up")
@@ -122,7 +124,16 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         boot_tree=args.boot_tree,
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
+        rules=_rules(args.rules),
     )
+
+
+def _rules(path: Path | None) -> bytes:
+    """The rule file for the clients, proven to be one: they could only refuse another."""
+    if path is None:
+        return b""
+    read_rules(path)
+    return path.read_bytes()
 
 
 def _only_interface() -> str:

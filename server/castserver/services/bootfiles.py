@@ -33,14 +33,25 @@ class BootFiles:
     http: Mapping[str, BootFile]
 
 
-def load(tree: Path, place: BootPlace, *, server_url: str, server_key: bytes, extra: str) -> BootFiles:
-    """The files of the PXE ``tree`` with our scripts. Raises NotFound, BadImage, Refused."""
+def load(
+    tree: Path,
+    place: BootPlace,
+    *,
+    server_url: str,
+    server_key: bytes,
+    extra: str,
+    rules: bytes = b"",
+) -> BootFiles:
+    """The files of the PXE ``tree`` with our scripts; ``rules`` is the clients' rule file, if any.
+
+    Raises NotFound, BadImage, Refused.
+    """
     roles = _roles(tree)
     grub = _made(grub_config(place, server_url, extra).encode())
     tftp = {name: roles[role] for role, name in bootnames.TFTP_ROLES.items()}
     http = {name: roles[role] for role, name in bootnames.HTTP_ROLES.items()}
     made = {
-        bootnames.TRUST: _made(trust_archive(server_key, server_url)),
+        bootnames.TRUST: _made(trust_archive(server_key, server_url, rules)),
         bootnames.GRUB_CONFIG: grub,
         bootnames.IPXE_SCRIPT: _made(ipxe_script(place, server_url, extra).encode()),
         bootnames.LOCAL_SCRIPT: _made(local_script().encode()),

@@ -25,7 +25,8 @@ from castserver.services.tftp import Tftp
 class BootSettings:
     """What to serve on one interface. ``address`` is ours there; OFF serves nothing at all.
 
-    ``pool`` None: the upper half of the interface's network (DHCP mode only).
+    ``pool`` None: the upper half of the interface's network (DHCP mode only). ``rules``: the rule file
+    by which clients choose their disk.
     """
 
     interface: str
@@ -37,6 +38,7 @@ class BootSettings:
     http_port: int = 8080
     extra_cmdline: str = ""
     pool: Pool | None = None
+    rules: bytes = b""
 
 
 class _Service(Protocol):
@@ -90,6 +92,7 @@ class BootServices:
             server_url=settings.server_url,
             server_key=settings.server_key,
             extra=settings.extra_cmdline,
+            rules=settings.rules,
         )
 
     def _http(self) -> _Service:

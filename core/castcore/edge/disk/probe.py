@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyudev
 
-from castcore.disk import DiskFacts, DiskLayout
+from castcore.disk import DiskFacts, DiskLayout, with_first_paths
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disklayout import read_layout
 from castcore.edge.disk.holders import held_by
@@ -24,18 +24,26 @@ HOT_PLUGGED = frozenset({"usb", "ieee1394"})
 # What a disk's path in /sys goes through; a SCSI host stands below most of the others.
 BUSES = {"usb": "usb", "nvme": "nvme", "virtio": "virtio", "mmc": "mmc", "ata": "ata", "scsi": "host"}
 SYS_SECTOR = 512
+STABLE_LINK = re.compile(r"/dev/disk/((?:by-id|by-path)/.+)")
+# The kernel command line's word for the file system (its UUID) that a boot medium was started from.
+MEDIUM_WORD = "fleetcast.medium"
 
 
 def disks() -> tuple[DiskFacts, ...]:
     """Every disk of this machine, by path. Raises MissingProgram (blkid)."""
+    return tuple(_with_layout(facts) for facts in identities())
+
+
+def identities() -> tuple[DiskFacts, ...]:
+    """Every disk of this machine, by path, without its layout: no disk is read."""
     found = []
     for device in pyudev.Context().list_devices(subsystem="block", DEVTYPE="disk"):
         size = _number(_attribute(device.sys_path, "size")) * SYS_SECTOR
         hidden = _attribute(device.sys_path, "hidden") == "1"
         if size == 0 or hidden or NO_DISK.match(device.sys_name) or not device.device_node:
             continue
-        found.append(_with_layout(_device_facts(device, size)))
-    return tuple(sorted(found, key=lambda facts: facts.path))
+        found.append(_device_facts(device, size))
+    return with_first_paths(sorted(found, key=lambda facts: facts.path))
 
 
 def disk(path: str | os.PathLike[str], *, sector_size: int = 0) -> DiskFacts:
@@ -55,7 +63,9 @@ def disk(path: str | os.PathLike[str], *, sector_size: int = 0) -> DiskFacts:
         device = pyudev.Devices.from_device_file(pyudev.Context(), os.path.realpath(name))
     except pyudev.DeviceNotFoundError:
         raise NotFound(f"{name}: the kernel knows no such disk") from None
-    return _with_layout(replace(_device_facts(device, size), path=name))
+    facts = _device_facts(device, size)
+    known = {f.path: f.first_path for f in identities()}
+    return _with_layout(replace(facts, path=name, first_path=known.get(facts.path, "")))
 
 
 def _device_facts(device: pyudev.Device, size: int) -> DiskFacts:
@@ -83,7 +93,28 @@ def _device_facts(device: pyudev.Device, size: int) -> DiskFacts:
         removable=_attribute(sys_path, "removable") == "1" or bus in HOT_PLUGGED or is_card,
         read_only=_attribute(sys_path, "ro") == "1",
         held_by=_held_by(device.device_node),
+        names=_names(udev),
+        boot_medium=_is_boot_medium(udev, sys_path),
     )
+
+
+def _names(udev: Mapping[str, str]) -> tuple[str, ...]:
+    """udev's links below /dev/disk that stay over boots, sorted."""
+    links = udev.get("DEVLINKS", "").split()
+    return tuple(sorted(m[1] for link in links if (m := STABLE_LINK.fullmatch(link))))
+
+
+def _is_boot_medium(udev: Mapping[str, str], sys_path: str) -> bool:
+    """Whether the kernel command line names a file system of this disk as the boot medium's."""
+    words = dict(w.split("=", 1) for w in _attribute("/proc", "cmdline").split() if "=" in w)
+    uuid = words.get(MEDIUM_WORD, "").lower()
+    if not uuid:
+        return False
+    context = pyudev.Context()
+    parts = (
+        pyudev.Devices.from_sys_path(context, str(p.parent)) for p in Path(sys_path).glob("*/partition")
+    )
+    return uuid in {d.get("ID_FS_UUID", "").lower() for d in (udev, *(p.properties for p in parts))}
 
 
 def stable_id(wwn: str, serial: str, udev: Mapping[str, str], sys_path: str) -> str:

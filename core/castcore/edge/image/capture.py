@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from castcore import __version__
-from castcore.disk import Extent, Extents, align, total
+from castcore.disk import Extent, Extents, align, firmware_raid, total
 from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
@@ -68,7 +68,8 @@ def capture(
     """Capture the disk ``source`` (device, raw or virtual disk's file) as the image at ``image_path``.
 
     The image is there complete or not at all. Raises NotFound, InUse (``source`` is mounted), Refused
-    (the name is taken, the file is empty), NoSpace, DiskFailed, MissingProgram.
+    (the name is taken, the file is empty, ``source`` is part of a firmware RAID), NoSpace, DiskFailed,
+    MissingProgram.
     """
     options = options or CaptureOptions()
     kind = source_format(source)
@@ -76,6 +77,7 @@ def capture(
         raise Refused(f"{source} is an empty file, not a disk's", hint="name a disk, or the file of one")
     if image_path.exists() and not options.replace:
         raise exists(image_path)
+    _refuse_member(source, kind)
     if not options.force_mounted:
         _refuse_mounted(source)
     store = image_path.parent
@@ -102,6 +104,15 @@ def capture(
             manifest = write_image(raw, partial.path, plan, options, progress)
         partial.publish(image_path, replace=options.replace)
     return manifest
+
+
+def _refuse_member(source: Path, kind: SourceFormat) -> None:
+    raid = firmware_raid(probe.disk(str(source))) if kind is SourceFormat.DEVICE else ""
+    if raid:
+        raise Refused(
+            f"{source} is a member of a firmware RAID ({raid}): it holds no whole disk",
+            hint="capture the array that mdadm assembles of its members, /dev/md...",
+        )
 
 
 def source_holder(source: Path) -> str:

@@ -1,4 +1,4 @@
-"""Restoring an image to disks: a plan that can be shown and refused, then the writing."""
+"""Restoring an image to disks, once a plan was shown and not refused (castcore.disk.plan)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from castcore.disk import DiskFacts, Fit, ReasonCode, fit
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.image.imagefile import Image
 from castcore.edge.inorder import in_order
-from castcore.errors import DoesNotFit, InUse, Untrusted
-from castcore.image import ChunkKind, Manifest
+from castcore.errors import Untrusted
+from castcore.image import ChunkKind
 from castcore.progress import Progress, ProgressCallback, silent
 
 
@@ -26,29 +25,6 @@ class RestoreResult:
     written: int
     seconds: float
     verified: bool
-
-
-def require_fit(manifest: Manifest, targets: Sequence[DiskFacts]) -> None:
-    """Return when ``manifest`` may be restored to ``targets``, one for each of its disks.
-
-    Raises InUse when one is mounted or held, else DoesNotFit with every reason.
-    """
-    if len(targets) != len(manifest.disks):
-        raise DoesNotFit(
-            f"{manifest.name} holds {len(manifest.disks)} disks; {len(targets)} targets were given",
-            hint="name one target for each disk, in the order that `fleetcast image show` prints",
-        )
-    fits = [fit(d.layout, d.in_use, t) for d, t in zip(manifest.disks, targets, strict=True)]
-    held = _texts(fits, held=True)
-    if held:
-        raise InUse("; ".join(held), hint="unmount it, or choose another disk")
-    against = _texts(fits, held=False)
-    if against:
-        raise DoesNotFit("; ".join(against), hint="choose another disk")
-
-
-def _texts(fits: Sequence[Fit], *, held: bool) -> list[str]:
-    return [r.text for f in fits for r in f.reasons if (r.code is ReasonCode.IN_USE) is held]
 
 
 def restore(
