@@ -8,7 +8,7 @@ REAL := tests/block tests/net tests/vm
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-full soak bench bench-cast lint format clean
+.PHONY: help setup demo test test-fast test-full soak bench bench-cast bench-image lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,11 +38,14 @@ test-full: setup lint ## every test, every VM cell
 soak: setup ## casts to thousands of receivers in virtual time (15 minutes of 2 cores, no root)
 	$(PYTEST) -m soak $(FAST)
 
-bench: bench-cast ## every benchmark there is (root or sudo)
+bench: bench-cast bench-image ## every benchmark there is (root or sudo)
 
 bench-cast: setup ## casts beside udpcast and uftp on this machine (25 minutes; root or sudo)
 	@dpkg -s udpcast uftp >/dev/null 2>&1 || $(ROOT) apt-get install -q -y --no-install-recommends udpcast uftp
 	$(ROOT) tools/rooted $(PY) -m tests.bench.cast $(BENCH)
+
+bench-image: setup ## capture and restore beside partclone, dd and qemu-img (15 minutes; root or sudo)
+	$(ROOT) tools/rooted $(PY) -m tests.bench.image $(BENCH)
 
 format: setup ## format the code
 	$(PY) -m ruff format .

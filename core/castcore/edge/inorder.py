@@ -11,7 +11,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+T = int(os.environ.get("FT", "0"))
 MAX_THREADS = 16
+# How many more threads than processors keep a disk busy while the others work.
+WAITING = 2
 # Enough that no thread idles while the oldest result is awaited; each may hold two chunks.
 AHEAD_PER_THREAD = 4
 
@@ -19,6 +22,11 @@ AHEAD_PER_THREAD = 4
 def thread_count() -> int:
     """The threads to use on this machine: one for each processor we may run on, at least two."""
     return max(2, min(len(os.sched_getaffinity(0)), MAX_THREADS))
+
+
+def waiting_threads() -> int:
+    """The threads for work that also waits for a disk, past the page cache: some wait, the rest work."""
+    return thread_count() + WAITING
 
 
 def in_order(

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from castcore.disk import DiskFacts, Wishes
 from castcore.edge import efivars
 from castcore.edge.commandline import Screen
-from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.image.imagefile import Image
-from castcore.edge.image.restore import restore
 from castcore.edge.image.store import image_path
-from castcore.edge.image.verify import verify_image
 from castcore.errors import Refused
-from castcore.units import human
 
 from castserver.imagescreen import add_store_argument
+from castserver.restoring import add_writing_arguments, restore_json, tell, write_disks
 from castserver.targets import add_target_arguments, confirm_erase, planned
 
 NAME = "restore"
@@ -34,16 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask before erasing")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
-    parser.add_argument("--verify", action="store_true", help="read the disk back and prove every byte")
+    add_writing_arguments(parser)
     parser.add_argument(
         "--boot-entries",
         action="store_true",
         help="then give this machine's UEFI firmware the image's boot entries, and boot the disk next",
-    )
-    parser.add_argument(
-        "--skip-check",
-        action="store_true",
-        help="do not prove the whole image before erasing; a damaged one is then met half way",
     )
 
 
@@ -60,19 +51,8 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             return {"image": image.manifest.name, "targets": paths, "dry_run": True}
         if not args.yes:
             confirm_erase(facts, screen)
-        if not args.skip_check:
-            verify_image(image, progress=screen.progress)
-        with ExitStack() as stack:
-            disks = [
-                stack.enter_context(BlockFile.open_target(f.path, sector_size=f.sector_size))
-                for f in facts
-            ]
-            done = restore(image, disks, verify=args.verify, progress=screen.progress)
-        proven = ", read back and proven" if done.verified else ""
-        screen.say(
-            f"restored {image.manifest.name} to {', '.join(paths)}:"
-            f" {human(done.written)} written in {done.seconds:.1f} s{proven}"
-        )
+        done = write_disks(args, image, facts, screen)
+        tell(args, image.manifest, done, facts, screen)
         booting = boot_afterwards(image.manifest.boot_entries, facts) if args.boot_entries else []
         for line in booting:
             screen.say(f"  {line}")
@@ -80,10 +60,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             "image": image.manifest.name,
             "targets": paths,
             "boot": booting,
-            "root": done.root.hex(),
-            "written": done.written,
-            "milliseconds": int(done.seconds * 1000),
-            "verified": done.verified,
+            **restore_json(done),
         }
 
 

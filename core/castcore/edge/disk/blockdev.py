@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from castcore.edge.disk import rawio
+from castcore.edge.disk.directio import UNIT, DirectFile
 from castcore.edge.disk.holders import held_by
 from castcore.errors import DiskFailed, InUse, NoSpace, NotFound, Refused
 from castcore.units import exactly, round_down, round_up
@@ -33,6 +34,7 @@ class BlockFile:
     def __init__(self, fd: int, path: str, *, sector_size: int = 0) -> None:
         self.path = path
         self._fd = fd
+        self._direct: DirectFile | None = None
         self._is_device = stat.S_ISBLK(os.fstat(fd).st_mode)
         try:
             self.size = rawio.device_size(fd) if self._is_device else os.fstat(fd).st_size
@@ -91,13 +93,17 @@ class BlockFile:
         except BlockingIOError:
             raise InUse(f"{self.path} is being written by another program") from None
 
+    def go_direct(self) -> None:
+        """From now on move large runs past the page cache, where the file system can."""
+        self._direct = self._direct or DirectFile.open(self._fd)
+
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from byte ``offset``."""
         parts: list[bytes] = []
         at, left = offset, length
         while left:
             with self._doing("read", at):
-                part = os.pread(self._fd, left, at)
+                part = self._read_some(at, left)
             if not part:
                 raise DiskFailed(f"{self.path} ends at byte {at}: {left} bytes missing")
             parts.append(part)
@@ -111,7 +117,7 @@ class BlockFile:
         left = memoryview(data)
         while left:
             with self._doing("write", offset):
-                done = os.pwrite(self._fd, left, offset)
+                done = self._write_some(offset, left)
             left = left[done:]
             offset += done
 
@@ -127,6 +133,14 @@ class BlockFile:
                 for at in range(offset, offset + step, len(ZEROS)):
                     self.write(at, ZEROS[: min(len(ZEROS), offset + step - at)])
             offset += step
+
+    def discard(self, offset: int, length: int) -> bool:
+        """Tell that nothing is kept in a range (whole sectors); False: the disk cannot be told."""
+        self._require_inside(offset, length)
+        with self._doing("discard", offset):
+            if self._is_device:
+                return rawio.discard_device(self._fd, offset, length)
+            return rawio.punch(self._fd, offset, length)
 
     def flush(self) -> None:
         """Return when everything written is durable."""
@@ -150,6 +164,9 @@ class BlockFile:
 
     def close(self) -> None:
         """Close; a second call does nothing."""
+        if self._direct:
+            self._direct.close()
+            self._direct = None
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -161,6 +178,19 @@ class BlockFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _read_some(self, offset: int, length: int) -> bytes:
+        data = self._direct.read(offset, length) if self._direct else None
+        return os.pread(self._fd, length, offset) if data is None else data
+
+    def _write_some(self, offset: int, data: memoryview) -> int:
+        """Write a first part of ``data``: up to a page's start, then whole pages, then the rest."""
+        if not self._direct:
+            return os.pwrite(self._fd, data, offset)
+        before = -offset % UNIT
+        if before:
+            return os.pwrite(self._fd, data[:before], offset)
+        return self._direct.write(offset, data) or os.pwrite(self._fd, data, offset)
 
     def _zero_by_kernel(self, offset: int, length: int) -> bool:
         if not self._is_device:

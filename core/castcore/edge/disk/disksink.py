@@ -54,11 +54,16 @@ class DiskSink:
         self.written = 0
 
     def prepare(self, progress: ProgressCallback = silent) -> None:
-        """Zero what must read as zeros, and each disk's first region. Raises DiskFailed."""
+        """Zero each disk's first region, durably; then what must read as zeros and is not adopted.
+
+        Raises DiskFailed.
+        """
         for chunk, disk in self._head_of.items():
             for extent in self._parts(self._index.records[chunk]):
                 self._targets[disk].zero(extent.start, extent.length)
-        zeros = self._index.chunks_of_kind(ChunkKind.ZERO)
+        # Before anything else changes: a cut must not leave the old head on the new contents.
+        self.flush()
+        zeros = [c for c in self._index.chunks_of_kind(ChunkKind.ZERO) if not self._done[c]]
         for disk, extents in self._zero_extents(zeros):
             for extent in extents:
                 self._targets[disk].zero(extent.start, extent.length)

@@ -15,7 +15,7 @@ from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extent
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
-from castcore.edge.inorder import in_order
+from castcore.edge.inorder import in_order, waiting_threads
 from castcore.errors import DiskFailed
 from castcore.image import ChunkKind, Index, Manifest, UsedBytes, head_chunks
 from castcore.progress import Progress, ProgressCallback, silent
@@ -39,6 +39,23 @@ def held_chunks(
     A disk's first chunk is not among them: it is always written anew, as the last.
     """
     return _proven(manifest, index, targets, _eligible(manifest, index), progress)
+
+
+def equal_chunks(
+    manifest: Manifest,
+    index: Index,
+    targets: Sequence[BlockFile],
+    *,
+    claimed: ChunkSet | None = None,
+    progress: ProgressCallback = silent,
+) -> ChunkSet:
+    """The chunks that ``targets`` hold, those of zeros too: what a restore need not write.
+
+    Every one is read, or every one of the ``claimed``. A disk's first chunk is not among them.
+    """
+    heads = head_chunks(manifest)
+    asked = range(len(index)) if claimed is None else np.flatnonzero(claimed.mask()).tolist()
+    return _proven(manifest, index, targets, [c for c in asked if c not in heads], progress)
 
 
 def believed_chunks(
@@ -81,7 +98,8 @@ def _proven(
         target.drop_cache()
     mask, goal, done = np.zeros(len(index), np.bool_), 0, 0
     goal = sum(index.records[c].length for c in chunks)
-    with closing(in_order(_judge(manifest, index, targets), chunks)) as verdicts:
+    judge = _judge(manifest, index, targets)
+    with closing(in_order(judge, chunks, threads=waiting_threads())) as verdicts:
         for chunk, right in zip(chunks, verdicts, strict=True):
             mask[chunk] = right
             done += index.records[chunk].length

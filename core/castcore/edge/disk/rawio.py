@@ -15,6 +15,7 @@ import struct
 BLKROGET = 0x125E
 BLKFLSBUF = 0x1261
 BLKSSZGET = 0x1268
+BLKDISCARD = 0x1277
 BLKZEROOUT = 0x127F
 BLKGETSIZE64 = 0x80081272
 FALLOC_FL_KEEP_SIZE = 0x01
@@ -44,6 +45,17 @@ def zero_device(fd: int, offset: int, length: int) -> bool:
     """Zero a range (whole sectors) of a block device; False: it cannot."""
     try:
         fcntl.ioctl(fd, BLKZEROOUT, struct.pack("QQ", offset, length))
+    except OSError as error:
+        if error.errno in CANNOT:
+            return False
+        raise
+    return True
+
+
+def discard_device(fd: int, offset: int, length: int) -> bool:
+    """Tell a block device that a range (whole sectors) is free; False: it cannot."""
+    try:
+        fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
     except OSError as error:
         if error.errno in CANNOT:
             return False

@@ -19,7 +19,7 @@ from castcore.edge.disk.survey import Survey, SurveyOptions, survey
 from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entries
 from castcore.edge.image.imagewriter import ImageWriter
 from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
-from castcore.edge.inorder import in_order
+from castcore.edge.inorder import in_order, waiting_threads
 from castcore.errors import InUse, NoSpace, NotFound, Refused
 from castcore.image import (
     DEFAULT_LEVEL,
@@ -160,8 +160,10 @@ def write_image(
     regions = chunk_regions(disk.in_use, disk.layout.size)
     used = UsedBytes(disk.in_use)
     with BlockFile.open_source(str(raw)) as device, ImageWriter(directory) as writer:
+        device.go_direct()
         reader = _ChunkReader(device, used, writer, options.level)
-        with closing(in_order(reader.take, regions, threads=options.threads)) as chunks:
+        threads = options.threads or waiting_threads()
+        with closing(in_order(reader.take, regions, threads=threads)) as chunks:
             for record, stored in chunks:
                 writer.add(record, stored)
                 done += total(used.within(record.offset, record.length))

@@ -11,7 +11,7 @@ from castcore.disk import Extent
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
 from castcore.edge.image.imagefile import Image
-from castcore.edge.inorder import in_order
+from castcore.edge.inorder import in_order, waiting_threads
 from castcore.errors import BadImage, Untrusted
 from castcore.image import Index, Manifest, PlacedHead, UsedBytes, head_chunks, place_head
 from castcore.progress import Progress, ProgressCallback, silent
@@ -27,8 +27,13 @@ class Verified:
     bytes: int
 
 
-def verify_image(image: Image, *, progress: ProgressCallback = silent) -> Verified:
-    """Prove every chunk that ``image`` stores. Raises BadImage naming the first bad pack and chunk."""
+def verify_image(
+    image: Image, *, chunks: Sequence[int] | None = None, progress: ProgressCallback = silent
+) -> Verified:
+    """Prove ``chunks`` (every one) that ``image`` stores.
+
+    Raises BadImage naming the first bad pack and chunk.
+    """
 
     def bad(chunk: int) -> BadImage | None:
         try:
@@ -37,7 +42,7 @@ def verify_image(image: Image, *, progress: ProgressCallback = silent) -> Verifi
             return error
         return None
 
-    errors = _each_chunk(bad, image.index, "check", progress)
+    errors = _each_chunk(bad, image.index, "check", progress, chunks)
     if errors:
         more = f" ({len(errors)} chunks are damaged)" if len(errors) > 1 else ""
         raise BadImage(errors[0].what + more, hint=errors[0].hint)
@@ -111,12 +116,17 @@ Fault = TypeVar("Fault")
 
 
 def _each_chunk(
-    judge: Callable[[int], Fault | None], index: Index, step: str, progress: ProgressCallback
+    judge: Callable[[int], Fault | None],
+    index: Index,
+    step: str,
+    progress: ProgressCallback,
+    chunks: Sequence[int] | None = None,
 ) -> list[Fault]:
-    """What ``judge`` finds wrong, by rising chunk number; it runs in several threads."""
-    goal, done, faults = index.content_bytes(), 0, []
-    with closing(in_order(judge, range(len(index)))) as verdicts:
-        for chunk, fault in enumerate(verdicts):
+    """What ``judge`` finds wrong in ``chunks`` (all), in their order; it runs in several threads."""
+    asked = range(len(index)) if chunks is None else chunks
+    goal, done, faults = sum(index.records[c].length for c in asked), 0, []
+    with closing(in_order(judge, asked, threads=waiting_threads())) as verdicts:
+        for chunk, fault in zip(asked, verdicts, strict=True):
             if fault is not None:
                 faults.append(fault)
             done += index.records[chunk].length
