@@ -44,6 +44,12 @@ def rate(text: str) -> int:
     return int(value * MEGABYTE)
 
 
+def partition(text: str) -> tuple[int, int]:
+    """A partition of an image: ``N`` of its first disk, or ``D:N`` of disk D."""
+    disk, colon, number = text.rpartition(":")
+    return _within(disk, 0, 9999) if colon else 0, _within(number, 1, 9999)
+
+
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Declare how a cast uses the network."""
     add = parser.add_argument

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from castcore.cast.chunkset import ChunkSet
-from castcore.disk import DiskFacts
+from castcore.disk import DiskFacts, Plan
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.growing import grow
 from castcore.edge.image.delta import Held, compare, missing_data
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import RestoreResult, restore
@@ -74,6 +75,15 @@ def write_disks(
             verify=args.verify,
             progress=screen.progress,
         )
+
+
+def grow_partitions(manifest: Manifest, plan: Plan, screen: Screen) -> None:
+    """Let the partitions grow that the plan says, on the disks just written."""
+    for number, grown in plan.growths:
+        target = plan.targets[number]
+        with BlockFile.open_target(target.path, sector_size=target.sector_size) as disk:
+            grow(disk, manifest.disks[number].layout, grown)
+        screen.say(f"{target.path}: partition {grown.number} has {human(grown.after.length)} now")
 
 
 def tell(

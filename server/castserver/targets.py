@@ -81,9 +81,7 @@ def target_facts(manifest: Manifest, args: argparse.Namespace) -> list[DiskFacts
     ] + facts[count:]
 
 
-def planned(
-    manifest: Manifest, args: argparse.Namespace, wishes: Wishes, screen: Screen
-) -> tuple[DiskFacts, ...]:
+def planned(manifest: Manifest, args: argparse.Namespace, wishes: Wishes, screen: Screen) -> Plan:
     """Find the targets and show what will be done to them, for people and as a JSON line.
 
     Raises what speaks against it: DoesNotFit, InUse, Refused, NotFound.
@@ -92,7 +90,7 @@ def planned(
     if isinstance(verdict, Fit):
         raise refusal(manifest.name, verdict)
     show_plan(manifest, verdict, screen)
-    return verdict.targets
+    return verdict
 
 
 def show_plan(manifest: Manifest, plan: Plan, screen: Screen) -> None:

@@ -5,6 +5,7 @@ from castcore.disk.choice import choose_target, choose_targets
 from castcore.disk.extent import Extent, Extents, align, intersect, merge, shift, subtract, total
 from castcore.disk.fit import Fit, Imaged, Reason, ReasonCode, fit, fit_all, needed_size, refusal
 from castcore.disk.gpt import Write, relocated_backup, table_length
+from castcore.disk.growth import Growth, GrowTool, grown_gpt, grown_mbr
 from castcore.disk.identity import find_disk, firmware_raid, is_selector, with_first_paths
 from castcore.disk.layout import (
     DiskFacts,
@@ -29,6 +30,8 @@ __all__ = [
     "Extent",
     "Extents",
     "Fit",
+    "GrowTool",
+    "Growth",
     "Imaged",
     "Partition",
     "Plan",
@@ -49,6 +52,8 @@ __all__ = [
     "firmware_raid",
     "fit",
     "fit_all",
+    "grown_gpt",
+    "grown_mbr",
     "intersect",
     "is_selector",
     "layout_from_json",

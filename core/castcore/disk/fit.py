@@ -29,6 +29,7 @@ class ReasonCode(StrEnum):
     EXTRA_PATH = "extra-path"
     COUNT = "count"
     TWICE = "twice"
+    GROW = "grow"
 
 
 # Reasons that have nothing to do with the image, and what to do about each.

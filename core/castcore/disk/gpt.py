@@ -139,9 +139,9 @@ def relocated_backup(primary: bytes, sector_size: int, new_size: int) -> tuple[W
     tail = table.raw_header[HEADER.size :]
     return (
         Write(0, first_sector),
-        Write(sector_size, _encode(header, tail) + rest),
+        Write(sector_size, encode_header(header, tail) + rest),
         Write(backup_lba * sector_size, table.raw_entries.ljust(entry_bytes, b"\0")),
-        Write(last * sector_size, _encode(twin, tail).ljust(sector_size, b"\0")),
+        Write(last * sector_size, encode_header(twin, tail).ljust(sector_size, b"\0")),
     )
 
 
@@ -198,7 +198,8 @@ def _header_crc(raw: bytes) -> int:
     return crc32(raw[:16] + bytes(4) + raw[20:])
 
 
-def _encode(header: Header, tail: bytes) -> bytes:
+def encode_header(header: Header, tail: bytes) -> bytes:
+    """The bytes of ``header`` with its checksum made anew; ``tail`` follows the fields we know."""
     raw = HEADER.pack(*astuple(replace(header, crc=0))) + tail
     return raw[:16] + _header_crc(raw).to_bytes(4, "little") + raw[20:]
 

@@ -8,14 +8,13 @@ from enum import StrEnum
 from typing import Any
 
 from castcore.disk.extent import total
-from castcore.disk.fit import Fit, Imaged, fit_all
+from castcore.disk.fit import Fit, Imaged, Reason, ReasonCode, fit_all
+from castcore.disk.growth import MBR_SECTORS, Growth, GrowTool, growth
 from castcore.disk.layout import DiskFacts, TableType
 from castcore.units import MIB, exactly, human
 
 # A disk's first chunk: it is written last (castcore.image, "Restoring").
 HEAD = MIB
-# The most an MBR can name: 2^32 sectors.
-MBR_SECTORS = 1 << 32
 
 
 class ActionKind(StrEnum):
@@ -26,6 +25,7 @@ class ActionKind(StrEnum):
     WRITE = "write"
     TABLE = "table"
     VERIFY = "verify"
+    GROW = "grow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,28 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the operator asked for: ``check`` the image first, ``verify`` the disks afterwards."""
+    """What the operator asked for: ``check`` the image first, ``verify`` the disks afterwards.
+
+    ``grow`` are the partitions to grow then, each by the number of its disk in the image and its own.
+    """
 
     check: bool = True
     verify: bool = False
+    grow: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps in their order, the disks they change, and what the operator should know."""
+    """The steps in their order, the disks they change, and what the operator should know.
+
+    ``growths`` are the partitions that grow, each with the number of its disk in the image.
+    """
 
     image: str
     targets: tuple[DiskFacts, ...]
     actions: tuple[Action, ...]
     notes: tuple[str, ...] = ()
+    growths: tuple[tuple[int, Growth], ...] = ()
 
 
 def plan_restore(
@@ -66,6 +74,9 @@ def plan_restore(
     verdict = fit_all(disks, targets)
     if not verdict.ok:
         return verdict
+    growths = _growths(disks, targets, wishes)
+    if isinstance(growths, Fit):
+        return growths
     pairs = list(zip(disks, targets, strict=True))
     actions: list[Action] = []
     if wishes.check:
@@ -76,8 +87,11 @@ def plan_restore(
     actions += [_table(disk, target) for disk, target in pairs]
     if wishes.verify:
         actions += [_verify(disk, target) for disk, target in pairs]
+    actions += [_grow(targets[number], grown) for number, grown in growths]
     notes = tuple(note for disk, target in pairs for note in _notes(disk, target))
-    return Plan(name, tuple(targets), tuple(actions), notes)
+    if any(grown.tool is GrowTool.NTFS for _, grown in growths):
+        notes += ("Windows checks a grown NTFS when it starts the next time",)
+    return Plan(name, tuple(targets), tuple(actions), notes, growths)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -142,6 +156,32 @@ def _verify(disk: Imaged, target: DiskFacts) -> Action:
     used = total(disk.in_use)
     text = f"read {human(used)} back from the disk and prove them"
     return Action(ActionKind.VERIFY, text, target.path, used)
+
+
+def _growths(
+    disks: Sequence[Imaged], targets: Sequence[DiskFacts], wishes: Wishes
+) -> tuple[tuple[int, Growth], ...] | Fit:
+    """The growths wished for, or every reason against one."""
+    found: list[tuple[int, Growth]] = []
+    against: list[Reason] = []
+    for number, partition in wishes.grow:
+        if number >= len(disks):
+            against.append(
+                Reason(ReasonCode.GROW, f"the image has no disk {number} to grow a partition of")
+            )
+            continue
+        verdict = growth(disks[number].layout, partition, targets[number].size)
+        if isinstance(verdict, str):
+            against.append(Reason(ReasonCode.GROW, f"{targets[number].path}: {verdict}"))
+        else:
+            found.append((number, verdict))
+    return Fit(tuple(against)) if against else tuple(found)
+
+
+def _grow(target: DiskFacts, grown: Growth) -> Action:
+    sizes = f"from {exactly(grown.before.length)} to {exactly(grown.after.length)}"
+    text = f"grow partition {grown.number} {sizes}: table, then {grown.tool}"
+    return Action(ActionKind.GROW, text, target.path, grown.after.length - grown.before.length)
 
 
 def _notes(disk: Imaged, target: DiskFacts) -> Iterator[str]:

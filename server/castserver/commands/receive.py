@@ -95,7 +95,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     if key is None:
         _trust(args, server, screen)
     cast = _read_cast(server)
-    facts = planned(cast.manifest, args, Wishes(check=False, verify=args.verify), screen)
+    facts = planned(cast.manifest, args, Wishes(check=False, verify=args.verify), screen).targets
     if not args.yes:
         confirm_erase(facts, screen)
     with ExitStack() as stack:

@@ -10,12 +10,14 @@ from castcore.disk import DiskFacts, Wishes
 from castcore.edge import efivars
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.bootafter import boot_afterwards
+from castcore.edge.disk.growing import require_tools
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
 from castcore.errors import Refused
 
+from castserver import arguments
 from castserver.imagescreen import add_store_argument
-from castserver.restoring import add_writing_arguments, restore_json, tell, write_disks
+from castserver.restoring import add_writing_arguments, grow_partitions, restore_json, tell, write_disks
 from castserver.targets import add_target_arguments, confirm_erase, planned
 
 NAME = "restore"
@@ -32,6 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
     add_writing_arguments(parser)
     parser.add_argument(
+        "--grow",
+        action="append",
+        type=arguments.partition,
+        default=[],
+        metavar="N",
+        help="then let partition N, the last on its disk, fill it, with its file system"
+        " (ext2/3/4, NTFS, XFS; D:N for another disk of the image than the first)",
+    )
+    parser.add_argument(
         "--boot-entries",
         action="store_true",
         help="then give this machine's UEFI firmware the image's boot entries, and boot the disk next",
@@ -41,8 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Restore; return what was written as JSON values."""
     with Image.open(image_path(args.image, args.store)) as image:
-        wishes = Wishes(check=not args.skip_check, verify=args.verify)
-        facts = planned(image.manifest, args, wishes, screen)
+        wishes = Wishes(not args.skip_check, args.verify, tuple(args.grow))
+        plan = planned(image.manifest, args, wishes, screen)
+        require_tools(grown for _, grown in plan.growths)
+        facts = plan.targets
         paths = [f.path for f in facts]
         if args.boot_entries:
             _require_uefi(facts)
@@ -52,6 +65,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         if not args.yes:
             confirm_erase(facts, screen)
         done = write_disks(args, image, facts, screen)
+        grow_partitions(image.manifest, plan, screen)
         tell(args, image.manifest, done, facts, screen)
         booting = boot_afterwards(image.manifest.boot_entries, facts) if args.boot_entries else []
         for line in booting:

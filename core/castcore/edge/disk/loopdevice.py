@@ -1,4 +1,4 @@
-"""Loop devices: a read-only one over part of a disk or file; which file is behind one (loop(4))."""
+"""Loop devices over part of a disk or file; which file is behind one (loop(4))."""
 
 from __future__ import annotations
 
@@ -45,8 +45,28 @@ def read_only_loop(path: str, extent: Extent) -> Iterator[str]:
     It is detached while we hold it open, which makes the kernel remove it when the last user is
     gone: even a killed process leaves none behind. Raises ProgramFailed, MissingProgram.
     """
+    with _loop(path, extent, "--read-only") as device:
+        yield device
+
+
+@contextmanager
+def writable_loop(path: str, extent: Extent) -> Iterator[str]:
+    """As :func:`read_only_loop`, for writing; what was written is durable when the block is left."""
+    with _loop(path, extent) as device:
+        try:
+            yield device
+        finally:
+            fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+@contextmanager
+def _loop(path: str, extent: Extent, *options: str) -> Iterator[str]:
     region = ["--offset", str(extent.start), "--sizelimit", str(extent.length)]
-    printed = run(["losetup", "--find", "--show", "--read-only", *region, path], timeout=SECONDS)
+    printed = run(["losetup", "--find", "--show", *options, *region, path], timeout=SECONDS)
     device = printed.decode().strip()
     try:
         fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
