@@ -6,9 +6,11 @@ import argparse
 
 from castcore.errors import Refused
 from castcore.trust import KEY_SIZE
+from castcore.units import parse_size
 
 MEGABYTE = 1_000_000
 MOST_MEGABYTES = 100_000
+MOST_BYTES = 1 << 62
 
 
 def port(text: str) -> int:
@@ -42,6 +44,14 @@ def rate(text: str) -> int:
     if not 0 < value < MOST_MEGABYTES:
         raise argparse.ArgumentTypeError(f"{text} MB/s is no rate")
     return int(value * MEGABYTE)
+
+
+def size(text: str) -> int:
+    """Bytes, as in ``"120GB"``; more than none."""
+    try:
+        return _within(str(parse_size(text)), 1, MOST_BYTES)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def partition(text: str) -> tuple[int, int]:

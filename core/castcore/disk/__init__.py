@@ -20,6 +20,15 @@ from castcore.disk.layout import (
 )
 from castcore.disk.plan import Action, ActionKind, Plan, Wishes, plan_lines, plan_restore, plan_to_json
 from castcore.disk.rules import Rule, Rules, parse_rules
+from castcore.disk.shrinkage import (
+    Move,
+    Shrinkage,
+    boot_sector_moved,
+    moved_gpt,
+    moved_mbr,
+    shrinkable,
+    shrinkage,
+)
 
 __all__ = [
     "Action",
@@ -33,17 +42,20 @@ __all__ = [
     "GrowTool",
     "Growth",
     "Imaged",
+    "Move",
     "Partition",
     "Plan",
     "Reason",
     "ReasonCode",
     "Rule",
     "Rules",
+    "Shrinkage",
     "TableType",
     "Taken",
     "Wishes",
     "Write",
     "align",
+    "boot_sector_moved",
     "choose_target",
     "choose_targets",
     "facts_from_json",
@@ -59,6 +71,8 @@ __all__ = [
     "layout_from_json",
     "layout_to_json",
     "merge",
+    "moved_gpt",
+    "moved_mbr",
     "needed_size",
     "parse_rules",
     "plan_lines",
@@ -67,6 +81,8 @@ __all__ = [
     "refusal",
     "relocated_backup",
     "shift",
+    "shrinkable",
+    "shrinkage",
     "subtract",
     "table_length",
     "total",

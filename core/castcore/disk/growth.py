@@ -109,12 +109,22 @@ def grown_gpt(
 
 def grown_mbr(sector: bytes, sector_size: int, grown: Growth) -> Write:
     """The first sector with partition ``grown.number`` at its new length. Raises BadImage."""
-    at = TABLE + RECORD.size * (grown.number - 1)
+    return Write(0, record_with_length(sector, sector_size, grown.number, grown.before, grown.after))
+
+
+def record_with_length(
+    sector: bytes, sector_size: int, number: int, before: Extent, after: Extent
+) -> bytes:
+    """The MBR ``sector`` whose primary record ``number`` is as long as ``after``, no more ``before``.
+
+    Raises BadImage when the record does not say ``before``.
+    """
+    at = TABLE + RECORD.size * (number - 1)
     flags, chs, kind, _, start, length = RECORD.unpack_from(sector, at)
-    if (start * sector_size, length * sector_size) != (grown.before.start, grown.before.length):
-        raise BadImage(f"partition table: partition {grown.number} is not where the image says")
-    record = RECORD.pack(flags, chs, kind, _NO_CHS, start, grown.after.length // sector_size)
-    return Write(0, sector[:at] + record + sector[at + RECORD.size :])
+    if (start * sector_size, length * sector_size) != (before.start, before.length):
+        raise BadImage(f"partition table: partition {number} is not where the image says")
+    record = RECORD.pack(flags, chs, kind, _NO_CHS, start, after.length // sector_size)
+    return sector[:at] + record + sector[at + RECORD.size :]
 
 
 def _place_against(layout: DiskLayout, partition: Partition) -> str:

@@ -1,4 +1,4 @@
-"""``fleetcast image list`` and ``fleetcast image show``: what a store holds."""
+"""``fleetcast image``: what a store holds, and images made of images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import StoredImage, image_path, list_images
 from castcore.units import human
 
+from castserver import imageshrink
 from castserver.imagescreen import add_store_argument, image_json, image_lines, table
 
 NAME = "image"
-HELP = "list the images of a store, or show one"
+HELP = "list the images of a store, show one, or make one that fits a smaller disk"
 EXAMPLE = "fleetcast image show win11 --store /srv/images"
 
 
@@ -23,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="every image of the store")
     showing = actions.add_parser("show", help="one image: its disks, partitions, sizes")
     showing.add_argument("image", metavar="IMAGE", help="a name in the store, or a path")
-    for sub in (listing, showing):
+    shrinking = actions.add_parser(
+        "shrink", help=imageshrink.HELP, epilog=f"example:  {imageshrink.EXAMPLE}"
+    )
+    imageshrink.add_arguments(shrinking)
+    for sub in (listing, showing, shrinking):
         add_store_argument(sub)
         # SUPPRESS: without it the default here would undo a --json given before the action.
         sub.add_argument(
@@ -32,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
-    """List or show; return the same as JSON values."""
+    """List, show or shrink; return the same as JSON values."""
+    if args.action == "shrink":
+        return imageshrink.run(args, screen)
     return _list(args, screen) if args.action == "list" else _show(args, screen)
 
 

@@ -93,7 +93,7 @@ def capture(
             plan = Manifest(
                 name=image_name(image_path),
                 created=int(time.time()),
-                disks=(_image_disk(found),),
+                disks=(image_disk(found),),
                 index_digest=b"",
                 chunk_count=0,
                 packs=(),
@@ -128,7 +128,7 @@ def _refuse_mounted(source: Path) -> None:
         raise InUse(
             f"{source} is in use: {holder}",
             hint="unmount it first: a disk that changes while it is read makes a broken image"
-            " (--force-mounted reads it nevertheless)",
+            " (`fleetcast capture --force-mounted` reads it)",
         )
 
 
@@ -137,7 +137,8 @@ def _spelled(path: Path) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
-def _image_disk(found: Survey) -> ImageDisk:
+def image_disk(found: Survey) -> ImageDisk:
+    """What an image holds of a surveyed disk."""
     # A target is written in whole sectors; so is what we prove there.
     layout = found.layout
     return ImageDisk(layout, align(found.in_use, layout.sector_size, limit=layout.size))

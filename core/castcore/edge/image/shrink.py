@@ -1,0 +1,217 @@
+"""A derived image that fits a smaller disk: restored into sparse files, shrunk there, captured anew.
+
+The image it comes from is only read. Everything happens in the hidden directory of the new image, and
+what is published has been checked by its file systems' own tools.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from castcore import __version__
+from castcore.disk import (
+    DiskLayout,
+    Extent,
+    Move,
+    Partition,
+    Shrinkage,
+    TableType,
+    boot_sector_moved,
+    moved_gpt,
+    moved_mbr,
+    shrinkable,
+    shrinkage,
+    table_length,
+)
+from castcore.edge.disk import shrinking
+from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.survey import SurveyOptions, survey
+from castcore.edge.image.capture import CaptureOptions, image_disk, write_image
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.restore import restore
+from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
+from castcore.errors import NoSpace, Refused
+from castcore.image import Manifest
+from castcore.progress import Progress, ProgressCallback, silent
+from castcore.units import MIB, human
+
+WHOLE, SMALLER = "whole.raw", "smaller.raw"
+# The sectors at a partition's start and end that may hold boot sectors: NTFS keeps its copy in the
+# last, FAT32 in its seventh.
+_HIDDEN_SECTORS = frozenset({"ntfs", "vfat", "exfat"})
+_FAT32_COPY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkOptions:
+    """``size``: the disk's bytes that the new image must fit (0: as few as can be); as for a capture:
+    zstd ``level``, and ``replace`` an older image of the name.
+    """
+
+    size: int = 0
+    level: int = CaptureOptions().level
+    replace: bool = False
+
+
+def shrink(
+    image: Image, new: Path, options: ShrinkOptions, *, progress: ProgressCallback = silent
+) -> tuple[Manifest, Shrinkage]:
+    """Make ``new``, an image of what ``image`` holds that fits a smaller disk; how it was made smaller.
+
+    Complete or not at all. Raises Refused or DoesNotFit (both figures) where it cannot be, NoSpace,
+    MissingProgram, BadImage, DiskFailed.
+    """
+    if len(image.manifest.disks) != 1:
+        raise Refused(f"{image.path} holds {len(image.manifest.disks)} disks; one can be shrunk")
+    disk = image.manifest.disks[0]
+    candidates = shrinkable(disk.layout)
+    shrinking.require_tools({p.fstype for p in candidates})
+    if new.exists() and not options.replace:
+        raise exists(new)
+    with writing_to(new.parent):
+        new.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(new.parent)
+    _require_space(new.parent, image.manifest)
+    with Partial(new.parent, image_name(new)) as partial, writing_to(partial.path):
+        whole = _sparse(partial.path / WHOLE, disk.layout.size)
+        with BlockFile.open_target(whole, sector_size=disk.layout.sector_size) as target:
+            restore(image, [target], progress=progress)
+        parts = {p.number: _cut_out(whole, p, partial.path) for p in candidates}
+        minimums = {p.number: shrinking.least_size(parts[p.number], p.fstype) for p in candidates}
+        shrunk = shrinkage(disk, minimums, options.size)
+        smaller = _assembled(whole, disk.layout, shrunk, parts, progress)
+        manifest = _captured(
+            image.manifest, smaller, disk.layout.sector_size, partial.path, new, options
+        )
+        smaller.unlink()
+        partial.publish(new, replace=options.replace)
+    return manifest, shrunk
+
+
+def _assembled(
+    whole: Path,
+    layout: DiskLayout,
+    shrunk: Shrinkage,
+    parts: dict[int, Path],
+    progress: ProgressCallback,
+) -> Path:
+    """The smaller disk as a sparse file; the files it is made of are gone."""
+    smaller = _sparse(whole.with_name(SMALLER), shrunk.size)
+    fstypes = {p.number: p.fstype for p in layout.partitions}
+    first = min(m.before.start for m in shrunk.moves)
+    _copy(whole, Extent(0, first), smaller, 0)
+    for done, move in enumerate(shrunk.moves):
+        progress(Progress("shrink", done, len(shrunk.moves), f"partition {move.number}"))
+        part = parts.get(move.number)
+        if part is not None:
+            if move.shrinks:
+                shrinking.shrink_to(part, fstypes[move.number], move.after.length)
+            _copy(part, Extent(0, move.after.length), smaller, move.after.start)
+            part.unlink()
+        else:
+            _copy(whole, move.before, smaller, move.after.start)
+    whole.unlink()
+    with BlockFile.open_target(smaller, sector_size=layout.sector_size) as disk:
+        for move in shrunk.moves:
+            if move.after.start != move.before.start and fstypes[move.number] in _HIDDEN_SECTORS:
+                _follow(disk, move, fstypes[move.number])
+        _write_table(disk, layout, shrunk)
+    return smaller
+
+
+def _follow(disk: BlockFile, move: Move, fstype: str) -> None:
+    """Tell the boot sectors of a moved partition where it starts now."""
+    sector = disk.sector_size
+    copy = move.after.end - sector if fstype == "ntfs" else move.after.start + _FAT32_COPY * sector
+    for at in (move.after.start, copy):
+        old = disk.read(at, sector)
+        if old[510:512] == b"\x55\xaa":
+            disk.write(at, boot_sector_moved(old, sector, move))
+
+
+def _write_table(disk: BlockFile, layout: DiskLayout, shrunk: Shrinkage) -> None:
+    sector = disk.sector_size
+    if layout.table is TableType.MBR:
+        writes = moved_mbr(disk.read(0, sector), sector, shrunk)
+    else:
+        primary = disk.read(0, table_length(disk.read(0, 2 * sector), sector))
+        writes = moved_gpt(primary, sector, shrunk)
+    for write in writes:
+        disk.write(write.offset, write.data)
+    disk.flush()
+
+
+def _captured(
+    old: Manifest, raw: Path, sector_size: int, directory: Path, new: Path, options: ShrinkOptions
+) -> Manifest:
+    # ntfsresize marks what it changed for a check by Windows; what it wrote is whole all the same.
+    found = survey(raw, SurveyOptions(trust_dirty=True, sector_size=sector_size))
+    plan = replace(
+        old,
+        name=image_name(new),
+        created=int(time.time()),
+        disks=(image_disk(found),),
+        index_digest=b"",
+        chunk_count=0,
+        packs=(),
+        made_by=f"fleetcast {__version__}",
+    )
+    return write_image(raw, directory, plan, CaptureOptions(level=options.level))
+
+
+def _require_space(store: Path, manifest: Manifest) -> None:
+    """Refuse when what is in use has no room twice (before and after) beside the new image."""
+    needed, free = 2 * manifest.used + manifest.stored, free_space(store)
+    if free < needed:
+        raise NoSpace(
+            f"{store} has {human(free)} free; shrinking takes up to {human(needed)} for a while",
+            hint="free some space, or choose another store",
+        )
+
+
+def _sparse(path: Path, size: int) -> Path:
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+def _cut_out(whole: Path, partition: Partition, folder: Path) -> Path:
+    """The partition as a sparse file of its own; where it was, a hole is left."""
+    part = _sparse(folder / f"partition-{partition.number}.raw", partition.length)
+    _copy(whole, partition.extent, part, 0)
+    with BlockFile.open_target(whole) as disk:
+        disk.zero(partition.start, partition.length)
+    return part
+
+
+def _copy(source: Path, extent: Extent, target: Path, offset: int) -> None:
+    """Copy ``extent`` of a sparse file to byte ``offset`` of another; holes stay holes."""
+    with source.open("rb") as read, target.open("r+b") as write:
+        for run in _data(read.fileno(), extent):
+            at = run.start
+            while at < run.end:
+                data = os.pread(read.fileno(), min(MIB, run.end - at), at)
+                os.pwrite(write.fileno(), data, offset + at - extent.start)
+                at += len(data)
+
+
+def _data(fd: int, extent: Extent) -> Iterator[Extent]:
+    """The parts of ``extent`` that are no holes of the file."""
+    at = extent.start
+    while at < extent.end:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole up to the file's end
+                return
+            raise
+        if start >= extent.end:
+            return
+        end = min(os.lseek(fd, start, os.SEEK_HOLE), extent.end)
+        yield Extent(start, end - start)
+        at = end
