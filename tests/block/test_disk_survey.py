@@ -231,18 +231,3 @@ def test_every_sector_can_be_asked_for(gpt_disk: Path) -> None:
     assert result.in_use == (Extent(0, 600 * MIB - 33 * 512),)
     assert needed_size(result.layout, result.in_use) == 600 * MIB
     assert {p.taken for p in result.layout.partitions} == {Taken.EVERY}
-
-
-def test_a_fat12_is_taken_whole(tmp_path: Path) -> None:
-    """Partclone's map of FAT12 counts clusters instead of reading them: files would be lost."""
-    disk = tmp_path / "disk.img"
-    disk.write_bytes(bytes(4 * MIB))
-    run(["mkfs.vfat", "-F", "12", str(disk)], timeout=SECONDS)
-    check_taken_whole(disk, "clusters are too few")
-
-
-def check_taken_whole(disk: Path, why: str) -> None:
-    result = survey(disk)
-    assert result.in_use == (Extent(0, disk.stat().st_size),)
-    assert result.layout.partitions[0].taken is Taken.EVERY
-    assert why in result.layout.partitions[0].why

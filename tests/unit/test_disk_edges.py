@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import Extent
-from castcore.edge.disk import holders, usedmap
+from castcore.edge.disk import holders, partclonemap
 from castcore.edge.disk.contents import Contents, parse_udev
 from castcore.edge.disk.holders import Mount, parse_mountinfo, parse_swaps
 from castcore.edge.disk.probe import NO_DISK, _bus, stable_id
@@ -78,13 +78,13 @@ def test_a_partition_node_is_used_only_for_exactly_its_extent(
     sysfs.mkdir(parents=True)
     for name, text in (("partition", "1\n"), ("start", "2048\n"), ("size", "100\n")):
         (sysfs / name).write_text(text)
-    monkeypatch.setattr(usedmap, "SYS", tmp_path)
-    monkeypatch.setattr(usedmap, "DEV", tmp_path)
+    monkeypatch.setattr(partclonemap, "SYS", tmp_path)
+    monkeypatch.setattr(partclonemap, "DEV", tmp_path)
     extent = Extent(2048 * 512, 100 * 512)
-    assert usedmap._partition_node("/dev/sda", extent) == ""
+    assert partclonemap.partition_node("/dev/sda", extent) == ""
     (tmp_path / "sda1").touch()
-    assert usedmap._partition_node("/dev/sda", extent) == str(tmp_path / "sda1")
-    assert usedmap._partition_node("/dev/sda", Extent(2048 * 512, 99 * 512)) == ""
+    assert partclonemap.partition_node("/dev/sda", extent) == str(tmp_path / "sda1")
+    assert partclonemap.partition_node("/dev/sda", Extent(2048 * 512, 99 * 512)) == ""
 
 
 def test_blkid_labels_keep_their_bytes_and_never_fail() -> None:

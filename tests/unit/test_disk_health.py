@@ -8,7 +8,6 @@ import pytest
 from castcore.disk.fshealth import (
     exfat_trouble,
     ext_trouble,
-    fat_trouble,
     ntfs_hibernation_trouble,
     ntfs_log_trouble,
     ntfs_volume_trouble,
@@ -32,37 +31,6 @@ def test_ext_is_believed_when_clean_and_without_journal_to_replay() -> None:
     assert UNCLEAN in ext_trouble(ext_superblock(state=3))
     assert "superblock" in ext_trouble(ext_superblock(magic=0))
     assert "superblock" in ext_trouble(b"")
-
-
-def fat_boot_sector(*, clusters: int, bits: int) -> bytes:
-    sector = bytearray(512)
-    fat = 300 if bits == 32 else 32
-    root = 0 if bits == 32 else 512
-    total = 8 + 2 * fat + root * 32 // 512 + clusters * 4 + 3
-    struct.pack_into("<HBHBH", sector, 11, 512, 4, 8, 2, root)
-    struct.pack_into("<H", sector, 22, 0 if bits == 32 else fat)
-    struct.pack_into("<II", sector, 32, total, 300 if bits == 32 else 0)
-    sector[510:] = b"\x55\xaa"
-    return bytes(sector)
-
-
-@pytest.mark.parametrize(
-    ("clusters", "bits", "believed"),
-    [
-        (4084, 12, False),
-        (4085, 16, True),
-        (65524, 16, True),
-        (65525, 16, False),
-        (65524, 32, False),
-        (65525, 32, True),
-    ],
-)
-def test_a_fat_is_believed_by_its_number_of_clusters(clusters: int, bits: int, believed: bool) -> None:
-    trouble = fat_trouble(fat_boot_sector(clusters=clusters, bits=bits))
-    assert (trouble == "") is believed
-    assert believed or str(clusters) in trouble
-    assert "boot sector" in fat_trouble(bytes(512))
-    assert "boot sector" in fat_trouble(bytes(510) + b"\x55\xaa")
 
 
 def test_exfat_is_believed_without_its_dirty_flag() -> None:

@@ -14,10 +14,6 @@ EXT_STATE_VALID = 1
 EXT_STATE_ERROR = 2
 EXT_INCOMPAT_RECOVER = 0x4
 
-# The fewest clusters of each kind (Microsoft's FAT specification, "FAT Type Determination").
-FAT16_CLUSTERS = 4085
-FAT32_CLUSTERS = 65525
-
 EXFAT_VOLUME_DIRTY = 0x2
 
 NTFS_NO_CLIENT = 0xFFFF
@@ -40,27 +36,6 @@ def ext_trouble(superblock: bytes) -> str:
     if state & EXT_STATE_ERROR or not state & EXT_STATE_VALID:
         return NOT_CLEAN
     return ""
-
-
-def fat_trouble(boot_sector: bytes) -> str:
-    """``boot_sector`` is the first sector of a FAT file system.
-
-    FAT has no record of free clusters beside the one that names the used ones, so it may be believed
-    even when unclean. But partclone (0.3.23, 0.3.36) misreads the 12-bit entries of FAT12 and loses
-    files; nor do we follow it where the number of clusters contradicts the kind of FAT.
-    """
-    if len(boot_sector) < 512 or boot_sector[510:512] != b"\x55\xaa":
-        return "its boot sector cannot be read"
-    sector, per_cluster, fats = _u16(boot_sector, 11), boot_sector[13], boot_sector[16]
-    if sector == 0 or per_cluster == 0:
-        return "its boot sector cannot be read"
-    short_fat = _u16(boot_sector, 22)
-    sectors = _u16(boot_sector, 19) or _u32(boot_sector, 32)
-    root = -(-_u16(boot_sector, 17) * 32 // sector)
-    before_data = _u16(boot_sector, 14) + fats * (short_fat or _u32(boot_sector, 36)) + root
-    clusters = (sectors - before_data) // per_cluster
-    low, high = (FAT16_CLUSTERS, FAT32_CLUSTERS) if short_fat else (FAT32_CLUSTERS, 1 << 28)
-    return "" if low <= clusters < high else f"{clusters} clusters are too few or many for its map"
 
 
 def exfat_trouble(boot_sector: bytes) -> str:

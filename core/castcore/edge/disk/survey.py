@@ -24,6 +24,9 @@ MICROSOFT_RESERVED = "e3c9e316-0b5c-4db8-817d-f92df00215ae"
 ALWAYS_WHOLE = {BIOS_BOOT: "boot code", MICROSOFT_RESERVED: "reserved by Windows"}
 # Windows' dynamic disks (LDM) on an MBR keep their database in the disk's last MiB.
 DYNAMIC_DISK = "42"
+# Boot loaders before the first partition reach at most so far (ARM boards: 16 MiB); what lies behind
+# was a partition once.
+BOOT_AREA = 32 * MIB
 SWAP_SIGNATURES = (b"SWAPSPACE2", b"SWAP-SPACE")
 # The header fills the first page of the machine that made it, whose last ten bytes are the mark.
 SWAP_PAGES = (4096, 8192, 16384, 32768, 65536)
@@ -118,7 +121,7 @@ def _own_bytes(layout: DiskLayout, table: Table) -> Iterable[Extent]:
     if layout.table is TableType.NONE:
         return
     starts = sorted(p.start for p in layout.partitions)
-    yield Extent(0, starts[0] if starts else min(MIB, layout.size))
+    yield Extent(0, min(starts[0] if starts else MIB, BOOT_AREA, layout.size))
     # What lies between an extended boot record and the logical partition behind it is its track.
     for record in table.records:
         following = next((s for s in starts if s > record.start), None)
