@@ -20,6 +20,8 @@ from castcore.errors import FleetcastError, MissingProgram
 # Programs we parse must speak one language; sbin is where disk tools live.
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ERROR_TAIL = 2000
+# What :func:`started` gives; the type has no other name outside.
+Process = subprocess.Popen[bytes]
 
 
 class ProgramFailed(FleetcastError):

@@ -16,6 +16,7 @@ from castcore.units import exactly, human
 from castserver import arguments
 from castserver.imagescreen import image_json
 
+NAME = "shrink"
 HELP = "make an image that fits a smaller disk; the one it is made from stays as it is"
 EXAMPLE = "fleetcast image shrink win11 win11-small --size 120GB"
 

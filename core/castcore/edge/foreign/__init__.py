@@ -1,0 +1,1 @@
+"""Bringing in the images of other programs."""
