@@ -48,10 +48,9 @@ def add_writing_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def write_disks(
-    args: argparse.Namespace, image: Image, facts: Sequence[DiskFacts], screen: Screen
-) -> RestoreResult:
-    """Check what is going to be read of ``image``, then write it to the disks that ``facts`` tell of."""
+def write_disks(args: argparse.Namespace, image: Image, plan: Plan, screen: Screen) -> RestoreResult:
+    """Check what is going to be read of ``image``, then write it to the disks of ``plan``."""
+    facts = plan.targets
     record = RestoreRecord(default_records(), image.manifest.index_digest, facts)
     claimed = _claimed(image, facts, record) if args.resume else None
     some = args.delta or args.resume
@@ -70,6 +69,7 @@ def write_disks(
             image,
             disks,
             held=held,
+            conversions=dict(plan.conversions),
             record=record,
             discard=args.discard,
             verify=args.verify,

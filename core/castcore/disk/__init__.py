@@ -20,6 +20,14 @@ from castcore.disk.layout import (
 )
 from castcore.disk.plan import Action, ActionKind, Plan, Wishes, plan_lines, plan_restore, plan_to_json
 from castcore.disk.rules import Rule, Rules, parse_rules
+from castcore.disk.sectors import (
+    Conversion,
+    Rework,
+    conversion,
+    converted_head,
+    fat_bits,
+    ntfs_boot_sectors,
+)
 from castcore.disk.shrinkage import (
     Move,
     Shrinkage,
@@ -34,6 +42,7 @@ __all__ = [
     "Action",
     "ActionKind",
     "BootEntry",
+    "Conversion",
     "DiskFacts",
     "DiskLayout",
     "Extent",
@@ -47,6 +56,7 @@ __all__ = [
     "Plan",
     "Reason",
     "ReasonCode",
+    "Rework",
     "Rule",
     "Rules",
     "Shrinkage",
@@ -58,8 +68,11 @@ __all__ = [
     "boot_sector_moved",
     "choose_target",
     "choose_targets",
+    "conversion",
+    "converted_head",
     "facts_from_json",
     "facts_to_json",
+    "fat_bits",
     "find_disk",
     "firmware_raid",
     "fit",
@@ -74,6 +87,7 @@ __all__ = [
     "moved_gpt",
     "moved_mbr",
     "needed_size",
+    "ntfs_boot_sectors",
     "parse_rules",
     "plan_lines",
     "plan_restore",

@@ -11,6 +11,7 @@ from castcore.disk.extent import Extents
 from castcore.disk.gpt import USUAL_ENTRY_BYTES
 from castcore.disk.identity import firmware_raid, same_disk
 from castcore.disk.layout import DiskFacts, DiskLayout, TableType
+from castcore.disk.sectors import Conversion, conversion
 from castcore.errors import DoesNotFit, FleetcastError, InUse, Refused
 from castcore.units import exactly, round_up
 
@@ -76,24 +77,30 @@ class Imaged(Protocol):
         """The bytes that a restore brings back."""
 
 
-def needed_size(layout: DiskLayout, in_use: Extents) -> int:
-    """The bytes a target must have at least.
+def needed_size(layout: DiskLayout, in_use: Extents, sector_size: int = 0) -> int:
+    """The bytes a target with sectors of ``sector_size`` bytes (0: the image's) must have at least.
 
     That is the end of the last byte in use or of the last partition, whichever is later, in whole
     sectors, and with a GPT the room for its backup (128 entries and a header) behind it.
     """
     last = max([e.end for e in in_use] + [p.extent.end for p in layout.partitions], default=0)
-    needed = round_up(last, layout.sector_size)
+    sector = sector_size or layout.sector_size
+    needed = round_up(last, sector)
     if layout.table is TableType.GPT:
-        needed += round_up(USUAL_ENTRY_BYTES, layout.sector_size) + layout.sector_size
+        needed += round_up(USUAL_ENTRY_BYTES, sector) + sector
+    if sector != layout.sector_size:
+        return needed
     # A disk of the source's size is always enough: its own backup may be shorter than the usual one.
     return max(last, min(needed, layout.size))
 
 
-def fit(layout: DiskLayout, in_use: Extents, target: DiskFacts) -> Fit:
-    """Whether an image of ``layout`` with ``in_use`` may be restored to ``target``."""
+def fit(layout: DiskLayout, in_use: Extents, target: DiskFacts, *, convert: bool = False) -> Fit:
+    """Whether an image of ``layout`` with ``in_use`` may be restored to ``target``.
+
+    ``convert``: other sectors are taken where a conversion is sound (:mod:`castcore.disk.sectors`).
+    """
     reasons = []
-    needed = needed_size(layout, in_use)
+    needed = needed_size(layout, in_use, target.sector_size)
     if target.size < needed:
         text = (
             f"{target.path} is too small: the image needs {exactly(needed)},"
@@ -105,16 +112,19 @@ def fit(layout: DiskLayout, in_use: Extents, target: DiskFacts) -> Fit:
             f"{target.path} has sectors of {target.sector_size} bytes,"
             f" the image is of a disk with sectors of {layout.sector_size} bytes"
         )
-        reasons.append(Reason(ReasonCode.SECTOR_SIZE, text))
+        verdict = conversion(layout, target.sector_size) if convert else ()
+        if not isinstance(verdict, Conversion):
+            because = f", and cannot be converted: {'; '.join(verdict)}" if verdict else ""
+            reasons.append(Reason(ReasonCode.SECTOR_SIZE, text + because))
     return Fit((*reasons, *unwritable(target)))
 
 
-def fit_all(disks: Sequence[Imaged], targets: Sequence[DiskFacts]) -> Fit:
+def fit_all(disks: Sequence[Imaged], targets: Sequence[DiskFacts], *, convert: bool = False) -> Fit:
     """Whether an image of ``disks`` may be restored to ``targets``, one for each in their order."""
     if len(disks) != len(targets):
         text = f"the image holds {len(disks)} disks, {len(targets)} targets were given"
         return Fit((Reason(ReasonCode.COUNT, text),))
-    each = (fit(d.layout, d.in_use, t) for d, t in zip(disks, targets, strict=True))
+    each = (fit(d.layout, d.in_use, t, convert=convert) for d, t in zip(disks, targets, strict=True))
     return Fit((*(r for verdict in each for r in verdict.reasons), *_twice(targets)))
 
 

@@ -132,7 +132,7 @@ def relocated_backup(primary: bytes, sector_size: int, new_size: int) -> tuple[W
     first_sector = primary[:sector_size]
     if table.header.alternate_lba != last:
         header = replace(header, last_usable=backup_lba - 1)
-        first_sector = _protective(first_sector, last)
+        first_sector = protective_for(first_sector, last)
     twin = replace(header, my_lba=last, alternate_lba=1, entries_lba=backup_lba)
     # The header's sector after the header is reserved; what the source has there stays.
     rest = primary[sector_size + header.size : 2 * sector_size]
@@ -204,7 +204,7 @@ def encode_header(header: Header, tail: bytes) -> bytes:
     return raw[:16] + _header_crc(raw).to_bytes(4, "little") + raw[20:]
 
 
-def _protective(sector: bytes, last_lba: int) -> bytes:
+def protective_for(sector: bytes, last_lba: int) -> bytes:
     """The protective MBR in ``sector`` for a disk whose last sector is ``last_lba``.
 
     Only a record that stands alone is changed: beside others (a hybrid MBR) it does not span the disk.

@@ -57,8 +57,11 @@ class Growth:
     tool: GrowTool
 
 
-def growth(layout: DiskLayout, number: int, size: int) -> Growth | str:
-    """How partition ``number`` of ``layout`` grows on a disk of ``size`` bytes, or why it does not."""
+def growth(layout: DiskLayout, number: int, size: int, sector_size: int = 0) -> Growth | str:
+    """How partition ``number`` of ``layout`` grows on a disk of ``size`` bytes, or why it does not.
+
+    ``sector_size`` is the disk's (0: the image's).
+    """
     name = f"partition {number} cannot grow"
     partition = next((p for p in layout.partitions if p.number == number), None)
     if partition is None or layout.table is TableType.NONE:
@@ -69,7 +72,7 @@ def growth(layout: DiskLayout, number: int, size: int) -> Growth | str:
         return f"{name}: no tool grows its content ({partition.fstype or 'unknown'}) unmounted"
     if against := _place_against(layout, partition):
         return f"{name}: {against}"
-    end = _limit(layout, size)
+    end = _limit(layout.table, size, sector_size or layout.sector_size)
     if end <= partition.extent.end:
         return (
             f"{name}: it ends at {human(partition.extent.end)},"
@@ -138,10 +141,9 @@ def _place_against(layout: DiskLayout, partition: Partition) -> str:
     return ""
 
 
-def _limit(layout: DiskLayout, size: int) -> int:
+def _limit(table: TableType, size: int, sector: int) -> int:
     """The first byte that a partition on a disk of ``size`` bytes must not reach, at a MiB's start."""
-    sector = layout.sector_size
-    if layout.table is TableType.GPT:
+    if table is TableType.GPT:
         size = round_down(size, sector) - round_up(USUAL_ENTRY_BYTES, sector) - sector
     else:
         size = min(size, MBR_SECTORS * sector)

@@ -35,8 +35,9 @@ class Taken(StrEnum):
 class Partition:
     """One partition. ``type`` is a GPT type GUID or an MBR type as two hex digits, lower case.
 
-    ``fstype``, ``fs_uuid``, ``label`` are blkid's words ("" when unknown); ``taken`` says what the
-    image holds of it and ``why`` gives the reason where that is not ``USED``.
+    ``fstype``, ``fs_uuid``, ``label`` are blkid's words ("" when unknown); ``largest_sector`` is the
+    largest disk sector in bytes that its content works on, 0 when that is not known; ``taken`` says what
+    the image holds of it and ``why`` gives the reason where that is not ``USED``.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Partition:
     fstype: str = ""
     fs_uuid: str = ""
     label: str = ""
+    largest_sector: int = 0
     taken: Taken = Taken.EVERY
     why: str = ""
 

@@ -11,6 +11,7 @@ from castcore.disk.extent import total
 from castcore.disk.fit import Fit, Imaged, Reason, ReasonCode, fit_all
 from castcore.disk.growth import MBR_SECTORS, Growth, GrowTool, growth
 from castcore.disk.layout import DiskFacts, TableType
+from castcore.disk.sectors import Conversion, Rework, conversion, fat_bits
 from castcore.units import MIB, exactly, human
 
 # A disk's first chunk: it is written last (castcore.image, "Restoring").
@@ -25,6 +26,7 @@ class ActionKind(StrEnum):
     WRITE = "write"
     TABLE = "table"
     VERIFY = "verify"
+    CONVERT = "convert"
     GROW = "grow"
 
 
@@ -45,19 +47,22 @@ class Action:
 class Wishes:
     """What the operator asked for: ``check`` the image first, ``verify`` the disks afterwards.
 
-    ``grow`` are the partitions to grow then, each by the number of its disk in the image and its own.
+    ``grow`` are the partitions to grow then, each by the number of its disk in the image and its own;
+    ``convert`` allows for disks with other sectors, where that is sound.
     """
 
     check: bool = True
     verify: bool = False
     grow: tuple[tuple[int, int], ...] = ()
+    convert: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The steps in their order, the disks they change, and what the operator should know.
 
-    ``growths`` are the partitions that grow, each with the number of its disk in the image.
+    ``growths`` are the partitions that grow, ``conversions`` what changes for other sectors, each with
+    the number of its disk in the image.
     """
 
     image: str
@@ -65,18 +70,20 @@ class Plan:
     actions: tuple[Action, ...]
     notes: tuple[str, ...] = ()
     growths: tuple[tuple[int, Growth], ...] = ()
+    conversions: tuple[tuple[int, Conversion], ...] = ()
 
 
 def plan_restore(
     name: str, disks: Sequence[Imaged], targets: Sequence[DiskFacts], wishes: Wishes
 ) -> Plan | Fit:
     """How the image ``name`` of ``disks`` gets on ``targets``, or every reason why it cannot."""
-    verdict = fit_all(disks, targets)
+    verdict = fit_all(disks, targets, convert=wishes.convert)
     if not verdict.ok:
         return verdict
     growths = _growths(disks, targets, wishes)
     if isinstance(growths, Fit):
         return growths
+    changes = _conversions(disks, targets)
     pairs = list(zip(disks, targets, strict=True))
     actions: list[Action] = []
     if wishes.check:
@@ -84,14 +91,16 @@ def plan_restore(
         actions.append(Action(ActionKind.CHECK, f"prove every chunk of {name}", size=used))
     actions += [action for disk, target in pairs for action in _clear(disk, target)]
     actions += [_write(disk, target) for disk, target in pairs]
+    actions += [a for number, change in changes for a in _convert(targets[number], change)]
     actions += [_table(disk, target) for disk, target in pairs]
     if wishes.verify:
         actions += [_verify(disk, target) for disk, target in pairs]
     actions += [_grow(targets[number], grown) for number, grown in growths]
     notes = tuple(note for disk, target in pairs for note in _notes(disk, target))
+    notes += tuple(note for _, change in changes for note in change.notes)
     if any(grown.tool is GrowTool.NTFS for _, grown in growths):
         notes += ("Windows checks a grown NTFS when it starts the next time",)
-    return Plan(name, tuple(targets), tuple(actions), notes, growths)
+    return Plan(name, tuple(targets), tuple(actions), notes, growths, changes)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -149,6 +158,8 @@ def _table(disk: Imaged, target: DiskFacts) -> Action:
             what = "boot code and MBR partition table"
         case _:
             what = f"boot code and GPT, its backup at the disk's end ({exactly(target.size)})"
+            if target.sector_size != disk.layout.sector_size:
+                what += f", made anew in sectors of {target.sector_size} bytes"
     return Action(ActionKind.TABLE, f"write {what}, last of all", target.path, HEAD)
 
 
@@ -170,12 +181,37 @@ def _growths(
                 Reason(ReasonCode.GROW, f"the image has no disk {number} to grow a partition of")
             )
             continue
-        verdict = growth(disks[number].layout, partition, targets[number].size)
+        verdict = growth(
+            disks[number].layout, partition, targets[number].size, targets[number].sector_size
+        )
         if isinstance(verdict, str):
             against.append(Reason(ReasonCode.GROW, f"{targets[number].path}: {verdict}"))
         else:
             found.append((number, verdict))
     return Fit(tuple(against)) if against else tuple(found)
+
+
+def _conversions(
+    disks: Sequence[Imaged], targets: Sequence[DiskFacts]
+) -> tuple[tuple[int, Conversion], ...]:
+    """What changes on the disks whose sectors are not the image's; that it is sound was found before."""
+    verdicts = (
+        (number, conversion(disk.layout, target.sector_size))
+        for number, (disk, target) in enumerate(zip(disks, targets, strict=True))
+        if disk.layout.sector_size != target.sector_size
+    )
+    return tuple((number, v) for number, v in verdicts if isinstance(v, Conversion))
+
+
+def _convert(target: DiskFacts, change: Conversion) -> Iterator[Action]:
+    for partition, rework in change.reworks:
+        if rework is Rework.FAT:
+            bits = fat_bits(partition.length, change.new)
+            text = f"make partition {partition.number} anew as FAT{bits}, with the same files"
+            yield Action(ActionKind.CONVERT, text, target.path, partition.length)
+        else:
+            text = f"write the boot sectors of partition {partition.number} (NTFS) anew"
+            yield Action(ActionKind.CONVERT, text, target.path, 2 * change.new)
 
 
 def _grow(target: DiskFacts, grown: Growth) -> Action:

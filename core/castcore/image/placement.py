@@ -6,9 +6,11 @@ header naming the backup at the target's own end, and that backup there (UEFI 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from castcore.disk import Extent, TableType, intersect, relocated_backup
+from castcore.disk import Extent, TableType, Write, converted_head, intersect, relocated_backup
+from castcore.errors import DoesNotFit
 from castcore.image.manifest import ImageDisk, Manifest
 from castcore.image.record import CHUNK_SIZE
 from castcore.image.regions import chunk_total
@@ -22,8 +24,11 @@ class PlacedHead:
     elsewhere: tuple[tuple[int, bytes], ...] = ()
 
 
-def place_head(disk: ImageDisk, head: bytes, target_size: int) -> PlacedHead:
-    """The first chunk's content ``head`` for a target of ``target_size`` bytes. Raises BadImage.
+def place_head(disk: ImageDisk, head: bytes, target_size: int, sector_size: int = 0) -> PlacedHead:
+    """The first chunk's content ``head`` for a target of ``target_size`` bytes.
+
+    ``sector_size`` is the target's (0: the image's); other sectors need another GPT. Raises BadImage,
+    DoesNotFit.
 
     The table stays as imaged where the image itself says what stands at the target's end: every
     sector was taken, and the target has the source's size (or less than a backup more).
@@ -31,15 +36,28 @@ def place_head(disk: ImageDisk, head: bytes, target_size: int) -> PlacedHead:
     layout = disk.layout
     if layout.table is not TableType.GPT:
         return PlacedHead(head)
+    old = layout.sector_size
+    converts = sector_size not in (0, old)
+    if converts:
+        placed = _laid_over(head, converted_head(head, old, sector_size, target_size))
+    else:
+        placed = _laid_over(head, relocated_backup(head, old, target_size))
+    backup = (Extent(offset, len(data)) for offset, data in placed.elsewhere)
+    if not intersect(disk.in_use, backup):
+        return placed
+    if converts:
+        raise DoesNotFit("what is in use at the image's end is where the backup table has to be")
+    return PlacedHead(head)
+
+
+def _laid_over(head: bytes, writes: Iterable[Write]) -> PlacedHead:
     changed = bytearray(head)
     elsewhere = []
-    for write in relocated_backup(head, layout.sector_size, target_size):
+    for write in writes:
         inside = max(0, min(len(write.data), len(head) - write.offset))
         changed[write.offset : write.offset + inside] = write.data[:inside]
         if inside < len(write.data):
             elsewhere.append((write.offset + inside, write.data[inside:]))
-    if intersect(disk.in_use, (Extent(offset, len(data)) for offset, data in elsewhere)):
-        return PlacedHead(head)
     return PlacedHead(bytes(changed), tuple(elsewhere))
 
 

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Restore; return what was written as JSON values."""
     with Image.open(image_path(args.image, args.store)) as image:
-        wishes = Wishes(not args.skip_check, args.verify, tuple(args.grow))
+        wishes = Wishes(not args.skip_check, args.verify, tuple(args.grow), convert=True)
         plan = planned(image.manifest, args, wishes, screen)
         require_tools(grown for _, grown in plan.growths)
         facts = plan.targets
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             return {"image": image.manifest.name, "targets": paths, "dry_run": True}
         if not args.yes:
             confirm_erase(facts, screen)
-        done = write_disks(args, image, facts, screen)
+        done = write_disks(args, image, plan, screen)
         grow_partitions(image.manifest, plan, screen)
         tell(args, image.manifest, done, facts, screen)
         booting = boot_afterwards(image.manifest.boot_entries, facts) if args.boot_entries else []

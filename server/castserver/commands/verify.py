@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.image.against import verify_against
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
-from castcore.edge.image.verify import placed_heads, require_size, verify_image, verify_targets
+from castcore.edge.image.verify import verify_image
 from castcore.errors import DoesNotFit
 from castcore.units import human
 
@@ -32,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET",
         help="compare this disk with the image (once for each disk of the image); reads only",
     )
+    parser.add_argument(
+        "--sector-size",
+        type=int,
+        choices=(512, 4096),
+        default=0,
+        help="for a raw file that was restored for a disk with other sectors",
+    )
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
@@ -43,10 +52,15 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
                 raise DoesNotFit(
                     f"{manifest.name} holds {len(manifest.disks)} disks; {len(args.against)} were given"
                 )
-            disks = [stack.enter_context(BlockFile.open_source(path)) for path in args.against]
-            require_size(manifest, disks)
-            heads = placed_heads(image, disks)
-            done = verify_targets(manifest, image.index, disks, heads, progress=screen.progress)
+            sectors = [args.sector_size or d.layout.sector_size for d in manifest.disks]
+            disks = [
+                # A file has no sectors of its own, a disk has no others.
+                stack.enter_context(
+                    BlockFile.open_source(path, sector_size=0 if Path(path).is_block_device() else size)
+                )
+                for path, size in zip(args.against, sectors, strict=True)
+            ]
+            done = verify_against(image, disks, progress=screen.progress)
             what = f"{', '.join(args.against)} holds every byte of {manifest.name}"
         else:
             done = verify_image(image, progress=screen.progress)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from castcore.disk import DiskLayout, Extent, Partition, TableType
+from castcore.disk.fssector import largest_sector
 from castcore.disk.mbr import EXTENDED
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.contents import Contents, probe_region
 from castcore.edge.disk.table import Table, read_table
+from castcore.errors import BadImage
 
 # The number of the one "partition" that a disk without a table has: the disk itself.
 WHOLE_DISK = 0
@@ -51,7 +53,20 @@ def _whole_disk(disk: BlockFile, whole: Contents, trouble: str) -> tuple[Partiti
 def _probed(disk: BlockFile, partition: Partition) -> Partition:
     if is_extended(partition):
         return partition
-    return _with(partition, probe_region(disk.path, partition.extent))
+    found = _with(partition, probe_region(disk.path, partition.extent))
+    return replace(found, largest_sector=_largest_sector(disk, found))
+
+
+def _largest_sector(disk: BlockFile, partition: Partition) -> int:
+    def read(offset: int, length: int) -> bytes:
+        if offset + length > partition.length:
+            raise BadImage(f"its superblock lies after the end of partition {partition.number}")
+        return disk.read(partition.start + offset, length)
+
+    try:
+        return largest_sector(partition.fstype, partition.length, read)
+    except BadImage:
+        return 0
 
 
 def _with(partition: Partition, found: Contents) -> Partition:

@@ -36,11 +36,20 @@ class DiskSink:
     """A :class:`castcore.chunks.ChunkSink`: prepare(), put() every chunk, finish(), perhaps verify().
 
     ``targets`` are the disks, in the order of the manifest's; ``written`` counts bytes of chunks put.
-    Raises DoesNotFit when a target is missing or too small.
+    ``converted``: those whose sectors are not the image's get a table in their own; else every target
+    is written as imaged. Raises DoesNotFit when a target is missing or too small.
     """
 
-    def __init__(self, manifest: Manifest, index: Index, targets: Sequence[BlockFile]) -> None:
-        _require_room(manifest, targets)
+    def __init__(
+        self,
+        manifest: Manifest,
+        index: Index,
+        targets: Sequence[BlockFile],
+        *,
+        converted: bool = False,
+    ) -> None:
+        _require_room(manifest, targets, converted=converted)
+        self._converted = converted
         self._manifest = manifest
         self._index = index
         self._targets = targets
@@ -130,8 +139,9 @@ class DiskSink:
                 hint="the disk is incomplete: restore it again",
             )
         for disk, content in self._contents.items():
-            source, size = self._manifest.disks[disk], self._targets[disk].size
-            self._placed[disk] = place_head(source, content, size)
+            source, target = self._manifest.disks[disk], self._targets[disk]
+            sector = target.sector_size if self._converted else 0
+            self._placed[disk] = place_head(source, content, target.size, sector)
             for offset, data in self._placed[disk].elsewhere:
                 self._targets[disk].write(offset, data)
         self.flush()
@@ -187,11 +197,12 @@ class DiskSink:
         return decoder
 
 
-def _require_room(manifest: Manifest, targets: Sequence[BlockFile]) -> None:
+def _require_room(manifest: Manifest, targets: Sequence[BlockFile], *, converted: bool) -> None:
     if len(targets) != len(manifest.disks):
         raise DoesNotFit(f"{manifest.name} holds {len(manifest.disks)} disks; {len(targets)} were given")
     for disk, target in zip(manifest.disks, targets, strict=True):
-        needed = needed_size(disk.layout, disk.in_use)
+        sector = target.sector_size if converted else 0
+        needed = needed_size(disk.layout, disk.in_use, sector)
         if target.size < needed:
             raise DoesNotFit(
                 f"{target.path} is too small: {manifest.name} needs {exactly(needed)},"

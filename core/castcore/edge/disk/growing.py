@@ -60,7 +60,7 @@ def grow(disk: BlockFile, layout: DiskLayout, grown: Growth) -> None:
 
 
 def _grow_table(disk: BlockFile, layout: DiskLayout, grown: Growth) -> None:
-    sector = layout.sector_size
+    sector = disk.sector_size
     if layout.table is TableType.MBR:
         steps: tuple[tuple[Write, ...], ...] = ((grown_mbr(disk.read(0, sector), sector, grown),),)
     else:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from castcore.disk import Conversion
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.discard import discard_unused
 from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.image.delta import Held
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restorerecord import RestoreRecord
+from castcore.edge.image.reworks import changed_bytes, made_for
 from castcore.edge.image.verify import placed_heads, verify_targets
 from castcore.edge.inorder import in_order, waiting_threads
 from castcore.errors import Untrusted
@@ -43,6 +45,7 @@ def restore(
     targets: Sequence[BlockFile],
     *,
     held: Held | None = None,
+    conversions: Mapping[int, Conversion] | None = None,
     record: RestoreRecord | None = None,
     discard: bool = False,
     verify: bool = False,
@@ -50,27 +53,33 @@ def restore(
 ) -> RestoreResult:
     """Write ``image`` to ``targets``; with ``verify``, read it back from the disks afterwards.
 
+    ``conversions``, by disk, are what changes on those whose sectors are not the image's.
     What they hold already (``held``) is not written; when they hold it all, nothing is. ``record`` is
     kept up to date for a later `--resume`. ``discard``: tell the disks that what is not in use is free.
     Raises BadImage naming the pack and chunk that are damaged (the target then has no partition
     table), DoesNotFit, DiskFailed, and with ``verify`` Untrusted.
     """
     started = time.monotonic()
-    sink = DiskSink(image.manifest, image.index, targets)
+    changes = conversions or {}
+    converted = bool(changes)
+    sink = DiskSink(image.manifest, image.index, targets, converted=converted)
+    heads = placed_heads(image, targets, converted=converted)
     for target in targets:
         target.go_direct()
     if held is None or not held.whole:
-        if held is not None:
-            sink.adopt(held.chunks)
-        sink.prepare(progress)
-        if discard:
-            discard_unused(image.manifest, targets)
-        _move(image, sink, record, progress)
+        with made_for(image, changes) as reworks:
+            if held is not None:
+                sink.adopt(held.chunks)
+            sink.prepare(progress)
+            if discard:
+                discard_unused(image.manifest, targets)
+            _move(image, sink, record, progress)
+            for number in changes:
+                reworks.write(number, targets[number])
         sink.finish()
     if verify:
-        verify_targets(
-            image.manifest, image.index, targets, placed_heads(image, targets), progress=progress
-        )
+        changed = changed_bytes(image, changes)
+        verify_targets(image.manifest, image.index, targets, heads, changed=changed, progress=progress)
     if record is not None:
         record.remove()
     return RestoreResult(

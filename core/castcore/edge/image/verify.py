@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
-from castcore.disk import Extent
+from castcore.disk import Extent, Extents, intersect
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
 from castcore.edge.image.imagefile import Image
 from castcore.edge.inorder import in_order, waiting_threads
 from castcore.errors import BadImage, Untrusted
-from castcore.image import Index, Manifest, PlacedHead, UsedBytes, head_chunks, place_head
+from castcore.image import ChunkRecord, Index, Manifest, PlacedHead, UsedBytes, head_chunks, place_head
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.trust import digest
 from castcore.units import exactly
@@ -25,6 +25,27 @@ class Verified:
 
     chunks: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Bytes of the targets that are not the image's, by disk number; ``content`` is the image's own."""
+
+    extents: Mapping[int, Extents]
+    content: Callable[[int], bytes | memoryview]
+
+    def within(self, record: ChunkRecord) -> Extents:
+        """The changed bytes of a chunk's region."""
+        region = Extent(record.offset, record.length)
+        return intersect([region], self.extents.get(record.disk, ()))
+
+    def masked(self, record: ChunkRecord, content: bytes | bytearray | memoryview) -> bytearray:
+        """The ``content`` of a chunk with the changed bytes as zeros."""
+        kept = bytearray(content)
+        for extent in self.within(record):
+            start = extent.start - record.offset
+            kept[start : start + extent.length] = bytes(extent.length)
+        return kept
 
 
 def verify_image(
@@ -61,12 +82,19 @@ def require_size(manifest: Manifest, targets: Sequence[BlockFile]) -> None:
             )
 
 
-def placed_heads(image: Image, targets: Sequence[BlockFile]) -> dict[int, PlacedHead]:
-    """By disk number, the first chunk of each disk as it must be on its target. Raises BadImage."""
+def placed_heads(
+    image: Image, targets: Sequence[BlockFile], *, converted: bool = False
+) -> dict[int, PlacedHead]:
+    """By disk number, the first chunk of each disk as it must be on its target.
+
+    ``converted`` as for :class:`castcore.edge.disk.disksink.DiskSink`. Raises BadImage, DoesNotFit.
+    """
     heads = {}
     for chunk, disk in head_chunks(image.manifest).items():
         content = bytes(image.content(chunk))
-        heads[disk] = place_head(image.manifest.disks[disk], content, targets[disk].size)
+        target = targets[disk]
+        sector = target.sector_size if converted else 0
+        heads[disk] = place_head(image.manifest.disks[disk], content, target.size, sector)
     return heads
 
 
@@ -76,12 +104,13 @@ def verify_targets(
     targets: Sequence[BlockFile],
     heads: Mapping[int, PlacedHead],
     *,
+    changed: Changed | None = None,
     progress: ProgressCallback = silent,
 ) -> Verified:
     """Prove that ``targets`` hold every byte in use, read from the disks themselves.
 
-    ``heads`` gives, by disk number, the first chunk as placed there. Raises Untrusted naming the
-    first region that differs, DiskFailed.
+    ``heads`` gives, by disk number, the first chunk as placed there; ``changed`` the bytes that are not
+    the image's. Raises Untrusted naming the first region that differs, DiskFailed.
     """
     in_use = [UsedBytes(disk.in_use) for disk in manifest.disks]
     for target in targets:
@@ -94,6 +123,8 @@ def verify_targets(
         content = read_region(targets[record.disk], region, in_use[record.disk])
         if record.offset == 0 and record.disk in heads:
             same = content == heads[record.disk].head
+        elif changed is not None and changed.within(record):
+            same = changed.masked(record, content) == changed.masked(record, changed.content(chunk))
         else:
             same = digest(content) == record.digest
         return None if same else record.region
