@@ -124,6 +124,5 @@ def put_boot_code(disk: Path, layout: Layout) -> None:
     with disk.open("r+b") as file:
         file.write(noise(440, 1))
         for extent in layout.kept:
-            at = max(extent.start, 64 * KIB)
-            file.seek(at)
-            file.write(noise(min(200 * KIB, extent.end - at), 2))
+            file.seek(extent.start + 64 * KIB)  # behind tables and boot records
+            file.write(noise(200 * KIB, 2))

@@ -25,6 +25,7 @@ from castserver.commands import capture, restore
 
 from tests.block.contents import CONTENTS, Content, tool
 from tests.block.layouts import LAYOUTS, START, Layout, put_boot_code
+from tests.block.volumegroup import LVM
 from tests.support.images import noise
 
 pytestmark = pytest.mark.root
@@ -41,6 +42,7 @@ QUICK = {
     ("no table", "xfs", 512),
     ("gpt-4 entries", "swap", 512),
     ("gpt", "luks", 512),
+    ("gpt", "lvm", 512),
 }
 USUAL = ("gpt", "mbr-logical", "no table")
 MANY = ("ext4", "ntfs")
@@ -69,7 +71,7 @@ class Book:
 
 
 def cells() -> Iterator[object]:
-    for content in CONTENTS:
+    for content in (*CONTENTS, LVM):
         for sector in content.sectors:
             for layout in LAYOUTS:
                 if sector in layout.sectors and (layout.name in USUAL or content.name in MANY):

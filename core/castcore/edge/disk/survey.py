@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from castcore.disk import DiskLayout, Extent, Extents, Partition, TableType, Taken, intersect, subtract
 from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.contents import Contents
+from castcore.edge.disk.contentuse import use_of
 from castcore.edge.disk.disklayout import WHOLE_DISK, is_extended, read_layout
 from castcore.edge.disk.table import Table
-from castcore.edge.disk.usedmap import has_map, used_by
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.units import MIB
 
@@ -27,9 +28,6 @@ DYNAMIC_DISK = "42"
 # Boot loaders before the first partition reach at most so far (ARM boards: 16 MiB); what lies behind
 # was a partition once.
 BOOT_AREA = 32 * MIB
-SWAP_SIGNATURES = (b"SWAPSPACE2", b"SWAP-SPACE")
-# The header fills the first page of the machine that made it, whose last ten bytes are the mark.
-SWAP_PAGES = (4096, 8192, 16384, 32768, 65536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +86,13 @@ def _survey_one(
         return replace(partition, taken=Taken.HEADER, why="holds logical partitions"), ()
     if partition.type in ALWAYS_WHOLE:
         return _every(partition, ALWAYS_WHOLE[partition.type]), (partition.extent,)
-    if partition.fstype == "swap":
-        return _swap(disk, partition)
-    if not has_map(partition.fstype) or partition.why:
-        return _every(partition, partition.why or _unmapped(partition)), (partition.extent,)
-    use = used_by(disk, partition.extent, partition.fstype, trust_dirty=options.trust_dirty)
+    found = Contents(fstype=partition.fstype, trouble=partition.why)
+    use = use_of(disk, partition.extent, found, trust_dirty=options.trust_dirty)
     return replace(partition, taken=use.taken, why=use.why), use.in_use
-
-
-def _swap(disk: BlockFile, partition: Partition) -> tuple[Partition, Extents]:
-    for page in SWAP_PAGES:
-        mark = Extent(partition.start + page - len(SWAP_SIGNATURES[0]), len(SWAP_SIGNATURES[0]))
-        if page <= partition.length and disk.read(mark.start, mark.length) in SWAP_SIGNATURES:
-            header = Extent(partition.start, page)
-            return replace(partition, taken=Taken.HEADER, why="swap: only its header"), (header,)
-    return _every(partition, "swap without a header"), (partition.extent,)
 
 
 def _every(partition: Partition, why: str) -> Partition:
     return replace(partition, taken=Taken.EVERY, why=why)
-
-
-def _unmapped(partition: Partition) -> str:
-    if not partition.fstype:
-        return "unknown content"
-    return f"{partition.fstype}: its free blocks cannot be told"
 
 
 def _own_bytes(layout: DiskLayout, table: Table) -> Iterable[Extent]:

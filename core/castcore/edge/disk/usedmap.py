@@ -63,7 +63,7 @@ def used_by(disk: BlockFile, extent: Extent, fstype: str, *, trust_dirty: bool =
     Bytes of ``extent`` after the file system's own end are in use. One that was not left clean is
     all in use, unless ``trust_dirty``. Raises DiskFailed when the disk cannot be read.
     """
-    read = _reader(disk, extent)
+    read = reader(disk, extent)
     try:
         if fstype in OWN:
             trouble, free = _by_us(read, extent.length, OWN[fstype], trust_dirty=trust_dirty)
@@ -73,20 +73,23 @@ def used_by(disk: BlockFile, extent: Extent, fstype: str, *, trust_dirty: bool =
                     read, extent.length, fstype, source, trust_dirty=trust_dirty
                 )
     except ProgramFailed as error:
-        return _all_of(extent, f"{fstype}: {said(error)}")
+        return all_of(extent, f"{fstype}: {said(error)}")
     except (MissingProgram, BadImage) as error:
-        return _all_of(extent, f"{fstype}: {error.what}")
+        return all_of(extent, f"{fstype}: {error.what}")
     if trouble and not trust_dirty:
-        return _all_of(extent, f"{fstype}: {trouble}")
+        return all_of(extent, f"{fstype}: {trouble}")
     why = f"{fstype}: {trouble}; its map of free blocks is trusted nonetheless" if trouble else ""
     return Use(subtract((extent,), shift(free, extent.start)), why=why)
 
 
-def _all_of(extent: Extent, why: str) -> Use:
+def all_of(extent: Extent, why: str) -> Use:
+    """Every sector of ``extent``, and why."""
     return Use((extent,), Taken.EVERY, why)
 
 
-def _reader(disk: BlockFile, extent: Extent) -> Reader:
+def reader(disk: BlockFile, extent: Extent) -> Reader:
+    """Reads ``extent`` of ``disk``; what lies outside of it is a BadImage."""
+
     def read(offset: int, length: int) -> bytes:
         if offset + length > extent.length:
             raise BadImage(f"it names byte {offset}, after its partition's end")
@@ -95,10 +98,10 @@ def _reader(disk: BlockFile, extent: Extent) -> Reader:
     return read
 
 
-def _by_us(read: Reader, length: int, reader: OwnReader, *, trust_dirty: bool) -> tuple[str, Extents]:
+def _by_us(read: Reader, length: int, own: OwnReader, *, trust_dirty: bool) -> tuple[str, Extents]:
     """What troubles the file system, and what is free of it unless that forbids to ask."""
-    trouble = reader.trouble(read, length)
-    return trouble, () if trouble and not trust_dirty else reader.free(read, length)
+    trouble = own.trouble(read, length)
+    return trouble, () if trouble and not trust_dirty else own.free(read, length)
 
 
 def _by_partclone(
