@@ -7,14 +7,14 @@ from typing import Any
 
 from castcore.edge.commandline import Command, Screen
 
-from castserver.imageactions import importing, listing, showing, shrinking
+from castserver.imageactions import exporting, importing, listing, serving, showing, shrinking
 from castserver.imagescreen import add_store_argument
 
 NAME = "image"
-HELP = "list and show images, import them, make one fit a smaller disk"
+HELP = "list, show, import, export and serve images, make one fit a smaller disk"
 EXAMPLE = "fleetcast image show win11 --store /srv/images"
 
-ACTIONS: tuple[Command, ...] = (listing, showing, importing, shrinking)
+ACTIONS: tuple[Command, ...] = (listing, showing, importing, exporting, serving, shrinking)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

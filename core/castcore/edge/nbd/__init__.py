@@ -1,0 +1,1 @@
+"""Serving images to NBD clients."""

@@ -1,0 +1,1 @@
+"""The NBD protocol, sans-IO: what a read-only server answers."""
