@@ -56,7 +56,7 @@ class CastEnd:
     """
 
     now: CastNow
-    target: DiskFacts
+    targets: tuple[DiskFacts, ...]
     manifest: Manifest
     peers: PeerClient
 
@@ -65,8 +65,8 @@ class CastJob:
     """Writes the cast named ``cast`` to this machine's disk.
 
     ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` is where
-    multicast comes in;
-    ``update``: the disk is compared with the image first, and only what differs is received.
+    multicast comes in; ``update``: the disks are compared with the image first, and only what differs
+    is received.
     """
 
     def __init__(
@@ -98,23 +98,26 @@ class CastJob:
         descriptor = open_descriptor(signed, self._server_key)
         manifest = plan.read_manifest(descriptor, self._patiently(self._control.manifest))
         index = parse_index(self._patiently(self._control.index), manifest)
-        target = self._choose(manifest)
+        targets = self._choose(manifest)
         self._enter(
             replace(
                 self._now,
                 state=ClientState.JOINING,
                 image=manifest.name,
-                target=_described(target),
+                target=", ".join(map(_described, targets)),
             )
         )
-        remember = partial(self._memory.remember, target.stable_id)
-        with ExitStack() as undo, BlockFile.open_target(target.path) as disk:
-            held = self._held(manifest, index, disk, target.stable_id)
+        # The server remembers of all disks together, as the chunks are numbered.
+        known_as = "+".join(target.stable_id for target in targets)
+        remember = partial(self._memory.remember, known_as)
+        with ExitStack() as undo, ExitStack() as opened:
+            disks = [opened.enter_context(BlockFile.open_target(t.path)) for t in targets]
+            held = self._held(manifest, index, disks, known_as)
             # Before a byte is written: what the server remembered of this disk may not be so any more.
             self._patiently(lambda: remember(held.encode()))
-            sink = DiskSink(manifest, index, [disk])
+            sink = DiskSink(manifest, index, disks)
             sink.adopt(held)
-            written = WrittenChunks(manifest, index, [target.path])
+            written = WrittenChunks(manifest, index, [target.path for target in targets])
             peers = PeerClient(self._control, sink, index.stored_lengths(), written)
             undo.callback(peers.close)
             self._write(descriptor, index.stored_lengths(), sink, peers, held, remember)
@@ -130,7 +133,7 @@ class CastJob:
                 seconds=int(time.monotonic() - started),
             )
         )
-        return CastEnd(self._now, target, manifest, peers)
+        return CastEnd(self._now, targets, manifest, peers)
 
     def _patiently(self, fetch: Callable[[], T]) -> T:
         """What ``fetch`` returns, tried until the server answers."""
@@ -141,15 +144,17 @@ class CastJob:
                 self._enter(replace(self._now, detail=error.what))
                 time.sleep(RETRY_SECONDS)
 
-    def _choose(self, manifest: Manifest) -> DiskFacts:
+    def _choose(self, manifest: Manifest) -> tuple[DiskFacts, ...]:
         disks = (named_disk(self._target),) if self._target else probe.disks()
-        return plan.pick_target(manifest, disks, named=bool(self._target), rules=self._rules)
+        return plan.pick_targets(manifest, disks, named=bool(self._target), rules=self._rules)
 
-    def _held(self, manifest: Manifest, index: Index, disk: BlockFile, target: str) -> ChunkSet:
-        """What the disk holds already: as the server remembers, or, in an update, all there is."""
-        claimed = b"" if self._update else self._patiently(lambda: self._memory.recall(target))
+    def _held(
+        self, manifest: Manifest, index: Index, disks: Sequence[BlockFile], known_as: str
+    ) -> ChunkSet:
+        """What the disks hold already: as the server remembers, or, in an update, all there is."""
+        claimed = b"" if self._update else self._patiently(lambda: self._memory.recall(known_as))
         return held_at_start(
-            manifest, index, disk, claimed, update=self._update, progress=self._progress
+            manifest, index, disks, claimed, update=self._update, progress=self._progress
         )
 
     def _write(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from castcore.cast.descriptor import CastDescriptor
 from castcore.disk import DiskFacts, Fit, Rules, Wishes, choose_targets, plan_restore, refusal
-from castcore.errors import Refused, Untrusted
+from castcore.errors import Untrusted
 from castcore.image import Manifest, parse_manifest
 from castcore.trust import digest
 
@@ -25,22 +25,17 @@ def read_manifest(descriptor: CastDescriptor, data: bytes) -> Manifest:
     return manifest
 
 
-def pick_target(
+def pick_targets(
     manifest: Manifest, disks: Iterable[DiskFacts], *, named: bool = False, rules: Rules = ()
-) -> DiskFacts:
-    """The disk that takes the image: the one given when it was ``named``, else the one of ``disks``
-    that ``rules`` choose, else the only one it can be.
+) -> tuple[DiskFacts, ...]:
+    """The disks that take the image, in its order: those given when ``named``, else the ones of
+    ``disks`` that ``rules`` choose, else, for one disk, the only one it can be.
 
-    Raises Refused (no disk, or several, or an image of several disks), InUse, DoesNotFit with every
+    Raises Refused (no disk, or several and nothing to tell them by), InUse, DoesNotFit with every
     reason.
     """
-    if len(manifest.disks) != 1:
-        raise Refused(
-            f"the image {manifest.name} holds {len(manifest.disks)} disks; a cast writes one",
-            hint="cast an image of one disk",
-        )
-    targets = list(disks) if named else choose_targets(1, disks, rules)
+    targets = list(disks) if named else choose_targets(len(manifest.disks), disks, rules)
     verdict = plan_restore(manifest.name, manifest.disks, targets, Wishes(check=False, verify=True))
     if isinstance(verdict, Fit):
         raise refusal(manifest.name, verdict)
-    return verdict.targets[0]
+    return verdict.targets

@@ -7,7 +7,7 @@ that were durable on this disk. What it says is checked against the disk before 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import SystemRandom
 from types import TracebackType
@@ -37,18 +37,18 @@ class Memory(Protocol):
 def held_at_start(
     manifest: Manifest,
     index: Index,
-    disk: BlockFile,
+    disks: Sequence[BlockFile],
     claimed: bytes,
     *,
     update: bool,
     progress: ProgressCallback,
 ) -> ChunkSet:
-    """The chunks that ``disk`` holds: of all when the cast is an update, else of the claimed ones.
+    """The chunks that ``disks`` hold: of all when the cast is an update, else of the claimed ones.
 
     Raises DiskFailed.
     """
     if update:
-        return held_chunks(manifest, index, [disk], progress=progress)
+        return held_chunks(manifest, index, disks, progress=progress)
     nothing = ChunkSet.none(len(index))
     if not claimed:
         return nothing
@@ -56,7 +56,7 @@ def held_at_start(
         claim = ChunkSet.decode(claimed, len(index))
     except BadPacket:
         return nothing
-    return believed_chunks(manifest, index, [disk], claim, SystemRandom(), progress=progress)
+    return believed_chunks(manifest, index, disks, claim, SystemRandom(), progress=progress)
 
 
 class Keeper:

@@ -197,7 +197,7 @@ class RealWorld:
 
     def _boot_afterwards(self, end: CastEnd) -> None:
         try:
-            for line in boot_afterwards(end.manifest.boot_entries, [end.target]):
+            for line in boot_afterwards(end.manifest.boot_entries, end.targets):
                 self._journal.add(line)
         except FleetcastError as error:
             self._journal.add(f"warning: {error.what}")

@@ -10,7 +10,7 @@ from castserver import castroutes
 from castserver.castroutes import Token
 from castserver.durables import Durables
 
-MOST_TARGET = 255
+MOST_TARGET = 1023  # the names of all disks of an image
 
 Target = Annotated[str, Query(min_length=1, max_length=MOST_TARGET)]
 

@@ -39,7 +39,7 @@ def make_image(
     )
     path = store / f"{name}.fcast"
     with Partial(store, name) as partial:
-        write_image(raw, partial.path, plan, CaptureOptions())
+        write_image([raw], partial.path, plan, CaptureOptions())
         partial.publish(path, replace=False)
     return path
 

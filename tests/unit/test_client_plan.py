@@ -58,46 +58,64 @@ def test_a_descriptor_of_another_image_is_refused() -> None:
 
 def test_the_only_disk_is_the_target() -> None:
     stick = dataclasses.replace(DISK, path="/dev/sdb", removable=True)
-    assert plan.pick_target(MANIFEST, [DISK, stick]) == DISK
+    assert plan.pick_targets(MANIFEST, [DISK, stick]) == (DISK,)
 
 
 def test_a_named_disk_is_taken_though_there_are_others() -> None:
     other = dataclasses.replace(DISK, path="/dev/vdb")
-    assert plan.pick_target(MANIFEST, [other], named=True) == other
+    assert plan.pick_targets(MANIFEST, [other], named=True) == (other,)
     stick = dataclasses.replace(other, removable=True)
-    assert plan.pick_target(MANIFEST, [stick], named=True) == stick
+    assert plan.pick_targets(MANIFEST, [stick], named=True) == (stick,)
     with pytest.raises(Refused, match="2 disks"):
-        plan.pick_target(MANIFEST, [DISK, other])
+        plan.pick_targets(MANIFEST, [DISK, other])
 
 
 def test_a_small_disk_is_refused_with_both_figures() -> None:
     small = dataclasses.replace(DISK, size=32 * MIB)
     with pytest.raises(DoesNotFit, match=r"/dev/vda.*too small.*48.*32"):
-        plan.pick_target(MANIFEST, [small])
+        plan.pick_targets(MANIFEST, [small])
 
 
 def test_every_reason_is_named() -> None:
     bad = dataclasses.replace(DISK, size=MIB, sector_size=4096, held_by="mounted at /")
     with pytest.raises(DoesNotFit) as refused:
-        plan.pick_target(MANIFEST, [bad], named=True)
+        plan.pick_targets(MANIFEST, [bad], named=True)
     assert all(word in refused.value.what for word in ("too small", "4096", "mounted at /"))
 
 
 def test_a_disk_that_is_only_in_use_is_told_as_such() -> None:
     held = dataclasses.replace(DISK, held_by="mounted at /")
     with pytest.raises(InUse, match="in use: mounted at /"):
-        plan.pick_target(MANIFEST, [held], named=True)
-
-
-def test_an_image_of_two_disks_is_refused() -> None:
-    double = dataclasses.replace(MANIFEST, disks=MANIFEST.disks * 2)
-    with pytest.raises(Refused, match="2 disks"):
-        plan.pick_target(double, [DISK])
+        plan.pick_targets(MANIFEST, [held], named=True)
 
 
 def test_rules_choose_among_several_disks() -> None:
     fast = dataclasses.replace(DISK, path="/dev/nvme0n1", bus="nvme")
     rules = parse_rules('[[disk]]\nbus = "nvme"')
-    assert plan.pick_target(MANIFEST, [DISK, fast], rules=rules) == fast
+    assert plan.pick_targets(MANIFEST, [DISK, fast], rules=rules) == (fast,)
     with pytest.raises(Refused, match="no disk meets the rules"):
-        plan.pick_target(MANIFEST, [DISK], rules=rules)
+        plan.pick_targets(MANIFEST, [DISK], rules=rules)
+
+
+DOUBLE = dataclasses.replace(
+    MANIFEST,
+    disks=(ImageDisk(DiskLayout(96 * MIB, 512, TableType.NONE), ()), MANIFEST.disks[0]),
+)
+LARGE = dataclasses.replace(DISK, path="/dev/sda", stable_id="serial-2", size=96 * MIB)
+RULES = parse_rules('[[disk]]\nmin_size = "90 MiB"\n[[disk]]\nimage_disk = 1\nmax_size = "90 MiB"')
+
+
+def test_an_image_of_two_disks_takes_those_the_rules_say() -> None:
+    for seen in ([DISK, LARGE], [LARGE, DISK]):
+        assert plan.pick_targets(DOUBLE, seen, rules=RULES) == (LARGE, DISK)
+
+
+def test_without_rules_an_image_of_two_disks_is_refused() -> None:
+    with pytest.raises(Refused, match="2 disks"):
+        plan.pick_targets(DOUBLE, [DISK, LARGE])
+
+
+def test_each_disk_must_take_its_part() -> None:
+    large = dataclasses.replace(LARGE, size=94 * MIB, sector_size=4096)
+    with pytest.raises(DoesNotFit, match=r"/dev/sda.*sectors of 4096"):
+        plan.pick_targets(DOUBLE, [DISK, large], rules=RULES)

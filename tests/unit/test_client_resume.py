@@ -40,7 +40,7 @@ def disk(tmp_path: Path) -> Iterator[BlockFile]:
 
 
 def held(image: Image, disk: BlockFile, claimed: bytes, *, update: bool = False) -> ChunkSet:
-    return held_at_start(image.manifest, image.index, disk, claimed, update=update, progress=silent)
+    return held_at_start(image.manifest, image.index, [disk], claimed, update=update, progress=silent)
 
 
 def test_without_a_claim_nothing_is_read_unless_the_cast_is_an_update(

@@ -1,11 +1,15 @@
-"""A restored disk equals its source: every extent in use, clean file system, tables at its own end."""
+"""A restored disk equals its source: every extent in use, clean file system, tables at its own end.
+
+Its system has no fallback loader (``\\EFI\\BOOT\\BOOTX64.EFI``): it boots because the client made
+its boot entry.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,14 +20,16 @@ from tests.vm.demo import BUILD
 from tests.vm.firmware import Firmware
 from tests.vm.lab import lab
 from tests.vm.labserver import FLEETCAST
-from tests.vm.machine import PC
+from tests.vm.machine import PC, powered
 from tests.vm.sample import Sample, sample
+from tests.vm.sampleroot import BOOTED
 from tests.vm.watch import Watch
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 FOLDER = BUILD / "test-restored"
 LARGER = PC("pc9", 9, Firmware.UEFI_SECURE, disk_size=5 * 1024**3)
 CAST_SECONDS = 600.0
+BOOT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Restored:
     disk: Path
     source: Sample
     images: Path
+    accel: str
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def restored() -> Iterator[Restored]:
     shutil.rmtree(FOLDER, ignore_errors=True)
     images.mkdir(parents=True)
     demo.build_tree(tree, BUILD / "cache")
-    source = sample(BUILD / "cache", demo.say)
+    source = _without_fallback_loader(sample(BUILD / "cache", demo.say))
     demo.capture_sample(source, images)
     with lab(FOLDER, images=images, tree=tree, say=demo.say) as running:
         order = {"image": "sample", "start_clients": 1, "after": "power-off"}
@@ -53,7 +60,18 @@ def restored() -> Iterator[Restored]:
         watch.add(machine)
         watch.wait(lambda: watch.pcs[0].proven, CAST_SECONDS, "the disk is written and proven")
         assert machine.wait_off(60), "the client did not power the PC off"
-        yield Restored(machine.disk, source, images)
+        yield Restored(machine.disk, source, images, running.accel)
+
+
+def _without_fallback_loader(built: Sample) -> Sample:
+    """A copy of the sample that a firmware without a boot entry for it does not boot."""
+    disk = FOLDER / "source.raw"
+    run.run(["cp", "--sparse=always", str(built.disk), str(disk)], timeout=300)
+    esp = f"{disk}@@{sampledisk.ESP.offset}"
+    for name, loader in (("BOOTX64.EFI", "shimx64.efi"), ("grubx64.efi", "grubx64.efi")):
+        run.run(["mmove", "-i", esp, f"::EFI/BOOT/{name}", f"::EFI/debian/{loader}"], timeout=60)
+    run.run(["mrd", "-i", esp, "::EFI/BOOT"], timeout=60)
+    return replace(built, disk=disk)
 
 
 def test_every_extent_in_use_is_identical(restored: Restored) -> None:
@@ -101,6 +119,17 @@ def test_the_backup_table_is_at_the_real_end(restored: Restored) -> None:
     with restored.disk.open("rb") as disk:
         disk.seek(LARGER.disk_size - sampledisk.SECTOR)
         assert disk.read(8) == b"EFI PART"
+
+
+def test_it_boots_on_its_own_without_the_fallback_loader(restored: Restored, tmp_path: Path) -> None:
+    """The last test: the system writes to its disk. There is no network it could boot from."""
+    shutil.copy(FOLDER / f"{LARGER.name}.vars.fd", tmp_path)
+    alone = replace(LARGER, network_boot=False)
+    with powered(alone, tmp_path, restored.disk, tap=None, accel=restored.accel) as machine:
+        booted = machine.serial.wait(BOOTED, BOOT_SECONDS)
+    assert booted is not None, machine.serial.tail()
+    assert (booted["host"], booted["root"]) == (restored.source.host, restored.source.root_uuid)
+    assert (booted["firmware"], booted["secureboot"]) == ("uefi", "yes")
 
 
 def _cut(disk: Path, part: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from castcore.edge.disk.survey import SurveyOptions
 from castcore.edge.image.bootrecord import given_entry
 from castcore.edge.image.capture import CaptureOptions, capture, source_holder
 from castcore.edge.image.store import image_path
-from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
+from castcore.image import DEFAULT_LEVEL, MAX_LEVEL, Manifest
 from castcore.units import human
 
 from castserver.imagescreen import add_store_argument, boot_lines, image_json
@@ -24,7 +25,11 @@ EXAMPLE = "fleetcast capture /dev/sdb win11 --store /srv/images"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="an unmounted disk, or a disk's file"
+        "sources",
+        type=Path,
+        nargs="+",
+        metavar="SOURCE",
+        help="an unmounted disk, or a disk's file; all disks of a machine can go into one image",
     )
     parser.add_argument("image", metavar="IMAGE", help="the new image: a name in the store, or a path")
     add_store_argument(parser)
@@ -81,20 +86,28 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         force_mounted=args.force_mounted,
         boot_entries=tuple(given_entry(text) for text in args.boot_entry),
     )
-    if args.force_mounted and (holder := source_holder(args.source)):
-        screen.say(
-            f"WARNING: {args.source} is in use ({holder}): what changes while it is read"
-            " will be inconsistent in the image; check its file systems after a restore"
-        )
-    manifest = capture(args.source, path, options=options, progress=screen.progress)
+    for source in args.sources if args.force_mounted else ():
+        if holder := source_holder(source):
+            screen.say(
+                f"WARNING: {source} is in use ({holder}): what changes while it is read"
+                " will be inconsistent in the image; check its file systems after a restore"
+            )
+    first, *more = args.sources
+    manifest = capture(first, path, more=more, options=options, progress=screen.progress)
     screen.say(
-        f"captured {args.source} as {path}:"
+        f"captured {', '.join(map(str, args.sources))} as {path}:"
         f" {human(manifest.used)} in use, {human(manifest.stored)} stored"
     )
-    for partition in manifest.disks[0].layout.partitions:
-        if partition.why:
-            screen.say(f"  partition {partition.number}: {partition.taken}: {partition.why}")
-    for line in boot_lines(manifest):
+    for line in (*_remarks(manifest), *boot_lines(manifest)):
         screen.say(line)
     screen.say(f"  root {manifest.index_digest.hex()}")
     return image_json(manifest, path)
+
+
+def _remarks(manifest: Manifest) -> Iterator[str]:
+    """Each partition of which something is to be said, with its disk where there are several."""
+    for number, disk in enumerate(manifest.disks):
+        of_disk = f"disk {number}, " if len(manifest.disks) > 1 else ""
+        for partition in disk.layout.partitions:
+            if partition.why:
+                yield f"  {of_disk}partition {partition.number}: {partition.taken}: {partition.why}"

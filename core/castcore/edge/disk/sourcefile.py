@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 
 from castcore.edge import run
@@ -19,7 +20,6 @@ from castcore.errors import BadImage, DiskFailed, InUse, MissingProgram, NoSpace
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.units import human
 
-RAW_FILE = "source.raw"
 POLL_SECONDS = 0.3
 BLOCK = 512  # st_blocks counts these, whatever the file system
 
@@ -78,7 +78,8 @@ def raw_view(
     if kind in (SourceFormat.DEVICE, SourceFormat.RAW):
         yield path
         return
-    raw = scratch / RAW_FILE
+    # Several disks of one image may be converted into the same directory.
+    raw = next(p for n in count() if not (p := scratch / f"source-{n}.raw").exists())
     try:
         _convert(path, kind, raw, progress)
         yield raw

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from castcore import __version__
-from castcore.disk import Extent, Extents, align, firmware_raid, total
+from castcore.disk import Extent, align, firmware_raid, total
 from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
@@ -62,24 +63,22 @@ def capture(
     source: Path,
     image_path: Path,
     *,
+    more: Sequence[Path] = (),
     options: CaptureOptions | None = None,
     progress: ProgressCallback = silent,
 ) -> Manifest:
     """Capture the disk ``source`` (device, raw or virtual disk's file) as the image at ``image_path``.
 
-    The image is there complete or not at all. Raises NotFound, InUse (``source`` is mounted), Refused
-    (the name is taken, the file is empty, ``source`` is part of a firmware RAID), NoSpace, DiskFailed,
-    MissingProgram.
+    ``more`` are further disks of the same machine. The image is there complete or not at all. Raises
+    NotFound, InUse (one is mounted), Refused (the name is taken, a file is empty, a disk is part of a
+    firmware RAID), NoSpace, DiskFailed, MissingProgram.
     """
     options = options or CaptureOptions()
-    kind = source_format(source)
-    if kind is SourceFormat.RAW and not source.stat().st_size:
-        raise Refused(f"{source} is an empty file, not a disk's", hint="name a disk, or the file of one")
+    sources = (source, *more)
+    kinds = [_checked_format(one, options) for one in sources]
+    _refuse_twice(sources)
     if image_path.exists() and not options.replace:
         raise exists(image_path)
-    _refuse_member(source, kind)
-    if not options.force_mounted:
-        _refuse_mounted(source)
     store = image_path.parent
     if store.exists() and not store.is_dir():
         raise NotFound(f"no image store at {store}: it is a file", hint="name it with --store DIR")
@@ -87,21 +86,30 @@ def capture(
         store.mkdir(parents=True, exist_ok=True)
         remove_stale(store)
     with Partial(store, image_name(image_path)) as partial:
-        with raw_view(source, kind, partial.path, progress) as raw:
-            found = survey(raw, options.survey, progress=progress)
-            device = CapturedDisk(raw, found.layout, own=kind is SourceFormat.DEVICE)
+        with ExitStack() as views:
+            raws = [
+                views.enter_context(raw_view(one, kind, partial.path, progress))
+                for one, kind in zip(sources, kinds, strict=True)
+            ]
+            found = [survey(raw, options.survey, progress=progress) for raw in raws]
+            disks = [
+                CapturedDisk(raw, one.layout, own=kind is SourceFormat.DEVICE)
+                for raw, one, kind in zip(raws, found, kinds, strict=True)
+            ]
             plan = Manifest(
                 name=image_name(image_path),
                 created=int(time.time()),
-                disks=(image_disk(found),),
+                disks=tuple(image_disk(one) for one in found),
                 index_digest=b"",
                 chunk_count=0,
                 packs=(),
-                source=Source(path=_spelled(source), format=kind),
+                source=Source(
+                    path=", ".join(map(_spelled, sources)), format=", ".join(dict.fromkeys(kinds))
+                ),
                 made_by=f"fleetcast {__version__}",
-                boot_entries=boot_entries([device], options.boot_entries),
+                boot_entries=boot_entries(disks, options.boot_entries),
             )
-            manifest = write_image(raw, partial.path, plan, options, progress)
+            manifest = write_image(raws, partial.path, plan, options, progress)
         partial.publish(image_path, replace=options.replace)
     return manifest
 
@@ -120,6 +128,22 @@ def source_holder(source: Path) -> str:
     if source_format(source) not in (SourceFormat.DEVICE, SourceFormat.RAW):
         return ""
     return probe.disk(str(source)).held_by
+
+
+def _checked_format(source: Path, options: CaptureOptions) -> SourceFormat:
+    kind = source_format(source)
+    if kind is SourceFormat.RAW and not source.stat().st_size:
+        raise Refused(f"{source} is an empty file, not a disk's", hint="name a disk, or the file of one")
+    _refuse_member(source, kind)
+    if not options.force_mounted:
+        _refuse_mounted(source)
+    return kind
+
+
+def _refuse_twice(sources: Sequence[Path]) -> None:
+    for number, source in enumerate(sources):
+        if any(source.samefile(other) for other in sources[:number]):
+            raise Refused(f"{source} is named twice", hint="name each disk once")
 
 
 def _refuse_mounted(source: Path) -> None:
@@ -145,36 +169,42 @@ def image_disk(found: Survey) -> ImageDisk:
 
 
 def write_image(
-    raw: Path,
+    raws: Sequence[Path],
     directory: Path,
     plan: Manifest,
     options: CaptureOptions,
     progress: ProgressCallback = silent,
 ) -> Manifest:
-    """Write into ``directory`` the image of the raw disk ``raw`` that ``plan`` describes without packs.
+    """Write into ``directory`` the image of the raw disks that ``plan`` describes without packs.
 
     Return the complete manifest. Raises NoSpace or DiskFailed.
     """
-    (disk,) = plan.disks
-    _require_space(directory, disk.in_use)
+    _require_space(directory, sum(chunk_total(disk.in_use) for disk in plan.disks))
     goal, done = plan.used, 0
-    regions = chunk_regions(disk.in_use, disk.layout.size)
-    used = UsedBytes(disk.in_use)
-    with BlockFile.open_source(str(raw)) as device, ImageWriter(directory) as writer:
-        device.go_direct()
-        reader = _ChunkReader(device, used, writer, options.level)
+    regions = (
+        (number, region)
+        for number, disk in enumerate(plan.disks)
+        for region in chunk_regions(disk.in_use, disk.layout.size)
+    )
+    used = [UsedBytes(disk.in_use) for disk in plan.disks]
+    with ExitStack() as stack:
+        devices = [stack.enter_context(BlockFile.open_source(str(raw))) for raw in raws]
+        for device in devices:
+            device.go_direct()
+        writer = stack.enter_context(ImageWriter(directory))
+        reader = _ChunkReader(devices, used, writer, options.level)
         threads = options.threads or waiting_threads()
         with closing(in_order(reader.take, regions, threads=threads)) as chunks:
             for record, stored in chunks:
                 writer.add(record, stored)
-                done += total(used.within(record.offset, record.length))
+                done += total(used[record.disk].within(record.offset, record.length))
                 progress(Progress("capture", done, goal, f"{human(writer.stored)} stored"))
         return writer.finish(plan)
 
 
-def _require_space(store: Path, in_use: Extents) -> None:
+def _require_space(store: Path, chunks: int) -> None:
     """Refuse when not even the index can find room: how far the rest compresses only doing it tells."""
-    needed, free = index_size(chunk_total(in_use)), free_space(store)
+    needed, free = index_size(chunks), free_space(store)
     if free < needed:
         raise NoSpace(
             f"{store.parent} has {human(free)} free; the image's index alone needs {human(needed)}",
@@ -185,23 +215,31 @@ def _require_space(store: Path, in_use: Extents) -> None:
 class _ChunkReader:
     """Reads, digests and compresses one chunk at a time, in whichever thread calls."""
 
-    def __init__(self, device: BlockFile, in_use: UsedBytes, writer: ImageWriter, level: int) -> None:
-        self._device = device
+    def __init__(
+        self,
+        devices: Sequence[BlockFile],
+        in_use: Sequence[UsedBytes],
+        writer: ImageWriter,
+        level: int,
+    ) -> None:
+        self._devices = devices
         self._in_use = in_use
         self._writer = writer
         self._level = level
         self._local = threading.local()
 
-    def take(self, region: Extent) -> tuple[ChunkRecord, Content]:
-        content = read_region(self._device, region, self._in_use)
+    def take(self, place: tuple[int, Extent]) -> tuple[ChunkRecord, Content]:
+        """The record and stored bytes of a region of a disk, given by its number."""
+        disk, region = place
+        content = read_region(self._devices[disk], region, self._in_use[disk])
         name = digest(content)
         if is_zero(content):
-            return ChunkRecord(0, region.start, region.length, ChunkKind.ZERO, name), b""
+            return ChunkRecord(disk, region.start, region.length, ChunkKind.ZERO, name), b""
         codec: Codec = Codec.RAW
         stored: Content = b""
         if not self._writer.holds(name):
             codec, stored = self._encoder().encode(content)
-        return ChunkRecord(0, region.start, region.length, ChunkKind.DATA, name, codec=codec), stored
+        return ChunkRecord(disk, region.start, region.length, ChunkKind.DATA, name, codec=codec), stored
 
     def _encoder(self) -> ChunkEncoder:
         encoder: ChunkEncoder | None = getattr(self._local, "encoder", None)

@@ -161,7 +161,7 @@ def _captured(
         packs=(),
         made_by=f"fleetcast {__version__}",
     )
-    return write_image(raw, directory, plan, CaptureOptions(level=options.level))
+    return write_image([raw], directory, plan, CaptureOptions(level=options.level))
 
 
 def _require_space(store: Path, manifest: Manifest) -> None:
