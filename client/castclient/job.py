@@ -66,7 +66,7 @@ class CastJob:
 
     ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` is where
     multicast comes in; ``update``: the disks are compared with the image first, and only what differs
-    is received.
+    is received. ``planned`` hears of the image when its disks are chosen, before any is written.
     """
 
     def __init__(
@@ -80,11 +80,12 @@ class CastJob:
         rules: Rules = (),
         update: bool,
         show: Callable[[CastNow], None],
+        planned: Callable[[Manifest], None],
     ) -> None:
         self._control, self._memory, self._update = _CountingControl(control), control, update
         self._server_key, self._interface, self._target = server_key, interface, target
         self._rules = rules
-        self._show = show
+        self._show, self._planned = show, planned
         self._peers: PeerClient | None = None
         self._now = CastNow(cast, ClientState.PLANNING)
         self._meter = RateMeter()
@@ -99,6 +100,7 @@ class CastJob:
         manifest = plan.read_manifest(descriptor, self._patiently(self._control.manifest))
         index = parse_index(self._patiently(self._control.index), manifest)
         targets = self._choose(manifest)
+        self._planned(manifest)
         self._enter(
             replace(
                 self._now,

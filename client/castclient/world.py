@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from castcore import __version__
 from castcore.control import Nic, Order, OrderKind, Registration, Report
-from castcore.edge import dmi
+from castcore.disk.objections import objections
+from castcore.edge import dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.cast.peers import STAY_SECONDS
 from castcore.edge.disk import probe
@@ -16,6 +17,7 @@ from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.disk.named import named_disk
 from castcore.edge.net import nics
 from castcore.errors import FleetcastError
+from castcore.image import Manifest
 
 from castclient import keyboard, locate, power
 from castclient.job import CastEnd, CastJob
@@ -164,6 +166,7 @@ class RealWorld:
             rules=self._settings.rules,
             update=order.update,
             show=show,
+            planned=self._warn,
         )
         if self._end is not None:
             self._end.peers.close()
@@ -177,6 +180,13 @@ class RealWorld:
             post(Happening(Event.CAST_DONE, now=self._end.now))
         finally:
             self._writing = False
+
+    def _warn(self, manifest: Manifest) -> None:
+        """Say what this machine's firmware, or the system cast to it, will object to."""
+        layouts = [disk.layout for disk in manifest.disks]
+        firmware = efivars.firmware_facts() if self._settings.may_leave else None
+        for text in objections(layouts, manifest.boot_entries, manifest.boot_loaders, firmware):
+            self._journal.add(f"warning: {text}")
 
     def _tell(self, order: Order | None, post: Post) -> None:
         """Wait until the server has heard of the end and nobody needs our chunks any more; then leave,

@@ -111,6 +111,7 @@ def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
         "chunks": manifest.chunk_count,
         "packs": len(manifest.packs),
         "boot_entries": to_plain(manifest.boot_entries),
+        "boot_loaders": to_plain(manifest.boot_loaders),
         "disks": [
             {"in_use": total(d.in_use), "layout": layout_to_json(d.layout)} for d in manifest.disks
         ],

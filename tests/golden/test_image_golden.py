@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from castcore.disk import BootEntry, DiskLayout, Extent, Partition, TableType, Taken
+from castcore.disk import BootEntry, BootLoader, DiskLayout, Extent, Partition, TableType, Taken
+from castcore.disk.bootentry import Signer
 from castcore.edge.image.imagefile import Image
 from castcore.image import (
     CHUNK_SIZE,
@@ -41,6 +42,7 @@ LAYOUT = DiskLayout(
     partitions=(Partition(0, 0, SIZE, label="Übung", taken=Taken.EVERY, why="unknown content"),),
 )
 ENTRY = BootEntry("Übung", "\\EFI\\uebung\\shimx64.efi", disk=0, partition=0, data="00ff")
+LOADER = BootLoader(ENTRY.loader, disk=0, partition=0, signers=(Signer("Übung CA", "11" * 32),))
 
 
 def contents() -> list[bytes]:
@@ -58,6 +60,7 @@ def test_the_manifest_says_what_it_said() -> None:
         assert manifest.disks == (ImageDisk(LAYOUT, IN_USE),)
         assert manifest.source == Source("tiny.raw", "raw")
         assert manifest.boot_entries == (ENTRY,)
+        assert manifest.boot_loaders == (LOADER,)
         assert manifest.packs == ((TINY / pack_name(0)).stat().st_size,)
 
 

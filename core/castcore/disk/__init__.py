@@ -1,6 +1,6 @@
 """The pure disk model: extents, layout, fit (does this image go on that disk) and plan."""
 
-from castcore.disk.bootentry import BootEntry
+from castcore.disk.bootentry import BootEntry, BootLoader
 from castcore.disk.choice import choose_target, choose_targets
 from castcore.disk.extent import Extent, Extents, align, intersect, merge, shift, subtract, total
 from castcore.disk.fit import Fit, Imaged, Reason, ReasonCode, fit, fit_all, needed_size, refusal
@@ -42,6 +42,7 @@ __all__ = [
     "Action",
     "ActionKind",
     "BootEntry",
+    "BootLoader",
     "Conversion",
     "DiskFacts",
     "DiskLayout",

@@ -44,6 +44,34 @@ class BootEntry:
             raise ValueError(f"a boot entry's data has at most {MOST_DATA} bytes")
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Somebody who signed, or whose key signed a signer's: ``name`` for people, ``key`` the hex SHA-256
+    of the name as certificates encode it.
+    """
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootLoader:
+    """An EFI program of an image, by ``path`` on partition number ``partition`` of disk number ``disk``.
+
+    ``signers`` are all that its signatures' certificates name; () when it is not signed.
+    """
+
+    path: str
+    disk: int
+    partition: int
+    signers: tuple[Signer, ...] = ()
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the firmware starts it without a boot entry."""
+        return self.path.lower() == FALLBACK_LOADER.lower()
+
+
 def recorded(options: Iterable[LoadOption], disks: Sequence[DiskLayout]) -> tuple[BootEntry, ...]:
     """Those of a machine's ``options`` that boot one of ``disks``, in the given order."""
     found = []

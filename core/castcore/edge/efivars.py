@@ -16,11 +16,15 @@ from pathlib import Path
 
 from castcore.disk.bootplan import BootPlan, BootVariables
 from castcore.disk.loadoption import LoadOption, encode_load_option, parse_load_option
+from castcore.disk.objections import FirmwareFacts
+from castcore.disk.signatures import trusted_signers
 from castcore.errors import BadImage, DiskFailed
 
 FOLDER = Path("/sys/firmware/efi/efivars")
 # EFI_GLOBAL_VARIABLE (UEFI 2.10, section 3.3), which boot entries and their order belong to.
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+# EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10, section 32.6.1), of the signature database.
+_SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 # Kept over power cycles, seen by boot services and by the running system.
 _ATTRIBUTES = struct.pack("<I", 0x7)
 _ENTRY = re.compile(rf"Boot([0-9A-F]{{4}})-{GLOBAL}")
@@ -39,6 +43,16 @@ def value(name: str, folder: Path = FOLDER, *, namespace: str = GLOBAL) -> bytes
         return (folder / f"{name}-{namespace}").read_bytes()[len(_ATTRIBUTES) :]
     except OSError:
         return None
+
+
+def firmware_facts(folder: Path = FOLDER) -> FirmwareFacts:
+    """How this machine was started, and whose signatures its firmware trusts."""
+    database = value("db", folder, namespace=_SECURITY) or b""
+    return FirmwareFacts(
+        uefi=folder.parent.is_dir(),
+        secure_boot=value("SecureBoot", folder) == b"\1",
+        trusted=trusted_signers(database),
+    )
 
 
 def boot_variables(folder: Path = FOLDER) -> BootVariables:

@@ -14,6 +14,7 @@ from typing import Any
 from castcore import canonical
 from castcore.disk import (
     BootEntry,
+    BootLoader,
     DiskLayout,
     Extent,
     Extents,
@@ -59,7 +60,8 @@ class Source:
 class Manifest:
     """An image as a whole. ``created`` is Unix time in seconds; ``packs`` are the packs' sizes.
 
-    ``boot_entries`` are what a UEFI firmware must know of its disks, in the order to try them.
+    ``boot_entries`` are what a UEFI firmware must know of its disks, in the order to try them;
+    ``boot_loaders`` are their EFI programs, with who signed them.
     ``index_digest`` is BLAKE3 of the index file: the image's root, which a cast proves.
     """
 
@@ -72,6 +74,7 @@ class Manifest:
     source: Source = field(default=Source())
     made_by: str = ""
     boot_entries: tuple[BootEntry, ...] = ()
+    boot_loaders: tuple[BootLoader, ...] = ()
 
     @property
     def used(self) -> int:
@@ -101,6 +104,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
             "index": {"digest": manifest.index_digest.hex(), "records": manifest.chunk_count},
             "packs": [{"name": pack_name(n), "size": size} for n, size in enumerate(manifest.packs)],
             "boot_entries": to_plain(manifest.boot_entries),
+            "boot_loaders": to_plain(manifest.boot_loaders),
             "source": {"path": source.path, "format": source.format, "machine": source.machine},
         }
     )
@@ -151,6 +155,7 @@ def _manifest(value: dict[str, Any]) -> Manifest:
         source=Source(_text(source["path"]), _text(source["format"]), _text(source["machine"])),
         made_by=_text(value["made_by"]),
         boot_entries=tuple(_boot_entry(e, disks) for e in _list(value["boot_entries"])),
+        boot_loaders=tuple(from_plain(BootLoader, x) for x in _list(value["boot_loaders"])),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from castcore.disk import DiskFacts, Wishes
+from castcore.disk.objections import objections
 from castcore.edge import efivars
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.bootafter import boot_afterwards
@@ -14,6 +15,7 @@ from castcore.edge.disk.growing import require_tools
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
 from castcore.errors import Refused
+from castcore.image import Manifest
 
 from castserver import arguments
 from castserver.imagescreen import add_store_argument
@@ -59,9 +61,17 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         paths = [f.path for f in facts]
         if args.boot_entries:
             _require_uefi(facts)
+        warnings = _objections(image.manifest, here=args.boot_entries)
+        for text in warnings:
+            screen.warn(text)
         if args.dry_run:
             screen.say("nothing was written (--dry-run)")
-            return {"image": image.manifest.name, "targets": paths, "dry_run": True}
+            return {
+                "image": image.manifest.name,
+                "targets": paths,
+                "dry_run": True,
+                "warnings": warnings,
+            }
         if not args.yes:
             confirm_erase(facts, screen)
         done = write_disks(args, image, plan, screen)
@@ -74,8 +84,19 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             "image": image.manifest.name,
             "targets": paths,
             "boot": booting,
+            "warnings": warnings,
             **restore_json(done),
         }
+
+
+def _objections(manifest: Manifest, *, here: bool) -> tuple[str, ...]:
+    """What a firmware, or the restored system, will object to; ``here``: it boots on this machine."""
+    return objections(
+        [disk.layout for disk in manifest.disks],
+        manifest.boot_entries,
+        manifest.boot_loaders,
+        efivars.firmware_facts() if here else None,
+    )
 
 
 def _require_uefi(targets: Sequence[DiskFacts]) -> None:

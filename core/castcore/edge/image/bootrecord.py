@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from castcore.disk import DiskLayout, Partition
-from castcore.disk.bootentry import BootEntry, efi_system_partitions, normal_loader, recorded
+from castcore.disk import BootLoader, DiskLayout, Partition
+from castcore.disk.bootentry import (
+    BootEntry,
+    Signer,
+    efi_system_partitions,
+    normal_loader,
+    recorded,
+)
 from castcore.disk.fat import FatVolume, Read
 from castcore.disk.loaders import found_entries, has_fallback, loaders
+from castcore.disk.signatures import program_signers
 from castcore.edge import efivars
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.errors import BadImage, NotFound, Refused
 
 T = TypeVar("T")
+# Loaders have one or two MiB, unified kernel images some dozens.
+_MOST_PROGRAM = 128 << 20
+_MOST_PROGRAMS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,27 @@ def boot_entries(
     known = {(e.disk, e.partition, e.loader.lower()) for e in entries}
     entries += [e for e in _recorded(disks) if (e.disk, e.partition, e.loader.lower()) not in known]
     return tuple(entries) if entries else tuple(_found(disks))
+
+
+def boot_loaders(disks: Sequence[CapturedDisk]) -> tuple[BootLoader, ...]:
+    """The EFI programs of ``disks`` in the usual places, with who signed them."""
+
+    def look(volume: FatVolume) -> list[tuple[str, tuple[Signer, ...]]]:
+        return [(path, _signers(volume, path)) for path in loaders(volume)[:_MOST_PROGRAMS]]
+
+    return tuple(
+        BootLoader(path, disk, partition, signers)
+        for disk, partition, programs in _asked(disks, look)
+        for path, signers in programs
+    )
+
+
+def _signers(volume: FatVolume, path: str) -> tuple[Signer, ...]:
+    found = volume.find(path)
+    try:
+        return program_signers(volume.content(found, _MOST_PROGRAM)) if found is not None else ()
+    except BadImage:
+        return ()  # no program at all, whatever its name says: no firmware starts it either
 
 
 def _recorded(disks: Sequence[CapturedDisk]) -> tuple[BootEntry, ...]:

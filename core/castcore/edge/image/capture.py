@@ -17,7 +17,7 @@ from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
 from castcore.edge.disk.sourcefile import SourceFormat, raw_view, source_format
 from castcore.edge.disk.survey import Survey, SurveyOptions, survey
-from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entries
+from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entries, boot_loaders
 from castcore.edge.image.imagewriter import ImageWriter
 from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
 from castcore.edge.inorder import in_order, waiting_threads
@@ -108,6 +108,7 @@ def capture(
                 ),
                 made_by=f"fleetcast {__version__}",
                 boot_entries=boot_entries(disks, options.boot_entries),
+                boot_loaders=boot_loaders(disks),
             )
             manifest = write_image(raws, partial.path, plan, options, progress)
         partial.publish(image_path, replace=options.replace)
