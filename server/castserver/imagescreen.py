@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from castcore.disk import DiskFacts, DiskLayout, layout_to_json, total
+from castcore.disk.kinds import kind_of
 from castcore.edge.image.store import default_store
 from castcore.image import Manifest
 from castcore.plain import to_plain
@@ -45,11 +46,12 @@ def partition_table(layout: DiskLayout) -> list[str]:
     """The partitions of ``layout``, what an image holds of each, and why."""
     if not layout.partitions:
         return ["  no partitions"]
-    rows = [("#", "start", "size", "holds", "name", "taken")]
+    rows = [("#", "start", "size", "kind", "holds", "name", "taken")]
     for p in layout.partitions:
         taken = f"{p.taken} ({p.why})" if p.why else str(p.taken)
         holds = p.fstype or "unknown"
-        rows.append((str(p.number), human(p.start), human(p.length), holds, p.label or p.name, taken))
+        place = (str(p.number), human(p.start), human(p.length))
+        rows.append((*place, kind_of(p), holds, p.label or p.name, taken))
     return table(rows)
 
 
