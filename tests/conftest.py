@@ -1,9 +1,22 @@
-"""What every run of pytest shares: tests that take minutes run only where they are asked for."""
+"""What every run of pytest shares.
+
+Tests that take minutes run only where they are asked for. Every image that a test makes is read by
+another reader as well, which was written from FORMAT.md alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from castcore.edge.image.imagewriter import ImageWriter
+from castcore.image import Manifest
 from hypothesis import settings
+
+from tests.golden.independent import read_image
+
+# The other reader holds a whole image in memory.
+MOST_READ = 256 << 20
 
 # How long an example takes is the machine's affair: a busy one fails nothing.
 settings.register_profile("patient", deadline=None)
@@ -17,3 +30,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("soak")]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_image_is_read_by_another_reader() -> Iterator[None]:
+    finish = ImageWriter.finish
+
+    def finished(self: ImageWriter, manifest: Manifest) -> Manifest:
+        complete = finish(self, manifest)
+        if complete.stored <= MOST_READ:
+            read_image(self._directory)
+        return complete
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageWriter, "finish", finished)
+        yield

@@ -36,6 +36,8 @@ MANIFEST_LIMIT = 64 * MIB
 PACK_LIMIT = 2 * GIB
 # Byte positions stay below this, so that they fit every signed 64-bit offset.
 POSITION_LIMIT = 1 << 62
+# Unix time of the year 10000, which no calendar of a program reaches.
+TIME_LIMIT = 253_402_300_800
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -147,7 +149,7 @@ def _manifest(value: dict[str, Any]) -> Manifest:
     disks = tuple(_disk(d) for d in _list(value["disks"]))
     return Manifest(
         name=name,
-        created=_whole(value["created"]),
+        created=_time(value["created"]),
         disks=disks,
         index_digest=digest,
         chunk_count=_whole(value["index"]["records"]),
@@ -225,3 +227,10 @@ def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < POSITION_LIMIT:
         raise ValueError(f"{str(value)[:40]} where a whole number belongs")
     return value
+
+
+def _time(value: Any) -> int:
+    seconds = _whole(value)
+    if seconds >= TIME_LIMIT:
+        raise ValueError(f"the time {seconds}")
+    return seconds

@@ -106,12 +106,14 @@ def read_file(path: Path, limit: int) -> bytes:
     """The bytes of an image's small file, at most ``limit``. Raises BadImage or DiskFailed."""
     try:
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            size = os.fstat(file.fileno()).st_size
+            # Python sets aside what is asked for before it reads: no more than there is.
+            data = file.read(size + 1) if size <= limit else b""
     except FileNotFoundError:
         raise BadImage(f"{path.parent} is no complete image: it has no {path.name}") from None
     except OSError as error:
         raise DiskFailed(f"{path} cannot be read: {error.strerror}") from None
-    if len(data) > limit:
+    if max(size, len(data)) > limit:
         raise BadImage(f"{path} is larger than the {limit} bytes it may have")
     return data
 
