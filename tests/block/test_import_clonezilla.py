@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -173,6 +174,35 @@ def test_what_cannot_be_put_together_is_refused_with_the_reason(
         import_image(folder, tmp_path / "store" / "no.fcast")
     assert str(folder) in told.value.what
     assert list((tmp_path / "store").iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_folder_is_refused_or_was_not_harmed(whole: Path, tmp_path: Path, seed: int) -> None:
+    """Each seed damages another file (all in turn), in its own way."""
+    rng = random.Random(seed)
+    names = sorted(p.name for p in whole.iterdir() if p.stat().st_size)
+    folder = shutil.copytree(whole, tmp_path / "folder")
+    damaged = folder / names[seed % len(names)]
+    data = bytearray(damaged.read_bytes())
+    match seed // len(names) + rng.randrange(3):
+        case 0:
+            data = data[: rng.randrange(len(data))]
+        case 1:
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        case _:
+            at = rng.randrange(len(data))
+            data[at : at + 40] = rng.randbytes(40)
+    damaged.write_bytes(data)
+    store = tmp_path / "store"
+    try:
+        import_image(folder, store / "new.fcast")
+    except FleetcastError:
+        assert not store.exists() or list(store.iterdir()) == []
+        return
+    assert "-ptcl-img" not in damaged.name
+    assert [p.name for p in store.iterdir()] == ["new.fcast"]
+    with Image.open(store / "new.fcast") as image:
+        verify_image(image)
 
 
 def test_a_last_piece_that_is_missing_is_noticed(whole: Path, tmp_path: Path) -> None:
