@@ -6,7 +6,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 
-from castcore.disk import Extent, Extents, merge, subtract
+from castcore.disk import Extent, Extents, TableType, merge, subtract
 from castcore.edge.image.imagefile import Image
 from castcore.image import CHUNK_SIZE, ChunkKind, head_chunks, place_head
 from castcore.image.regions import chunk_ranges, chunk_total
@@ -110,6 +110,8 @@ class DiskView:
 def _placed(image: Image, disk: int) -> list[tuple[int, bytes]]:
     """What of a disk differs from its chunks once it is restored: (offset, bytes)."""
     held = image.manifest.disks[disk]
+    if held.layout.table is not TableType.GPT:
+        return []
     for chunk, number in head_chunks(image.manifest).items():
         if number == disk:
             placed = place_head(held, bytes(image.content(chunk)), held.layout.size)
