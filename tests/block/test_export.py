@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -21,9 +22,9 @@ from castcore.errors import ExitCode
 from castcore.units import MIB
 from castserver.commands import capture, image
 
-from tests.block.diskimages import digests_fat, digests_mounted
+from tests.block.diskimages import digests_fat, digests_mounted, loop
 from tests.block.disks import EFI, ROOT, SIZE, SIZES, extract, require_clean, system_disk
-from tests.support.images import flip
+from tests.support.images import blank, flip
 
 pytestmark = pytest.mark.root
 
@@ -73,6 +74,12 @@ def test_an_exported_disk_is_the_source_with_zeros_where_nothing_is_in_use(
     assert [p.name for p in tmp_path.iterdir()] == [file.name]
     assert "identical" in tool("qemu-img", "compare", "-f", kind, "-F", "raw", file, expected)
     assert file.stat().st_blocks * 512 < 32 * MIB
+    # And back: the same disk makes the same image.
+    back = tmp_path / "back.fcast"
+    assert fleetcast("image", "import", file, back) is ExitCode.OK
+    with Image.open(captured) as one, Image.open(back) as other:
+        assert other.manifest.index_digest == one.manifest.index_digest
+        assert other.manifest.source.format == kind
     raw = file
     if kind == "qcow2":
         assert "No errors" in tool("qemu-img", "check", file)
@@ -90,6 +97,22 @@ def test_an_existing_file_stays_unless_it_is_to_be_replaced(captured: Path, tmp_
     assert file.stat().st_size == SIZE
     assert fleetcast("image", "export", captured, "/dev/null", "--replace") is ExitCode.REFUSED
     assert fleetcast("image", "export", captured, tmp_path / "no/disk.raw") is ExitCode.NOT_FOUND
+
+
+def test_what_is_no_image_of_anything_is_no_import(tmp_path: Path) -> None:
+    store, packed = tmp_path / "store", tmp_path / "disk.raw.gz"
+    packed.write_bytes(gzip.compress(bytes(MIB)))
+    (tmp_path / "folder").mkdir()
+    for source, code in (
+        (packed, ExitCode.REFUSED),  # not taken for a raw disk
+        (tmp_path / "folder", ExitCode.REFUSED),
+        (tmp_path / "none", ExitCode.NOT_FOUND),
+        ("/dev/null", ExitCode.REFUSED),
+    ):
+        assert fleetcast("image", "import", source, "no", "--store", store) is code
+    with loop(blank(tmp_path / "loop.raw", MIB)) as device:
+        assert fleetcast("image", "import", device, "no", "--store", store) is ExitCode.REFUSED
+    assert not store.exists() or list(store.iterdir()) == []
 
 
 def test_a_damaged_image_leaves_no_file(captured: Path, tmp_path: Path) -> None:
