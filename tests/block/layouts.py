@@ -76,6 +76,8 @@ def _mbr(device: str, sector: int, size: int) -> None:
         "boot",
         "on",
     )
+    # It told the kernel of its partition, which would stay with the loop device for whoever is next.
+    tool("partx", "--delete", device, ok=(0, 1))
 
 
 def _logical(device: str, sector: int, size: int) -> None:

@@ -231,3 +231,33 @@ def test_every_sector_can_be_asked_for(gpt_disk: Path) -> None:
     assert result.in_use == (Extent(0, 600 * MIB - 33 * 512),)
     assert needed_size(result.layout, result.in_use) == 600 * MIB
     assert {p.taken for p in result.layout.partitions} == {Taken.EVERY}
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"),
+    [("dos", "42"), ("gpt", "AF9B60A0-1431-4F62-BC68-3311714A69AD")],
+    ids=["mbr", "gpt"],
+)
+def test_a_dynamic_disk_is_taken_whole_with_its_database(tmp_path: Path, label: str, kind: str) -> None:
+    """The NTFS at its start may be one piece of a volume over several disks."""
+    script = f"label: {label}\nstart=1MiB, size=48MiB, type={kind}\n"
+    disk = partitioned(tmp_path / "disk.img", script, 60 * MIB)
+    copy_into(make(SAMPLES["ntfs"], tmp_path / "ntfs"), disk, MIB)
+    result = survey(disk)
+    (part,) = result.layout.partitions
+    assert (part.fstype, part.taken) == ("ntfs", Taken.EVERY)
+    assert "dynamic disk" in part.why
+    assert intersect(result.in_use, [part.extent]) == (part.extent,)
+    if label == "dos":
+        database = Extent(59 * MIB, MIB)
+        assert intersect(result.in_use, [database]) == (database,)
+
+
+def test_boot_code_before_a_late_first_partition_is_kept_and_what_was_a_partition_is_not(
+    tmp_path: Path,
+) -> None:
+    disk = partitioned(
+        tmp_path / "disk.img", "label: dos\nstart=100MiB, size=16MiB, type=82\n", 120 * MIB
+    )
+    result = survey(disk)
+    assert intersect(result.in_use, [Extent(0, 100 * MIB)]) == (Extent(0, 32 * MIB),)

@@ -40,12 +40,12 @@ QUICK = {
     ("gpt", "f2fs", 512),
     ("mbr-logical", "fat16", 512),
     ("no table", "xfs", 512),
-    ("gpt-4 entries", "swap", 512),
+    ("gpt-4 entries", "fat12", 512),
     ("gpt", "luks", 512),
     ("gpt", "lvm", 512),
 }
 USUAL = ("gpt", "mbr-logical", "no table")
-MANY = ("ext4", "ntfs")
+MANY = ("ext4", "fat12")
 
 
 @dataclass

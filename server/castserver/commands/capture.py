@@ -10,7 +10,7 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.survey import SurveyOptions
 from castcore.edge.image.bootrecord import given_entry
-from castcore.edge.image.capture import CaptureOptions, capture, source_holder
+from castcore.edge.image.capture import CaptureOptions, VolumeKey, capture, source_holder
 from castcore.edge.image.store import image_path
 from castcore.image import DEFAULT_LEVEL, MAX_LEVEL, Manifest
 from castcore.units import human
@@ -58,6 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read the disk although it is in use: what changes meanwhile is broken in the image",
     )
     parser.add_argument(
+        "--unlock",
+        action="append",
+        default=[],
+        type=volume_key,
+        metavar="[DISK:]PARTITION=KEYFILE",
+        help="open an encrypted partition (LUKS, BitLocker) with the key in a file, to leave out what is"
+        " free inside; the image holds the encrypted sectors all the same; repeated",
+    )
+    parser.add_argument(
         "--sector-size",
         type=int,
         choices=(512, 4096),
@@ -74,6 +83,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def volume_key(text: str) -> VolumeKey:
+    """``[DISK:]PARTITION=KEYFILE`` as its parts; DISK counts the sources from 0."""
+    where, _, path = text.partition("=")
+    disk, colon, partition = where.rpartition(":")
+    numbers = (disk or "0", partition)
+    if not all(number.isdecimal() for number in numbers) or bool(colon) != bool(disk) or not path:
+        raise argparse.ArgumentTypeError(f"not [DISK:]PARTITION=KEYFILE: {text!r}")
+    return VolumeKey(int(numbers[0]), int(partition), Path(path))
+
+
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Capture; return the image as JSON values."""
     path = image_path(args.image, args.store)
@@ -81,8 +100,11 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         level=args.level,
         replace=args.replace,
         survey=SurveyOptions(
-            full_sectors=args.full_sectors, trust_dirty=args.trust_dirty, sector_size=args.sector_size
+            full_sectors=args.full_sectors,
+            trust_dirty=args.trust_dirty,
+            sector_size=args.sector_size,
         ),
+        keys=tuple(args.unlock),
         force_mounted=args.force_mounted,
         boot_entries=tuple(given_entry(text) for text in args.boot_entry),
     )

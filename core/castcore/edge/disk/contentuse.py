@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from castcore.disk import Extent, Taken, shift, subtract
+from castcore.disk.dmtable import free_below
 from castcore.disk.lvm import LogicalVolume, contiguous, read_physical_volume
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.contents import Contents, probe_region
+from castcore.edge.disk.unlock import TYPES, unlocked
 from castcore.edge.disk.usedmap import Use, all_of, has_map, reader, used_by
-from castcore.errors import BadImage
+from castcore.errors import BadImage, Refused
 
 SWAP_SIGNATURES = (b"SWAPSPACE2", b"SWAP-SPACE")
 # The header fills the first page of the machine that made it, whose last ten bytes are the mark.
@@ -33,6 +37,31 @@ def use_of(disk: BlockFile, extent: Extent, found: Contents, *, trust_dirty: boo
             return used_by(disk, extent, kind, trust_dirty=trust_dirty)
         case kind:
             return all_of(extent, f"{kind}: its free blocks cannot be told")
+
+
+def use_inside(
+    disk: BlockFile, extent: Extent, fstype: str, key: Path, *, trust_dirty: bool = False
+) -> Use:
+    """What is in use of an encrypted volume in ``extent`` of ``disk`` that ``key`` opens.
+
+    Raises Refused when ``fstype`` is none that can be opened or the key is wrong, NotFound,
+    MissingProgram, ProgramFailed.
+    """
+    if fstype not in TYPES:
+        raise Refused(
+            f"there is nothing to unlock: blkid finds {fstype or 'nothing it knows'}",
+            hint="only LUKS and BitLocker volumes can be unlocked",
+        )
+    try:
+        with unlocked(disk, extent, fstype, key) as (inside, segments):
+            whole = Extent(0, inside.size)
+            found = probe_region(inside.path, whole)
+            use = use_of(inside, whole, found, trust_dirty=trust_dirty)
+            free = free_below(segments, use.in_use)
+    except BadImage as error:
+        return all_of(extent, f"{fstype}, unlocked: {error.what}")
+    why = f"{fstype}, unlocked: {found.fstype} {use.taken}" + (f" ({use.why})" if use.why else "")
+    return Use(subtract([extent], shift(free, extent.start)), use.taken, why)
 
 
 def _swap(disk: BlockFile, extent: Extent) -> Use:

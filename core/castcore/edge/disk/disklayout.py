@@ -25,10 +25,10 @@ def read_layout(disk: BlockFile) -> tuple[DiskLayout, Table]:
     """
     table = read_table(disk)
     whole = probe_region(disk.path, Extent(0, disk.size))
-    if table.type is not TableType.NONE and whole.usage:
+    if table.type is not TableType.NONE and (whole.usage or whole.trouble):
         # exFAT's boot sector looks like an MBR without partitions. Otherwise it is a RAID member or a
         # hybrid ISO: there is more than the table says, and a backup table would overwrite it.
-        both = f"the disk has a partition table and reads as {whole.fstype}"
+        both = f"the disk has a partition table and reads as {whole.fstype or 'something else too'}"
         table = Table(TableType.NONE, trouble=both if table.partitions else "")
     if table.type is TableType.NONE:
         partitions = _whole_disk(disk, whole, table.trouble)

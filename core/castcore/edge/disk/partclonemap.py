@@ -6,6 +6,7 @@ Partclone wants a path that starts where the file system does.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ PROGRAMS = {
 SECONDS = 3600.0
 SYS = Path("/sys")
 DEV = Path("/dev")
+# What it counts on the same line before it fails.
+PROGRESS = re.compile(r"^Elapsed: .*%\s*")
 BOILERPLATE = ("partclone fail", "please run fsck", "partclone v", "starting to map")
 
 
@@ -72,5 +75,6 @@ def partition_node(path: str, extent: Extent) -> str:
 def said(error: ProgramFailed) -> str:
     """What partclone said of its failure, without what it always says."""
     lines = [line.strip() for line in error.stderr.replace("\r", "\n").splitlines() if line.strip()]
+    lines = [PROGRESS.sub("", line) for line in lines]
     telling = [line for line in lines if not line.lower().startswith(BOILERPLATE)]
     return telling[-1] if telling else error.what

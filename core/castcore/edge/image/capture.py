@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from castcore import __version__
@@ -44,9 +44,19 @@ from castcore.units import human
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeKey:
+    """The file of the key to an encrypted partition of the source named ``disk``-th (from 0)."""
+
+    disk: int
+    partition: int
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureOptions:
     """How to capture: zstd ``level``; ``replace`` an older image of the name once the new one is whole;
-    ``survey`` says what of the disk is taken; ``force_mounted`` reads a disk that is in use;
+    ``survey`` says what of the disk is taken, and ``keys`` what opens encrypted partitions of it;
+    ``force_mounted`` reads a disk that is in use;
     ``threads`` (0: one for each processor); ``boot_entries`` are the operator's own, tried before
     those that are known or found.
     """
@@ -54,6 +64,7 @@ class CaptureOptions:
     level: int = DEFAULT_LEVEL
     replace: bool = False
     survey: SurveyOptions = field(default=SurveyOptions())
+    keys: tuple[VolumeKey, ...] = ()
     force_mounted: bool = False
     threads: int = 0
     boot_entries: tuple[GivenEntry, ...] = ()
@@ -75,6 +86,7 @@ def capture(
     """
     options = options or CaptureOptions()
     sources = (source, *more)
+    _require_disks(options.keys, len(sources))
     kinds = [_checked_format(one, options) for one in sources]
     _refuse_twice(sources)
     if image_path.exists() and not options.replace:
@@ -91,7 +103,10 @@ def capture(
                 views.enter_context(raw_view(one, kind, partial.path, progress))
                 for one, kind in zip(sources, kinds, strict=True)
             ]
-            found = [survey(raw, options.survey, progress=progress) for raw in raws]
+            found = [
+                survey(raw, _survey_options(options, number), progress=progress)
+                for number, raw in enumerate(raws)
+            ]
             disks = [
                 CapturedDisk(raw, one.layout, own=kind is SourceFormat.DEVICE)
                 for raw, one, kind in zip(raws, found, kinds, strict=True)
@@ -113,6 +128,19 @@ def capture(
             manifest = write_image(raws, partial.path, plan, options, progress)
         partial.publish(image_path, replace=options.replace)
     return manifest
+
+
+def _require_disks(keys: Sequence[VolumeKey], count: int) -> None:
+    beyond = next((key for key in keys if key.disk >= count), None)
+    if beyond:
+        raise NotFound(
+            f"there is no disk {beyond.disk} to unlock: {count} given", hint="they are counted from 0"
+        )
+
+
+def _survey_options(options: CaptureOptions, disk: int) -> SurveyOptions:
+    keys = tuple((key.partition, key.file) for key in options.keys if key.disk == disk)
+    return replace(options.survey, keys=keys)
 
 
 def _refuse_member(source: Path, kind: SourceFormat) -> None:
