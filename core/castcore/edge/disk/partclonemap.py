@@ -27,6 +27,8 @@ PROGRAMS = {
 }
 # A domain map of a full 20 TB ext4 takes minutes; a hanging program must still end.
 SECONDS = 3600.0
+# partclone waits for its progress thread, which (silent here too) sleeps two seconds a turn.
+AT_ONCE = ("-q", "-f", "0")
 SYS = Path("/sys")
 DEV = Path("/dev")
 # What it counts on the same line before it fails.
@@ -44,7 +46,7 @@ def domain_map(fstype: str, source: str, *, unchecked: bool) -> str:
         log = ["-L", str(Path(folder, "log"))]
         check = ["--ignore_fschk"] if unchecked else []
         run(
-            [PROGRAMS[fstype], "-D", "-q", *check, *log, "-s", source, "-o", str(target)],
+            [PROGRAMS[fstype], "-D", *AT_ONCE, *check, *log, "-s", source, "-o", str(target)],
             timeout=SECONDS,
         )
         return target.read_text(errors="replace") if target.exists() else ""

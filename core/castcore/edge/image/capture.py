@@ -21,6 +21,7 @@ from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entrie
 from castcore.edge.image.imagewriter import ImageWriter
 from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
 from castcore.edge.inorder import in_order, waiting_threads
+from castcore.edge.memory import keep_freed_memory
 from castcore.errors import InUse, NoSpace, NotFound, Refused
 from castcore.image import (
     DEFAULT_LEVEL,
@@ -220,6 +221,7 @@ def write_image(
         devices = [stack.enter_context(BlockFile.open_source(str(raw))) for raw in raws]
         for device in devices:
             device.go_direct()
+        keep_freed_memory()
         writer = stack.enter_context(ImageWriter(directory))
         reader = _ChunkReader(devices, used, writer, options.level)
         threads = options.threads or waiting_threads()

@@ -17,6 +17,7 @@ from castcore.edge.image.restorerecord import RestoreRecord
 from castcore.edge.image.reworks import changed_bytes, made_for
 from castcore.edge.image.verify import placed_heads, verify_targets
 from castcore.edge.inorder import in_order, waiting_threads
+from castcore.edge.memory import keep_freed_memory
 from castcore.errors import Untrusted
 from castcore.progress import Progress, ProgressCallback, silent
 
@@ -64,6 +65,7 @@ def restore(
     converted = bool(changes)
     sink = DiskSink(image.manifest, image.index, targets, converted=converted)
     heads = placed_heads(image, targets, converted=converted)
+    keep_freed_memory()
     for target in targets:
         target.go_direct()
     if held is None or not held.whole:
