@@ -15,6 +15,7 @@ from castcore.edge.image.store import image_path
 from castcore.image import DEFAULT_LEVEL, MAX_LEVEL, Manifest
 from castcore.units import human
 
+from castserver.imagekeys import add_key_argument, own_key
 from castserver.imagescreen import add_store_argument, boot_lines, image_json
 
 NAME = "capture"
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("image", metavar="IMAGE", help="the new image: a name in the store, or a path")
     add_store_argument(parser)
+    add_key_argument(parser)
     parser.add_argument(
         "--level",
         type=int,
@@ -106,6 +108,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         ),
         keys=tuple(args.unlock),
         force_mounted=args.force_mounted,
+        key=own_key(args),
         boot_entries=tuple(given_entry(text) for text in args.boot_entry),
     )
     for source in args.sources if args.force_mounted else ():

@@ -7,14 +7,22 @@ from typing import Any
 
 from castcore.edge.commandline import Command, Screen
 
-from castserver.imageactions import exporting, importing, listing, serving, showing, shrinking
+from castserver.imageactions import exporting, importing, listing, serving, showing, shrinking, signing
 from castserver.imagescreen import add_store_argument
 
 NAME = "image"
-HELP = "list, show, import, export and serve images, make one fit a smaller disk"
+HELP = "list, show, import, export, sign and serve images, make one fit a smaller disk"
 EXAMPLE = "fleetcast image show win11 --store /srv/images"
 
-ACTIONS: tuple[Command, ...] = (listing, showing, importing, exporting, serving, shrinking)
+ACTIONS: tuple[Command, ...] = (
+    listing,
+    showing,
+    importing,
+    exporting,
+    serving,
+    shrinking,
+    signing,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

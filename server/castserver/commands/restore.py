@@ -13,11 +13,13 @@ from castcore.edge.commandline import Screen
 from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.disk.growing import require_tools
 from castcore.edge.image.imagefile import Image
+from castcore.edge.image.signing import require_trusted
 from castcore.edge.image.store import image_path
 from castcore.errors import Refused
 from castcore.image import Manifest
 
 from castserver import arguments
+from castserver.imagekeys import add_key_argument, own_key
 from castserver.imagescreen import add_store_argument
 from castserver.restoring import add_writing_arguments, grow_partitions, restore_json, tell, write_disks
 from castserver.targets import add_target_arguments, confirm_erase, planned
@@ -35,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask before erasing")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
     add_writing_arguments(parser)
+    add_key_argument(parser)
+    parser.add_argument(
+        "--allow-unsigned",
+        action="store_true",
+        help="restore an image although this server's key has not signed it",
+    )
     parser.add_argument(
         "--grow",
         action="append",
@@ -54,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Restore; return what was written as JSON values."""
     with Image.open(image_path(args.image, args.store)) as image:
+        key = None if args.allow_unsigned else own_key(args)
+        require_trusted(image, key.public if key else None)
         wishes = Wishes(not args.skip_check, args.verify, tuple(args.grow), convert=True)
         plan = planned(image.manifest, args, wishes, screen)
         require_tools(grown for _, grown in plan.growths)

@@ -14,6 +14,7 @@ from castcore.edge.image.store import image_path
 from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
 from castcore.units import human
 
+from castserver.imagekeys import add_key_argument, own_key
 from castserver.imagescreen import image_json
 
 NAME = "import"
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="for the raw file of a disk with other sectors than 512 bytes",
     )
+    add_key_argument(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         level=args.level,
         replace=args.replace,
         survey=SurveyOptions(full_sectors=args.full_sectors, sector_size=args.sector_size),
+        key=own_key(args),
     )
     manifest = import_image(args.source, path, options=options, progress=screen.progress)
     screen.say(

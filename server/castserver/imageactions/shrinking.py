@@ -14,6 +14,7 @@ from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
 from castcore.units import exactly, human
 
 from castserver import arguments
+from castserver.imagekeys import add_key_argument, own_key
 from castserver.imagescreen import image_json
 
 NAME = "shrink"
@@ -45,12 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace", action="store_true", help="replace an image of that name, once the new one is whole"
     )
+    add_key_argument(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Shrink; return the new image as JSON values."""
     new = image_path(args.new, args.store)
-    options = ShrinkOptions(size=args.size, level=args.level, replace=args.replace)
+    options = ShrinkOptions(size=args.size, level=args.level, replace=args.replace, key=own_key(args))
     with Image.open(image_path(args.image, args.store)) as image:
         manifest, shrunk = shrink(image, new, options, progress=screen.progress)
     screen.say(f"{new} fits a disk of {exactly(shrunk.size)}; {human(manifest.stored)} stored")

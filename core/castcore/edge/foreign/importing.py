@@ -67,7 +67,7 @@ def import_image(
     with (
         new_image(image_path, replace=options.replace) as directory,
         opened(source, directory) as disks,
-        ImageWriter(directory) as writer,
+        ImageWriter(directory, key=options.key) as writer,
     ):
         in_use = [_in_use(disk) for disk in disks]
         goal = sum(chunk_total(extents) for extents in in_use) * CHUNK_SIZE

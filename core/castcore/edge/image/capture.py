@@ -40,7 +40,7 @@ from castcore.image import (
     is_zero,
 )
 from castcore.progress import Progress, ProgressCallback, silent
-from castcore.trust import digest
+from castcore.trust import SigningKey, digest
 from castcore.units import human
 
 
@@ -59,7 +59,7 @@ class CaptureOptions:
     ``survey`` says what of the disk is taken, and ``keys`` what opens encrypted partitions of it;
     ``force_mounted`` reads a disk that is in use;
     ``threads`` (0: one for each processor); ``boot_entries`` are the operator's own, tried before
-    those that are known or found.
+    those that are known or found; ``key`` signs the image.
     """
 
     level: int = DEFAULT_LEVEL
@@ -69,6 +69,7 @@ class CaptureOptions:
     force_mounted: bool = False
     threads: int = 0
     boot_entries: tuple[GivenEntry, ...] = ()
+    key: SigningKey | None = None
 
 
 def capture(
@@ -222,7 +223,7 @@ def write_image(
         for device in devices:
             device.go_direct()
         keep_freed_memory()
-        writer = stack.enter_context(ImageWriter(directory))
+        writer = stack.enter_context(ImageWriter(directory, key=options.key))
         reader = _ChunkReader(devices, used, writer, options.level)
         threads = options.threads or waiting_threads()
         with closing(in_order(reader.take, regions, threads=threads)) as chunks:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, writing_to
+from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE, writing_to
 from castcore.image import (
     PACK_LIMIT,
     ChunkKind,
@@ -19,15 +19,22 @@ from castcore.image import (
     encode_manifest,
     encode_record,
     pack_name,
+    sign_manifest,
 )
-from castcore.trust import digest
+from castcore.trust import SigningKey, digest
 
 
 class ImageWriter:
-    """Takes the chunks of an image in the order of its disks; one thread calls :meth:`add`."""
+    """Takes the chunks of an image in the order of its disks; one thread calls :meth:`add`.
 
-    def __init__(self, directory: Path, *, pack_limit: int = PACK_LIMIT) -> None:
+    With a ``key`` the image is signed by it.
+    """
+
+    def __init__(
+        self, directory: Path, *, pack_limit: int = PACK_LIMIT, key: SigningKey | None = None
+    ) -> None:
         self._directory = directory
+        self._key = key
         self._limit = pack_limit
         self._pack: int = -1  # the open pack's descriptor
         self._sizes: list[int] = []
@@ -78,7 +85,10 @@ class ImageWriter:
             packs=tuple(self._sizes),
         )
         write_synced(self._directory / INDEX_FILE, index)
-        write_synced(self._directory / MANIFEST_FILE, encode_manifest(complete))
+        data = encode_manifest(complete)
+        write_synced(self._directory / MANIFEST_FILE, data)
+        if self._key is not None:
+            write_synced(self._directory / SIGNATURE_FILE, sign_manifest(data, self._key))
         return complete
 
     def _append(self, stored: Content) -> tuple[int, int]:

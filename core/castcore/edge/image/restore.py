@@ -68,7 +68,7 @@ def restore(
     keep_freed_memory()
     for target in targets:
         target.go_direct()
-    if held is None or not held.whole:
+    if held is None or not held.whole or changes:
         with made_for(image, changes) as reworks:
             if held is not None:
                 sink.adopt(held.chunks)

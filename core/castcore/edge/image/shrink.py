@@ -38,6 +38,7 @@ from castcore.edge.image.store import Partial, exists, free_space, image_name, r
 from castcore.errors import NoSpace, Refused
 from castcore.image import Manifest
 from castcore.progress import Progress, ProgressCallback, silent
+from castcore.trust import SigningKey
 from castcore.units import MIB, human
 
 WHOLE, SMALLER = "whole.raw", "smaller.raw"
@@ -50,12 +51,13 @@ _FAT32_COPY = 6
 @dataclass(frozen=True, slots=True)
 class ShrinkOptions:
     """``size``: the disk's bytes that the new image must fit (0: as few as can be); as for a capture:
-    zstd ``level``, and ``replace`` an older image of the name.
+    zstd ``level``, ``key`` to sign it, and ``replace`` an older image of the name.
     """
 
     size: int = 0
     level: int = CaptureOptions().level
     replace: bool = False
+    key: SigningKey | None = None
 
 
 def shrink(
@@ -161,7 +163,7 @@ def _captured(
         packs=(),
         made_by=f"fleetcast {__version__}",
     )
-    return write_image([raw], directory, plan, CaptureOptions(level=options.level))
+    return write_image([raw], directory, plan, CaptureOptions(level=options.level, key=options.key))
 
 
 def _require_space(store: Path, manifest: Manifest) -> None:

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from castcore.edge.image.signing import KEY_FILE, server_key
 from castcore.edge.image.store import require_space
 from castcore.errors import DiskFailed, Untrusted
-from castcore.trust import KEY_SIZE, SigningKey
+from castcore.trust import SigningKey
 
-KEY_FILE = "server.key"
 CERTIFICATE_FILE = "tls.crt"
 TLS_KEY_FILE = "tls.key"
 # Our own clients pin the certificate and ignore its dates; ten years keep browsers content.
@@ -104,15 +104,11 @@ def write_secret(path: Path, data: bytes) -> None:
 
 
 def _load_or_make_key(path: Path) -> SigningKey:
-    if not path.exists():
-        write_secret(path, SigningKey.generate().seed)
-    seed = path.read_bytes()
-    if len(seed) != KEY_SIZE:
-        raise Untrusted(
-            f"{path} holds {len(seed)} bytes, a server key has {KEY_SIZE}",
-            hint="restore it from a backup; a new key means that clients no longer know this server",
-        )
-    return SigningKey(seed)
+    key = server_key(path.parent)
+    if key is None:
+        key = SigningKey.generate()
+        write_secret(path, key.seed)
+    return key
 
 
 def _make_certificate(certificate: Path, private_key: Path) -> None:
