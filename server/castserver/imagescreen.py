@@ -11,9 +11,12 @@ from typing import Any
 from castcore.disk import DiskFacts, DiskLayout, layout_to_json, total
 from castcore.disk.kinds import kind_of
 from castcore.edge.image.store import default_store
-from castcore.image import Manifest
+from castcore.image import ImageDisk, Manifest
 from castcore.plain import to_plain
 from castcore.units import exactly, human
+
+# Runs of unreadable bytes that are shown; `--json` and the manifest have all.
+LOST_SHOWN = 20
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +91,7 @@ def image_lines(manifest: Manifest) -> list[str]:
     ]
     for number, disk in enumerate(manifest.disks):
         lines.append(f"disk {number}: {disk_line(disk.layout)}, {human(total(disk.in_use))} in use")
+        lines += lost_lines(number, disk)
         lines += partition_table(disk.layout)
     return lines + boot_lines(manifest)
 
@@ -99,6 +103,16 @@ def boot_lines(manifest: Manifest) -> list[str]:
         f" on disk {e.disk}, partition {e.partition}" + ("" if e.active else " (switched off)")
         for e in manifest.boot_entries
     ]
+
+
+def lost_lines(number: int, disk: ImageDisk) -> list[str]:
+    """What could not be read of the source of disk ``number``, each run of it."""
+    if not disk.unreadable:
+        return []
+    runs = ", ".join(f"{e.start}-{e.end - 1}" for e in disk.unreadable[:LOST_SHOWN])
+    more = "" if len(disk.unreadable) <= LOST_SHOWN else f" and {len(disk.unreadable) - LOST_SHOWN} more"
+    lost = exactly(total(disk.unreadable))
+    return [f"  disk {number}: {lost} could not be read and are zeros in the image: bytes {runs}{more}"]
 
 
 def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
@@ -115,6 +129,11 @@ def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
         "boot_entries": to_plain(manifest.boot_entries),
         "boot_loaders": to_plain(manifest.boot_loaders),
         "disks": [
-            {"in_use": total(d.in_use), "layout": layout_to_json(d.layout)} for d in manifest.disks
+            {
+                "in_use": total(d.in_use),
+                "unreadable": [[e.start, e.length] for e in d.unreadable],
+                "layout": layout_to_json(d.layout),
+            }
+            for d in manifest.disks
         ],
     }

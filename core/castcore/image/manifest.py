@@ -18,6 +18,7 @@ from castcore.disk import (
     DiskLayout,
     Extent,
     Extents,
+    intersect,
     layout_from_json,
     layout_to_json,
     total,
@@ -43,10 +44,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class ImageDisk:
-    """One imaged disk: its layout, and the bytes the image holds of it (normal form)."""
+    """One imaged disk: its layout, and the bytes the image holds of it (normal form).
+
+    ``unreadable`` are those of them that the source could not read any more: zeros in the image.
+    """
 
     layout: DiskLayout
     in_use: Extents
+    unreadable: Extents = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,9 @@ def encode_manifest(manifest: Manifest) -> bytes:
             "made_by": manifest.made_by,
             "chunk_size": CHUNK_SIZE,
             "disks": [
-                {"layout": layout_to_json(d.layout), "in_use": to_runs(d.in_use)} for d in manifest.disks
+                {"layout": layout_to_json(d.layout), "in_use": to_runs(d.in_use)}
+                | ({"unreadable": to_runs(d.unreadable)} if d.unreadable else {})
+                for d in manifest.disks
             ],
             "index": {"digest": manifest.index_digest.hex(), "records": manifest.chunk_count},
             "packs": [{"name": pack_name(n), "size": size} for n, size in enumerate(manifest.packs)],
@@ -171,7 +178,10 @@ def _disk(value: Any) -> ImageDisk:
         for text in (p.type, p.uuid, p.name, p.fstype, p.fs_uuid, p.label, p.why):
             _text(text)
         _whole(p.number)
-    return ImageDisk(layout, in_use)
+    unreadable = from_runs(value.get("unreadable", []))
+    if intersect(in_use, unreadable) != unreadable:
+        raise ValueError("unreadable bytes that are not in use")
+    return ImageDisk(layout, in_use, unreadable)
 
 
 def _boot_entry(value: Any, disks: Sequence[ImageDisk]) -> BootEntry:

@@ -16,7 +16,7 @@ from castcore.image import DEFAULT_LEVEL, MAX_LEVEL, Manifest
 from castcore.units import human
 
 from castserver.imagekeys import add_key_argument, own_key
-from castserver.imagescreen import add_store_argument, boot_lines, image_json
+from castserver.imagescreen import add_store_argument, boot_lines, image_json, lost_lines
 
 NAME = "capture"
 HELP = "capture a disk (device, or raw, qcow2, vhdx, vmdk file) as an image"
@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trust-dirty",
         action="store_true",
         help="take only what is in use also of a file system that was not left clean (it may lose data)",
+    )
+    parser.add_argument(
+        "--rescue",
+        action="store_true",
+        help="take zeros for what a failing disk cannot read any more, and list it in the image",
     )
     parser.add_argument(
         "--force-mounted",
@@ -109,6 +114,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         keys=tuple(args.unlock),
         force_mounted=args.force_mounted,
         key=own_key(args),
+        rescue=args.rescue,
         boot_entries=tuple(given_entry(text) for text in args.boot_entry),
     )
     for source in args.sources if args.force_mounted else ():
@@ -123,6 +129,9 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         f"captured {', '.join(map(str, args.sources))} as {path}:"
         f" {human(manifest.used)} in use, {human(manifest.stored)} stored"
     )
+    for number, disk in enumerate(manifest.disks):
+        for line in lost_lines(number, disk):
+            screen.say(line)
     for line in (*_remarks(manifest), *boot_lines(manifest)):
         screen.say(line)
     screen.say(f"  root {manifest.index_digest.hex()}")

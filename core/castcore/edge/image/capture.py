@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from castcore import __version__
-from castcore.disk import Extent, align, firmware_raid, total
+from castcore.disk import Extent, align, firmware_raid, intersect, total
 from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
+from castcore.edge.disk.rescue import PatientReader
 from castcore.edge.disk.sourcefile import SourceFormat, raw_view, source_format
 from castcore.edge.disk.survey import Survey, SurveyOptions, survey
 from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entries, boot_loaders
@@ -59,7 +60,8 @@ class CaptureOptions:
     ``survey`` says what of the disk is taken, and ``keys`` what opens encrypted partitions of it;
     ``force_mounted`` reads a disk that is in use;
     ``threads`` (0: one for each processor); ``boot_entries`` are the operator's own, tried before
-    those that are known or found; ``key`` signs the image.
+    those that are known or found; ``key`` signs the image; ``rescue`` takes zeros for what the disk
+    cannot read any more, and lists it in the manifest.
     """
 
     level: int = DEFAULT_LEVEL
@@ -70,6 +72,7 @@ class CaptureOptions:
     threads: int = 0
     boot_entries: tuple[GivenEntry, ...] = ()
     key: SigningKey | None = None
+    rescue: bool = False
 
 
 def capture(
@@ -224,14 +227,20 @@ def write_image(
             device.go_direct()
         keep_freed_memory()
         writer = stack.enter_context(ImageWriter(directory, key=options.key))
-        reader = _ChunkReader(devices, used, writer, options.level)
+        readers = [PatientReader(device, rescue=options.rescue) for device in devices]
+        reader = _ChunkReader(readers, used, writer, options.level)
         threads = options.threads or waiting_threads()
         with closing(in_order(reader.take, regions, threads=threads)) as chunks:
             for record, stored in chunks:
                 writer.add(record, stored)
                 done += total(used[record.disk].within(record.offset, record.length))
                 progress(Progress("capture", done, goal, f"{human(writer.stored)} stored"))
-        return writer.finish(plan)
+        disks = tuple(map(_with_lost, plan.disks, readers))
+        return writer.finish(replace(plan, disks=disks))
+
+
+def _with_lost(disk: ImageDisk, reader: PatientReader) -> ImageDisk:
+    return replace(disk, unreadable=intersect(disk.in_use, reader.unreadable))
 
 
 def _require_space(store: Path, chunks: int) -> None:
@@ -249,7 +258,7 @@ class _ChunkReader:
 
     def __init__(
         self,
-        devices: Sequence[BlockFile],
+        devices: Sequence[PatientReader],
         in_use: Sequence[UsedBytes],
         writer: ImageWriter,
         level: int,
