@@ -12,6 +12,7 @@ from castcore.edge.disk.heldchunks import equal_chunks
 from castcore.edge.disk.regionread import read_region
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.verify import placed_heads
+from castcore.edge.memory import keep_freed_memory
 from castcore.errors import DiskFailed
 from castcore.image import ChunkKind, PlacedHead, UsedBytes, head_chunks
 from castcore.progress import ProgressCallback, silent
@@ -42,6 +43,7 @@ def compare(
     Nothing is written. Raises BadImage when the image's first chunk is damaged, DiskFailed.
     """
     manifest, index = image.manifest, image.index
+    keep_freed_memory()
     for target in targets:
         target.go_direct()
     held = equal_chunks(manifest, index, targets, claimed=claimed, progress=progress)

@@ -12,6 +12,7 @@ from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.regionread import read_region
 from castcore.edge.image.imagefile import Image
 from castcore.edge.inorder import in_order, waiting_threads
+from castcore.edge.memory import keep_freed_memory
 from castcore.errors import BadImage, Untrusted
 from castcore.image import ChunkRecord, Index, Manifest, PlacedHead, UsedBytes, head_chunks, place_head
 from castcore.progress import Progress, ProgressCallback, silent
@@ -154,6 +155,7 @@ def _each_chunk(
     chunks: Sequence[int] | None = None,
 ) -> list[Fault]:
     """What ``judge`` finds wrong in ``chunks`` (all), in their order; it runs in several threads."""
+    keep_freed_memory()
     asked = range(len(index)) if chunks is None else chunks
     goal, done, faults = sum(index.records[c].length for c in asked), 0, []
     with closing(in_order(judge, asked, threads=waiting_threads())) as verdicts:
