@@ -107,11 +107,11 @@ def test_cell(key: Key, outcomes: dict[Key, Future[Outcome]]) -> None:
 
 
 @pytest.mark.soak
-def test_where_parity_is_used_up_one_lap_is_enough(outcomes: dict[Key, Future[Outcome]]) -> None:
+def test_where_parity_is_used_up_laps_are_few(outcomes: dict[Key, Future[Outcome]]) -> None:
     outcome = outcomes[EXHAUSTED].result()
     print(f"{EXHAUSTED}: {outcome}")
     assert outcome.done == EXHAUSTED[0]
-    assert outcome.lap == 2
-    assert outcome.ratio <= 2.5
+    assert outcome.lap <= 3
+    assert outcome.ratio <= 1.8
     assert outcome.feedback <= FEEDBACK_MAX
     assert outcome.unicast == 0

@@ -117,8 +117,9 @@ class Repairs:
         account = self._accounts[block]
         stripes = np.repeat(np.arange(len(account.queued)), account.queued)
         turns = np.concatenate([np.arange(n) for n in account.queued])
-        # All that a stripe needs at a time: to compute several rows costs little more than one.
-        stripes, turns = stripes[:most], turns[:most]
+        # Stripes in turn, as source symbols are: a run of lost packets takes little of each.
+        order = np.argsort(turns, kind="stable")[:most]
+        stripes, turns = stripes[order], turns[order]
         rows = SOURCE_ROWS + (account.row[stripes] + turns) % PARITY_ROWS
         counts = np.bincount(stripes, minlength=len(account.queued))
         account.queued -= counts
