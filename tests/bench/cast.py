@@ -100,7 +100,7 @@ def shaped(bench: Bench) -> None:
 
 def _one_shaped(bench: Bench, lab: CastLab, mbits: int, per_mille: int, share: float) -> None:
     bench.show(lab)
-    source = bench.source(520)
+    source = bench.source(1040 if mbits == 1000 else 520)
     mine = bench.entry("ours", lab, source, ours, OURS_RUNS if mbits == 1000 else 3)
     others = TCP if mbits == 1000 else {}
     # TCP takes four times as long, as it sends each byte four times: once tells all.
@@ -123,7 +123,7 @@ def capacity(mbits: int) -> float:
 
 def compressible(bench: Bench) -> None:
     """Chunks that compress 2:1 over 1 Gbit/s: disk bytes written beside what the link carries."""
-    source = bench.source(1040, compressible=True)
+    source = bench.source(2150, compressible=True)
     with cast_lab("zstd", 4) as lab:
         lab.shape("s", 1000, queue=CARD_QUEUE)
         mine = bench.entry("ours", lab, source, lambda *a: ours(*a, "--zstd"), OURS_RUNS)
@@ -138,8 +138,7 @@ def one_in_trouble(bench: Bench) -> None:
     """One receiver is killed, frozen, late or slow."""
     runs = 1 if bench.quick else castfaults.RUNS
     castfaults.faults(bench.source(520), bench.note, runs)
-    castfaults.late(bench.source(520), bench.note, runs)
-    castfaults.straggler(bench.source(2150), bench.note, 1)
+    castfaults.straggler(bench.source(2150), bench.note, runs)
 
 
 def already_there(bench: Bench) -> None:

@@ -24,8 +24,8 @@ from tests.bench.castend import chunk_list
 from tests.support.castlab import CastLab, Peer
 
 PATIENCE = 120.0
-# A peer that has not ended by then is told as such: half a gigabyte at 9 MB/s.
-PEER_PATIENCE = 60.0
+# A peer that has not ended by then is told as such: half a gigabyte at 10 MB/s.
+PEER_PATIENCE = 52.0
 OURS = (sys.executable, "-m", "tests.bench.castend")
 
 

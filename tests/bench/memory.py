@@ -9,7 +9,6 @@ stays, so one page of every piece is held while a bench runs.
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
