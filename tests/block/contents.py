@@ -145,7 +145,7 @@ def ntfs_check(device: str) -> None:
     tool("ntfsfix", "-n", device)
     with Path(device).open("rb") as file:
         first = file.read(512)
-        file.seek(-512, os.SEEK_END)
+        file.seek(-int.from_bytes(first[11:13], "little"), os.SEEK_END)
         # The backup of its boot sector stands behind the file system's own end.
         assert file.read(512)[:90] == first[:90]
 

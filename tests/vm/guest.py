@@ -49,7 +49,7 @@ echo "{ended}$?"
 
 def guest_root(cache: Path) -> Path:
     """Debian's kernel and modules, unpacked once below ``cache``. Raises NetworkFailed."""
-    packages = ["linux-image-amd64", "kmod", "bash"]
+    packages = ["linux-image-amd64", "kmod", "bash", "xz-utils"]
 
     def make(folder: Path) -> None:
         make_debian_root(
