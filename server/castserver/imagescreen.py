@@ -64,8 +64,8 @@ def disk_line(layout: DiskLayout) -> str:
     return f"{exactly(layout.size)}, sectors of {layout.sector_size} bytes, {kind}"
 
 
-def target_lines(facts: DiskFacts) -> list[str]:
-    """A target disk and what is on it now."""
+def target_lines(facts: DiskFacts, *, erased: bool = True) -> list[str]:
+    """A target disk and what is on it now, and that it will be ``erased``."""
     known = " ".join(word for word in (facts.model, facts.serial) if word)
     lines = [f"target {facts.path}" + (f"  ({known})" if known else "") + f"  {exactly(facts.size)}"]
     if facts.layout is None or not facts.layout.partitions:
@@ -74,7 +74,11 @@ def target_lines(facts: DiskFacts) -> list[str]:
         (str(p.number), human(p.length), p.fstype or "unknown", p.label or p.name)
         for p in facts.layout.partitions
     ]
-    return [*lines, "  WILL BE ERASED:", *table([("#", "size", "holds", "name"), *rows])]
+    return [
+        *lines,
+        "  WILL BE ERASED:" if erased else "  holds now:",
+        *table([("#", "size", "holds", "name"), *rows]),
+    ]
 
 
 def image_lines(manifest: Manifest) -> list[str]:

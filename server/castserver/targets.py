@@ -93,18 +93,19 @@ def planned(manifest: Manifest, args: argparse.Namespace, wishes: Wishes, screen
     return verdict
 
 
-def show_plan(manifest: Manifest, plan: Plan, screen: Screen) -> None:
-    """Show the image, the disks with what is on them now, and every step."""
-    for line in [*image_lines(manifest), *(x for t in plan.targets for x in target_lines(t))]:
+def show_plan(manifest: Manifest, plan: Plan, screen: Screen, *, erased: bool = True) -> None:
+    """Show the image, the disks with what is on them now (and will be ``erased``), and every step."""
+    targets = (x for t in plan.targets for x in target_lines(t, erased=erased))
+    for line in [*image_lines(manifest), *targets]:
         screen.say(line)
     for line in plan_lines(plan):
         screen.say(printable(line))
     screen.emit({"event": "plan", **plan_to_json(plan)})
 
 
-def confirm_erase(targets: Sequence[DiskFacts], screen: Screen) -> None:
+def confirm_erase(targets: Sequence[str], screen: Screen) -> None:
     """Return when the operator types yes; else raise Refused."""
-    named = ", ".join(t.path for t in targets)
+    named = ", ".join(targets)
     if screen.as_json or not sys.stdin.isatty():
         raise Refused(f"nobody is here to confirm that {named} is erased", hint="add --yes")
     screen.say(f"Everything on {named} will be lost. Type yes to go on:")

@@ -18,6 +18,7 @@ from castcore.disk.layout import (
     layout_from_json,
     layout_to_json,
 )
+from castcore.disk.partfit import PartitionPlan, plan_partition
 from castcore.disk.plan import Action, ActionKind, Plan, Wishes, plan_lines, plan_restore, plan_to_json
 from castcore.disk.rules import Rule, Rules, parse_rules
 from castcore.disk.sectors import (
@@ -54,6 +55,7 @@ __all__ = [
     "Imaged",
     "Move",
     "Partition",
+    "PartitionPlan",
     "Plan",
     "Reason",
     "ReasonCode",
@@ -91,6 +93,7 @@ __all__ = [
     "ntfs_boot_sectors",
     "parse_rules",
     "plan_lines",
+    "plan_partition",
     "plan_restore",
     "plan_to_json",
     "refusal",

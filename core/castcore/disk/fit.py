@@ -10,7 +10,7 @@ from typing import Protocol
 from castcore.disk.extent import Extents
 from castcore.disk.gpt import USUAL_ENTRY_BYTES
 from castcore.disk.identity import firmware_raid, same_disk
-from castcore.disk.layout import DiskFacts, DiskLayout, TableType
+from castcore.disk.layout import DiskFacts, DiskLayout, TableType, Taken
 from castcore.disk.sectors import Conversion, conversion
 from castcore.errors import DoesNotFit, FleetcastError, InUse, Refused
 from castcore.units import exactly, round_up
@@ -31,6 +31,9 @@ class ReasonCode(StrEnum):
     COUNT = "count"
     TWICE = "twice"
     GROW = "grow"
+    UNKNOWN_PARTITION = "unknown-partition"
+    PARTITION_TYPE = "partition-type"
+    PARTIAL = "partial"
 
 
 # Reasons that have nothing to do with the image, and what to do about each.
@@ -116,6 +119,10 @@ def fit(layout: DiskLayout, in_use: Extents, target: DiskFacts, *, convert: bool
         if not isinstance(verdict, Conversion):
             because = f", and cannot be converted: {'; '.join(verdict)}" if verdict else ""
             reasons.append(Reason(ReasonCode.SECTOR_SIZE, text + because))
+    without = [str(p.number) for p in layout.partitions if p.taken is Taken.NOTHING]
+    if without:
+        text = f"the image was captured without partition {', '.join(without)} of its disk"
+        reasons.append(Reason(ReasonCode.PARTIAL, text))
     return Fit((*reasons, *unwritable(target)))
 
 
@@ -141,6 +148,10 @@ def refusal(name: str, verdict: Fit) -> FleetcastError:
         return Refused(text, hint=_HANDS_OFF[verdict.reasons[0].code])
     if codes == {ReasonCode.COUNT}:
         return DoesNotFit(f"{name}: {text}", hint="name one target for each disk of the image")
+    if codes == {ReasonCode.PARTIAL}:
+        return DoesNotFit(
+            f"{name}: {text}", hint="restore the partition that it holds, to one that is there"
+        )
     return DoesNotFit(
         f"the image {name} does not go there: {text}",
         hint="use another disk, or an image of a smaller one",

@@ -29,6 +29,7 @@ class Taken(StrEnum):
     USED = "used-extents"
     EVERY = "every-sector"
     HEADER = "header-only"
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)

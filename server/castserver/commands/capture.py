@@ -15,6 +15,7 @@ from castcore.edge.image.store import image_path
 from castcore.image import DEFAULT_LEVEL, MAX_LEVEL, Manifest
 from castcore.units import human
 
+from castserver import arguments
 from castserver.imagekeys import add_key_argument, own_key
 from castserver.imagescreen import add_store_argument, boot_lines, image_json, lost_lines
 
@@ -48,6 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--full-sectors", action="store_true", help="take every byte, also what no file system uses"
+    )
+    parser.add_argument(
+        "--partition",
+        type=arguments.count,
+        action="append",
+        default=[],
+        metavar="N",
+        help="take only partition N (repeated: these); `restore --partition` brings it back",
     )
     parser.add_argument(
         "--trust-dirty",
@@ -110,6 +119,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             full_sectors=args.full_sectors,
             trust_dirty=args.trust_dirty,
             sector_size=args.sector_size,
+            partitions=tuple(args.partition),
         ),
         keys=tuple(args.unlock),
         force_mounted=args.force_mounted,

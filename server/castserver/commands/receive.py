@@ -97,7 +97,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     cast = _read_cast(server)
     facts = planned(cast.manifest, args, Wishes(check=False, verify=args.verify), screen).targets
     if not args.yes:
-        confirm_erase(facts, screen)
+        confirm_erase([f.path for f in facts], screen)
     with ExitStack() as stack:
         disks = [
             stack.enter_context(BlockFile.open_target(f.path, sector_size=f.sector_size)) for f in facts

@@ -18,7 +18,7 @@ from castcore.edge.image.store import image_path
 from castcore.errors import Refused
 from castcore.image import Manifest
 
-from castserver import arguments
+from castserver import arguments, partitionrestore
 from castserver.imagekeys import add_key_argument, own_key
 from castserver.imagescreen import add_store_argument
 from castserver.restoring import add_writing_arguments, grow_partitions, restore_json, tell, write_disks
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("image", metavar="IMAGE", help="a name in the store, or a path")
     add_target_arguments(parser)
+    partitionrestore.add_arguments(parser)
     add_store_argument(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask before erasing")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     with Image.open(image_path(args.image, args.store)) as image:
         key = None if args.allow_unsigned else own_key(args)
         require_trusted(image, key.public if key else None)
+        if args.partition:
+            return partitionrestore.run(args, image, screen)
         wishes = Wishes(not args.skip_check, args.verify, tuple(args.grow), convert=True)
         plan = planned(image.manifest, args, wishes, screen)
         require_tools(grown for _, grown in plan.growths)
@@ -83,7 +86,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
                 "warnings": warnings,
             }
         if not args.yes:
-            confirm_erase(facts, screen)
+            confirm_erase(paths, screen)
         done = write_disks(args, image, plan, screen)
         grow_partitions(image.manifest, plan, screen)
         tell(args, image.manifest, done, facts, screen)

@@ -8,7 +8,7 @@ GPT is not: it is made anew at the target's real end.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,15 +53,17 @@ class Survey:
 @dataclass(frozen=True, slots=True)
 class SurveyOptions:
     """How to survey: ``full_sectors`` takes all of a disk but a GPT's backup; ``trust_dirty`` believes
-    file systems that were not left clean; ``sector_size`` (bytes) is what the disk has whose raw file
-    this is (0: what the device says, 512 for a file); ``keys`` are partition numbers (0: a whole disk)
-    with the files of the keys that open what is encrypted there.
+    file systems that were not left clean; ``partitions`` are the only ones taken, () for the whole disk;
+    ``sector_size`` (bytes) is what the disk has whose raw file this is (0: what the device says, 512 for
+    a file); ``keys`` are partition numbers (0: a whole disk) with the files of the keys that open what
+    is encrypted there.
     """
 
     full_sectors: bool = False
     trust_dirty: bool = False
     sector_size: int = 0
     keys: tuple[tuple[int, Path], ...] = ()
+    partitions: tuple[int, ...] = ()
 
 
 def survey(
@@ -72,10 +74,15 @@ def survey(
 ) -> Survey:
     """Survey the disk or raw file ``path``; it is only read.
 
-    Raises NotFound, DiskFailed, MissingProgram (blkid; cryptsetup with keys), Refused (a key does not
-    open anything).
+    Raises NotFound (also a partition that is asked for), DiskFailed, MissingProgram (blkid; cryptsetup
+    with keys), Refused (a key does not open anything).
     """
     options = options or SurveyOptions()
+    found = _whole(path, options, progress)
+    return _only(found, options.partitions) if options.partitions else found
+
+
+def _whole(path: str | os.PathLike[str], options: SurveyOptions, progress: ProgressCallback) -> Survey:
     with BlockFile.open_source(path, sector_size=options.sector_size) as disk:
         layout, table = read_layout(disk)
         if layout.table is TableType.NONE and not layout.partitions:
@@ -91,6 +98,21 @@ def survey(
     taken = [extent for _, in_use in surveyed for extent in in_use]
     inside = intersect([*taken, *_own_bytes(layout, table)], [Extent(0, layout.size)])
     return Survey(layout, inside)
+
+
+def _only(found: Survey, numbers: Sequence[int]) -> Survey:
+    """``found`` without all partitions but ``numbers``, and without what belongs to none."""
+    held = {p.number: p for p in found.layout.partitions if not is_extended(p)}
+    for number in numbers:
+        if number not in held:
+            known = ", ".join(map(str, held)) or "none"
+            raise NotFound(f"the disk has no partition {number} to capture (it has: {known})")
+    partitions = tuple(
+        p if p.number in numbers else replace(p, taken=Taken.NOTHING, why="not asked for")
+        for p in found.layout.partitions
+    )
+    kept = intersect(found.in_use, [held[number].extent for number in numbers])
+    return Survey(replace(found.layout, partitions=partitions), kept)
 
 
 def _survey_one(

@@ -17,10 +17,10 @@ from pathlib import Path
 from castcore.disk import Conversion, Extent, Partition, Rework, Write, fat_bits, ntfs_boot_sectors
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.image.imagefile import Image
+from castcore.edge.image.partial import used_parts
 from castcore.edge.image.verify import Changed
 from castcore.edge.run import ProgramFailed, require, run
 from castcore.errors import DoesNotFit
-from castcore.image import UsedBytes
 from castcore.units import MIB
 
 SECONDS = 600.0
@@ -79,22 +79,9 @@ def changed_bytes(image: Image, conversions: Mapping[int, Conversion]) -> Change
     return Changed(extents, image.content) if extents else None
 
 
-def _used_parts(image: Image, number: int, extent: Extent) -> Iterator[tuple[int, bytes]]:
-    """The bytes in use of ``extent`` of disk ``number``, by their offset on the disk."""
-    used = UsedBytes(image.manifest.disks[number].in_use)
-    for chunk, record in enumerate(image.index.records):
-        start, end = max(record.offset, extent.start), min(record.offset + record.length, extent.end)
-        if record.disk != number or start >= end:
-            continue
-        content = image.content(chunk)
-        for part in used.within(start, end - start):
-            at = part.start - record.offset
-            yield part.start, bytes(content[at : at + part.length])
-
-
 def _ntfs(image: Image, number: int, partition: Partition, change: Conversion) -> _Made:
     boot = bytearray(max(change.old, change.new))
-    for offset, data in _used_parts(image, number, Extent(partition.start, len(boot))):
+    for offset, data in used_parts(image, number, Extent(partition.start, len(boot))):
         boot[offset - partition.start : offset - partition.start + len(data)] = data
     return _Made(
         partition, writes=ntfs_boot_sectors(bytes(boot), partition.length, change.old, change.new)
@@ -108,7 +95,7 @@ def _fat(image: Image, number: int, partition: Partition, sector: int, folder: P
         with file.open("wb") as out:
             out.truncate(partition.length)
     with BlockFile.open_target(old) as target:
-        for offset, data in _used_parts(image, number, partition.extent):
+        for offset, data in used_parts(image, number, partition.extent):
             target.write(offset - partition.start, data)
     try:
         _make_fat(old, new, partition, sector, folder)

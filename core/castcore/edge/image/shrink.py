@@ -21,6 +21,7 @@ from castcore.disk import (
     Partition,
     Shrinkage,
     TableType,
+    Taken,
     boot_sector_moved,
     moved_gpt,
     moved_mbr,
@@ -71,6 +72,8 @@ def shrink(
     if len(image.manifest.disks) != 1:
         raise Refused(f"{image.path} holds {len(image.manifest.disks)} disks; one can be shrunk")
     disk = image.manifest.disks[0]
+    if any(p.taken is Taken.NOTHING for p in disk.layout.partitions):
+        raise Refused(f"{image.path} was captured without some of its disk's partitions")
     candidates = shrinkable(disk.layout)
     shrinking.require_tools({p.fstype for p in candidates})
     if new.exists() and not options.replace:
