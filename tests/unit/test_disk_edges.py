@@ -9,7 +9,7 @@ from castcore.disk import Extent
 from castcore.edge.disk import holders, partclonemap
 from castcore.edge.disk.contents import Contents, parse_udev
 from castcore.edge.disk.holders import Mount, parse_mountinfo, parse_swaps
-from castcore.edge.disk.probe import NO_DISK, _bus, stable_id
+from castcore.edge.disk.probe import NO_DISK, _bus, medium_uuid, stable_id
 
 MOUNTINFO = """22 27 0:21 / /proc rw,relatime - proc proc rw
 36 35 8:1 / /mnt/a\\040b rw,noatime master:1 - ext4 /dev/sda1 rw,errors=continue
@@ -125,3 +125,9 @@ def test_a_disk_is_named_by_what_stays_over_boots() -> None:
     assert stable_id("", "S1", {}, path) == "serial-S1"
     assert stable_id("", "", {"ID_PATH": "pci-0-ata-1"}, path) == "path-pci-0-ata-1"
     assert stable_id("", "", {}, path) == "path-pci0/ata1/host0/target0/0:0:0:0/block"
+
+
+def test_the_kernel_command_line_names_the_boot_medium() -> None:
+    assert medium_uuid("quiet fleetcast.medium=1A2B-3C4D console=ttyS0") == "1a2b-3c4d"
+    assert medium_uuid('fleetcast.medium="0FC6-3DAF"') == "0fc6-3daf"
+    assert medium_uuid("quiet splash") == medium_uuid("fleetcast.medium=") == ""

@@ -56,6 +56,14 @@ def test_what_is_not_wished_for_is_not_planned() -> None:
     assert [a.kind.value for a in made.actions] == ["clear", "write", "table"]
 
 
+def test_the_plan_says_what_becomes_of_the_rest() -> None:
+    untouched = plan(Wishes(), (DISK, TARGET)).actions[2]
+    assert "write 1.0 GiB in 2 extents; the other 9.0 GiB are not touched" in untouched.text
+    lost = plan(Wishes(delta=True, discard=True), (DISK, TARGET)).actions[2]
+    assert lost.text.startswith("compare, and write what differs of 1.0 GiB")
+    assert lost.text.endswith("the other 9.0 GiB are LOST: told to be free")
+
+
 def test_no_disk_gets_its_table_before_all_are_written() -> None:
     made = plan(Wishes(), (DISK, TARGET), (DISK, OTHER))
     steps = [(a.kind.value, a.target) for a in made.actions[1:]]

@@ -152,9 +152,12 @@ def refusal(name: str, verdict: Fit) -> FleetcastError:
         return DoesNotFit(
             f"{name}: {text}", hint="restore the partition that it holds, to one that is there"
         )
+    smaller = "use a larger disk, or make an image that fits: `fleetcast image shrink`"
     return DoesNotFit(
         f"the image {name} does not go there: {text}",
-        hint="use another disk, or an image of a smaller one",
+        hint=smaller
+        if codes == {ReasonCode.SMALLER}
+        else "use another disk, or an image of one like it",
     )
 
 

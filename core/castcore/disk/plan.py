@@ -48,13 +48,16 @@ class Wishes:
     """What the operator asked for: ``check`` the image first, ``verify`` the disks afterwards.
 
     ``grow`` are the partitions to grow then, each by the number of its disk in the image and its own;
-    ``convert`` allows for disks with other sectors, where that is sound.
+    ``convert`` allows for disks with other sectors, where that is sound. ``delta``: what a disk holds
+    already is not written; ``discard``: what the image does not use is told to be free.
     """
 
     check: bool = True
     verify: bool = False
     grow: tuple[tuple[int, int], ...] = ()
     convert: bool = False
+    delta: bool = False
+    discard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def plan_restore(
         used = sum(total(d.in_use) for d in disks)
         actions.append(Action(ActionKind.CHECK, f"prove every chunk of {name}", size=used))
     actions += [action for disk, target in pairs for action in _clear(disk, target)]
-    actions += [_write(disk, target) for disk, target in pairs]
+    actions += [_write(disk, target, wishes) for disk, target in pairs]
     actions += [a for number, change in changes for a in _convert(targets[number], change)]
     actions += [_table(disk, target) for disk, target in pairs]
     if wishes.verify:
@@ -143,10 +146,12 @@ def _clear(disk: Imaged, target: DiskFacts) -> Iterator[Action]:
         yield Action(ActionKind.CLEAR, text, target.path, head)
 
 
-def _write(disk: Imaged, target: DiskFacts) -> Action:
+def _write(disk: Imaged, target: DiskFacts, wishes: Wishes) -> Action:
     used = total(disk.in_use)
+    what = "compare, and write what differs of" if wishes.delta else "write"
+    left = "LOST: told to be free" if wishes.discard else "not touched"
     rest = human(target.size - used)
-    text = f"write {human(used)} in {len(disk.in_use)} extents; the other {rest} are not touched"
+    text = f"{what} {human(used)} in {len(disk.in_use)} extents; the other {rest} are {left}"
     return Action(ActionKind.WRITE, text, target.path, used)
 
 

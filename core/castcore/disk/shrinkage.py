@@ -17,14 +17,12 @@ from castcore.disk.fit import Imaged, needed_size
 from castcore.disk.gpt import HEADER, Write, encode_header, parse_gpt, relocated_backup
 from castcore.disk.growth import record_with_length
 from castcore.disk.layout import DiskLayout, Partition, TableType, Taken
+from castcore.disk.sectors import BIOS_BOOT
 from castcore.errors import BadImage, DoesNotFit, FleetcastError, Refused
 from castcore.units import MIB, exactly, human, round_down, round_up
 
 # What a file system's own tool can make smaller.
 SHRINKABLE = frozenset({"ext2", "ext3", "ext4", "ntfs"})
-# What holds its place on the disk in itself or in another partition: GRUB's core image, whose sectors
-# its boot sector lists.
-_BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,8 @@ def _moves(layout: DiskLayout, cuts: Mapping[int, int]) -> Iterator[Move]:
 
 
 def _require_room_to_move(layout: DiskLayout, moves: Sequence[Move]) -> None:
-    fixed = {p.number for p in layout.partitions if p.type == _BIOS_BOOT}
+    # GRUB's core image: its boot sector lists the sectors where it is.
+    fixed = {p.number for p in layout.partitions if p.type == BIOS_BOOT}
     for move in moves:
         if move.number in fixed and move.after != move.before:
             raise Refused(

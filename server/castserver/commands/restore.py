@@ -67,7 +67,14 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         require_trusted(image, key.public if key else None)
         if args.partition:
             return partitionrestore.run(args, image, screen)
-        wishes = Wishes(not args.skip_check, args.verify, tuple(args.grow), convert=True)
+        wishes = Wishes(
+            check=not args.skip_check,
+            verify=args.verify,
+            grow=tuple(args.grow),
+            convert=True,
+            delta=args.delta or args.resume,
+            discard=args.discard,
+        )
         plan = planned(image.manifest, args, wishes, screen)
         require_tools(grown for _, grown in plan.growths)
         facts = plan.targets

@@ -98,6 +98,12 @@ def _device_facts(device: pyudev.Device, size: int) -> DiskFacts:
     )
 
 
+def medium_uuid(cmdline: str) -> str:
+    """The UUID of the boot medium's file system that a kernel command line names, "" for none."""
+    words = dict(word.split("=", 1) for word in cmdline.split() if "=" in word)
+    return words.get(MEDIUM_WORD, "").strip('"').lower()
+
+
 def _names(udev: Mapping[str, str]) -> tuple[str, ...]:
     """udev's links below /dev/disk that stay over boots, sorted."""
     links = udev.get("DEVLINKS", "").split()
@@ -106,8 +112,7 @@ def _names(udev: Mapping[str, str]) -> tuple[str, ...]:
 
 def _is_boot_medium(udev: Mapping[str, str], sys_path: str) -> bool:
     """Whether the kernel command line names a file system of this disk as the boot medium's."""
-    words = dict(w.split("=", 1) for w in _attribute("/proc", "cmdline").split() if "=" in w)
-    uuid = words.get(MEDIUM_WORD, "").lower()
+    uuid = medium_uuid(_attribute("/proc", "cmdline"))
     if not uuid:
         return False
     context = pyudev.Context()
