@@ -66,7 +66,7 @@ def parse_rules(text: str, name: str = "the rule file") -> Rules:
     """The rules that ``text`` spells. Raises Refused naming what is wrong in ``name``."""
     try:
         value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number that is too long, lists without end
         raise _wrong(name, str(error)) from None
     tables = value.pop("disk", [])
     if value or not isinstance(tables, list) or not tables:

@@ -141,7 +141,8 @@ def ntfs_boot_sectors(boot: bytes, length: int, old: int, new: int) -> tuple[Wri
     made = bytearray(boot)
     struct.pack_into("<H", made, 11, new)
     made[13] = _per_cluster(cluster // new)
-    struct.pack_into("<I", made, 28, hidden * old // new)
+    # Behind 2^32 sectors nobody can be told; boot code there does not use it.
+    struct.pack_into("<I", made, 28, hidden * old // new & 0xFFFFFFFF)
     struct.pack_into("<Q", made, 40, length // new - 1)
     sector = bytes(made[:new]).ljust(new, b"\0")
     return Write(0, sector), Write(length - new, sector)

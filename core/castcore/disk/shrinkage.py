@@ -125,9 +125,10 @@ def boot_sector_moved(sector: bytes, sector_size: int, move: Move) -> bytes:
     Old boot code finds its partition by them. Where they said something else they stay.
     """
     (hidden,) = struct.unpack_from("<I", sector, 28)
-    if hidden != move.before.start // sector_size:
+    after = move.after.start // sector_size
+    if hidden != move.before.start // sector_size or after > 0xFFFFFFFF:
         return sector
-    return sector[:28] + struct.pack("<I", move.after.start // sector_size) + sector[32:]
+    return sector[:28] + struct.pack("<I", after) + sector[32:]
 
 
 def _unshrinkable(layout: DiskLayout, partition: Partition) -> str:
