@@ -67,6 +67,11 @@ def target_facts(manifest: Manifest, args: argparse.Namespace) -> list[DiskFacts
     count = len(manifest.disks)
     if args.rules and (args.targets or args.map):
         raise Refused("--rules choose the disks; none can be named beside them", hint="leave one out")
+    if args.yes and not (args.rules or args.targets or args.map):
+        raise Refused(
+            "no disk is named, and with --yes nobody is asked whether the right one was found",
+            hint="name the disk, give --rules, or leave --yes out",
+        )
     if args.rules or not (args.targets or args.map):
         rules = read_rules(args.rules) if args.rules else ()
         return choose_targets(count, probe.disks(), rules)

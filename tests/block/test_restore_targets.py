@@ -74,6 +74,7 @@ def test_a_mapped_disk_is_written(image: Path, tmp_path: Path) -> None:
         (["TARGET", "--rules", "RULES"], ExitCode.REFUSED, "none can be named beside them"),
         (["--rules", "RULES"], ExitCode.REFUSED, "can be the target|no disk meets the rules"),
         (["--rules", "TARGET"], ExitCode.REFUSED, "larger than|no UTF-8|Invalid|Expected"),
+        ([], ExitCode.REFUSED, "no disk is named"),
         (["--rules", "NONE"], ExitCode.NOT_FOUND, "NONE cannot be read"),
     ],
 )
