@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from castcore.disk import Taken, intersect
 from castcore.edge import commandline
 from castcore.edge.image.imagefile import Image
 from castcore.errors import ExitCode
@@ -126,6 +127,22 @@ def test_the_last_partition_of_an_mbr_gets_smaller(tmp_path: Path) -> None:
     part = cut_out(target, partition.extent, tmp_path / "after.raw")
     tool("e2fsck", "-fn", part)
     assert SAMPLES["ext4"].digests(part) == digests[1]
+
+
+def test_a_file_system_that_was_not_left_clean_stays_every_sector(tmp_path: Path) -> None:
+    raw, _ = disk_of(tmp_path, ["ntfs", "ext2"])
+    start = MIB + SAMPLES["ntfs"].size
+    write_at(raw, start + 1024 + 58, bytes(2))  # the superblock's state: mounted
+    old, new = tmp_path / "old.fcast", tmp_path / "new.fcast"
+    assert fleetcast("capture", raw, old) is ExitCode.OK
+    assert fleetcast("image", "shrink", old, new, "--minimum") is ExitCode.OK
+    with Image.open(old) as before, Image.open(new) as after:
+        was, now = (i.manifest.disks[0].layout.partitions for i in (before, after))
+        assert was[1].taken is now[1].taken is Taken.EVERY
+        assert "not cleanly unmounted" in was[1].why == now[1].why
+        assert now[0].taken is Taken.USED
+        assert now[1].start < was[1].start
+        assert intersect(after.manifest.disks[0].in_use, [now[1].extent]) == (now[1].extent,)
 
 
 def test_what_cannot_get_smaller_says_why_and_leaves_nothing(

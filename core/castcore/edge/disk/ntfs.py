@@ -10,6 +10,8 @@ from castcore.disk import fshealth
 from castcore.edge.run import ProgramFailed, run, started
 
 SECONDS = 60.0
+# Also of a volume that is marked for a check: it is opened read-only all the same, and we tell why.
+NTFSCAT = ("ntfscat", "--force")
 LOG_INODE = "2"
 VOLUME_INODE = "3"
 VOLUME_INFORMATION = "0x70"
@@ -21,7 +23,7 @@ def ntfs_trouble(source: str) -> str:
 
     Raises MissingProgram, ProgramFailed when the volume cannot be read.
     """
-    volume = run(["ntfscat", "-i", VOLUME_INODE, "-a", VOLUME_INFORMATION, source], timeout=SECONDS)
+    volume = run([*NTFSCAT, "-i", VOLUME_INODE, "-a", VOLUME_INFORMATION, source], timeout=SECONDS)
     return (
         fshealth.ntfs_volume_trouble(volume)
         or fshealth.ntfs_log_trouble(_start_of(["-i", LOG_INODE, source], fshealth.NTFS_LOG_BYTES))
@@ -40,7 +42,7 @@ def _hiberfile(source: str) -> bytes:
 
 def _start_of(arguments: list[str], length: int) -> bytes:
     """The first ``length`` bytes of what ntfscat prints; it is stopped then."""
-    with started(["ntfscat", *arguments]) as process:
+    with started([*NTFSCAT, *arguments]) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         data = process.stdout.read(length)

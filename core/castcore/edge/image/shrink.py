@@ -23,6 +23,7 @@ from castcore.disk import (
     TableType,
     Taken,
     boot_sector_moved,
+    merge,
     moved_gpt,
     moved_mbr,
     shrinkable,
@@ -31,7 +32,7 @@ from castcore.disk import (
 )
 from castcore.edge.disk import shrinking
 from castcore.edge.disk.blockdev import BlockFile
-from castcore.edge.disk.survey import SurveyOptions, survey
+from castcore.edge.disk.survey import Survey, SurveyOptions, survey
 from castcore.edge.image.capture import CaptureOptions, image_disk, write_image
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import restore
@@ -155,7 +156,8 @@ def _captured(
     old: Manifest, raw: Path, sector_size: int, directory: Path, new: Path, options: ShrinkOptions
 ) -> Manifest:
     # ntfsresize marks what it changed for a check by Windows; what it wrote is whole all the same.
-    found = survey(raw, SurveyOptions(trust_dirty=True, sector_size=sector_size))
+    trusted = survey(raw, SurveyOptions(trust_dirty=True, sector_size=sector_size))
+    found = _as_taken(trusted, old.disks[0].layout)
     plan = replace(
         old,
         name=image_name(new),
@@ -167,6 +169,20 @@ def _captured(
         made_by=f"fleetcast {__version__}",
     )
     return write_image([raw], directory, plan, CaptureOptions(level=options.level, key=options.key))
+
+
+def _as_taken(found: Survey, old: DiskLayout) -> Survey:
+    """``found``, with every sector of what the old image holds every sector of.
+
+    It had its reason, such as a file system that was not left clean: only what we shrank is trusted.
+    """
+    whole = {p.number: p.why for p in old.partitions if p.taken is Taken.EVERY}
+    partitions = tuple(
+        replace(p, taken=Taken.EVERY, why=whole[p.number]) if p.number in whole else p
+        for p in found.layout.partitions
+    )
+    kept = [p.extent for p in partitions if p.number in whole]
+    return Survey(replace(found.layout, partitions=partitions), merge([*found.in_use, *kept]))
 
 
 def _require_space(store: Path, manifest: Manifest) -> None:
