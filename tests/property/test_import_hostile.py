@@ -192,6 +192,7 @@ NAMES = st.lists(
         ),
     ),
     max_size=8,
+    unique=True,  # a folder has no name twice
 )
 
 
