@@ -32,9 +32,10 @@ PACKAGES = (
     "procps",
     "kmod",
 )
+# With what follows the line: a console is read while it is being written.
 BOOTED = re.compile(
     r"FLEETCAST-SAMPLE host=(?P<host>\S+) root=(?P<root>\S+) machine=(?P<machine>\S+)"
-    r" swap=(?P<swap>\S+) firmware=(?P<firmware>\S+) secureboot=(?P<secureboot>\S+)"
+    r" swap=(?P<swap>\S+) firmware=(?P<firmware>\S+) secureboot=(?P<secureboot>\S+)\s"
 )
 
 _REPORT = """\

@@ -11,7 +11,6 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-T = int(os.environ.get("FT", "0"))
 MAX_THREADS = 16
 # How many more threads than processors keep a disk busy while the others work.
 WAITING = 2
