@@ -86,9 +86,11 @@ def book(request: pytest.FixtureRequest) -> Iterator[Book]:
     book = Book()
     yield book
     book.file.unlink(missing_ok=True)
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    for line in table(book.seen.values()):
-        reporter.write_line(line)
+    plugins = request.config.pluginmanager
+    reporter, captured = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
+    with captured.global_and_fixture_disabled():
+        for line in table(book.seen.values()):
+            reporter.write_line(line)
 
 
 def table(seen: Iterable[Seen]) -> Iterator[str]:
