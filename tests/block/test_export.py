@@ -128,8 +128,10 @@ def test_a_damaged_image_leaves_no_file(captured: Path, tmp_path: Path) -> None:
 @contextmanager
 def served(captured: Path, where: str) -> Iterator[str]:
     """The URI of the image served; ended as by Ctrl-C, which must end it well."""
-    words = ["-m", "castserver", "image", "nbd", str(captured), "--json", *where.split()]
-    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
+    # Where the tests run in the background of a script SIGINT is ignored, and that would be inherited.
+    fresh = ["env", "--default-signal=INT", sys.executable, "-m", "castserver"]
+    command = [*fresh, "image", "nbd", str(captured), "--json", *where.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield json.loads(process.stdout.readline())["uri"]
