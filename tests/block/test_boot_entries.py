@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from castcore.disk.fat import FatVolume
+from castcore.disk.fs.fatfiles import FatVolume
 from castcore.disk.loaders import has_fallback, loaders
 from castcore.edge.image.bootrecord import given_entry
 from castcore.edge.image.capture import CaptureOptions, capture
@@ -17,7 +17,8 @@ from tests.block.disks import SECTOR, tool
 from tests.support.images import blank, noise, write_at
 
 pytestmark = pytest.mark.root
-KINDS = {12: (2, "1"), 16: (16, "1"), 32: (40, "1")}
+# Bits of a FAT: MiB, and sectors a cluster.
+KINDS = {"12": (2, "1"), "16": (16, "1"), "32": (40, "1")}
 START = MIB
 FILES = {
     "EFI/debian/shimx64.efi": 300_000,
@@ -28,10 +29,10 @@ FILES = {
 }
 
 
-def esp(path: Path, bits: int, files: dict[str, int] = FILES) -> Path:
-    """An EFI system partition of ``bits`` as a raw file, its files scattered by deleted ones."""
-    blank(path, KINDS[bits][0] * MIB)
-    tool("mkfs.fat", "-F", str(bits), "-s", KINDS[bits][1], path)
+def esp(path: Path, kind: str, files: dict[str, int] = FILES) -> Path:
+    """An EFI system partition of ``kind`` as a raw file, its files scattered by deleted ones."""
+    blank(path, KINDS[kind][0] * MIB)
+    tool("mkfs.fat", "-F", kind, "-s", KINDS[kind][1], path)
     folders = {str(p) for name in files for p in Path(name).parents if str(p) != "."}
     tool("mmd", "-i", path, *(f"::{name}" for name in sorted(folders)))
     spacer = path.with_suffix(".spacer")
@@ -47,12 +48,12 @@ def esp(path: Path, bits: int, files: dict[str, int] = FILES) -> Path:
 
 def volume(path: Path) -> FatVolume:
     data = path.read_bytes()
-    return FatVolume(lambda offset, length: data[offset : offset + length])
+    return FatVolume(lambda offset, length: data[offset : offset + length], len(data))
 
 
-@pytest.mark.parametrize("bits", KINDS)
-def test_files_are_read_as_they_are(tmp_path: Path, bits: int) -> None:
-    fat = volume(esp(tmp_path / "esp.raw", bits))
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_read_as_they_are(tmp_path: Path, kind: str) -> None:
+    fat = volume(esp(tmp_path / "esp.raw", kind))
     for seed, (name, size) in enumerate(FILES.items()):
         found = fat.find("\\" + name.upper().replace("/", "\\"))
         assert found is not None, name
@@ -74,10 +75,10 @@ def test_files_are_read_as_they_are(tmp_path: Path, bits: int) -> None:
         fat.content(largest, 299_999)
 
 
-@pytest.mark.parametrize("bits", KINDS)
-def test_damaged_ones_are_refused_or_read_within_bounds(tmp_path: Path, bits: int) -> None:
-    data = bytearray(esp(tmp_path / "esp.raw", bits).read_bytes())
-    rng = random.Random(bits)
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_ones_are_refused_or_read_within_bounds(tmp_path: Path, kind: str) -> None:
+    data = bytearray(esp(tmp_path / "esp.raw", kind).read_bytes())
+    rng = random.Random(kind)
     for _ in range(60):
         broken = bytearray(data)
         for _ in range(rng.randrange(1, 12)):
@@ -86,7 +87,7 @@ def test_damaged_ones_are_refused_or_read_within_bounds(tmp_path: Path, bits: in
             broken[place] = rng.choice((0, 1, 2, 0xFF, rng.randrange(256)))
         read = Counted(broken)
         try:
-            fat = FatVolume(read)
+            fat = FatVolume(read, len(broken))
             for path in loaders(fat):
                 found = fat.find(path)
                 assert found is not None
@@ -110,7 +111,7 @@ def disk(tmp_path: Path) -> Path:
     raw = blank(tmp_path / "disk.raw", 24 * MIB)
     table = f"label: gpt\nstart={START // SECTOR}, size={16 * MIB // SECTOR}, type=uefi\n"
     tool("sfdisk", "--quiet", raw, data=table.encode())
-    write_at(raw, START, esp(tmp_path / "esp.raw", 16).read_bytes())
+    write_at(raw, START, esp(tmp_path / "esp.raw", "16").read_bytes())
     return raw
 
 

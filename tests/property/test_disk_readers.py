@@ -11,7 +11,7 @@ from castcore.disk.fs import Reader
 from castcore.disk.fs.btrfs import btrfs_free, btrfs_trouble
 from castcore.disk.fs.crc32c import crc32c
 from castcore.disk.fs.f2fs import MAGIC, f2fs_free, f2fs_trouble
-from castcore.disk.fs.fat import fat_free, fat_trouble
+from castcore.disk.fs.fatmap import fat_free, fat_trouble
 from castcore.disk.lvm import _crc, read_physical_volume
 from castcore.errors import BadImage
 from hypothesis import given

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 from castcore.disk import Extent, merge
-from castcore.disk.fs.fat import fat_free, fat_trouble
+from castcore.disk.fs.fatfiles import FatVolume
+from castcore.disk.fs.fatmap import fat_free, fat_trouble
 from castcore.errors import BadImage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,3 +148,24 @@ def test_a_kind_that_contradicts_its_clusters_is_refused() -> None:
     volume = Volume(16, [False] * 65525)
     with pytest.raises(BadImage, match="65525 clusters are too many"):
         fat_free(volume.read, volume.length)
+
+
+def test_files_of_a_fat32_with_few_clusters_are_found() -> None:
+    """`mkfs.fat -F 32` makes small EFI system partitions so; by its clusters alone it were a FAT16."""
+    reserved, fat_sectors, clusters = 32, 8, 1000
+    boot = bytearray(512)
+    struct.pack_into("<HBHBHHBH", boot, 11, 512, 1, reserved, 1, 0, 0, 0xF8, 0)
+    struct.pack_into("<II", boot, 32, reserved + fat_sectors + clusters, fat_sectors)
+    struct.pack_into("<I", boot, 44, 2)
+    boot[510:512] = b"\x55\xaa"
+    volume = bytearray(512 * (reserved + fat_sectors + clusters))
+    volume[:512] = boot
+    struct.pack_into("<IIII", volume, 512 * reserved, 0x0FFFFFF8, 0x0FFFFFFF, 0x0FFFFFFF, 0x0FFFFFFF)
+    root = 512 * (reserved + fat_sectors)
+    volume[root : root + 11] = b"LOADER  EFI"
+    struct.pack_into("<H4xHI", volume, root + 20, 0, 3, 5)
+    volume[root + 512 : root + 517] = b"hello"
+    fat = FatVolume(lambda offset, length: bytes(volume[offset : offset + length]), len(volume))
+    found = fat.find("\\loader.efi")
+    assert found is not None
+    assert fat.content(found, 100) == b"hello"

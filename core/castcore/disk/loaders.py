@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from castcore.disk.bootentry import FALLBACK_LOADER, BootEntry
-from castcore.disk.fat import FatVolume
+from castcore.disk.fs.fatfiles import FatVolume
 
 # The first of these that a system's directory holds is what its installer makes a boot entry for.
 _STARTED_FIRST = ("shimx64.efi", "bootmgfw.efi", "grubx64.efi", "systemd-bootx64.efi")

@@ -14,7 +14,7 @@ from castcore.disk.domainmap import free_extents
 from castcore.disk.fs import Reader
 from castcore.disk.fs.btrfs import btrfs_free, btrfs_trouble
 from castcore.disk.fs.f2fs import f2fs_free, f2fs_trouble
-from castcore.disk.fs.fat import fat_free, fat_trouble
+from castcore.disk.fs.fatmap import fat_free, fat_trouble
 from castcore.disk.xfslog import xfs_trouble
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.ntfs import ntfs_trouble

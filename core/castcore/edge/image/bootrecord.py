@@ -15,7 +15,7 @@ from castcore.disk.bootentry import (
     normal_loader,
     recorded,
 )
-from castcore.disk.fat import FatVolume, Read
+from castcore.disk.fs.fatfiles import FatVolume, Read
 from castcore.disk.loaders import found_entries, has_fallback, loaders
 from castcore.disk.signatures import program_signers
 from castcore.edge import efivars
@@ -129,7 +129,7 @@ def _asked(disks: Sequence[CapturedDisk], ask: Callable[[FatVolume], T]) -> Iter
         with BlockFile.open_source(str(disk.raw), sector_size=disk.layout.sector_size) as device:
             for partition in efi_system_partitions(disk.layout):
                 try:
-                    answer = ask(FatVolume(_reader(device, partition)))
+                    answer = ask(FatVolume(_reader(device, partition), partition.length))
                 except BadImage:
                     continue  # the image holds it as it is; the firmware would not boot it either
                 yield number, partition.number, answer

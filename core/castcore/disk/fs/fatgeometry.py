@@ -1,8 +1,7 @@
-"""FAT12, FAT16 and FAT32: which clusters are free, by the allocation table itself.
+"""Where everything is in a FAT12, FAT16 or FAT32 volume, by its boot sector. Pure.
 
 "Microsoft Extensible Firmware Initiative FAT32 File System Specification" 1.03 (2000): section 3
-(boot sector and BPB), 3.5 (which kind of FAT), 4 (FAT entries). Partclone (0.3.23, 0.3.36) misreads
-the 12-bit entries of FAT12 and loses files.
+(boot sector and BPB), 3.5 (which kind of FAT).
 """
 
 from __future__ import annotations
@@ -10,14 +9,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from castcore.disk.extent import Extent, Extents, merge
-from castcore.disk.fs import Reader
-from castcore.disk.fs.bitruns import extents_where
+from castcore.disk.extent import Extent
 from castcore.errors import BadImage
-from castcore.units import MIB
 
 BOOT_SECTOR = 512
 SECTORS = frozenset({512, 1024, 2048, 4096})
@@ -27,24 +20,26 @@ FAT32_CLUSTERS = 65525
 MOST_CLUSTERS = (1 << 28) - 16
 # The first two entries of a FAT are no clusters' but hold the medium and the state.
 RESERVED = 2
-# Entries are looked at this many at a time: a whole number of bytes of any kind of FAT.
-PIECE = MIB
-
-CLEAN_BIT = {16: 1 << 15, 32: 1 << 27}
+ENTRY_SIZE = 32
 # Bit 0 of the byte before the extended boot signature: Windows NT's and Linux's mark while mounted.
 STATE_BYTE = {12: 37, 16: 37, 32: 65}
-STATE_DIRTY = 1
 FLAGS_ONE_FAT = 0x80
 
 
 @dataclass(frozen=True, slots=True)
-class _Volume:
-    """Where everything is: positions and lengths in bytes."""
+class FatGeometry:
+    """Positions and lengths in bytes; ``bits`` is 12, 16 or 32.
+
+    ``root`` is the root directory's own place (empty on FAT32), ``root_cluster`` its first cluster (0 on
+    the others).
+    """
 
     bits: int
     cluster: int
     clusters: int
     data: int
+    root: Extent
+    root_cluster: int
     fats: tuple[int, ...]  # where the copies of the FAT that are in use start
     state: int  # the boot sector's state byte
 
@@ -53,62 +48,13 @@ class _Volume:
         return Extent(self.fats[fat] + first * self.bits // 8, -(-count * self.bits // 8))
 
 
-def fat_trouble(read: Reader, length: int) -> str:
-    """ "" when the volume of ``length`` bytes was left clean, else why not. Raises BadImage."""
-    volume = _volume(read, length)
-    clean = CLEAN_BIT.get(volume.bits, 0)
-    state = int(_entries(read, volume, 0, 0, RESERVED)[1])
-    if volume.state & STATE_DIRTY or state & clean != clean:
-        return "was not cleanly unmounted"
-    return ""
+def fat_geometry(boot: bytes, length: int) -> FatGeometry:
+    """The geometry that the boot sector ``boot`` of a partition of ``length`` bytes tells.
 
-
-def fat_free(read: Reader, length: int) -> Extents:
-    """The free clusters of the volume in a partition of ``length`` bytes.
-
-    Raises BadImage when its boot sector is damaged or the copies of its FAT differ.
+    Raises BadImage when it is damaged or none.
     """
-    volume = _volume(read, length)
-    free: list[Extent] = []
-    after = volume.clusters + RESERVED
-    for first in range(0, after, PIECE):
-        count = min(PIECE, after - first)
-        entries = _entries(read, volume, 0, first, count)
-        for copy in range(1, len(volume.fats)):
-            differ = entries != _entries(read, volume, copy, first, count)
-            differ[: max(0, RESERVED - first)] = False
-            if differ.any():
-                raise BadImage("the copies of its FAT differ")
-        flags = entries == 0
-        flags[: max(0, RESERVED - first)] = False
-        start = volume.data + (first - RESERVED) * volume.cluster
-        free += _shifted(flags, start, volume.cluster)
-    return merge(free)
-
-
-def _shifted(flags: NDArray[np.bool_], start: int, cluster: int) -> list[Extent]:
-    # The first two entries, which are no clusters', may put the start of the first piece below 0.
-    skip = RESERVED if start < 0 else 0
-    return extents_where(flags[skip:], start=start + skip * cluster, unit=cluster)
-
-
-def _entries(read: Reader, volume: _Volume, fat: int, first: int, count: int) -> NDArray[np.uint32]:
-    place = volume.table(fat, first, count)
-    raw = read(place.start, place.length)
-    if volume.bits == 32:
-        return np.frombuffer(raw, "<u4").astype(np.uint32) & np.uint32(0x0FFFFFFF)
-    if volume.bits == 16:
-        return np.frombuffer(raw, "<u2").astype(np.uint32)
-    # Two entries of 12 bits in three bytes, the first in the lower bits.
-    threes = np.frombuffer(raw.ljust(-(-len(raw) // 3) * 3, b"\0"), np.uint8).reshape(-1, 3)
-    low, middle, high = (threes[:, column].astype(np.uint32) for column in range(3))
-    both = np.stack((low | (middle & 0xF) << 8, middle >> 4 | high << 4), axis=1)
-    entries: NDArray[np.uint32] = both.reshape(-1)[:count]
-    return entries
-
-
-def _volume(read: Reader, length: int) -> _Volume:
-    boot = read(0, BOOT_SECTOR)
+    if len(boot) < BOOT_SECTOR:
+        raise BadImage("its boot sector cannot be read")
     sector, per_cluster, reserved, fats, root_entries, sectors16 = struct.unpack_from(
         "<HBHBHH", boot, 11
     )
@@ -121,7 +67,7 @@ def _volume(read: Reader, length: int) -> _Volume:
     power_of_two = per_cluster and not per_cluster & (per_cluster - 1)
     if boot[510:512] != b"\x55\xaa" or sector not in SECTORS or not power_of_two:
         raise BadImage("its boot sector cannot be read")
-    root_sectors = -(-root_entries * 32 // sector)
+    root_sectors = -(-root_entries * ENTRY_SIZE // sector)
     data = reserved + fats * fat_sectors + root_sectors
     sectors = sectors16 or sectors32
     if not (reserved and fats and fat_sectors and data < sectors and sectors * sector <= length):
@@ -130,11 +76,13 @@ def _volume(read: Reader, length: int) -> _Volume:
     bits = _bits(clusters, is_fat32=fat16_sectors == 0)
     if (clusters + RESERVED) * bits > fat_sectors * sector * 8:
         raise BadImage("its FAT is too short for its clusters")
-    return _Volume(
+    return FatGeometry(
         bits=bits,
         cluster=per_cluster * sector,
         clusters=clusters,
         data=data * sector,
+        root=Extent((reserved + fats * fat_sectors) * sector, root_entries * ENTRY_SIZE),
+        root_cluster=int.from_bytes(boot[44:48], "little") if bits == 32 else 0,
         fats=tuple((reserved + n * fat_sectors) * sector for n in _active(bits, flags, fats)),
         state=boot[STATE_BYTE[bits]],
     )
