@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from castcore.edge.image.signing import server_key
 from castcore.trust import SigningKey
 
-STATE_VARIABLE = "FLEETCAST_STATE"
-DEFAULT_STATE = "/var/lib/fleetcast/server"
+from castserver.statedir import default_state
 
 
 def add_key_argument(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +16,7 @@ def add_key_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state",
         type=Path,
-        default=Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE),
+        default=default_state(),
         metavar="DIR",
         help="the server's state, with the key that signs images"
         " (default: $FLEETCAST_STATE, else %(default)s)",

@@ -19,8 +19,8 @@ from castcore.errors import DiskFailed, NotFound, Refused
 
 from castserver import arguments
 from castserver.auth import TOKEN_FILE
+from castserver.statedir import default_state
 
-DEFAULT_STATE = Path("/var/lib/fleetcast/server")
 DEFAULT_SERVER = "https://127.0.0.1:8443"
 LONGEST_TOKEN = 1000
 
@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state",
         type=Path,
-        default=DEFAULT_STATE,
+        default=default_state(),
         metavar="DIR",
-        help="the server's state directory, on its own machine (default: %(default)s)",
+        help="the server's state, on its own machine (default: $FLEETCAST_STATE, else %(default)s)",
     )
     parser.add_argument(
         "--token", type=Path, metavar="FILE", help="the operator's token, from elsewhere"

@@ -26,6 +26,7 @@ from castserver.castmodel import Request
 from castserver.onair import Transmitter
 from castserver.policy import CastRules
 from castserver.runtime import Server, ServerSettings
+from castserver.statedir import default_state
 
 NAME = "serve"
 HELP = "serve network boots, casts, the REST API and the web console"
@@ -33,13 +34,12 @@ EXAMPLE = (
     "fleetcast serve --state /var/lib/fleetcast --images /srv/images"
     " --boot-tree /srv/fleetcast/pxe --interface eth1 --boot-mode proxy"
 )
-DEFAULT_STATE = Path("/var/lib/fleetcast/server")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("--state", type=Path, default=DEFAULT_STATE, help="keys, database and the operator's token")
+    add("--state", type=Path, default=default_state(), help="keys, database and the operator's token")
     add("--images", type=Path, default=None, help="the directory of images (default: the usual store)")
     add("--interface", default="", help="the interface clients are on (default: the only wired one)")
     add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
