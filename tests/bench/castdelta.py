@@ -33,7 +33,7 @@ def delta(source: Path, note: Note, runs: int) -> None:
 
 def _case(source: Path, note: Note, runs: int, case: str, differ: list[list[int]], most: float) -> None:
     measured = []
-    with cast_lab("delta", RECEIVERS) as lab:
+    with cast_lab("delta", RECEIVERS, snooping=True) as lab:
         for _ in range(runs):
             for number, chunks in enumerate(differ):
                 _spoil(source, source.parent / f"sink{number}", chunks)

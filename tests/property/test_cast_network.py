@@ -94,7 +94,7 @@ def test_what_a_slow_machine_has_yet_to_repair_is_not_fetched() -> None:
 
 def test_a_late_client_takes_the_stream_and_then_the_head() -> None:
     sim = Sim(small_image(5, 80), seed=5, cap=20e6)
-    early, late = sim.client(), sim.client(joins_at=0.4)
+    early, late = sim.client(), sim.client(joins_at=0.35)
     sim.run(MINUTE)
     assert_has_everything(sim)
     assert late.core.ledger.unicast == 0

@@ -48,9 +48,11 @@ class Forger:
         head = data["header"]
         self._session = int(head["session"][0])
         data["symbol"] = np.frombuffer(self._random.randbytes(1424), np.uint8)
-        # The row after the next of every stripe: some hundred packets ahead of the true ones.
-        head["row"] = min(int(head["row"][0]) + 2, 191)
-        head["pseq"] += 60
+        # A row of its stripe that is still to come, however late this was heard: up to 40 rows, some
+        # hundred packets, ahead of the true ones.
+        ahead = self._random.randint(2, 40)
+        head["row"] = min(int(head["row"][0]) + ahead, 191)
+        head["pseq"] += 16 * ahead
         self._to_group(data.tobytes())
         head["block"] += 40
         head["pseq"] += self._random.choice([100_000, 1_000_000])

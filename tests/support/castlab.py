@@ -209,11 +209,18 @@ class CastLab:
 
 
 @contextmanager
-def cast_lab(name: str, receivers: int, *, whole_gso: bool = False) -> Iterator[CastLab]:
-    """A lab with so many receivers, gone at the end with all it started."""
+def cast_lab(
+    name: str, receivers: int, *, whole_gso: bool = False, snooping: bool = False
+) -> Iterator[CastLab]:
+    """A lab with so many receivers, gone at the end with all it started.
+
+    ``snooping``: see `CastLab.snoop`.
+    """
     lab = CastLab(name, receivers)
     try:
         lab.build(whole_gso=whole_gso)
+        if snooping:
+            lab.snoop()
         yield lab
     finally:
         lab.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import SETTLE_SECONDS
-from castcore.cast.outputs import Control, SourceBurst
+from castcore.cast.messages import Feedback, FeedbackFlag
+from castcore.cast.outputs import Control, SourceBurst, Wait
 from castcore.cast.sender import SenderCore
+from castcore.cast.states import ClientClass
 from castcore.trust import SigningKey
 
 STEP = 0.001
@@ -34,6 +36,18 @@ def test_data_waits_for_who_has_just_joined_the_beacon_does_not() -> None:
     waited, spoken = first_data(core, 10.0)
     assert SETTLE_SECONDS <= waited <= SETTLE_SECONDS + 2 * STEP
     assert spoken >= 1
+
+
+def test_who_has_spoken_is_not_waited_for() -> None:
+    core = sender()
+    numbers = [core.join(10.0, name, bytes(32)).client_number for name in ("pc1", "pc2")]
+    core.start(10.0)
+    for step, number in enumerate(numbers, 1):
+        while not isinstance(out := core.next_tx(10.0 + step * STEP), Wait):
+            assert isinstance(out, Control)
+        word = Feedback(number, 7, 1, ClientClass.OK, FeedbackFlag(0), 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        core.on_client(10.0 + step * STEP, word)
+    assert first_data(core, 10.0 + 3 * STEP)[0] <= 2 * STEP
 
 
 def test_where_nobody_has_joined_nothing_is_waited_for() -> None:

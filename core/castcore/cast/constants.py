@@ -35,7 +35,8 @@ STATUS_SECONDS_START = 0.02
 BITMAP_REPEAT_SECONDS = 1.0
 GONE_SECONDS = 10.0
 LINGER_SECONDS = 1.0
-# The last to join starts the cast, while the answer that lets it listen is still on its way.
+# The last to join starts the cast, while the answer that lets it listen is still on its way: until it
+# has spoken, for so long.
 SETTLE_SECONDS = 0.05
 SILENT_SECONDS = 5.0
 HEAR_SECONDS = 3.0

@@ -273,6 +273,7 @@ class ReceiverCore:
         self._beacons = beacon.number
         self._admission.heard(now, beacon)
         self._arrival.announced(beacon.pseq)
+        self._reporter.hasten(beacon.status_ms / 1000)
         self._event(ReceiverEvent.HEARD)
         if self._follower.follows(beacon):
             self._closing.announced(now, beacon.closed)

@@ -74,6 +74,7 @@ class Reporter:
         self._jitter = jitter
         self._number = self._lost = 0
         self._due = self._need_due = self._status_due = self._bitmap_due = 0.0
+        self._said, self._spread = 0.0, 1.0
         self._holes = np.zeros(len(table), np.bool_)
         self._shed = np.zeros(len(table), np.bool_)
         self._shed_count = self._lost = 0
@@ -93,6 +94,11 @@ class Reporter:
         self._shed = np.zeros(len(table), np.bool_)
         self._asked.clear()
 
+    def hasten(self, status_period: float) -> None:
+        """Counters are wanted this often now: no later than so long after the last report."""
+        at = self._said + status_period * self._spread
+        self._due, self._status_due = min(self._due, at), min(self._status_due, at)
+
     def shed(self, block: int) -> None:
         """A block is being ignored for want of a buffer."""
         if not self._shed[block]:
@@ -109,6 +115,7 @@ class Reporter:
             return []
         spread = 1 + FEEDBACK_JITTER * (2 * self._jitter - 1)
         self._jitter = (self._jitter * 997 + 0.618) % 1.0
+        self._said, self._spread = now, spread
         self._due = now + min(view.period, view.status_period) * spread
         needs_due = now >= self._need_due
         packets = []

@@ -216,6 +216,10 @@ class Roster:
             return False
         return any(c.listens and c.lacks - self._selector.chunks for c in self)
 
+    def spoken(self) -> bool:
+        """Whether all who take part have said something: they hear what is sent from now on."""
+        return all(c.over or c.last is not None for c in self)
+
     def caught_up(self, pseq: int) -> bool:
         """Whether all who listen have spoken of the last packet before ``pseq``."""
         return all(c.seen >= pseq for c in self if c.listens)

@@ -345,7 +345,7 @@ class SenderCore:
         return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, self._pseq)
 
     def _source(self, now: float) -> SourceBurst | None:
-        if self.state not in (SenderState.PASS, SenderState.LAP) or now < self._settled:
+        if self.state not in (SenderState.PASS, SenderState.LAP) or self._settling(now):
             return None
         if self._block >= len(self._table):
             self._end_lap()
@@ -364,6 +364,13 @@ class SenderCore:
                 self._repairs.sent(now, self._block, now - 2 * feedback_seconds(self._roster.active()))
             self._next_block()
         return burst
+
+    def _settling(self, now: float) -> bool:
+        """Whether somebody who has just joined may not listen yet."""
+        if now < self._settled and not self._roster.spoken():
+            return True
+        self._settled = 0.0
+        return False
 
     def _next_block(self) -> None:
         self._symbol = 0
