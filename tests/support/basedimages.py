@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from castcore.disk import DiskLayout, Extent, TableType
+from castcore.disk import DiskLayout, Extent, Extents, TableType
 from castcore.edge.image.bases import opened_bases
 from castcore.edge.image.capture import CaptureOptions, write_image
 from castcore.edge.image.newimage import new_image
@@ -27,14 +27,15 @@ def based_image(
     raw: Path,
     bases: Sequence[str],
     *,
+    in_use: Extents = IN_USE,
     replace: bool = False,
     key: SigningKey | None = None,
 ) -> Path:
-    """An image of what is IN_USE of ``raw``, made on ``bases`` of the same store."""
+    """An image of what is ``in_use`` of ``raw``, made on ``bases`` of the same store."""
     plan = Manifest(
         name=name,
         created=int(time.time()),
-        disks=(ImageDisk(DiskLayout(raw.stat().st_size, 512, TableType.NONE), IN_USE),),
+        disks=(ImageDisk(DiskLayout(raw.stat().st_size, 512, TableType.NONE), in_use),),
         index_digest=b"",
         chunk_count=0,
         packs=(),
