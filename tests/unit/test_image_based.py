@@ -13,6 +13,7 @@ from castcore.edge.image.copying import Copied, copy_image
 from castcore.edge.image.deleting import delete_image
 from castcore.edge.image.diskview import ChunkCache, DiskView
 from castcore.edge.image.imagefile import Image, ProvenSource
+from castcore.edge.image.imagewriter import write_all
 from castcore.edge.image.partial import Partial
 from castcore.edge.image.restore import restore
 from castcore.edge.image.signing import sign_image
@@ -300,13 +301,10 @@ def test_a_damaged_image_is_not_copied(store: Path, tmp_path: Path) -> None:
 def test_a_medium_that_does_not_keep_what_is_written_is_told(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from castcore.edge.image import copying
-
     def forgetful(handle: int, data: bytes) -> None:
         write_all(handle, data[:-1] + bytes([data[-1] ^ 1]))
 
-    write_all = copying.write_all
-    monkeypatch.setattr(copying, "write_all", forgetful)
+    monkeypatch.setattr("castcore.edge.image.copying.write_all", forgetful)
     (tmp_path / "stick").mkdir()
     with (
         Image.open(store / "next.fcast") as image,
