@@ -190,7 +190,7 @@ def test_the_list_tells_who_misses_whom(store: Path) -> None:
     held = holdings(store / "next.fcast", list_images(store)[1].manifest)  # type: ignore[arg-type]
     assert (held.stored, held.lenders) == (2 * MIB, ("base",))
     shutil.rmtree(store / "base.fcast")
-    assert list_images(store)[0].problem == "it borrows from base, not there"
+    assert list_images(store)[0].problem == "borrows from base, which is not there"
 
 
 def test_what_others_borrow_from_is_neither_deleted_nor_replaced(store: Path) -> None:

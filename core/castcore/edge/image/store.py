@@ -114,7 +114,7 @@ def _stored_image(path: Path) -> StoredImage:
     lenders = holdings(path, manifest).lenders if manifest.borrowed else ()
     missing = [name for name in lenders if not (path.parent / f"{name}{SUFFIX}").is_dir()]
     if missing:
-        return StoredImage(path, None, f"it borrows from {', '.join(missing)}, not there")
+        return StoredImage(path, None, f"borrows from {', '.join(missing)}, which is not there")
     return StoredImage(path, manifest)
 
 
