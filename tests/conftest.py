@@ -38,7 +38,7 @@ def _every_image_is_read_by_another_reader() -> Iterator[None]:
 
     def finished(self: ImageWriter, manifest: Manifest) -> Manifest:
         complete = finish(self, manifest)
-        if complete.stored <= MOST_READ:
+        if sum(complete.packs) <= MOST_READ:
             read_image(self._directory)
         return complete
 

@@ -68,7 +68,7 @@ class DoesNotFit(FleetcastError):
 
 
 class InUse(FleetcastError):
-    """A disk is mounted, is swap, or is held by another program."""
+    """A disk is mounted, is swap, or is held by another program; other images borrow from an image."""
 
     exit_code = ExitCode.IN_USE
     advice = "wait until it is free, or choose another"

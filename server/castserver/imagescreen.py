@@ -10,8 +10,9 @@ from typing import Any
 
 from castcore.disk import DiskFacts, DiskLayout, layout_to_json, total
 from castcore.disk.kinds import kind_of
-from castcore.edge.image.store import default_store
-from castcore.image import ImageDisk, Manifest
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.store import default_store, holdings
+from castcore.image import ImageDisk, Manifest, borrowings
 from castcore.plain import to_plain
 from castcore.units import exactly, human
 
@@ -85,12 +86,10 @@ def image_lines(manifest: Manifest) -> list[str]:
     """An image as a whole: what it is and every disk it holds."""
     taken = datetime.fromtimestamp(manifest.created, UTC).strftime("%Y-%m-%d %H:%M UTC")
     source = printable(f"{manifest.source.path} ({manifest.source.format})")
-    sizes = (
-        f"{human(manifest.used)} in use, {human(manifest.stored)} stored in {len(manifest.packs)} packs"
-    )
+    packs = f"{human(sum(manifest.packs))} in {len(manifest.packs)} packs"
     lines = [
         f"image {manifest.name}  captured {taken} from {source}",
-        f"  {sizes}, {manifest.chunk_count} chunks",
+        f"  {human(manifest.used)} in use, {packs}, {manifest.chunk_count} chunks",
         f"  root {manifest.index_digest.hex()}",
     ]
     for number, disk in enumerate(manifest.disks):
@@ -119,15 +118,32 @@ def lost_lines(number: int, disk: ImageDisk) -> list[str]:
     return [f"  disk {number}: {lost} could not be read and are zeros in the image: bytes {runs}{more}"]
 
 
+def borrowing_lines(image: Image) -> list[str]:
+    """What an image has from which other images."""
+    return [
+        f"  {human(b.bytes)} in {b.chunks} chunks are borrowed from {b.lender}, not stored again"
+        for b in borrowings(image.manifest, image.index, image.borrowed)
+    ]
+
+
+def borrowings_json(image: Image) -> list[dict[str, Any]]:
+    """The same as JSON values; sizes in bytes."""
+    found = borrowings(image.manifest, image.index, image.borrowed)
+    return [{"image": b.lender, "chunks": b.chunks, "bytes": b.bytes} for b in found]
+
+
 def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
-    """An image as JSON values; sizes in bytes."""
+    """An image as JSON values; sizes in bytes. What is ``stored`` is in its own packs."""
+    held = holdings(path, manifest)
     return {
         "image": manifest.name,
         "path": str(path),
         "created": manifest.created,
         "root": manifest.index_digest.hex(),
         "used": manifest.used,
-        "stored": manifest.stored,
+        "stored": held.stored,
+        "borrowed": held.borrowed,
+        "lenders": list(held.lenders),
         "chunks": manifest.chunk_count,
         "packs": len(manifest.packs),
         "boot_entries": to_plain(manifest.boot_entries),

@@ -16,7 +16,8 @@ from castcore.errors import Refused
 from castcore.units import human
 
 from castserver import arguments
-from castserver.targets import confirm_erase, show_plan
+from castserver.confirming import confirm_erase
+from castserver.targets import show_plan
 
 # What else `restore` can do is done to whole disks.
 _WHOLE_DISKS = ("map", "rules", "grow", "boot_entries", "delta", "resume", "discard")

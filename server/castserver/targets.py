@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,16 +105,6 @@ def show_plan(manifest: Manifest, plan: Plan, screen: Screen, *, erased: bool = 
     for line in plan_lines(plan):
         screen.say(printable(line))
     screen.emit({"event": "plan", **plan_to_json(plan)})
-
-
-def confirm_erase(targets: Sequence[str], screen: Screen) -> None:
-    """Return when the operator types yes; else raise Refused."""
-    named = ", ".join(targets)
-    if screen.as_json or not sys.stdin.isatty():
-        raise Refused(f"nobody is here to confirm that {named} is erased", hint="add --yes")
-    screen.say(f"Everything on {named} will be lost. Type yes to go on:")
-    if sys.stdin.readline().strip() != "yes":
-        raise Refused("not confirmed; nothing was written", hint="answer yes, the whole word")
 
 
 def _mapped(count: int, pairs: Sequence[str], targets: Sequence[str]) -> list[str]:

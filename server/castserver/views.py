@@ -12,7 +12,7 @@ from castcore.boot import BootDecision
 from castcore.cast.states import ClientClass, SenderState
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
-from castcore.edge.image.store import StoredImage, image_name
+from castcore.edge.image.store import StoredImage, holdings, image_name
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.bootwatch import BootSighting, BootWatch
@@ -244,7 +244,7 @@ def image_view(stored: StoredImage) -> ImageView:
         image=name,
         created=manifest.created,
         used=manifest.used,
-        stored=manifest.stored,
+        stored=holdings(stored.path, manifest).stored,
         root=manifest.index_digest.hex(),
         disks=[
             DiskView(

@@ -7,6 +7,7 @@ ends in :class:`NotAnImage`.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MOST_MANIFEST = 64 * 1048576
 MOST_PACK = 2147483648
 HEADER = struct.Struct("<8sHHIQ40s")
 RECORD = struct.Struct("<QIIIIHBBI32s")
+MOST_PIECES = 1048576
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DATA, ZERO = 1, 2
 NONE, RAW, ZSTD = 0, 1, 2
 Range = tuple[int, int]  # start, end
@@ -55,11 +58,11 @@ def read_image(folder: Path) -> tuple[dict[str, Any], list[Chunk]]:
     manifest = json.loads(raw)
     spelled = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     require(spelled.encode() == raw, "not canonical")
-    require(manifest["format"] == "fleetcast-image" and manifest["version"] == 1, "another format")
+    require(manifest["format"] == "fleetcast-image" and manifest["version"] in (1, 2), "another format")
     require(manifest["chunk_size"] == CHUNK, "another chunk size")
     if (folder / "manifest.sig").exists():
         check_signature(raw, (folder / "manifest.sig").read_bytes())
-    packs = [open_pack(folder, number, pack) for number, pack in enumerate(manifest["packs"])]
+    packs = open_packs(folder, manifest)
     index = (folder / "index").read_bytes()
     count = manifest["index"]["records"]
     require(len(index) == HEADER.size + count * RECORD.size, "the index's length")
@@ -88,11 +91,65 @@ def check_signature(manifest: bytes, signature: bytes) -> None:
         raise NotAnImage("the signature does not hold") from None
 
 
-def open_pack(folder: Path, number: int, pack: dict[str, Any]) -> bytes:
-    require(pack["name"] == f"pack-{number:04d}" and pack["size"] <= MOST_PACK, "a pack's name or size")
-    data: bytes = (folder / pack["name"]).read_bytes()
-    require(len(data) == pack["size"], "a pack's size")
+def open_packs(folder: Path, manifest: dict[str, Any]) -> list[list[bytes]]:
+    """The bytes of every pack: of a borrowed one each piece, else the file as a single piece."""
+    lenders = manifest["lenders"] if manifest["version"] == 2 else []
+    borrowed = [pack["pieces"] for pack in manifest["packs"] if lenders and "pieces" in pack]
+    require(sum(map(len, borrowed)) <= MOST_PIECES, "too many pieces")
+    used = {piece[0] for pieces in borrowed for piece in pieces}
+    require(used == set(range(len(lenders))), "a lender that lends nothing, or a piece of none")
+    require(manifest["version"] == 1 or bool(lenders), "version 2 that borrows nothing")
+    require(len({lender["name"] for lender in lenders}) == len(lenders), "a lender named twice")
+    require(all(NAME.fullmatch(lender["name"]) for lender in lenders), "a lender's name")
+    packs = []
+    for number, pack in enumerate(manifest["packs"]):
+        name, size = pack["name"], pack["size"]
+        require(name == f"pack-{number:04d}" and size <= MOST_PACK, "a pack's name or size")
+        pieces = pack.get("pieces") if lenders else None
+        if pieces is not None:
+            require(sum(piece[3] for piece in pieces) == size > 0, "pieces of another size")
+        if pieces is not None and not (folder / name).exists():
+            packs.append([borrowed_piece(folder, lenders, piece) for piece in pieces])
+            continue
+        data = (folder / name).read_bytes()
+        require(len(data) == size, "a pack's size")
+        packs.append([data] if pieces is None else cut(data, [piece[3] for piece in pieces]))
+    return packs
+
+
+def cut(data: bytes, lengths: list[int]) -> list[bytes]:
+    """``data`` in pieces of ``lengths``."""
+    ends = [sum(lengths[: n + 1]) for n in range(len(lengths))]
+    return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def borrowed_piece(folder: Path, lenders: list[dict[str, Any]], piece: list[int]) -> bytes:
+    """The bytes of a piece, out of its lender's own pack."""
+    lender, number, offset, length = piece
+    require(length > 0 and offset >= 0 and offset + length <= MOST_PACK, "a piece's place")
+    name, index = lenders[lender]["name"], lenders[lender]["index"]
+    other = folder.parent / f"{name}.fcast"
+    require(other.name != folder.name and other.is_dir(), "a lender that is not there")
+    known = (other / "index").read_bytes()
+    require(len(known) == HEADER.size + index["records"] * RECORD.size, "a lender of other size")
+    require(blake3(known).hexdigest() == index["digest"], "a lender that was replaced")
+    require((other / f"pack-{number:04d}").is_file(), "a lender's pack that is not there")
+    with (other / f"pack-{number:04d}").open("rb") as file:
+        file.seek(offset)
+        data = file.read(length)
+    require(len(data) == length, "a piece that goes beyond its pack")
     return data
+
+
+def stored_bytes(pieces: list[bytes], at: int, stored: int) -> bytes:
+    """Bytes ``at`` to ``at + stored`` of a pack; they lie in one of its pieces."""
+    start = 0
+    for data in pieces:
+        if start <= at < start + len(data):
+            require(at + stored <= start + len(data), "stored bytes outside of their pack or piece")
+            return data[at - start : at - start + stored]
+        start += len(data)
+    raise NotAnImage("stored bytes outside of their pack")
 
 
 def used_ranges(runs: list[int]) -> list[Range]:
@@ -117,7 +174,7 @@ def regions_of(disk: dict[str, Any]) -> Iterator[tuple[int, int, list[Range]]]:
         yield region * CHUNK, min(CHUNK, size - region * CHUNK), used
 
 
-def content_of(record: tuple[Any, ...], packs: list[bytes], used: list[Range]) -> bytes:
+def content_of(record: tuple[Any, ...], packs: list[list[bytes]], used: list[Range]) -> bytes:
     offset, at, length, stored, pack, _, kind, codec, reserved, digest = record
     require(reserved == 0, "a record's reserved bytes")
     if kind == ZERO:
@@ -125,8 +182,7 @@ def content_of(record: tuple[Any, ...], packs: list[bytes], used: list[Range]) -
         content = bytes(length)
     else:
         require(kind == DATA and pack < len(packs), "a record's kind or pack")
-        require(at + stored <= len(packs[pack]), "stored bytes outside of their pack")
-        data = packs[pack][at : at + stored]
+        data = stored_bytes(packs[pack], at, stored)
         if codec == RAW:
             require(stored == length, "raw bytes of another length")
             content = data

@@ -15,7 +15,8 @@ from castcore.edge.image.imagefile import Image
 from castcore.units import MIB
 
 from tests.net.namespaces import Cable, inside
-from tests.support.images import make_image, noise
+from tests.support.basedimages import based_image
+from tests.support.images import make_image, noise, write_at
 from tests.support.twomachines import start, two_machines
 
 pytestmark = pytest.mark.root
@@ -102,6 +103,27 @@ def test_a_disk_that_holds_most_of_the_image_receives_the_rest(
     copy = target.read_bytes()
     for extent in USED:
         assert copy[extent.start : extent.end] == raw.read_bytes()[extent.start : extent.end]
+
+
+def test_an_image_that_borrows_goes_like_any_other(
+    wire: Cable, image: Path, raw: Path, tmp_path: Path
+) -> None:
+    write_at(raw, 31 * MIB, noise(MIB, 8))
+    based = based_image(tmp_path, "based", raw, ["sample"], in_use=USED)
+    target = tmp_path / "target.raw"
+    target.write_bytes(bytes(SIZE))
+    send = fleetcast(wire.left, "send", str(based), "--interface", wire.wire, "--clients", "1", "--json")
+    take = fleetcast(wire.right, "receive", str(target), "--interface", wire.wire, *GO_ON)
+    result = ended(take)[-1]
+    sent = ended(send)[-1]
+    with Image.open(based) as opened:
+        assert opened.manifest.stored == MIB
+        assert result["root"] == sent["root"] == opened.manifest.index_digest.hex()
+        assert result["multicast"] + result["unicast"] == sum(opened.stored_lengths())
+    assert result["verified"]
+    source, copy = raw.read_bytes(), target.read_bytes()
+    for extent in USED:
+        assert copy[extent.start : extent.end] == source[extent.start : extent.end]
 
 
 def test_another_key_is_not_trusted_and_nothing_is_written(

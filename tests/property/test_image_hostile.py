@@ -21,10 +21,11 @@ from castcore.errors import BadImage, FleetcastError
 from castcore.image import encode_manifest, parse_index, parse_manifest
 from castcore.trust import digest
 from castcore.units import KIB, MIB
-from castserver.imagescreen import image_json, image_lines
+from castserver.imagescreen import borrowing_lines, image_json, image_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.basedimages import two_images
 from tests.support.images import blank, make_image, noise, write_at
 
 SIZE = 3 * MIB + 4 * KIB
@@ -163,3 +164,106 @@ def test_an_index_that_lies_under_the_right_digest(whole: Path, data: st.DataObj
     tree = tree_of(whole)
     tree["index"]["digest"] = digest(bytes(index)).hex()
     used(whole, canonical.encode(tree), bytes(index))
+
+
+@pytest.fixture(scope="module")
+def based() -> Iterator[Path]:
+    """An image that borrows from another one beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield two_images(Path(folder))[1]
+
+
+def borrowed(based: Path, tree: dict[str, Any]) -> None:
+    """Read ``based`` with another manifest beside its lender: well, or BadImage."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = shutil.copytree(based.parent, Path(folder) / "store")
+        (store / based.name / MANIFEST_FILE).write_bytes(canonical.encode(tree))
+        bounded(lambda: list_images(store))
+        bounded(lambda: _read_or_bad(store / based.name))
+
+
+def _read_or_bad(path: Path) -> None:
+    try:
+        with Image.open(path) as image:
+            borrowing_lines(image)
+            verify_image(image)
+    except BadImage:
+        pass
+
+
+def lending_of(tree: dict[str, Any]) -> list[Any]:
+    return [tree["lenders"], *(p["pieces"] for p in tree["packs"] if "pieces" in p)]
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_number_of_what_is_borrowed_may_be_another(based: Path, data: st.DataObject) -> None:
+    tree = tree_of(based)
+    places = [*_numbers(lending_of(tree)), *_numbers(tree["packs"])]
+    for parent, key in data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=3)):
+        near = st.integers(max(0, parent[key] - 3), parent[key] + 3)
+        parent[key] = data.draw(HUGE | near | st.integers(0, 4 * MIB))
+    borrowed(based, tree)
+
+
+NAMES = ["..", ".", "../store/base", "base/", "/etc", "", "\0", "next", "none", "b" * 101, "base.fcast"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_lender(based: Path, name: str) -> None:
+    """Nothing outside of the store, no image itself, none that is not there."""
+    tree = tree_of(based)
+    tree["lenders"][0]["name"] = name
+    with pytest.raises(BadImage):
+        _open_with(based, tree)
+    borrowed(based, tree)
+
+
+def _open_with(based: Path, tree: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = shutil.copytree(based.parent, Path(folder) / "store")
+        (store / based.name / MANIFEST_FILE).write_bytes(canonical.encode(tree))
+        Image.open(store / based.name).close()
+
+
+def test_images_that_borrow_from_each_other_end(based: Path) -> None:
+    """No lender's own lenders are asked: a circle is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = shutil.copytree(based.parent, Path(folder) / "store")
+        tree, other = tree_of(store / "next.fcast"), tree_of(store / "base.fcast")
+        other["version"] = 2
+        other["lenders"] = [{"name": "next", "index": tree["index"]}]
+        size = other["packs"][0]["size"]
+        other["packs"][0]["pieces"] = [[0, 0, 0, size]]
+        (store / "base.fcast" / MANIFEST_FILE).write_bytes(canonical.encode(other))
+        for name in ("base.fcast", "next.fcast"):
+            bounded(lambda name=name: _read_or_bad(store / name))  # type: ignore[misc]
+        bounded(lambda: list_images(store))
+        (store / "base.fcast/pack-0000").unlink()
+        for name in ("base.fcast", "next.fcast"):
+            with pytest.raises(BadImage):
+                Image.open(store / name)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 1 << 30), st.integers(1, 255))
+def test_whatever_byte_of_the_lender_changes_nothing_wrong_is_read(
+    based: Path, place: int, mask: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = shutil.copytree(based.parent, Path(folder) / "store")
+        for name in (INDEX_FILE, "pack-0000"):
+            path = store / "base.fcast" / name
+            data = bytearray(path.read_bytes())
+            data[place % len(data)] ^= mask
+            path.write_bytes(data)
+        with pytest.raises(BadImage):
+            Image.open(store / based.name).close()
+        shutil.copy(based.parent / "base.fcast" / INDEX_FILE, store / "base.fcast")
+        with Image.open(store / based.name) as image, Image.open(based) as good:
+            for chunk in range(len(image.index)):
+                try:
+                    content = bytes(image.content(chunk))
+                except BadImage:
+                    continue
+                assert content == bytes(good.content(chunk))

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from castcore.disk import DiskLayout, Extent, Extents, Partition, TableType, Taken
 from castcore.edge.image.capture import CaptureOptions, write_image
-from castcore.edge.image.store import Partial
+from castcore.edge.image.partial import Partial
 from castcore.image import ImageDisk, Manifest, Source
 from castcore.units import MIB
 

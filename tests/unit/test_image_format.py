@@ -175,7 +175,7 @@ def edited(change: Callable[[dict[str, object]], object]) -> bytes:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda v: v.update(version=2), "format 2; this Fleetcast reads format 1"),
+        (lambda v: v.update(version=3), "format 3; this Fleetcast reads formats 1 and 2"),
         (lambda v: v.update(format="tar"), "not a Fleetcast image"),
         (lambda v: v.update(chunk_size=4096), "chunk size is 4096"),
         (lambda v: v.pop("disks"), "disks"),

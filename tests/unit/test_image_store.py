@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 from castcore.disk import Extent
 from castcore.edge.image.imagewriter import ImageWriter
-from castcore.edge.image.store import Partial, image_path, list_images, remove_stale
+from castcore.edge.image.partial import Partial, remove_stale
+from castcore.edge.image.store import image_path, list_images
 from castcore.errors import NoSpace, NotFound, Refused
 from castcore.image import ChunkKind, ChunkRecord, Codec
 from castcore.trust import digest

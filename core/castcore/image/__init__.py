@@ -1,16 +1,15 @@
 """The image format: manifest, index, packs; pure. ``FORMAT.md`` beside this file is its document."""
 
+from castcore.image.borrowing import BorrowedPack, Lender, Piece
 from castcore.image.index import (
     Index,
     encode_index,
     index_size,
     parse_index,
 )
+from castcore.image.lending import Borrowing, Lending, Loan, LoanBook, borrowings
 from castcore.image.manifest import (
-    FORMAT_VERSION,
     MANIFEST_LIMIT,
-    NAME,
-    PACK_LIMIT,
     ImageDisk,
     Manifest,
     Source,
@@ -20,6 +19,8 @@ from castcore.image.manifest import (
 from castcore.image.placement import PlacedHead, head_chunks, place_head
 from castcore.image.record import (
     CHUNK_SIZE,
+    NAME,
+    PACK_LIMIT,
     ChunkKind,
     ChunkRecord,
     Codec,
@@ -34,12 +35,13 @@ from castcore.image.stored import DEFAULT_LEVEL, MAX_LEVEL, ChunkDecoder, ChunkE
 __all__ = [
     "CHUNK_SIZE",
     "DEFAULT_LEVEL",
-    "FORMAT_VERSION",
     "MANIFEST_LIMIT",
     "MAX_LEVEL",
     "NAME",
     "PACK_LIMIT",
     "SIGNATURE_FILE_SIZE",
+    "BorrowedPack",
+    "Borrowing",
     "ChunkDecoder",
     "ChunkEncoder",
     "ChunkKind",
@@ -48,10 +50,16 @@ __all__ = [
     "Content",
     "ImageDisk",
     "Index",
+    "Lender",
+    "Lending",
+    "Loan",
+    "LoanBook",
     "Manifest",
+    "Piece",
     "PlacedHead",
     "Source",
     "UsedBytes",
+    "borrowings",
     "chunk_regions",
     "chunk_total",
     "decode_record",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castcore.errors import BadImage
+from castcore.image.borrowing import BorrowedPack, PieceTable
 from castcore.image.manifest import Manifest
 from castcore.image.record import CHUNK_SIZE, RECORD, ChunkKind, ChunkRecord, Codec, decode_record
 from castcore.image.regions import chunk_ranges
@@ -85,6 +86,16 @@ class Index:
     def content_bytes(self) -> int:
         """The length of all chunks together."""
         return int(self._rows["length"].sum(dtype=np.uint64))
+
+    def digest_keys(self) -> NDArray[np.uint64]:
+        """The first eight bytes of each chunk's digest, as a number (little-endian)."""
+        first = np.ascontiguousarray(self._rows["digest"][:, :8])
+        keys: NDArray[np.uint64] = first.view("<u8").ravel()
+        return keys
+
+    def rows_in(self, packs: Iterable[BorrowedPack]) -> NDArray[Any]:
+        """The rows (:data:`ROWS`) of the chunks that lie in ``packs``."""
+        return _lying_in(self._rows, packs)
 
 
 def encode_index(records: Iterable[bytes]) -> bytes:
@@ -158,6 +169,15 @@ def _check_packs(rows: NDArray[Any], manifest: Manifest) -> None:
     room = sizes[np.minimum(rows["pack"], len(manifest.packs))]
     ends = rows["pack_offset"].astype(np.uint64) + rows["stored"]
     _refuse(data & (ends > room), "ends outside its pack")
+    borrowed = _lying_in(rows, manifest.borrowed)
+    if PieceTable(manifest.borrowed).crossing(borrowed).any():
+        raise BadImage("the index is damaged: a chunk lies in two pieces of a borrowed pack")
+
+
+def _lying_in(rows: NDArray[Any], packs: Iterable[BorrowedPack]) -> NDArray[Any]:
+    numbers = np.array([pack.number for pack in packs], dtype=np.uint32)
+    inside: NDArray[Any] = rows[(rows["kind"] == ChunkKind.DATA) & np.isin(rows["pack"], numbers)]
+    return inside
 
 
 def _refuse(wrong: NDArray[Any], why: str, start: int = 0) -> None:

@@ -6,7 +6,6 @@ see ``FORMAT.md``, "Manifest".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,22 +23,26 @@ from castcore.disk import (
     total,
 )
 from castcore.errors import BadImage, BadPacket
-from castcore.image.record import CHUNK_SIZE, pack_name
+from castcore.image.borrowing import (
+    BorrowedPack,
+    Lender,
+    borrowed_from_json,
+    lenders_from_json,
+    lenders_to_json,
+    pieces_to_json,
+)
+from castcore.image.fields import POSITION_LIMIT, index_digest, listed, text, whole
+from castcore.image.record import CHUNK_SIZE, NAME, PACK_LIMIT, pack_name
 from castcore.plain import from_plain, to_plain
-from castcore.trust import DIGEST_SIZE
-from castcore.units import GIB, MIB
+from castcore.units import MIB
 
 FORMAT_NAME = "fleetcast-image"
-FORMAT_VERSION = 1
+# The second has borrowed packs; an image without any is written as the first.
+PLAIN_VERSION, BORROWING_VERSION = 1, 2
 # Bounds what a reader holds in memory: about three million extents in use.
 MANIFEST_LIMIT = 64 * MIB
-# FAT32 holds no larger file than 4 GiB - 1; many programs stop at 2 GiB.
-PACK_LIMIT = 2 * GIB
-# Byte positions stay below this, so that they fit every signed 64-bit offset.
-POSITION_LIMIT = 1 << 62
 # Unix time of the year 10000, which no calendar of a program reaches.
 TIME_LIMIT = 253_402_300_800
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Source:
 class Manifest:
     """An image as a whole. ``created`` is Unix time in seconds; ``packs`` are the packs' sizes.
 
+    ``borrowed`` says of some packs that their bytes lie in those of other images, the ``lenders``.
     ``boot_entries`` are what a UEFI firmware must know of its disks, in the order to try them;
     ``boot_loaders`` are their EFI programs, with who signed them.
     ``index_digest`` is BLAKE3 of the index file: the image's root, which a cast proves.
@@ -82,6 +86,8 @@ class Manifest:
     made_by: str = ""
     boot_entries: tuple[BootEntry, ...] = ()
     boot_loaders: tuple[BootLoader, ...] = ()
+    lenders: tuple[Lender, ...] = ()
+    borrowed: tuple[BorrowedPack, ...] = ()
 
     @property
     def used(self) -> int:
@@ -90,17 +96,18 @@ class Manifest:
 
     @property
     def stored(self) -> int:
-        """Bytes that the packs hold."""
-        return sum(self.packs)
+        """Bytes that the packs of its own hold."""
+        return sum(self.packs) - sum(pack.size for pack in self.borrowed)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest file's bytes."""
     source = manifest.source
+    pieces = {pack.number: {"pieces": pieces_to_json(pack)} for pack in manifest.borrowed}
     return canonical.encode(
         {
             "format": FORMAT_NAME,
-            "version": FORMAT_VERSION,
+            "version": BORROWING_VERSION if pieces else PLAIN_VERSION,
             "name": manifest.name,
             "created": manifest.created,
             "made_by": manifest.made_by,
@@ -111,11 +118,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
                 for d in manifest.disks
             ],
             "index": {"digest": manifest.index_digest.hex(), "records": manifest.chunk_count},
-            "packs": [{"name": pack_name(n), "size": size} for n, size in enumerate(manifest.packs)],
+            "packs": [
+                {"name": pack_name(n), "size": size} | pieces.get(n, {})
+                for n, size in enumerate(manifest.packs)
+            ],
             "boot_entries": to_plain(manifest.boot_entries),
             "boot_loaders": to_plain(manifest.boot_loaders),
             "source": {"path": source.path, "format": source.format, "machine": source.machine},
         }
+        | ({"lenders": lenders_to_json(manifest.lenders)} if pieces else {})
     )
 
 
@@ -136,35 +147,40 @@ def parse_manifest(data: bytes) -> Manifest:
 def _check_format(value: Any) -> None:
     if not isinstance(value, dict) or value.get("format") != FORMAT_NAME:
         raise BadImage("not a Fleetcast image's manifest")
-    version = _whole(value["version"])
-    if version != FORMAT_VERSION:
+    version = whole(value["version"])
+    if version not in (PLAIN_VERSION, BORROWING_VERSION):
         raise BadImage(
-            f"the image is of format {version}; this Fleetcast reads format {FORMAT_VERSION}",
+            f"the image is of format {version}; this Fleetcast reads formats 1 and 2",
             hint="use the Fleetcast version that made it, or a newer one",
         )
     if value["chunk_size"] != CHUNK_SIZE:
-        raise BadImage(f"the image's chunk size is {value['chunk_size']!r}; format 1 has {CHUNK_SIZE}")
+        raise BadImage(f"the image's chunk size is {value['chunk_size']!r}; it is always {CHUNK_SIZE}")
 
 
 def _manifest(value: dict[str, Any]) -> Manifest:
-    digest = bytes.fromhex(_text(value["index"]["digest"]))
-    if len(digest) != DIGEST_SIZE:
-        raise ValueError(f"an index digest of {len(digest)} bytes")
-    name, source = _text(value["name"]), value["source"]
+    name, source = text(value["name"]), value["source"]
     if not NAME.fullmatch(name):
         raise ValueError(f"the name {name[:120]!r}")
-    disks = tuple(_disk(d) for d in _list(value["disks"]))
+    disks = tuple(_disk(d) for d in listed(value["disks"]))
+    packs = tuple(_pack_size(n, p) for n, p in enumerate(listed(value["packs"])))
+    lenders: tuple[Lender, ...] = ()
+    borrowed: tuple[BorrowedPack, ...] = ()
+    if value["version"] == BORROWING_VERSION:
+        lenders = lenders_from_json(value["lenders"])
+        borrowed = borrowed_from_json(value["packs"], packs, len(lenders))
     return Manifest(
         name=name,
         created=_time(value["created"]),
         disks=disks,
-        index_digest=digest,
-        chunk_count=_whole(value["index"]["records"]),
-        packs=tuple(_pack_size(n, p) for n, p in enumerate(_list(value["packs"]))),
-        source=Source(_text(source["path"]), _text(source["format"]), _text(source["machine"])),
-        made_by=_text(value["made_by"]),
-        boot_entries=tuple(_boot_entry(e, disks) for e in _list(value["boot_entries"])),
-        boot_loaders=tuple(from_plain(BootLoader, x) for x in _list(value["boot_loaders"])),
+        index_digest=index_digest(value["index"]["digest"]),
+        chunk_count=whole(value["index"]["records"]),
+        packs=packs,
+        source=Source(text(source["path"]), text(source["format"]), text(source["machine"])),
+        made_by=text(value["made_by"]),
+        boot_entries=tuple(_boot_entry(e, disks) for e in listed(value["boot_entries"])),
+        boot_loaders=tuple(from_plain(BootLoader, x) for x in listed(value["boot_loaders"])),
+        lenders=lenders,
+        borrowed=borrowed,
     )
 
 
@@ -173,11 +189,11 @@ def _disk(value: Any) -> ImageDisk:
     in_use = from_runs(value["in_use"])
     if layout.size >= POSITION_LIMIT or (in_use and in_use[-1].end > layout.size):
         raise ValueError(f"extents in use beyond the disk's {layout.size} bytes")
-    _text(layout.table_uuid)
+    text(layout.table_uuid)
     for p in layout.partitions:
-        for text in (p.type, p.uuid, p.name, p.fstype, p.fs_uuid, p.label, p.why):
-            _text(text)
-        _whole(p.number)
+        for spelled in (p.type, p.uuid, p.name, p.fstype, p.fs_uuid, p.label, p.why):
+            text(spelled)
+        whole(p.number)
     unreadable = from_runs(value.get("unreadable", []))
     if intersect(in_use, unreadable) != unreadable:
         raise ValueError("unreadable bytes that are not in use")
@@ -193,7 +209,7 @@ def _boot_entry(value: Any, disks: Sequence[ImageDisk]) -> BootEntry:
 
 
 def _pack_size(number: int, value: Any) -> int:
-    size = _whole(value["size"])
+    size = whole(value["size"])
     if value["name"] != pack_name(number) or size > PACK_LIMIT:
         raise ValueError(f"pack {number} of {size} bytes named {value['name']!r}")
     return size
@@ -211,36 +227,18 @@ def to_runs(extents: Extents) -> list[int]:
 
 def from_runs(runs: Any) -> Extents:
     """The extents that ``runs`` spells. Raises ValueError or TypeError when it spells no normal form."""
-    numbers = _list(runs)
-    if len(numbers) % 2 or any(_whole(n) == 0 for n in numbers[1:]):
+    numbers = listed(runs)
+    if len(numbers) % 2 or any(whole(n) == 0 for n in numbers[1:]):
         raise ValueError("an empty or missing run of bytes in use")
     extents, at = [], 0
     for skip, length in zip(numbers[::2], numbers[1::2], strict=True):
-        extents.append(Extent(at + _whole(skip), length))
+        extents.append(Extent(at + whole(skip), length))
         at = extents[-1].end
     return tuple(extents)
 
 
-def _list(value: Any) -> Sequence[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"a {type(value).__name__} where a list belongs")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a {type(value).__name__} where a text belongs")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < POSITION_LIMIT:
-        raise ValueError(f"{str(value)[:40]} where a whole number belongs")
-    return value
-
-
 def _time(value: Any) -> int:
-    seconds = _whole(value)
+    seconds = whole(value)
     if seconds >= TIME_LIMIT:
         raise ValueError(f"the time {seconds}")
     return seconds

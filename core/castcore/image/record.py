@@ -7,14 +7,19 @@ pack holds of it.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
 from castcore.trust import DIGEST_SIZE
-from castcore.units import MIB
+from castcore.units import GIB, MIB
 
 CHUNK_SIZE = MIB
+# FAT32 holds no larger file than 4 GiB - 1; many programs stop at 2 GiB.
+PACK_LIMIT = 2 * GIB
+# What an image may be called.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 # offset, pack offset, length, stored, pack, disk, kind, codec, 4 bytes reserved (zero), digest
 RECORD = struct.Struct(f"<QIIIIHBB4x{DIGEST_SIZE}s")

@@ -12,12 +12,18 @@ from castcore.edge.disk.survey import SurveyOptions
 from castcore.edge.image.bootrecord import given_entry
 from castcore.edge.image.capture import CaptureOptions, VolumeKey, capture, source_holder
 from castcore.edge.image.store import image_path
-from castcore.image import DEFAULT_LEVEL, MAX_LEVEL, Manifest
+from castcore.image import Manifest
 from castcore.units import human
 
 from castserver import arguments
-from castserver.imagekeys import add_key_argument, own_key
+from castserver.imagekeys import own_key
 from castserver.imagescreen import add_store_argument, boot_lines, image_json, lost_lines
+from castserver.newimage import (
+    add_new_image_arguments,
+    add_sector_size_argument,
+    bases,
+    tell_borrowed,
+)
 
 NAME = "capture"
 HELP = "capture a disk (device, or raw, qcow2, vhdx, vmdk file) as an image"
@@ -35,18 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("image", metavar="IMAGE", help="the new image: a name in the store, or a path")
     add_store_argument(parser)
-    add_key_argument(parser)
+    add_new_image_arguments(parser)
+    add_sector_size_argument(parser)
+    _add_what(parser)
     parser.add_argument(
-        "--level",
-        type=int,
-        choices=range(1, MAX_LEVEL + 1),
-        default=DEFAULT_LEVEL,
-        metavar="N",
-        help=f"zstd level, 1 (fast) to {MAX_LEVEL} (small); default %(default)s",
+        "--boot-entry",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help=r"what UEFI firmware shall boot, such as 'Windows=\EFI\Microsoft\Boot\bootmgfw.efi';"
+        " repeated, in the order to try them (default: this machine's own entries, or what is found)",
     )
-    parser.add_argument(
-        "--replace", action="store_true", help="replace an image of that name, once the new one is whole"
-    )
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    """Declare what says what of a disk is taken, and what of it can be read."""
     parser.add_argument(
         "--full-sectors", action="store_true", help="take every byte, also what no file system uses"
     )
@@ -82,21 +91,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="open an encrypted partition (LUKS, BitLocker) with the key in a file, to leave out what is"
         " free inside; the image holds the encrypted sectors all the same; repeated",
     )
-    parser.add_argument(
-        "--sector-size",
-        type=int,
-        choices=(512, 4096),
-        default=0,
-        help="for the raw file of a disk with other sectors than 512 bytes",
-    )
-    parser.add_argument(
-        "--boot-entry",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help=r"what UEFI firmware shall boot, such as 'Windows=\EFI\Microsoft\Boot\bootmgfw.efi';"
-        " repeated, in the order to try them (default: this machine's own entries, or what is found)",
-    )
 
 
 def volume_key(text: str) -> VolumeKey:
@@ -112,7 +106,31 @@ def volume_key(text: str) -> VolumeKey:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Capture; return the image as JSON values."""
     path = image_path(args.image, args.store)
-    options = CaptureOptions(
+    options = _options(args, path)
+    for source in args.sources if args.force_mounted else ():
+        if holder := source_holder(source):
+            screen.say(
+                f"WARNING: {source} is in use ({holder}): what changes while it is read"
+                " will be inconsistent in the image; check its file systems after a restore"
+            )
+    first, *more = args.sources
+    manifest = capture(first, path, more=more, options=options, progress=screen.progress)
+    screen.say(
+        f"captured {', '.join(map(str, args.sources))} as {path}:"
+        f" {human(manifest.used)} in use, {human(manifest.stored)} stored"
+    )
+    borrowed = tell_borrowed(options.bases, path, screen)
+    for number, disk in enumerate(manifest.disks):
+        for line in lost_lines(number, disk):
+            screen.say(line)
+    for line in (*_remarks(manifest), *boot_lines(manifest)):
+        screen.say(line)
+    screen.say(f"  root {manifest.index_digest.hex()}")
+    return image_json(manifest, path) | borrowed
+
+
+def _options(args: argparse.Namespace, path: Path) -> CaptureOptions:
+    return CaptureOptions(
         level=args.level,
         replace=args.replace,
         survey=SurveyOptions(
@@ -126,26 +144,8 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         key=own_key(args),
         rescue=args.rescue,
         boot_entries=tuple(given_entry(text) for text in args.boot_entry),
+        bases=bases(args, path),
     )
-    for source in args.sources if args.force_mounted else ():
-        if holder := source_holder(source):
-            screen.say(
-                f"WARNING: {source} is in use ({holder}): what changes while it is read"
-                " will be inconsistent in the image; check its file systems after a restore"
-            )
-    first, *more = args.sources
-    manifest = capture(first, path, more=more, options=options, progress=screen.progress)
-    screen.say(
-        f"captured {', '.join(map(str, args.sources))} as {path}:"
-        f" {human(manifest.used)} in use, {human(manifest.stored)} stored"
-    )
-    for number, disk in enumerate(manifest.disks):
-        for line in lost_lines(number, disk):
-            screen.say(line)
-    for line in (*_remarks(manifest), *boot_lines(manifest)):
-        screen.say(line)
-    screen.say(f"  root {manifest.index_digest.hex()}")
-    return image_json(manifest, path)
 
 
 def _remarks(manifest: Manifest) -> Iterator[str]:

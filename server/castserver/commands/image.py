@@ -7,11 +7,21 @@ from typing import Any
 
 from castcore.edge.commandline import Command, Screen
 
-from castserver.imageactions import exporting, importing, listing, serving, showing, shrinking, signing
+from castserver.imageactions import (
+    copying,
+    deleting,
+    exporting,
+    importing,
+    listing,
+    serving,
+    showing,
+    shrinking,
+    signing,
+)
 from castserver.imagescreen import add_store_argument
 
 NAME = "image"
-HELP = "list, show, import, export, sign and serve images, make one fit a smaller disk"
+HELP = "list, show, import, export, copy, delete, sign and serve images, make one fit a smaller disk"
 EXAMPLE = "fleetcast image show win11 --store /srv/images"
 
 ACTIONS: tuple[Command, ...] = (
@@ -22,6 +32,8 @@ ACTIONS: tuple[Command, ...] = (
     serving,
     shrinking,
     signing,
+    copying,
+    deleting,
 )
 
 

@@ -36,7 +36,8 @@ from castcore.units import human
 from castcore.words import code_words
 
 from castserver import arguments
-from castserver.targets import add_target_arguments, confirm_erase, planned
+from castserver.confirming import confirm_erase
+from castserver.targets import add_target_arguments, planned
 
 NAME = "receive"
 HELP = "take part in a `fleetcast send` and write what it casts to a disk, erasing what is on it"

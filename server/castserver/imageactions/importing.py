@@ -11,11 +11,16 @@ from castcore.edge.disk.survey import SurveyOptions
 from castcore.edge.foreign.importing import import_image
 from castcore.edge.image.capture import CaptureOptions
 from castcore.edge.image.store import image_path
-from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
 from castcore.units import human
 
-from castserver.imagekeys import add_key_argument, own_key
+from castserver.imagekeys import own_key
 from castserver.imagescreen import image_json
+from castserver.newimage import (
+    add_new_image_arguments,
+    add_sector_size_argument,
+    bases,
+    tell_borrowed,
+)
 
 NAME = "import"
 HELP = "make an image of a raw, qcow2, vhdx or vmdk file, a Clonezilla folder or a partclone file"
@@ -28,30 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", type=Path, metavar="SOURCE", help="the file, or the Clonezilla image's folder"
     )
     parser.add_argument("image", metavar="IMAGE", help="the new image: a name in the store, or a path")
-    parser.add_argument(
-        "--level",
-        type=int,
-        choices=range(1, MAX_LEVEL + 1),
-        default=DEFAULT_LEVEL,
-        metavar="N",
-        help=f"zstd level, 1 (fast) to {MAX_LEVEL} (small); default %(default)s",
-    )
-    parser.add_argument(
-        "--replace", action="store_true", help="replace an image of that name, once the new one is whole"
-    )
+    add_new_image_arguments(parser)
+    add_sector_size_argument(parser)
     parser.add_argument(
         "--full-sectors",
         action="store_true",
         help="of a disk's file, take every byte, also what no file system uses",
     )
-    parser.add_argument(
-        "--sector-size",
-        type=int,
-        choices=(512, 4096),
-        default=0,
-        help="for the raw file of a disk with other sectors than 512 bytes",
-    )
-    add_key_argument(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
@@ -62,16 +50,18 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         replace=args.replace,
         survey=SurveyOptions(full_sectors=args.full_sectors, sector_size=args.sector_size),
         key=own_key(args),
+        bases=bases(args, path),
     )
     manifest = import_image(args.source, path, options=options, progress=screen.progress)
     screen.say(
         f"imported {args.source} ({manifest.source.format}) as {path}:"
         f" {human(manifest.used)} in use, {human(manifest.stored)} stored"
     )
+    borrowed = tell_borrowed(options.bases, path, screen)
     for number, disk in enumerate(manifest.disks):
         for partition in disk.layout.partitions:
             if partition.why:
                 where = f"disk {number}, partition {partition.number}"
                 screen.say(f"  {where}: {partition.taken}: {partition.why}")
     screen.say(f"  root {manifest.index_digest.hex()}")
-    return image_json(manifest, path)
+    return image_json(manifest, path) | borrowed

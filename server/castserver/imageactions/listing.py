@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from castcore.edge.commandline import Screen
-from castcore.edge.image.store import StoredImage, list_images
+from castcore.edge.image.store import StoredImage, holdings, list_images
 from castcore.units import human
 
 from castserver.imagescreen import image_json, table
@@ -26,17 +26,19 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     if not found:
         screen.say(f"{args.store} holds no image")
     else:
-        rows = [("image", "disks", "in use", "stored", "problem"), *(_row(i) for i in found)]
+        rows = [("image", "disks", "in use", "stored", "borrowed", "problem"), *(_row(i) for i in found)]
         for line in table(rows, indent=""):
             screen.say(line)
     return {"store": str(args.store), "images": [_json(i) for i in found]}
 
 
-def _row(image: StoredImage) -> tuple[str, str, str, str, str]:
+def _row(image: StoredImage) -> tuple[str, ...]:
     m = image.manifest
     if m is None:
-        return (image.path.name, "", "", "", image.problem)
-    return (image.name, str(len(m.disks)), human(m.used), human(m.stored), "")
+        return (image.path.name, "", "", "", "", image.problem)
+    held = holdings(image.path, m)
+    borrowed = f"{human(held.borrowed)} from {', '.join(held.lenders)}" if held.borrowed else ""
+    return (image.name, str(len(m.disks)), human(m.used), human(held.stored), borrowed, "")
 
 
 def _json(image: StoredImage) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from castcore.edge.commandline import Screen
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
 
-from castserver.imagescreen import image_json, image_lines
+from castserver.imagescreen import borrowing_lines, borrowings_json, image_json, image_lines
 
 NAME = "show"
-HELP = "one image: its disks, partitions, sizes"
+HELP = "one image: its disks, partitions, sizes, what it borrows"
 EXAMPLE = "fleetcast image show win11 --store /srv/images"
 
 
@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Show; return the same as JSON values."""
     with Image.open(image_path(args.image, args.store)) as image:
-        for line in image_lines(image.manifest):
+        for line in (*image_lines(image.manifest), *borrowing_lines(image)):
             screen.say(line)
         if image.signed_by:
             screen.say(f"signed by key {image.signed_by.hex()}")
         signer = image.signed_by.hex() if image.signed_by else None
-        return image_json(image.manifest, image.path) | {"signed_by": signer}
+        borrowed = {"borrowings": borrowings_json(image)}
+        return image_json(image.manifest, image.path) | {"signed_by": signer} | borrowed

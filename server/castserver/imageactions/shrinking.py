@@ -10,12 +10,12 @@ from castcore.edge.commandline import Screen
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.shrink import ShrinkOptions, shrink
 from castcore.edge.image.store import image_path
-from castcore.image import DEFAULT_LEVEL, MAX_LEVEL
 from castcore.units import exactly, human
 
 from castserver import arguments
-from castserver.imagekeys import add_key_argument, own_key
+from castserver.imagekeys import own_key
 from castserver.imagescreen import image_json
+from castserver.newimage import add_new_image_arguments, bases, tell_borrowed
 
 NAME = "shrink"
 HELP = "make an image that fits a smaller disk; the one it is made from stays as it is"
@@ -35,31 +35,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the smaller disk: bytes, or such as "120GB" (10^9) and "64GiB"',
     )
     how.add_argument("--minimum", action="store_true", help="as small as its file systems can get")
-    parser.add_argument(
-        "--level",
-        type=int,
-        choices=range(1, MAX_LEVEL + 1),
-        default=DEFAULT_LEVEL,
-        metavar="N",
-        help=f"zstd level, 1 (fast) to {MAX_LEVEL} (small); default %(default)s",
-    )
-    parser.add_argument(
-        "--replace", action="store_true", help="replace an image of that name, once the new one is whole"
-    )
-    add_key_argument(parser)
+    add_new_image_arguments(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Shrink; return the new image as JSON values."""
     new = image_path(args.new, args.store)
-    options = ShrinkOptions(size=args.size, level=args.level, replace=args.replace, key=own_key(args))
+    options = ShrinkOptions(
+        size=args.size,
+        level=args.level,
+        replace=args.replace,
+        key=own_key(args),
+        bases=bases(args, new),
+    )
     with Image.open(image_path(args.image, args.store)) as image:
         manifest, shrunk = shrink(image, new, options, progress=screen.progress)
     screen.say(f"{new} fits a disk of {exactly(shrunk.size)}; {human(manifest.stored)} stored")
+    borrowed = tell_borrowed(options.bases, new, screen)
     changed = [move for move in shrunk.moves if move.after != move.before]
     for move in changed:
         screen.say(f"  {_said(move)}")
-    return image_json(manifest, new) | {"size": shrunk.size, "moves": [_json(move) for move in changed]}
+    moves = [_json(move) for move in changed]
+    return image_json(manifest, new) | borrowed | {"size": shrunk.size, "moves": moves}
 
 
 def _said(move: Move) -> str:

@@ -22,9 +22,11 @@ from castcore.edge.foreign.clonezillafolder import NOT_KEPT, SECTOR, opened_fold
 from castcore.edge.foreign.pieces import ForeignDisk, Held, partclone_files
 from castcore.edge.foreign.scratch import scratch_disk
 from castcore.edge.foreign.unpacked import is_compressed, unpacked
+from castcore.edge.image.bases import opened_bases
 from castcore.edge.image.capture import CaptureOptions, capture
 from castcore.edge.image.imagewriter import ImageWriter
-from castcore.edge.image.newimage import DiskChunk, new_image, write_contents
+from castcore.edge.image.newimage import new_image, write_contents
+from castcore.edge.image.packing import DiskChunk
 from castcore.edge.image.store import image_name
 from castcore.errors import BadImage, Refused
 from castcore.foreign.assembly import Piece, assembled
@@ -53,9 +55,9 @@ def import_image(
 ) -> Manifest:
     """Make the image at ``image_path`` of ``source``: a disk's file, partclone image, Clonezilla folder.
 
-    The image is there complete or not at all. Of a partclone image and a folder only ``level`` and
-    ``replace`` of ``options`` count. Raises NotFound, BadImage, Refused, NoSpace, DiskFailed, InUse,
-    MissingProgram.
+    The image is there complete or not at all. Of a partclone image and a folder only ``level``,
+    ``replace``, ``key`` and ``bases`` of ``options`` count. Raises NotFound, BadImage, Refused, NoSpace,
+    DiskFailed, InUse, MissingProgram.
     """
     options = options or CaptureOptions()
     kind = foreign_format(source)
@@ -65,9 +67,10 @@ def import_image(
         return capture(source, image_path, options=options, progress=progress)
     opened = opened_folder if kind is ForeignFormat.CLONEZILLA else _opened_file
     with (
+        opened_bases(options.bases, image_path) as bases,
         new_image(image_path, replace=options.replace) as directory,
         opened(source, directory) as disks,
-        ImageWriter(directory, key=options.key) as writer,
+        ImageWriter(directory, key=options.key, bases=bases) as writer,
     ):
         in_use = [_in_use(disk) for disk in disks]
         goal = sum(chunk_total(extents) for extents in in_use) * CHUNK_SIZE

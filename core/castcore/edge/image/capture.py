@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -18,19 +17,17 @@ from castcore.edge.disk.regionread import read_region
 from castcore.edge.disk.rescue import PatientReader
 from castcore.edge.disk.sourcefile import SourceFormat, raw_view, source_format
 from castcore.edge.disk.survey import Survey, SurveyOptions, survey
+from castcore.edge.image.bases import Bases, opened_bases
 from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entries, boot_loaders
 from castcore.edge.image.imagewriter import ImageWriter
-from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
+from castcore.edge.image.newimage import new_image
+from castcore.edge.image.packing import ChunkPacker, DiskChunk, PackedChunk
+from castcore.edge.image.store import free_space, image_name
 from castcore.edge.inorder import in_order, waiting_threads
 from castcore.edge.memory import keep_freed_memory
 from castcore.errors import InUse, NoSpace, NotFound, Refused
 from castcore.image import (
     DEFAULT_LEVEL,
-    ChunkEncoder,
-    ChunkKind,
-    ChunkRecord,
-    Codec,
-    Content,
     ImageDisk,
     Manifest,
     Source,
@@ -38,10 +35,9 @@ from castcore.image import (
     chunk_regions,
     chunk_total,
     index_size,
-    is_zero,
 )
 from castcore.progress import Progress, ProgressCallback, silent
-from castcore.trust import SigningKey, digest
+from castcore.trust import SigningKey
 from castcore.units import human
 
 
@@ -61,7 +57,8 @@ class CaptureOptions:
     ``force_mounted`` reads a disk that is in use;
     ``threads`` (0: one for each processor); ``boot_entries`` are the operator's own, tried before
     those that are known or found; ``key`` signs the image; ``rescue`` takes zeros for what the disk
-    cannot read any more, and lists it in the manifest.
+    cannot read any more, and lists it in the manifest; what the images ``bases`` of the same store
+    hold already is borrowed from them.
     """
 
     level: int = DEFAULT_LEVEL
@@ -73,6 +70,7 @@ class CaptureOptions:
     boot_entries: tuple[GivenEntry, ...] = ()
     key: SigningKey | None = None
     rescue: bool = False
+    bases: tuple[Path, ...] = ()
 
 
 def capture(
@@ -86,53 +84,47 @@ def capture(
     """Capture the disk ``source`` (device, raw or virtual disk's file) as the image at ``image_path``.
 
     ``more`` are further disks of the same machine. The image is there complete or not at all. Raises
-    NotFound, InUse (one is mounted), Refused (the name is taken, a file is empty, a disk is part of a
-    firmware RAID), NoSpace, DiskFailed, MissingProgram.
+    NotFound, InUse (one is mounted; others borrow from the image to be replaced), Refused (the name is
+    taken, a file is empty, a disk is part of a firmware RAID, a base is in another store), BadImage (a
+    base is damaged), NoSpace, DiskFailed, MissingProgram.
     """
     options = options or CaptureOptions()
     sources = (source, *more)
     _require_disks(options.keys, len(sources))
     kinds = [_checked_format(one, options) for one in sources]
     _refuse_twice(sources)
-    if image_path.exists() and not options.replace:
-        raise exists(image_path)
-    store = image_path.parent
-    if store.exists() and not store.is_dir():
-        raise NotFound(f"no image store at {store}: it is a file", hint="name it with --store DIR")
-    with writing_to(store):
-        store.mkdir(parents=True, exist_ok=True)
-        remove_stale(store)
-    with Partial(store, image_name(image_path)) as partial:
-        with ExitStack() as views:
-            raws = [
-                views.enter_context(raw_view(one, kind, partial.path, progress))
-                for one, kind in zip(sources, kinds, strict=True)
-            ]
-            found = [
-                survey(raw, _survey_options(options, number), progress=progress)
-                for number, raw in enumerate(raws)
-            ]
-            disks = [
-                CapturedDisk(raw, one.layout, own=kind is SourceFormat.DEVICE)
-                for raw, one, kind in zip(raws, found, kinds, strict=True)
-            ]
-            plan = Manifest(
-                name=image_name(image_path),
-                created=int(time.time()),
-                disks=tuple(image_disk(one) for one in found),
-                index_digest=b"",
-                chunk_count=0,
-                packs=(),
-                source=Source(
-                    path=", ".join(map(_spelled, sources)), format=", ".join(dict.fromkeys(kinds))
-                ),
-                made_by=f"fleetcast {__version__}",
-                boot_entries=boot_entries(disks, options.boot_entries),
-                boot_loaders=boot_loaders(disks),
-            )
-            manifest = write_image(raws, partial.path, plan, options, progress)
-        partial.publish(image_path, replace=options.replace)
-    return manifest
+    with (
+        opened_bases(options.bases, image_path) as bases,
+        new_image(image_path, replace=options.replace) as directory,
+        ExitStack() as views,
+    ):
+        raws = [
+            views.enter_context(raw_view(one, kind, directory, progress))
+            for one, kind in zip(sources, kinds, strict=True)
+        ]
+        found = [
+            survey(raw, _survey_options(options, number), progress=progress)
+            for number, raw in enumerate(raws)
+        ]
+        disks = [
+            CapturedDisk(raw, one.layout, own=kind is SourceFormat.DEVICE)
+            for raw, one, kind in zip(raws, found, kinds, strict=True)
+        ]
+        plan = Manifest(
+            name=image_name(image_path),
+            created=int(time.time()),
+            disks=tuple(image_disk(one) for one in found),
+            index_digest=b"",
+            chunk_count=0,
+            packs=(),
+            source=Source(
+                path=", ".join(map(_spelled, sources)), format=", ".join(dict.fromkeys(kinds))
+            ),
+            made_by=f"fleetcast {__version__}",
+            boot_entries=boot_entries(disks, options.boot_entries),
+            boot_loaders=boot_loaders(disks),
+        )
+        return write_image(raws, directory, plan, options, bases=bases, progress=progress)
 
 
 def _require_disks(keys: Sequence[VolumeKey], count: int) -> None:
@@ -207,11 +199,14 @@ def write_image(
     directory: Path,
     plan: Manifest,
     options: CaptureOptions,
+    *,
+    bases: Bases | None = None,
     progress: ProgressCallback = silent,
 ) -> Manifest:
     """Write into ``directory`` the image of the raw disks that ``plan`` describes without packs.
 
-    Return the complete manifest. Raises NoSpace or DiskFailed.
+    ``bases`` are those of ``options``, opened. Return the complete manifest. Raises NoSpace, DiskFailed,
+    BadImage (a base is damaged).
     """
     _require_space(directory, sum(chunk_total(disk.in_use) for disk in plan.disks))
     goal, done = plan.used, 0
@@ -226,13 +221,14 @@ def write_image(
         for device in devices:
             device.go_direct()
         keep_freed_memory()
-        writer = stack.enter_context(ImageWriter(directory, key=options.key))
+        writer = stack.enter_context(ImageWriter(directory, key=options.key, bases=bases))
         readers = [PatientReader(device, rescue=options.rescue) for device in devices]
         reader = _ChunkReader(readers, used, writer, options.level)
         threads = options.threads or waiting_threads()
         with closing(in_order(reader.take, regions, threads=threads)) as chunks:
-            for record, stored in chunks:
-                writer.add(record, stored)
+            for one in chunks:
+                writer.add(one.record, one.stored, one.loan)
+                record = one.record
                 done += total(used[record.disk].within(record.offset, record.length))
                 progress(Progress("capture", done, goal, f"{human(writer.stored)} stored"))
         disks = tuple(map(_with_lost, plan.disks, readers))
@@ -265,25 +261,10 @@ class _ChunkReader:
     ) -> None:
         self._devices = devices
         self._in_use = in_use
-        self._writer = writer
-        self._level = level
-        self._local = threading.local()
+        self._packer = ChunkPacker(writer, level)
 
-    def take(self, place: tuple[int, Extent]) -> tuple[ChunkRecord, Content]:
-        """The record and stored bytes of a region of a disk, given by its number."""
+    def take(self, place: tuple[int, Extent]) -> PackedChunk:
+        """What to keep of a region of a disk, given by its number."""
         disk, region = place
         content = read_region(self._devices[disk], region, self._in_use[disk])
-        name = digest(content)
-        if is_zero(content):
-            return ChunkRecord(disk, region.start, region.length, ChunkKind.ZERO, name), b""
-        codec: Codec = Codec.RAW
-        stored: Content = b""
-        if not self._writer.holds(name):
-            codec, stored = self._encoder().encode(content)
-        return ChunkRecord(disk, region.start, region.length, ChunkKind.DATA, name, codec=codec), stored
-
-    def _encoder(self) -> ChunkEncoder:
-        encoder: ChunkEncoder | None = getattr(self._local, "encoder", None)
-        if encoder is None:
-            encoder = self._local.encoder = ChunkEncoder(self._level)
-        return encoder
+        return self._packer.pack(DiskChunk(disk, region, content))

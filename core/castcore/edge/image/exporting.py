@@ -11,8 +11,9 @@ from pathlib import Path
 
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.image.imagefile import Image
+from castcore.edge.image.partial import Partial, remove_stale
 from castcore.edge.image.restore import restore
-from castcore.edge.image.store import Partial, free_space, remove_stale, sync_directory, writing_to
+from castcore.edge.image.store import free_space, sync_directory, writing_to
 from castcore.edge.run import ProgramFailed, require, run
 from castcore.errors import DiskFailed, FleetcastError, NoSpace, NotFound, Refused
 from castcore.progress import Progress, ProgressCallback, silent

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from castcore.edge.image.packs import Packs
 from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE, read_file
-from castcore.errors import BadImage, DiskFailed, NotFound
+from castcore.errors import BadImage, NotFound
 from castcore.image import (
     MANIFEST_LIMIT,
     SIGNATURE_FILE_SIZE,
+    BorrowedPack,
     ChunkDecoder,
     ChunkKind,
     Index,
     Manifest,
     index_size,
-    pack_name,
     parse_index,
     parse_manifest,
     signer,
@@ -29,8 +29,8 @@ from castcore.image import (
 class Image:
     """An open image: a :class:`castcore.chunks.ChunkSource`, usable from several threads.
 
-    ``signed_by`` is the public key that signed it, or None; its signature holds. Packs are read
-    with pread, never mapped: a medium pulled out must be an error, not the end of the process.
+    ``signed_by`` is the public key that signed it, or None; its signature holds. Whatever it borrows
+    is read from the images that have it (:mod:`castcore.edge.image.packs`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,8 +44,8 @@ class Image:
         with _named(path):
             self.index: Index = parse_index(self.index_bytes, self.manifest)
         self.signed_by = _signer(path, self.manifest_bytes)
-        self._packs: list[int] = []
         self._local = threading.local()
+        self.packs = Packs(path, self.manifest)
 
     @classmethod
     def open(cls, path: Path) -> Image:
@@ -54,13 +54,7 @@ class Image:
             raise NotFound(
                 f"no such image: {path}", hint="`fleetcast image list` shows a store's images"
             )
-        image = cls(path)
-        try:
-            image._open_packs()
-        except BaseException:
-            image.close()
-            raise
-        return image
+        return cls(path)
 
     def __enter__(self) -> Image:
         return self
@@ -72,8 +66,12 @@ class Image:
 
     def close(self) -> None:
         """Close the packs; the image must not be read any more."""
-        while self._packs:
-            os.close(self._packs.pop())
+        self.packs.close()
+
+    @property
+    def borrowed(self) -> tuple[BorrowedPack, ...]:
+        """The packs whose bytes are those of other images."""
+        return self.packs.borrowed
 
     def stored_lengths(self) -> Sequence[int]:
         """Bytes stored for each chunk, by chunk number; 0 for a chunk of zeros."""
@@ -84,11 +82,7 @@ class Image:
         record = self.index.records[chunk]
         if record.kind is ChunkKind.ZERO:
             return b""
-        try:
-            data = os.pread(self._packs[record.pack], record.stored, record.pack_offset)
-        except OSError as error:
-            path = self.path / pack_name(record.pack)
-            raise DiskFailed(f"{path} cannot be read: {error.strerror}") from None
+        data = self.packs.read(record.pack, record.pack_offset, record.stored)
         if len(data) != record.stored:
             raise self.damaged(chunk, "the pack ends inside it")
         return data
@@ -107,9 +101,10 @@ class Image:
     def damaged(self, chunk: int, why: str) -> BadImage:
         """The error that names the pack and chunk which are not what the index says."""
         record = self.index.records[chunk]
+        path, offset = self.packs.place(record.pack, record.pack_offset)
+        whose = path.name if path.parent == self.path else f"{path}, which it borrows from,"
         return BadImage(
-            f"{self.path}: {pack_name(record.pack)} is damaged at byte {record.pack_offset}:"
-            f" chunk {chunk} ({record.region}): {why}",
+            f"{self.path}: {whose} is damaged at byte {offset}: chunk {chunk} ({record.region}): {why}",
             hint="capture the image again, or copy it again from where it is whole",
         )
 
@@ -125,19 +120,6 @@ class Image:
         if decoder is None:
             decoder = self._local.decoder = ChunkDecoder()
         return decoder
-
-    def _open_packs(self) -> None:
-        for number, size in enumerate(self.manifest.packs):
-            path = self.path / pack_name(number)
-            try:
-                self._packs.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            except FileNotFoundError:
-                raise BadImage(f"{path} is missing") from None
-            except OSError as error:
-                raise DiskFailed(f"{path} cannot be opened: {error.strerror}") from None
-            found = os.fstat(self._packs[-1]).st_size
-            if found != size:
-                raise BadImage(f"{path} is damaged: it has {found} bytes instead of {size}")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from castcore.edge.image.bases import Bases
 from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE, writing_to
 from castcore.image import (
     PACK_LIMIT,
@@ -14,6 +15,8 @@ from castcore.image import (
     ChunkRecord,
     Codec,
     Content,
+    Loan,
+    LoanBook,
     Manifest,
     encode_index,
     encode_manifest,
@@ -27,17 +30,26 @@ from castcore.trust import SigningKey, digest
 class ImageWriter:
     """Takes the chunks of an image in the order of its disks; one thread calls :meth:`add`.
 
-    With a ``key`` the image is signed by it.
+    With a ``key`` the image is signed by it; what ``bases`` have it borrows.
     """
 
     def __init__(
-        self, directory: Path, *, pack_limit: int = PACK_LIMIT, key: SigningKey | None = None
+        self,
+        directory: Path,
+        *,
+        pack_limit: int = PACK_LIMIT,
+        key: SigningKey | None = None,
+        bases: Bases | None = None,
     ) -> None:
         self._directory = directory
         self._key = key
+        self._bases = bases
         self._limit = pack_limit
         self._pack: int = -1  # the open pack's descriptor
-        self._sizes: list[int] = []
+        self._own = 0  # its number
+        self._sizes: list[int] = []  # of all packs, by number
+        self._book = LoanBook(pack_limit)
+        self._borrowed = 0
         self._records: list[bytes] = []
         self._places: dict[bytes, tuple[int, Codec, int, int]] = {}
 
@@ -53,23 +65,32 @@ class ImageWriter:
 
     @property
     def stored(self) -> int:
-        """Bytes the packs hold so far."""
-        return sum(self._sizes)
+        """Bytes the packs of its own hold so far."""
+        return sum(self._sizes) - self._borrowed
 
     def holds(self, content_digest: bytes) -> bool:
         """Whether a content of this digest is stored already; any thread may ask."""
         return content_digest in self._places
 
-    def add(self, record: ChunkRecord, stored: Content) -> None:
-        """The next chunk; ``stored`` may be empty when the writer holds its content already.
+    def loan(self, content_digest: bytes) -> Loan | None:
+        """Where a base has the content of this digest, proven; any thread may ask.
+
+        Raises BadImage, DiskFailed.
+        """
+        return self._bases.loan(content_digest) if self._bases and not self._book.full else None
+
+    def add(self, record: ChunkRecord, stored: Content, loan: Loan | None = None) -> None:
+        """The next chunk; ``stored`` may be empty when the writer holds its content, or for a ``loan``.
 
         ``record`` says nothing of packs yet. Raises NoSpace or DiskFailed.
         """
         if record.kind is ChunkKind.DATA:
             place = self._places.get(record.digest)
-            if place is None:
+            if place is None and loan is not None:
+                place = (loan.stored, loan.codec, *self._borrow(loan))
+            elif place is None:
                 place = (len(stored), record.codec, *self._append(stored))
-                self._places[record.digest] = place
+            self._places[record.digest] = place
             size, codec, pack, offset = place
             record = replace(record, stored=size, codec=codec, pack=pack, pack_offset=offset)
         self._records.append(encode_record(record))
@@ -83,6 +104,8 @@ class ImageWriter:
             index_digest=digest(index),
             chunk_count=len(self._records),
             packs=tuple(self._sizes),
+            lenders=self._book.lenders,
+            borrowed=self._book.borrowed,
         )
         write_synced(self._directory / INDEX_FILE, index)
         data = encode_manifest(complete)
@@ -92,17 +115,27 @@ class ImageWriter:
         return complete
 
     def _append(self, stored: Content) -> tuple[int, int]:
-        if self._pack < 0 or self._sizes[-1] + len(stored) > self._limit:
+        if self._pack < 0 or self._sizes[self._own] + len(stored) > self._limit:
             self._close_pack()
             self._open_pack()
-        offset = self._sizes[-1]
+        offset = self._sizes[self._own]
         with writing_to(self._directory):
             write_all(self._pack, stored)
-        self._sizes[-1] += len(stored)
-        return len(self._sizes) - 1, offset
+        self._sizes[self._own] += len(stored)
+        return self._own, offset
+
+    def _borrow(self, loan: Loan) -> tuple[int, int]:
+        if not self._book.fits(loan):
+            self._book.open(len(self._sizes))
+            self._sizes.append(0)
+        number, offset = self._book.enter(loan)
+        self._sizes[number] += loan.stored
+        self._borrowed += loan.stored
+        return number, offset
 
     def _open_pack(self) -> None:
-        path = self._directory / pack_name(len(self._sizes))
+        self._own = len(self._sizes)
+        path = self._directory / pack_name(self._own)
         with writing_to(path):
             self._pack = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         self._sizes.append(0)

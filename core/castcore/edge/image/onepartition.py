@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from castcore.disk import Extent, Move, Partition, boot_sector_moved
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.image.imagefile import Image
-from castcore.edge.image.partial import used_parts
 from castcore.edge.image.restore import RestoreResult
+from castcore.edge.image.usedparts import used_parts
 from castcore.errors import Untrusted
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.units import MIB

@@ -1,25 +1,126 @@
-"""Parts of an image's disk, read out of its chunks and proven."""
+"""An image that is being written: a hidden directory of its store, which becomes the image or vanishes.
+
+It is locked by its writer; what a killed writer left there is removed by the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
 
-from castcore.disk import Extent
-from castcore.edge.image.imagefile import Image
-from castcore.image import UsedBytes
+from castcore.edge.image.borrowers import claimed
+from castcore.edge.image.store import PARTIAL, SUFFIX, sync_directory, writing_to
+from castcore.errors import Refused
+
+_PARKED = re.compile(r"\.(.+\.fcast)\.replaced")
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+# What file systems answer that cannot exchange two names (NFS, old FAT).
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def used_parts(image: Image, number: int, extent: Extent) -> Iterator[tuple[int, bytes]]:
-    """The bytes in use of ``extent`` of disk ``number``, by their offset on the disk, rising.
+class Partial:
+    """A locked hidden directory in a store: becomes an image by :meth:`publish`, else vanishes."""
 
-    Each chunk is proven before any byte of it is given. Raises BadImage, DiskFailed.
-    """
-    used = UsedBytes(image.manifest.disks[number].in_use)
-    for chunk, record in enumerate(image.index.records):
-        start, end = max(record.offset, extent.start), min(record.offset + record.length, extent.end)
-        if record.disk != number or start >= end:
-            continue
-        content = image.content(chunk)
-        for part in used.within(start, end - start):
-            at = part.start - record.offset
-            yield part.start, bytes(content[at : at + part.length])
+    def __init__(self, store: Path, name: str) -> None:
+        self._store = store
+        with writing_to(store):
+            self.path, self._lock = _locked_directory(store, name)
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+    def publish(self, final: Path, *, replace: bool) -> None:
+        """Make the directory the image ``final``, durably; an older image there goes only now.
+
+        Raises Refused when ``final`` exists and is not to be replaced, InUse when others borrow from it;
+        NoSpace, DiskFailed.
+        """
+        with writing_to(self._store):
+            self.path.chmod(0o755)
+            os.fsync(self._lock)
+            try:
+                self.path.rename(final)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                if not replace:
+                    raise exists(final) from None
+                with claimed(final):
+                    _exchange(self.path, final)
+            sync_directory(self._store)
+
+
+def exists(path: Path) -> Refused:
+    """The error for an image that is already there."""
+    return Refused(
+        f"{path} exists already",
+        hint="choose another name, or have it replaced: --replace",
+    )
+
+
+def remove_stale(store: Path) -> None:
+    """Remove what killed writers left in ``store``; nothing that is still being written."""
+    for path in sorted(store.iterdir()):
+        parked = _PARKED.fullmatch(path.name)
+        if parked and not (store / parked[1]).exists():
+            path.rename(store / parked[1])
+        elif parked or PARTIAL.fullmatch(path.name):
+            _remove_unlocked(path)
+
+
+def _locked_directory(store: Path, name: str) -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=f".{name}{SUFFIX}.partial-", dir=store))
+        with suppress(FileNotFoundError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # NFS cannot lock a directory; then nobody removes it either
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # Another capture may have taken it for a stale one before we held the lock.
+            if path.exists():
+                return path, handle
+            os.close(handle)
+
+
+def _remove_unlocked(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+    except OSError:
+        pass  # its writer lives
+    finally:
+        os.close(handle)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two directories' names; the old image is left under the partial name, to be removed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old))
+    if libc.renameat2(*names, _RENAME_EXCHANGE) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in _NO_EXCHANGE:
+        raise OSError(number, os.strerror(number), str(old))
+    # remove_stale() puts the old one back should we die between the two.
+    parked = old.with_name(f".{old.name}.replaced")
+    old.rename(parked)
+    new.rename(old)
+    shutil.rmtree(parked, ignore_errors=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from castcore.disk import Conversion, Extent, Partition, Rework, Write, fat_bits, ntfs_boot_sectors
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.image.imagefile import Image
-from castcore.edge.image.partial import used_parts
+from castcore.edge.image.usedparts import used_parts
 from castcore.edge.image.verify import Changed
 from castcore.edge.run import ProgramFailed, require, run
 from castcore.errors import DoesNotFit

@@ -33,10 +33,12 @@ from castcore.disk import (
 from castcore.edge.disk import shrinking
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.survey import Survey, SurveyOptions, survey
+from castcore.edge.image.bases import opened_bases
 from castcore.edge.image.capture import CaptureOptions, image_disk, write_image
 from castcore.edge.image.imagefile import Image
+from castcore.edge.image.newimage import new_image
 from castcore.edge.image.restore import restore
-from castcore.edge.image.store import Partial, exists, free_space, image_name, remove_stale, writing_to
+from castcore.edge.image.store import free_space, image_name, writing_to
 from castcore.errors import NoSpace, Refused
 from castcore.image import Manifest
 from castcore.progress import Progress, ProgressCallback, silent
@@ -53,13 +55,14 @@ _FAT32_COPY = 6
 @dataclass(frozen=True, slots=True)
 class ShrinkOptions:
     """``size``: the disk's bytes that the new image must fit (0: as few as can be); as for a capture:
-    zstd ``level``, ``key`` to sign it, and ``replace`` an older image of the name.
+    zstd ``level``, ``key`` to sign it, ``replace`` an older image of the name, ``bases`` to borrow from.
     """
 
     size: int = 0
     level: int = CaptureOptions().level
     replace: bool = False
     key: SigningKey | None = None
+    bases: tuple[Path, ...] = ()
 
 
 def shrink(
@@ -67,8 +70,8 @@ def shrink(
 ) -> tuple[Manifest, Shrinkage]:
     """Make ``new``, an image of what ``image`` holds that fits a smaller disk; how it was made smaller.
 
-    Complete or not at all. Raises Refused or DoesNotFit (both figures) where it cannot be, NoSpace,
-    MissingProgram, BadImage, DiskFailed.
+    Complete or not at all. Raises Refused or DoesNotFit (both figures) where it cannot be, InUse (others
+    borrow from the image to be replaced), NoSpace, MissingProgram, BadImage, DiskFailed.
     """
     if len(image.manifest.disks) != 1:
         raise Refused(f"{image.path} holds {len(image.manifest.disks)} disks; one can be shrunk")
@@ -77,25 +80,23 @@ def shrink(
         raise Refused(f"{image.path} was captured without some of its disk's partitions")
     candidates = shrinkable(disk.layout)
     shrinking.require_tools({p.fstype for p in candidates})
-    if new.exists() and not options.replace:
-        raise exists(new)
-    with writing_to(new.parent):
-        new.parent.mkdir(parents=True, exist_ok=True)
-        remove_stale(new.parent)
-    _require_space(new.parent, image.manifest)
-    with Partial(new.parent, image_name(new)) as partial, writing_to(partial.path):
-        whole = _sparse(partial.path / WHOLE, disk.layout.size)
+    with (
+        opened_bases(options.bases, new) as bases,
+        new_image(new, replace=options.replace) as directory,
+        writing_to(directory),
+    ):
+        _require_space(new.parent, image.manifest)
+        whole = _sparse(directory / WHOLE, disk.layout.size)
         with BlockFile.open_target(whole, sector_size=disk.layout.sector_size) as target:
             restore(image, [target], progress=progress)
-        parts = {p.number: _cut_out(whole, p, partial.path) for p in candidates}
+        parts = {p.number: _cut_out(whole, p, directory) for p in candidates}
         minimums = {p.number: shrinking.least_size(parts[p.number], p.fstype) for p in candidates}
         shrunk = shrinkage(disk, minimums, options.size)
         smaller = _assembled(whole, disk.layout, shrunk, parts, progress)
-        manifest = _captured(
-            image.manifest, smaller, disk.layout.sector_size, partial.path, new, options
-        )
+        plan = _plan(image.manifest, smaller, disk.layout.sector_size, new)
+        taken = CaptureOptions(level=options.level, key=options.key)
+        manifest = write_image([smaller], directory, plan, taken, bases=bases)
         smaller.unlink()
-        partial.publish(new, replace=options.replace)
     return manifest, shrunk
 
 
@@ -152,13 +153,12 @@ def _write_table(disk: BlockFile, layout: DiskLayout, shrunk: Shrinkage) -> None
     disk.flush()
 
 
-def _captured(
-    old: Manifest, raw: Path, sector_size: int, directory: Path, new: Path, options: ShrinkOptions
-) -> Manifest:
+def _plan(old: Manifest, raw: Path, sector_size: int, new: Path) -> Manifest:
+    """The manifest of the smaller disk's image, without packs."""
     # ntfsresize marks what it changed for a check by Windows; what it wrote is whole all the same.
     trusted = survey(raw, SurveyOptions(trust_dirty=True, sector_size=sector_size))
     found = _as_taken(trusted, old.disks[0].layout)
-    plan = replace(
+    return replace(
         old,
         name=image_name(new),
         created=int(time.time()),
@@ -166,9 +166,10 @@ def _captured(
         index_digest=b"",
         chunk_count=0,
         packs=(),
+        lenders=(),
+        borrowed=(),
         made_by=f"fleetcast {__version__}",
     )
-    return write_image([raw], directory, plan, CaptureOptions(level=options.level, key=options.key))
 
 
 def _as_taken(found: Survey, old: DiskLayout) -> Survey:
@@ -187,7 +188,7 @@ def _as_taken(found: Survey, old: DiskLayout) -> Survey:
 
 def _require_space(store: Path, manifest: Manifest) -> None:
     """Refuse when what is in use has no room twice (before and after) beside the new image."""
-    needed, free = 2 * manifest.used + manifest.stored, free_space(store)
+    needed, free = 2 * manifest.used + sum(manifest.packs), free_space(store)
     if free < needed:
         raise NoSpace(
             f"{store} has {human(free)} free; shrinking takes up to {human(needed)} for a while",

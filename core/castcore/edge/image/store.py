@@ -1,26 +1,18 @@
-"""A store: a directory of images. An image is there complete, under its name, or not at all.
-
-What is being written lies in a hidden directory of the same store, locked by its writer; what a
-killed writer left there is removed by the next one.
-"""
+"""A store: a directory of images. An image is there complete, under its name, or not at all."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from castcore.errors import BadImage, DiskFailed, FleetcastError, NoSpace, NotFound, Refused
-from castcore.image import MANIFEST_LIMIT, NAME, Manifest, parse_manifest
+from castcore.image import MANIFEST_LIMIT, NAME, BorrowedPack, Manifest, pack_name, parse_manifest
 from castcore.units import human
 
 SUFFIX = ".fcast"
@@ -30,12 +22,8 @@ MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sig"
 INDEX_FILE = "index"
 
-_PARTIAL = re.compile(r"\..+\.fcast\.partial-[a-z0-9_]{8}")
-_PARKED = re.compile(r"\.(.+\.fcast)\.replaced")
-_RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
-# What file systems answer that cannot exchange two names (NFS, old FAT).
-_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+# Where an image is being written (castcore.edge.image.partial).
+PARTIAL = re.compile(r"\..+\.fcast\.partial-[a-z0-9_]{8}")
 
 
 def default_store() -> Path:
@@ -81,6 +69,29 @@ class StoredImage:
         return self.path.name.removesuffix(SUFFIX)
 
 
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What an image holds itself, in bytes of its packs, and what it borrows, from which images."""
+
+    stored: int
+    borrowed: int
+    lenders: tuple[str, ...]
+
+
+def holdings(path: Path, manifest: Manifest) -> Holdings:
+    """What the image at ``path`` with that ``manifest`` holds there."""
+    lent = lent_packs(path, manifest)
+    borrowed = sum(pack.size for pack in lent)
+    used = {piece.lender for pack in lent for piece in pack.pieces}
+    names = tuple(manifest.lenders[number].name for number in sorted(used))
+    return Holdings(sum(manifest.packs) - borrowed, borrowed, names)
+
+
+def lent_packs(path: Path, manifest: Manifest) -> tuple[BorrowedPack, ...]:
+    """The borrowed packs of the image at ``path`` whose bytes it has not itself, as a whole copy has."""
+    return tuple(p for p in manifest.borrowed if not os.path.lexists(path / pack_name(p.number)))
+
+
 def list_images(store: Path, option: str = "--store") -> tuple[StoredImage, ...]:
     """Every image of ``store`` by name, judged by its manifest.
 
@@ -97,9 +108,19 @@ def list_images(store: Path, option: str = "--store") -> tuple[StoredImage, ...]
 
 def _stored_image(path: Path) -> StoredImage:
     try:
-        return StoredImage(path, parse_manifest(read_file(path / MANIFEST_FILE, MANIFEST_LIMIT)))
+        manifest = read_manifest(path)
     except FleetcastError as error:
         return StoredImage(path, None, error.what)
+    lenders = holdings(path, manifest).lenders if manifest.borrowed else ()
+    missing = [name for name in lenders if not (path.parent / f"{name}{SUFFIX}").is_dir()]
+    if missing:
+        return StoredImage(path, None, f"borrows from {', '.join(missing)}, which is not there")
+    return StoredImage(path, manifest)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the image at ``path``. Raises BadImage or DiskFailed."""
+    return parse_manifest(read_file(path / MANIFEST_FILE, MANIFEST_LIMIT))
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -135,7 +156,7 @@ def require_space(error: OSError, path: Path, instead: str) -> None:
     """Raise NoSpace, telling to choose ``instead``, when ``error`` says that ``path`` is full."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         # Where an image is being written is no name that anybody knows.
-        known = next((p.parent for p in (path, *path.parents) if _PARTIAL.fullmatch(p.name)), path)
+        known = next((p.parent for p in (path, *path.parents) if PARTIAL.fullmatch(p.name)), path)
         raise NoSpace(
             f"{known} is full: {_sizes(known)}", hint=f"free some space, or choose {instead}"
         ) from None
@@ -155,60 +176,6 @@ def _sizes(path: Path) -> str:
     return f"{human(usage.free)} free of {human(usage.total)}"
 
 
-class Partial:
-    """A locked hidden directory in a store: becomes an image by :meth:`publish`, else vanishes."""
-
-    def __init__(self, store: Path, name: str) -> None:
-        self._store = store
-        with writing_to(store):
-            self.path, self._lock = _locked_directory(store, name)
-
-    def __enter__(self) -> Partial:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
-
-    def publish(self, final: Path, *, replace: bool) -> None:
-        """Make the directory the image ``final``, durably; an older image there goes only now.
-
-        Raises Refused when ``final`` exists and is not to be replaced; NoSpace, DiskFailed.
-        """
-        with writing_to(self._store):
-            self.path.chmod(0o755)
-            os.fsync(self._lock)
-            try:
-                self.path.rename(final)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-                if not replace:
-                    raise exists(final) from None
-                _exchange(self.path, final)
-            sync_directory(self._store)
-
-
-def exists(path: Path) -> Refused:
-    """The error for an image that is already there."""
-    return Refused(
-        f"{path} exists already",
-        hint="choose another name, or have it replaced: `fleetcast capture --replace`",
-    )
-
-
-def remove_stale(store: Path) -> None:
-    """Remove what killed writers left in ``store``; nothing that is still being written."""
-    for path in sorted(store.iterdir()):
-        parked = _PARKED.fullmatch(path.name)
-        if parked and not (store / parked[1]).exists():
-            path.rename(store / parked[1])
-        elif parked or _PARTIAL.fullmatch(path.name):
-            _remove_unlocked(path)
-
-
 def sync_directory(path: Path) -> None:
     """Make the names in directory ``path`` durable."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -216,46 +183,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _locked_directory(store: Path, name: str) -> tuple[Path, int]:
-    while True:
-        path = Path(tempfile.mkdtemp(prefix=f".{name}{SUFFIX}.partial-", dir=store))
-        with suppress(FileNotFoundError):
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # NFS cannot lock a directory; then nobody removes it either
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            # Another capture may have taken it for a stale one before we held the lock.
-            if path.exists():
-                return path, handle
-            os.close(handle)
-
-
-def _remove_unlocked(path: Path) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
-    except OSError:
-        pass  # its writer lives
-    finally:
-        os.close(handle)
-
-
-def _exchange(new: Path, old: Path) -> None:
-    """Swap two directories' names; the old image is left under the partial name, to be removed."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    names = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old))
-    if libc.renameat2(*names, _RENAME_EXCHANGE) == 0:
-        return
-    number = ctypes.get_errno()
-    if number not in _NO_EXCHANGE:
-        raise OSError(number, os.strerror(number), str(old))
-    # remove_stale() puts the old one back should we die between the two.
-    parked = old.with_name(f".{old.name}.replaced")
-    old.rename(parked)
-    new.rename(old)
-    shutil.rmtree(parked, ignore_errors=True)
