@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castcore.cast.blocks import BlockTable
+from castcore.cast.carousel import Carousel
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.constants import (
     BEACON_SECONDS,
@@ -21,7 +22,7 @@ from castcore.cast.constants import (
     feedback_seconds,
     status_seconds,
 )
-from castcore.cast.data import FLAG_LAP, FLAG_PARITY, FLAG_REPAIR
+from castcore.cast.data import FLAG_PARITY, FLAG_REPAIR
 from castcore.cast.governor import Governor
 from castcore.cast.messages import Abort, Beacon, Bitmap, Feedback, Fin, FinAck, Move
 from castcore.cast.outputs import Control, Output, ParityBurst, SourceBurst, Wait
@@ -73,11 +74,7 @@ class SenderCore:
         chunk_size = table.stored_bytes / max(len(table.chunks), 1)
         self._stragglers = Stragglers(chunk_size, table.datagram_size)
         self._governor = Governor(cap, polite=polite)
-        self._block = self._symbol = 0
-        self._lap = 1
-        self._pseq = 0
-        self._sent_at = np.full(len(table), -1, np.int64)
-        self._sent = self._repair = 0
+        self._carousel = Carousel(table)
         self._number = 0
         self._beacon_due = 0.0
         self._started, self._settled = math.inf, 0.0
@@ -95,7 +92,7 @@ class SenderCore:
         self._started = now
         self._settled = now + SETTLE_SECONDS if self._roster.active() else now
         self._governor.start(now)
-        wanted = self._roster.left(self._sent_at)
+        wanted = self._roster.left(self._carousel.sent_at)
         if wanted is None or wanted == self.selector.whole:
             self._event(SenderEvent.START)
         else:
@@ -106,7 +103,7 @@ class SenderCore:
         client = self._roster.join(now, name, key, held)
         self._event(SenderEvent.JOINED)
         out = self.state not in (SenderState.GATHER, SenderState.SELECT)
-        head = self._block if self.state is SenderState.PASS else len(self._table)
+        head = self._carousel.block if self.state is SenderState.PASS else len(self._table)
         return JoinAnswer(client.number, key, head if out else 0)
 
     def abort(self) -> bytes:
@@ -152,12 +149,7 @@ class SenderCore:
         if burst is None:
             self._governor.bucket.rest()
             return Wait(min(max(self._beacon_due - now, 0.001), IDLE_SECONDS))
-        count = burst.count if isinstance(burst, SourceBurst) else len(burst.rows)
-        size = count * self._table.datagram_size
-        self._governor.spend(size)
-        self._sent += count * self._table.symbol_size
-        self._repair += 0 if isinstance(burst, SourceBurst) else count * self._table.symbol_size
-        self._pseq += count
+        self._governor.spend(self._carousel.count(burst))
         return burst
 
     def unicast_speed(self) -> float:
@@ -174,10 +166,10 @@ class SenderCore:
         return CastStatus(
             state=self.state,
             rate=int(self._governor.rate) if busy else 0,
-            sent=self._sent,
-            repair=self._repair,
-            lap=self._lap,
-            head=self._block,
+            sent=self._carousel.sent,
+            repair=self._carousel.repair,
+            lap=self._carousel.lap,
+            head=self._carousel.block,
             clients=clients,
             stored=stored,
             eta=group_time_left(clients),
@@ -187,11 +179,6 @@ class SenderCore:
 
     def _event(self, event: SenderEvent) -> None:
         self.state = SENDER[self.state].get(event, self.state)
-
-    def _expand(self, pseq: int) -> int:
-        """The packet count that a client's 32-bit ``pseq`` stands for: what was sent at the most."""
-        behind = (self._pseq - pseq) & 0xFFFFFFFF
-        return self._pseq - (behind if behind < 1 << 31 else 0)
 
     def _on_fin(self, client: Client, fin: Fin) -> bytes | None:
         if fin.root != self._root:
@@ -207,9 +194,9 @@ class SenderCore:
         return encode_move(Move(client.number, self.session, feedback.number, place), self._key)
 
     def _on_feedback(self, now: float, client: Client, feedback: Feedback) -> None:
-        seen = self._expand(feedback.seen)
+        seen = self._carousel.expand(feedback.seen)
         fooled = (feedback.seen - seen) & 0xFFFFFFFF != 0
-        client.take(now, feedback, seen, self._pseq, fooled=fooled)
+        client.take(now, feedback, seen, self._carousel.pseq, fooled=fooled)
         if not client.listens:
             return
         # While there is nothing else to send, waiting for others' words saves nothing.
@@ -219,7 +206,7 @@ class SenderCore:
             block = nack.block
             if block >= len(self._table) or len(nack.counts) != self._table.stripes[block]:
                 continue
-            if not 0 <= self._sent_at[block] < seen or not client.follows(self.selector.number):
+            if not self._carousel.out(block, seen) or not client.follows(self.selector.number):
                 continue
             need = np.frombuffer(nack.counts, np.uint8)
             # One client behind a bad link gets its blocks in laps, not the whole group its parity.
@@ -228,13 +215,13 @@ class SenderCore:
                 client.wants[block] = True
 
     def _on_bitmap(self, client: Client, bitmap: Bitmap) -> None:
-        seen = self._expand(bitmap.seen)
+        seen = self._carousel.expand(bitmap.seen)
         end = min(bitmap.base + bitmap.count, len(self._table))
         if bitmap.base >= end or bitmap.selection != self.selector.number:
             return
         bits = np.unpackbits(np.frombuffer(bitmap.bits, np.uint8), bitorder="little")
         span = slice(bitmap.base, end)
-        out = self._sent_at[span]
+        out = self._carousel.sent_at[span]
         fresh = (out >= 0) & (out < seen)
         client.wants[span] = bits[: end - bitmap.base].astype(np.bool_) & fresh
 
@@ -242,7 +229,7 @@ class SenderCore:
         """What the passing of time does."""
         if self._governor.due(now):
             self._roster.age(now)
-            self._governor.judge(now, self._roster, self._pseq)
+            self._governor.judge(now, self._roster, self._carousel.pseq)
             self._judge_links(now)
         if self.state is SenderState.TAIL:
             self._tail(now)
@@ -266,27 +253,27 @@ class SenderCore:
     def _again(self, now: float, demand: NDArray[np.bool_]) -> None:
         """A lap over the blocks in demand; what is cheaper than that, or comes next: a selection."""
         selector = self.selector
-        left = self._roster.left(self._sent_at) if self._repairs.idle() and not selector.spent else None
+        left = None
+        if self._repairs.idle() and not selector.spent:
+            left = self._roster.left(self._carousel.sent_at)
         if left is not None and (not demand.any() or selector.worth(left, demand)):
             waited = now - (self._waiting_since or now)
-            if not self._roster.caught_up(self._pseq) and waited < SELECT_SECONDS:
+            if not self._roster.caught_up(self._carousel.pseq) and waited < SELECT_SECONDS:
                 return
-            self._lap += 1
+            self._carousel.lap += 1
             self._select(now, left, until=now + SELECT_SECONDS)
         elif demand.any():
             self._waiting_since = None
-            self._lap += 1
-            self._block, self._symbol = int(np.argmax(demand)), 0
+            self._carousel.again(int(np.argmax(demand)))
             self._beacon_due = now
             self._event(SenderEvent.DEMAND)
 
     def _select(self, now: float, chunks: ChunkSet, until: float) -> None:
         """Go on to a selection of these; its data waits until clients know it, at most ``until``."""
-        self._roster.select(chunks, self._sent_at)
+        self._roster.select(chunks, self._carousel.sent_at)
         self._table = self.selector.table
         self._repairs = Repairs(self._table)
-        self._sent_at = np.full(len(self._table), -1, np.int64)
-        self._block = self._symbol = 0
+        self._carousel.turn_to(self._table)
         self._waiting_since, self._select_until = None, until
         self._beacon_due = now
         self._event(SenderEvent.SELECTED)
@@ -296,7 +283,9 @@ class SenderCore:
         late = now >= self._select_until
         if not late and not self._roster.informed():
             return
-        left = self._roster.left(self._sent_at) if self._roster.outside() and not late else None
+        left = None
+        if self._roster.outside() and not late:
+            left = self._roster.left(self._carousel.sent_at)
         if left is not None and not self.selector.spent:
             self._select(now, left, until=self._select_until)
         else:
@@ -318,10 +307,10 @@ class SenderCore:
             self._number,
             self.state,
             int(now * 1e6),
-            self._pseq & 0xFFFFFFFF,
-            self._block,
-            len(self._table) if over else self._block,
-            self._lap,
+            self._carousel.pseq & 0xFFFFFFFF,
+            self._carousel.block,
+            len(self._table) if over else self._carousel.block,
+            self._carousel.lap,
             active,
             int(self._governor.rate),
             int(feedback_seconds(active) * 1000),
@@ -341,28 +330,28 @@ class SenderCore:
         if block is None:
             return None
         most = min(self._burst_packets(), BURST_BYTES_MAX // self._table.datagram_size)
-        stripes, rows = self._repairs.take(block, most, self._pseq)
-        return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, self._pseq)
+        pseq = self._carousel.pseq
+        stripes, rows = self._repairs.take(block, most, pseq)
+        return ParityBurst(block, stripes, rows, FLAG_PARITY | FLAG_REPAIR, pseq)
 
     def _source(self, now: float) -> SourceBurst | None:
         if self.state not in (SenderState.PASS, SenderState.LAP) or self._settling(now):
             return None
-        if self._block >= len(self._table):
+        carousel = self._carousel
+        if carousel.over:
             self._end_lap()
             return None
-        if self._symbol == 0:
-            self._repairs.restart(self._block)
-            self._roster.served(self._block)
-        left = int(self._table.symbols[self._block]) - self._symbol
-        count = min(self._burst_packets(), left)
-        flags = FLAG_LAP if self._lap > 1 else 0
-        burst = SourceBurst(self._block, self._symbol, count, flags, self._pseq)
-        self._symbol += count
-        self._sent_at[self._block] = self._pseq + count - 1
-        if count == left:
+        block = carousel.block
+        if carousel.begins:
+            self._repairs.restart(block)
+            self._roster.served(block)
+        burst = carousel.source(self._burst_packets())
+        if carousel.block_ended():
             if self.state is SenderState.PASS:
-                self._repairs.sent(now, self._block, now - 2 * feedback_seconds(self._roster.active()))
-            self._next_block()
+                self._repairs.sent(now, block, now - 2 * feedback_seconds(self._roster.active()))
+            carousel.step(self._roster.demand() if self.state is SenderState.LAP else None)
+            if carousel.over:
+                self._end_lap()
         return burst
 
     def _settling(self, now: float) -> bool:
@@ -372,17 +361,8 @@ class SenderCore:
         self._settled = 0.0
         return False
 
-    def _next_block(self) -> None:
-        self._symbol = 0
-        self._block += 1
-        if self.state is SenderState.LAP:
-            ahead = np.flatnonzero(self._roster.demand()[self._block :])
-            self._block = self._block + int(ahead[0]) if len(ahead) else len(self._table)
-        if self._block >= len(self._table):
-            self._end_lap()
-
     def _end_lap(self) -> None:
-        if self._lap > 1:
+        if self._carousel.lap > 1:
             self._roster.lap_ended()
         # The news that all is out is what clients wait for.
         self._beacon_due = 0.0
