@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
+from castcore.cast.discovery import zoned
 from castcore.cast.states import ReceiverState
 from castcore.control import ONE_SHOT
 from castcore.disk import DiskFacts, Wishes
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             cast.descriptor,
             cast.index.stored_lengths(),
             sink,
-            interface=interface.address,
+            interface=interface.zoned,
             progress=_Watch(screen),
             peers=peers,
             held=held,
@@ -150,7 +151,8 @@ class _Watch:
         self._screen.progress(now)
 
 
-def _named(url: str, key: bytes, interface: Interface) -> FoundServer:
+def _named(given: str, key: bytes, interface: Interface) -> FoundServer:
+    url = zoned(given, interface.name)
     proven = fetch_statement(url, key)
     return FoundServer(url, key, proven.certificate_digest, proven.name, interface.name, (ONE_SHOT,))
 

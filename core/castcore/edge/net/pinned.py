@@ -47,6 +47,7 @@ class PinnedHttps:
     def __init__(self, url: str, certificate_digest: bytes, token: str = "") -> None:
         self.url = url.rstrip("/")
         self.host, self.port = host_and_port(url)
+        self._named = _host_header(self.host, self.port)
         self.token = token
         self._digest = certificate_digest
         self._local = threading.local()
@@ -93,7 +94,9 @@ class PinnedHttps:
 
     def _once(self, method: str, path: str, body: bytes | None, timeout: float, limit: int) -> bytes:
         connection = self._connection(timeout)
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = {"Host": self._named}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -155,7 +158,7 @@ def fetch_statement(url: str, server_key: bytes, *, timeout: float = TIMEOUT) ->
     shown: list[bytes] = []
     connection = _Connection(host, port, timeout, shown.append)
     try:
-        connection.request("GET", statement.PATH)
+        connection.request("GET", statement.PATH, headers={"Host": _host_header(host, port)})
         response = connection.getresponse()
         data = response.read(statement.MOST_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:
@@ -186,6 +189,12 @@ def host_and_port(url: str) -> tuple[str, int]:
     if parts.scheme != "https" or not host:
         raise NetworkFailed(f"{url!r} is no https address", hint="give it as https://ADDRESS:PORT")
     return host, port
+
+
+def _host_header(host: str, port: int) -> str:
+    """What a request says of its host: without the zone, which is ours alone (RFC 6874, 4)."""
+    bare = host.partition("%")[0]
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
 class _Connection(http.client.HTTPSConnection):
