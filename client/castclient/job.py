@@ -64,9 +64,9 @@ class CastEnd:
 class CastJob:
     """Writes the cast named ``cast`` to this machine's disk.
 
-    ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` is where
-    multicast comes in; ``update``: the disks are compared with the image first, and only what differs
-    is received. ``planned`` hears of the image when its disks are chosen, before any is written.
+    ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` tells
+    where multicast comes in, anew whenever the cast is joined again; ``update``: the disks are compared
+    with the image first, and only what differs is received. ``planned`` hears of the image when its disks are chosen, before any is written.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class CastJob:
         control: HttpsCastControl,
         server_key: bytes,
         *,
-        interface: str,
+        interface: Callable[[], str],
         target: str,
         rules: Rules = (),
         update: bool,

@@ -33,6 +33,14 @@ def look(settings: Settings, say: Callable[[str], None]) -> tuple[FoundServer, .
     return followable(found, settings.server_url)
 
 
+def elsewhere(settings: Settings, server: FoundServer) -> FoundServer | None:
+    """The ``server`` at another address or through another interface, if it answers there now."""
+    found = find_servers(settings.interfaces, seconds=ASK_SECONDS, expected_key=server.key)
+    same = [s for s in found if s.certificate_digest == server.certificate_digest]
+    moved = [s for s in same if (s.url, s.interface) != (server.url, server.interface)]
+    return moved[0] if moved else None
+
+
 def followable(found: Iterable[FoundServer], told_url: str) -> tuple[FoundServer, ...]:
     """Of the servers ``found``: the one that booted us if it is among them, else all, by name."""
     servers = tuple(sorted(found, key=lambda s: (s.name, s.url)))

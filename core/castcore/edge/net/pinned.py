@@ -45,12 +45,15 @@ class PinnedHttps:
     """
 
     def __init__(self, url: str, certificate_digest: bytes, token: str = "") -> None:
-        self.url = url.rstrip("/")
-        self.host, self.port = host_and_port(url)
-        self._named = _host_header(self.host, self.port)
+        self.move(url)
         self.token = token
         self._digest = certificate_digest
         self._local = threading.local()
+
+    def move(self, url: str) -> None:
+        """The same server is at ``url`` now: later requests go there. Raises NetworkFailed."""
+        self.host, self.port = host_and_port(url)
+        self.url = url.rstrip("/")
 
     def get(self, path: str, *, timeout: float = TIMEOUT, limit: int = JSON_LIMIT) -> bytes:
         """The body of GET ``path``, at most ``limit`` bytes, each wait at most ``timeout`` seconds.
@@ -94,7 +97,7 @@ class PinnedHttps:
 
     def _once(self, method: str, path: str, body: bytes | None, timeout: float, limit: int) -> bytes:
         connection = self._connection(timeout)
-        headers = {"Host": self._named}
+        headers = {"Host": _host_header(connection.host, connection.port)}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         if body is not None:
@@ -119,8 +122,11 @@ class PinnedHttps:
 
     def _connection(self, timeout: float) -> _Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
+        place = self.host, self.port
+        if connection is not None and (connection.host, connection.port) != place:
+            connection.close()
         if connection is None or connection.sock is None:
-            connection = _Connection(self.host, self.port, timeout, self._check)
+            connection = _Connection(*place, timeout, self._check)
             connection.connect()
             self._local.connection = connection
         connection.sock.settimeout(timeout)
