@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from castcore.cast.discovery import zoned
 from castcore.edge.cast.discovery import FoundServer, find_servers
 from castcore.edge.net import nics
-from castcore.edge.net.pinned import fetch_statement, host_and_port
+from castcore.edge.net.pinned import fetch_statement, host_and_port, zoned
 from castcore.errors import FleetcastError
 
 from castclient.settings import Settings

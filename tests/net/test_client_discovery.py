@@ -16,7 +16,7 @@ from castcore.edge.net.interface import Interface, find_interface
 from castcore.errors import NotFound
 from castcore.trust import SigningKey
 
-from tests.net.namespaces import Cable, cable, inside, ip
+from tests.net.namespaces import Cable, cable, give_addresses, inside, ip
 
 pytestmark = pytest.mark.root
 
@@ -127,6 +127,21 @@ def test_noise_is_dropped_and_counted(wire: Cable, responder: DiscoveryResponder
     inside(wire.right, send)
     assert len(find(wire)) == 1, "and it still answers"
     assert responder.dropped - before == 5
+
+
+def test_an_interface_that_was_removed_and_is_back_is_heard_again() -> None:
+    with cable("back") as wire:
+        give_addresses(wire, "192.0.2", "fd09::")
+        server = answering(wire, URLS["4"])
+        try:
+            assert len(find(wire)) == 1
+            ip("-n", wire.left, "link", "delete", wire.wire)
+            again = ("peer", "name", wire.wire, "netns", wire.right)
+            ip("-n", wire.left, "link", "add", wire.wire, "type", "veth", *again)
+            give_addresses(wire, "192.0.2", "fd09::")
+            assert len(find(wire, seconds=10, key=KEY.public)) == 1
+        finally:
+            server.stop()
 
 
 def test_an_interface_without_address_or_at_all_finds_nothing(wire: Cable) -> None:

@@ -8,10 +8,8 @@ attacker nothing (no amplification).
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from castcore.errors import BadPacket, Untrusted
 from castcore.trust import KEY_SIZE, SIGNATURE_SIZE, SigningKey, verify
@@ -111,23 +109,6 @@ def parse_offer(data: bytes) -> Offer:
     except Untrusted:
         raise BadPacket("an OFFER that is not signed by the key it names") from None
     return Offer(nonce, key, texts[0], certificate, texts[1], tuple(texts[2:]))
-
-
-def zoned(url: str, interface: str) -> str:
-    """``url`` as this machine can use it: a link-local address names the ``interface`` it is reached by.
-
-    A zone means something on one machine only (RFC 4007, 6), so no OFFER carries one that counts.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        bare = host.partition("%")[0]
-        if not ipaddress.IPv6Address(bare).is_link_local:
-            return url
-    except ValueError:
-        return url
-    ending = f":{port}" if port else ""
-    return f"{parts.scheme}://[{bare}%{interface}]{ending}{parts.path}"
 
 
 def _text(text: str, limit: int) -> bytes:

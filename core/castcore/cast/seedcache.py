@@ -6,7 +6,6 @@ seeds of a cast hold most of an image of which each holds a part, and nothing ke
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,12 +33,11 @@ def drawn(lengths: Sequence[int], most: int, random: np.random.Generator) -> fro
 
 
 class SeedCache:
-    """Keeps the chunks ``wanted``; every call may come from any thread. ``size``: their bytes now."""
+    """Keeps the chunks ``wanted``; one thread at a time may change it. ``size``: their bytes now."""
 
     def __init__(self, wanted: frozenset[int]) -> None:
         self._wanted = wanted
         self._kept: dict[int, Packed] = {}
-        self._lock = threading.Lock()
         self.size = 0
 
     def wants(self, chunk: int) -> bool:
@@ -48,10 +46,9 @@ class SeedCache:
 
     def keep(self, chunk: int, packed: Packed) -> None:
         """Keep a proven chunk; nothing for one that is not wanted, or is kept."""
-        with self._lock:
-            if self.wants(chunk):
-                self._kept[chunk] = packed
-                self.size += len(packed.data)
+        if self.wants(chunk):
+            self._kept[chunk] = packed
+            self.size += len(packed.data)
 
     def get(self, chunk: int) -> Packed | None:
         """The chunk, if it is kept."""
@@ -65,17 +62,15 @@ class SeedCache:
         lacking = FLOOR - free
         if lacking <= 0:
             return
-        with self._lock:
-            while self._kept and lacking > 0:
-                chunk, packed = self._kept.popitem()
-                self._wanted -= {chunk}
-                self.size -= len(packed.data)
-                lacking -= len(packed.data)
-            if lacking > 0:
-                self._wanted = frozenset()
+        while self._kept and lacking > 0:
+            chunk, packed = self._kept.popitem()
+            self._wanted -= {chunk}
+            self.size -= len(packed.data)
+            lacking -= len(packed.data)
+        if lacking > 0:
+            self._wanted = frozenset()
 
     def clear(self) -> None:
         """Keep nothing, now and later."""
-        with self._lock:
-            self._wanted, self.size = frozenset(), 0
-            self._kept.clear()
+        self._wanted, self.size = frozenset(), 0
+        self._kept.clear()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
-from castcore.cast.discovery import zoned
 from castcore.cast.states import ReceiverState
 from castcore.control import ONE_SHOT
 from castcore.disk import DiskFacts, Wishes
@@ -28,7 +27,7 @@ from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.disk.heldchunks import held_chunks
 from castcore.edge.disk.seedcontents import SeedContents, Sink
 from castcore.edge.net.interface import Interface, find_interface
-from castcore.edge.net.pinned import PinnedHttps, fetch_statement
+from castcore.edge.net.pinned import PinnedHttps, fetch_statement, zoned
 from castcore.errors import NotFound, Refused, Untrusted
 from castcore.image import Index, Manifest, parse_index, parse_manifest
 from castcore.progress import Progress

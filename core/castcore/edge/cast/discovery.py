@@ -17,6 +17,7 @@ from castcore.edge import dmi
 from castcore.edge.cast.discoverysockets import asking_sockets, waiting
 from castcore.edge.net import nics
 from castcore.edge.net.interface import SocketAddress
+from castcore.edge.net.pinned import zoned
 from castcore.errors import BadPacket
 
 ASK_SECONDS = 1.0
@@ -82,7 +83,7 @@ def _accept(
     if offer.nonce != discover.nonce or expected_key not in (None, offer.server_key):
         return None
     return FoundServer(
-        discovery.zoned(offer.url, interface),
+        zoned(offer.url, interface),
         offer.server_key,
         offer.certificate_digest,
         offer.name,

@@ -15,12 +15,14 @@ from castcore.cast import discovery
 from castcore.cast.discovery import Offer
 from castcore.edge.cast.discoverysockets import answering_socket, waiting
 from castcore.edge.net.interface import Interface, SocketAddress
-from castcore.errors import BadPacket
+from castcore.errors import BadPacket, FleetcastError
 from castcore.trust import SigningKey
 
 # Five hundred clients ask once a second while they look for a server; signing an answer takes 0.1 ms.
 MOST_ANSWERS_PER_SECOND = 1000
 MOST_ANSWERS_PER_SENDER = 4
+# How often it is seen whether an interface was removed and is back.
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,31 @@ class AnswerLimit:
         self._total += 1
         self._sent[sender] = self._sent.get(sender, 0) + 1
         return True
+
+
+class _Ear:
+    """The socket on one interface; a new one when the interface was removed and is back."""
+
+    def __init__(self, own: Interface, sock: socket.socket) -> None:
+        self.own, self.sock = own, sock
+        self._index = own.index
+
+    def look(self, selector: selectors.BaseSelector) -> None:
+        """A socket is tied to the number that the kernel gave the interface, which may have changed."""
+        try:
+            index = socket.if_nametoindex(self.own.name)
+            if index == self._index:
+                return
+            fresh = answering_socket(self.own.name, self.own.family)
+        except (OSError, FleetcastError):  # gone, or just appearing
+            return
+        selector.unregister(self.sock)
+        self.sock.close()
+        self.sock, self._index = fresh, index
+        selector.register(fresh, selectors.EVENT_READ, self)
+
+    def close(self) -> None:
+        self.sock.close()
 
 
 class DiscoveryResponder:
@@ -101,17 +128,20 @@ class DiscoveryResponder:
             os.close(self._wake_write)
 
     def _serve(self, sockets: list[tuple[socket.socket, Interface]]) -> None:
+        ears = [_Ear(own, sock) for sock, own in sockets]
         with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ, None)
-            for sock, own in sockets:
-                selector.register(stack.enter_context(sock), selectors.EVENT_READ, (sock, own))
+            for ear in ears:
+                stack.callback(ear.close)
+                selector.register(ear.sock, selectors.EVENT_READ, ear)
             while True:
-                for key, _ in selector.select():
+                for key, _ in selector.select(LOOK_SECONDS):
                     if key.data is None:
                         return
-                    sock, own = key.data
-                    for data, sender in waiting(sock):
-                        self._answer(sock, own, data, sender)
+                    for data, sender in waiting(key.data.sock):
+                        self._answer(key.data.sock, key.data.own, data, sender)
+                for ear in ears:
+                    ear.look(selector)
 
     def _answer(self, sock: socket.socket, own: Interface, data: bytes, sender: SocketAddress) -> None:
         try:

@@ -71,7 +71,9 @@ class SeedContents:
         if self._cache.wants(chunk):
             self.relieve()
             packed = self._index.records[chunk].codec is not Codec.RAW
-            self._cache.keep(chunk, Packed(bytes(stored), zstd=packed))
+            kept = Packed(bytes(stored), zstd=packed)
+            with self._lock:
+                self._cache.keep(chunk, kept)
 
     def packed(self, chunk: int) -> Packed | None:
         """The proven ``chunk``, from memory, else from its disk; None when it is not to be had."""
@@ -91,11 +93,12 @@ class SeedContents:
             if now - self._looked < LOOK_SECONDS:
                 return
             self._looked = now
-        self._cache.make_room(self._free())
+            self._cache.make_room(self._free())
 
     def close(self) -> None:
         """Free the memory and close the disks; `packed` must not be under way."""
-        self._cache.clear()
+        with self._lock:
+            self._cache.clear()
         self._written.close()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import ipaddress
 import json
 import socket
 import ssl
@@ -183,6 +184,23 @@ def fetch_statement(url: str, server_key: bytes, *, timeout: float = TIMEOUT) ->
             hint="something between this machine and the server answers in its place",
         )
     return proven
+
+
+def zoned(url: str, interface: str) -> str:
+    """``url`` as this machine can use it: a link-local address names the ``interface`` it is reached by.
+
+    A zone means something on one machine only (RFC 4007, 6), so no OFFER carries one that counts.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        bare = host.partition("%")[0]
+        if not ipaddress.IPv6Address(bare).is_link_local:
+            return url
+    except ValueError:
+        return url
+    ending = f":{port}" if port else ""
+    return f"{parts.scheme}://[{bare}%{interface}]{ending}{parts.path}"
 
 
 def host_and_port(url: str) -> tuple[str, int]:
