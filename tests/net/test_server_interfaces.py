@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from castcore.boot import bootnames
 from castcore.disk import Extent
 from castcore.edge import run
 from castcore.units import MIB
@@ -17,6 +18,7 @@ from castcore.units import MIB
 from tests.support.castlab import Peer
 from tests.support.images import blank, make_image, noise
 from tests.support.twonetworks import TwoNetworks, serve_words, two_networks
+from tests.unit.test_boot_requests import tree
 
 pytestmark = pytest.mark.root
 
@@ -107,14 +109,25 @@ def test_a_lost_interface_ends_its_leg_and_its_client_comes_back_on_the_other(
             legs = cast_of(nets, tmp_path, cast)["sender"]["legs"]
             return next((leg for leg in legs if leg["lost"]), None)
 
-        assert eventually(lost) == eventually(lost) | {
-            "interface": "nic1",
-            "lost": "the interface nic1 is gone",
-        }
+        leg = eventually(lost)
+        assert (leg["interface"], leg["lost"]) == ("nic1", "the interface nic1 is gone")
         assert first.result(SECONDS)["multicast"] > 0.9 * SIZE
         result = second.result(SECONDS)
     assert result["state"] == "done"
     assert one.read_bytes() == two.read_bytes() == source.read_bytes()
+
+
+def test_machines_boot_from_the_interface_of_their_network(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    tree(tmp_path / "tree")
+    with two_networks("boot", [(0,), (1,)]) as nets:
+        server = nets.start("s", *serve_words(tmp_path, "--boot-tree", str(tmp_path / "tree")))
+        server.until(lambda e: e["event"] == "serving", SECONDS)
+        for net in (0, 1):
+            ours = f"10.6.{net}.1"
+            fetch = f"import urllib.request as u; print(u.urlopen('http://{ours}:8080/{bootnames.IPXE_SCRIPT}').read())"
+            script = nets.inside(f"c{net}", sys.executable, "-c", fetch)
+            assert f"fleetcast.server=https://{ours}:8443" in script
 
 
 def test_a_network_with_link_local_addresses_alone(source: Path, tmp_path: Path) -> None:
