@@ -25,12 +25,13 @@ _SCRIPT_TEXT = """#!/bin/busybox sh
 ip() { busybox ip "$@"; }
 case "$1" in
 deconfig)
-    ip addr flush dev "$interface"
+    # IPv4 alone: the link-local IPv6 address stays, a server may be found by it.
+    ip -4 addr flush dev "$interface"
     ip link set "$interface" up
     ;;
 bound|renew)
     if ! ip -4 addr show dev "$interface" | busybox grep -q "inet $ip/$mask "; then
-        ip addr flush dev "$interface"
+        ip -4 addr flush dev "$interface"
         ip addr add "$ip/$mask" broadcast + dev "$interface"
     fi
     metric=$((100 + $(busybox cat "/sys/class/net/$interface/ifindex")))

@@ -26,7 +26,7 @@ from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.disk.named import named_disk
-from castcore.edge.disk.readback import WrittenChunks
+from castcore.edge.disk.seedcontents import SeedContents, Sink
 from castcore.errors import FleetcastError, NetworkFailed, Untrusted
 from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
@@ -64,9 +64,10 @@ class CastEnd:
 class CastJob:
     """Writes the cast named ``cast`` to this machine's disk.
 
-    ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` is where
-    multicast comes in; ``update``: the disks are compared with the image first, and only what differs
-    is received. ``planned`` hears of the image when its disks are chosen, before any is written.
+    ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` tells
+    where multicast comes in, anew whenever the cast is joined again; ``update``: the disks are compared
+    with the image first, and only what differs is received. ``planned`` hears of the image when its
+    disks are chosen, before any is written.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class CastJob:
         control: HttpsCastControl,
         server_key: bytes,
         *,
-        interface: str,
+        interface: Callable[[], str],
         target: str,
         rules: Rules = (),
         update: bool,
@@ -119,10 +120,11 @@ class CastJob:
             self._patiently(lambda: remember(held.encode()))
             sink = DiskSink(manifest, index, disks)
             sink.adopt(held)
-            written = WrittenChunks(manifest, index, [target.path for target in targets])
-            peers = PeerClient(self._control, sink, index.stored_lengths(), written)
+            contents = SeedContents(manifest, index, [target.path for target in targets])
+            taking = contents.remembering(sink)
+            peers = PeerClient(self._control, taking, index.stored_lengths(), contents)
             undo.callback(peers.close)
-            self._write(descriptor, index.stored_lengths(), sink, peers, held, remember)
+            self._write(descriptor, index.stored_lengths(), sink, taking, peers, held, remember)
             undo.pop_all()
         self._enter(
             replace(
@@ -164,6 +166,7 @@ class CastJob:
         descriptor: CastDescriptor,
         lengths: Sequence[int],
         sink: DiskSink,
+        taking: Sink,
         peers: PeerClient,
         held: ChunkSet,
         remember: Callable[[bytes], None],
@@ -180,7 +183,7 @@ class CastJob:
                 self._control,
                 descriptor,
                 lengths,
-                sink,
+                taking,
                 interface=self._interface,
                 progress=self._progress,
                 peers=peers,

@@ -33,6 +33,11 @@ class ServerLink:
         self._https = PinnedHttps(server.url, server.certificate_digest)
         self._seen = 0
 
+    def move(self, server: FoundServer) -> None:
+        """The same server was found at another of its addresses; what is under way goes on there."""
+        self._https.move(server.url)
+        self.server = server
+
     def register(self, registration: Registration) -> str:
         """Make this machine known; return its id there. Raises NetworkFailed, Untrusted."""
         answer = self._https.post_json(f"{API}/clients", registration.to_json())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit
 
 from castcore.edge.cast.discovery import FoundServer, find_servers
 from castcore.edge.net import nics
-from castcore.edge.net.pinned import fetch_statement
+from castcore.edge.net.pinned import fetch_statement, host_and_port, zoned
 from castcore.errors import FleetcastError
 
 from castclient.settings import Settings
@@ -25,11 +24,20 @@ def look(settings: Settings, say: Callable[[str], None]) -> tuple[FoundServer, .
     if not _has_address(settings.interfaces):
         return ()
     if settings.server_url and settings.server_key is not None:
-        told = _told(settings.server_url, settings.server_key, say)
-        if told is not None:
-            return (told,)
+        for url in ways(settings.server_url, _names(settings.interfaces)):
+            told = _told(url, settings.server_key, say)
+            if told is not None:
+                return (told,)
     found = find_servers(settings.interfaces, seconds=ASK_SECONDS, expected_key=settings.server_key)
     return followable(found, settings.server_url)
+
+
+def elsewhere(settings: Settings, server: FoundServer) -> FoundServer | None:
+    """The ``server`` at another address or through another interface, if it answers there now."""
+    found = find_servers(settings.interfaces, seconds=ASK_SECONDS, expected_key=server.key)
+    same = [s for s in found if s.certificate_digest == server.certificate_digest]
+    moved = [s for s in same if (s.url, s.interface) != (server.url, server.interface)]
+    return moved[0] if moved else None
 
 
 def followable(found: Iterable[FoundServer], told_url: str) -> tuple[FoundServer, ...]:
@@ -39,21 +47,32 @@ def followable(found: Iterable[FoundServer], told_url: str) -> tuple[FoundServer
     return booted_us if len(booted_us) == 1 else servers
 
 
+def _names(interfaces: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(n.name for n in nics.wired()) if interfaces is None else interfaces
+
+
 def _has_address(interfaces: tuple[str, ...] | None) -> bool:
     """Does any interface have an address yet? Without one there is nobody to ask."""
-    names = (n.name for n in nics.wired()) if interfaces is None else interfaces
-    return any(nics.ipv4_address(name) for name in names)
+    names = _names(interfaces)
+    return any(nics.ipv4_address(name) or nics.ipv6_addresses(name) for name in names)
+
+
+def ways(url: str, interfaces: Iterable[str]) -> tuple[str, ...]:
+    """``url`` by each of the ``interfaces`` if it is link-local and names none, else as it is."""
+    if "%" in url:
+        return (url,)
+    return tuple(dict.fromkeys(zoned(url, name) for name in interfaces)) or (url,)
 
 
 def _told(url: str, key: bytes, say: Callable[[str], None]) -> FoundServer | None:
     """The server at ``url``, proven to hold ``key``; None when it is not there (yet)."""
     try:
         statement = fetch_statement(url, key, timeout=TOLD_TIMEOUT)
+        host, port = host_and_port(url)
     except FleetcastError as error:
         say(error.what)
         return None
-    parts = urlsplit(url)
-    interface = nics.interface_with(nics.address_towards(parts.hostname or "", parts.port or 443))
+    interface = nics.interface_with(nics.address_towards(host, port))
     return FoundServer(url, key, statement.certificate_digest, statement.name, interface)
 
 

@@ -123,6 +123,8 @@ class RealWorld:
     def _registered(self, link: ServerLink) -> Happening:
         end = time.monotonic() + GIVE_UP_SECONDS
         while True:
+            if link.client:
+                self._follow(link)
             try:
                 client = link.register(self._inventory())
             except FleetcastError as error:
@@ -133,6 +135,13 @@ class RealWorld:
             if time.monotonic() > end:
                 return Happening(Event.GAVE_UP)
             time.sleep(RETRY_SECONDS)
+
+    def _follow(self, link: ServerLink) -> None:
+        """A server we were registered with was lost: its way to us may be, and there may be another."""
+        moved = locate.elsewhere(self._settings, link.server)
+        if moved is not None:
+            self._journal.add(f"the server answers at {moved.url} on {moved.interface}")
+            link.move(moved)
 
     def _listen(self, post: Post) -> None:
         link = self._link
@@ -161,7 +170,7 @@ class RealWorld:
             order.cast,
             link.cast(order.cast),
             link.server.key,
-            interface=link.server.interface or nics.address_towards(*link.address),
+            interface=lambda: link.server.interface or nics.address_towards(*link.address),
             target=self._settings.target,
             rules=self._settings.rules,
             update=order.update,

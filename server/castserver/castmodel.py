@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 
 from castcore.control import AfterCast, Report
 
-from castserver.castrun import CastOptions, CastRun
+from castserver.castrun import CastRun
 from castserver.database import CastRow, PartRow
+from castserver.legrun import CastOptions
 from castserver.policy import CastRules, CastState, PartState
 
 

@@ -19,6 +19,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
+from castserver.arrival import Arrival
+
 # Chunks of about 1 MiB read at the same time: enough for any disk array, and 16 MiB of memory.
 READERS = 16
 # Manifests, indices and joins: short work, but it may wait for the cast's own lock.
@@ -130,8 +132,11 @@ class RunningCast(Protocol):
 class CastDirectory(Protocol):
     """Finds casts by their id."""
 
-    def find(self, cast: str) -> RunningCast | None:
-        """The cast with id ``cast``, or None when there is none that clients can take part in."""
+    def find(self, cast: str, arrival: Arrival) -> RunningCast | None:
+        """The cast with id ``cast``, as a client sees it that came in by ``arrival``.
+
+        None when there is none that clients can take part in.
+        """
         ...
 
 
@@ -154,7 +159,7 @@ def chunk_set(text: str) -> bytes:
 Selection = Annotated[int, Path(ge=0, le=255)]
 Admitted = tuple[RunningCast, str]
 # Finds the cast that a request names and the client that makes it.
-Entry = Callable[[str, str], Awaitable[Admitted]]
+Entry = Callable[[str, str, Arrival], Awaitable[Admitted]]
 
 _bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -168,13 +173,22 @@ def bearer_token(credentials: Credentials) -> str:
 Token = Annotated[str, Depends(bearer_token)]
 
 
+def arrival_of(request: Request) -> Arrival:
+    """By which of our addresses a request came, and from where."""
+    server = request.scope.get("server") or ("", 0)
+    return Arrival(request.client.host if request.client else "", str(server[0]))
+
+
+Arrived = Annotated[Arrival, Depends(arrival_of)]
+
+
 def router(directory: CastDirectory) -> APIRouter:
     """The routes under ``/casts/ID`` that clients use; mount them under ``castcore.control.API``."""
     routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=_REFUSALS)
     readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
 
-    async def entry(cast: str, token: Token) -> Admitted:
-        return await _in_thread(lambda: admit(directory, cast, token), workers)
+    async def entry(cast: str, token: Token, arrival: Arrived) -> Admitted:
+        return await _in_thread(lambda: admit(directory, cast, token, arrival), workers)
 
     @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=Bytes)
     async def descriptor(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
@@ -188,10 +202,9 @@ def router(directory: CastDirectory) -> APIRouter:
         return (await _in_thread(lambda: cast.join(client, held), workers)).to_json()
 
     @routes.get("/peers", summary="Finished clients that serve chunks to this one")
-    async def peers(admitted: Annotated[Admitted, Depends(entry)], request: Request) -> dict[str, Any]:
+    async def peers(admitted: Annotated[Admitted, Depends(entry)], arrival: Arrived) -> dict[str, Any]:
         cast, client = admitted
-        address = request.client.host if request.client else ""
-        return (await _in_thread(lambda: cast.peers(client, address), workers)).to_json()
+        return (await _in_thread(lambda: cast.peers(client, arrival.client), workers)).to_json()
 
     _add_reading(routes, entry, readers, workers)
     _add_what_travels(routes, entry, readers)
@@ -261,9 +274,9 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def admit(directory: CastDirectory, cast: str, token: str) -> Admitted:
+def admit(directory: CastDirectory, cast: str, token: str, arrival: Arrival) -> Admitted:
     """The cast and the client's name in it; else an answer with 404 or 401."""
-    found = directory.find(cast)
+    found = directory.find(cast, arrival)
     if found is None:
         raise HTTPException(404, f"there is no cast {cast[:40]!r} to take part in now")
     client = found.authorize(token)

@@ -1,91 +1,28 @@
-"""One cast on the air: its open image and the sender that serves it now.
+"""One cast on the air: its open image and a leg for each of the server's interfaces.
 
-A sender ends when everybody it knows has everything. Whoever comes later gets a fresh one over the
-same image: a client that reads the descriptor is always given a sender it can still join.
+A client takes part through the leg of the network that it comes from (:mod:`castserver.arrival`); one
+whose interface is lost is no choice, so its clients come back through another, if they can.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Sequence
 
 from castcore.cast.peers import Peers
-from castcore.cast.status import CastStatus
-from castcore.chunks import ChunkSource
-from castcore.errors import FleetcastError, InUse, NotFound
+from castcore.cast.status import CastStatus, together
+from castcore.errors import Busy, InUse, NotFound
 
 from castserver import castroutes
+from castserver.arrival import Arrival, leg_of
 from castserver.groups import cast_group
+from castserver.legrun import CastOptions, Leg, LegRun, LiveSender, OpenImage
 
 FIRST_PORT = 7100
 # Below this, UDP ports stay clear of anything registered beside ours.
 MOST_SLOTS = 200
-
-
-class LiveSender(castroutes.Sender, Protocol):
-    """What a cast needs of ``castcore.edge.cast.sender.CastSender``."""
-
-    def start(self) -> None:
-        """Begin to send."""
-        ...
-
-    def stop(self, *, abort: bool = False) -> None:
-        """Stop sending and free sockets and threads; ``abort`` tells clients to give up."""
-        ...
-
-    def finished(self) -> bool:
-        """Whether it has closed: nobody can join any more."""
-        ...
-
-    def status(self) -> CastStatus:
-        """How it stands."""
-        ...
-
-
-class OpenImage(castroutes.CastImage, Protocol):
-    """An open image (``castserver.library.LibraryImage``)."""
-
-    @property
-    def source(self) -> ChunkSource:
-        """Its chunks, for a sender."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Its name in the library."""
-        ...
-
-    @property
-    def root(self) -> str:
-        """The hex digest that proves it whole."""
-        ...
-
-    @property
-    def failure(self) -> FleetcastError | None:
-        """What reading a single chunk of it has failed of, None while all is well."""
-        ...
-
-    def close(self) -> None:
-        """Close its files."""
-        ...
-
-
-@dataclass(frozen=True)
-class CastOptions:
-    """How a cast travels. ``peers``: finished clients serve chunks to the others; ``mac``, ``encrypt``:
-    see :mod:`castcore.cast.protection`.
-    """
-
-    peers: bool = True
-    mac: bool = False
-    encrypt: bool = False
-
-
-# Makes a sender for the image, in the numbered slot (its group and its two ports).
-SenderFactory = Callable[[OpenImage, int, CastOptions], LiveSender]
+HERE = Arrival()
 
 
 def free_slot(taken: Collection[int]) -> int:
@@ -98,84 +35,79 @@ def free_slot(taken: Collection[int]) -> int:
     )
 
 
-def slot_addresses(slot: int, salt: int) -> tuple[str, int, int]:
-    """Group, data port and feedback port of ``slot``; ``salt`` (0-255) keeps two servers apart."""
+def slot_addresses(
+    slot: int, salt: int, leg: int = 0, family: socket.AddressFamily = socket.AF_INET
+) -> tuple[str, int, int]:
+    """Group, data port and feedback port of ``slot`` on the ``leg``-th interface.
+
+    ``salt`` (0-255) keeps two servers apart.
+    """
     port = FIRST_PORT + 2 * slot
-    return cast_group(socket.AF_INET, salt, slot), port, port + 1
+    return cast_group(family, salt, slot, leg), port, port + 1
 
 
 class CastRun:
-    """The sender of one cast, replaced as needed; all calls are safe from any thread."""
+    """The senders of one cast on all ``legs`` (at least one); all calls are safe from any thread."""
 
-    def __init__(self, image: OpenImage, slot: int, make: SenderFactory, options: CastOptions) -> None:
+    def __init__(self, image: OpenImage, slot: int, legs: Sequence[Leg], options: CastOptions) -> None:
         self.image = image
         self.slot = slot
-        self._make, self._options = make, options
-        self._lock = threading.Lock()
-        self._sender: LiveSender | None = None
-        self._started = False
-        self._closed = False
+        self._legs = tuple(LegRun(image, slot, leg, options) for leg in legs)
+        self._closed = threading.Event()
 
-    def current_sender(self) -> LiveSender:
-        """The sender to follow now, fresh when the last has finished.
+    def current_sender(self, arrival: Arrival = HERE) -> LiveSender:
+        """The sender to follow for a client that came in by ``arrival``.
 
-        Raises InUse when closed, NotFound with the reason when the cast has failed.
+        Raises InUse when closed, NotFound with the reason when the cast has failed, Busy while every
+        interface is lost.
         """
-        with self._lock:
-            if self._closed:
-                raise InUse("the cast has ended", hint="ask the operator to cast again")
-            failure = self._failure()
-            if failure:
-                raise NotFound(failure, hint="ask the operator to cast again")
-            if self._sender is None or self._sender.finished():
-                self._drop()
-                self._sender = self._make(self.image, self.slot, self._options)
-            return self._sender
+        if self._closed.is_set():
+            raise InUse("the cast has ended", hint="ask the operator to cast again")
+        failure = self.failure
+        if failure:
+            raise NotFound(failure, hint="ask the operator to cast again")
+        return self._leg(arrival).current_sender()
 
-    def join(self, client: str, held: bytes) -> castroutes.Answer:
-        """Let ``client`` into the current sender. Raises InUse when that has just finished."""
-        with self._lock:
-            if self._sender is None or self._sender.finished():
-                raise InUse("this sender has closed", hint="read the descriptor again, then join")
-            return self._sender.join(client, held)
+    def join(self, client: str, held: bytes, arrival: Arrival = HERE) -> castroutes.Answer:
+        """Let ``client`` into the current sender. Raises InUse when that has just finished, Busy."""
+        return self._leg(arrival).join(client, held)
 
-    def peers(self, client: str, address: str) -> Peers:
+    def peers(self, client: str, address: str, arrival: Arrival = HERE) -> Peers:
         """Who serves chunks to ``client``; nobody when the sender has finished."""
-        with self._lock:
-            sender = self._sender
-        return sender.peers(client, address) if sender is not None else Peers()
+        return self._leg(arrival).peers(client, address)
 
     def start(self) -> None:
-        """Begin to send, unless it has begun."""
-        with self._lock:
-            if self._sender is not None and not self._started:
-                self._sender.start()
-                self._started = True
+        """Begin to send on every leg that somebody has joined and that has not begun."""
+        for leg in self._legs:
+            leg.start()
+
+    def look(self) -> None:
+        """Once a second: end the legs whose interface is lost, allow those whose interface is back."""
+        if not self._closed.is_set():
+            for leg in self._legs:
+                leg.look()
 
     def status(self) -> CastStatus | None:
-        """How the sender stands; None before the first client read the descriptor."""
-        with self._lock:
-            return self._sender.status() if self._sender is not None else None
+        """How the legs stand, as one cast; None before the first client read the descriptor."""
+        return together([now for leg in self._legs if (now := leg.now()) is not None])
 
     @property
     def failure(self) -> str:
-        """Why it cannot go on, "" while it can."""
-        with self._lock:
-            return self._failure()
+        """Why it cannot go on, "" while it can: the image cannot be read, on whichever leg."""
+        if self.image.failure is not None:
+            return self.image.failure.what
+        return next((leg.failure for leg in self._legs if leg.failure), "")
 
     def close(self, *, abort: bool = False) -> None:
         """Stop for good; ``abort`` tells clients that nothing more will come."""
-        with self._lock:
-            self._closed = True
-            self._drop(abort=abort)
-            self.image.close()
+        self._closed.set()
+        for leg in self._legs:
+            leg.close(abort=abort)
+        self.image.close()
 
-    def _failure(self) -> str:
-        if self.image.failure is not None:
-            return self.image.failure.what
-        return self._sender.status().failure if self._sender is not None else ""
-
-    def _drop(self, *, abort: bool = False) -> None:
-        if self._sender is not None:
-            self._sender.stop(abort=abort)
-        self._sender, self._started = None, False
+    def _leg(self, arrival: Arrival) -> LegRun:
+        legs = [leg for leg in self._legs if not leg.lost]
+        if not legs:
+            reasons = ", ".join(leg.lost for leg in self._legs)
+            raise Busy(f"no interface can cast now: {reasons}", hint="see `ip addr` on the server")
+        return legs[leg_of(arrival, [leg.network for leg in legs])]

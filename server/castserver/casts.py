@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from castcore.boot import BootDecision
@@ -16,11 +17,13 @@ from castcore.control import OrderKind, Report
 from castcore.errors import FleetcastError, NotFound, Refused
 
 from castserver import castroutes, policy
+from castserver.arrival import Arrival
 from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, part_from_row, part_row
-from castserver.castrun import CastRun, LiveSender, OpenImage, SenderFactory, free_slot
+from castserver.castrun import CastRun, free_slot
 from castserver.clients import Client, Clients
 from castserver.database import CastRow, Database, PartRow
 from castserver.durables import Durables
+from castserver.legrun import Leg, LiveSender, OpenImage
 from castserver.library import Library
 from castserver.policy import CastState, PartState
 
@@ -31,10 +34,10 @@ class Casts:
     """Every cast there was and is; implements ``castserver.castroutes.CastDirectory``."""
 
     def __init__(
-        self, database: Database, clients: Clients, library: Library, senders: SenderFactory
+        self, database: Database, clients: Clients, library: Library, legs: Sequence[Leg]
     ) -> None:
         self._database, self._clients, self._library = database, clients, library
-        self._senders = senders
+        self._legs = tuple(legs)
         self.durables = Durables(database)
         self._lock = clients.lock
         self._casts: dict[str, Cast] = {}
@@ -53,10 +56,10 @@ class Casts:
             raise NotFound(f"there is no cast {name[:40]!r}", hint="`fleetcast casts list` shows all")
         return found
 
-    def find(self, cast: str) -> castroutes.RunningCast | None:
-        """The cast ``cast`` as those who take part see it; once it has ended, they hear why."""
+    def find(self, cast: str, arrival: Arrival) -> castroutes.RunningCast | None:
+        """The cast ``cast``, for who comes in by ``arrival``; when it has ended they hear why."""
         found = self._casts.get(cast)
-        return None if found is None else _Admission(self, found)
+        return None if found is None else _Admission(self, found, arrival)
 
     def create(self, request: Request) -> Cast:
         """Make a cast and order every machine in that is ready for it.
@@ -157,7 +160,9 @@ class Casts:
         self._clients.changed.fire()
 
     def tick(self) -> None:
-        """Once a second: give up on machines that are silent, end what is over."""
+        """Once a second: give up on machines that are silent and interfaces that are lost, end what is
+        over.
+        """
         with self._lock:
             now = self._clients.clock()
             for cast in self._active():
@@ -165,6 +170,9 @@ class Casts:
                     if not part.state.ended and not self._clients.get(name).online(now):
                         self._set_part(cast, name, PartState.GONE, "it has not been heard for a while")
                 self._settle(cast)
+            runs = [cast.run for cast in self._active() if cast.run is not None]
+        for run in runs:  # without the lock: to end a sender takes a moment
+            run.look()
         self._close_ended()
 
     def authorize(self, token: str) -> str | None:
@@ -197,7 +205,7 @@ class Casts:
             *(c.run for c in self._casts.values() if c.run is not None),
         ]
         slot = free_slot({run.slot for run in runs})
-        cast.run = CastRun(image, slot, self._senders, cast.options)
+        cast.run = CastRun(image, slot, self._legs, cast.options)
 
     def _order(self, cast: Cast, client: Client) -> None:
         self._set_part(cast, client.id, PartState.ORDERED, "")
@@ -294,24 +302,25 @@ class _Admission:
 
     casts: Casts
     cast: Cast
+    arrival: Arrival
 
     @property
     def image(self) -> OpenImage:
         return self._run().image
 
     def current_sender(self) -> LiveSender:
-        return self._run().current_sender()
+        return self._run().current_sender(self.arrival)
 
     def authorize(self, token: str) -> str | None:
         return self.casts.authorize(token)
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
-        answer = self._run().join(client, held)
+        answer = self._run().join(client, held, self.arrival)
         self.casts.joined(self.cast, client)
         return answer
 
     def peers(self, client: str, address: str) -> Peers:
-        return self._run().peers(client, address)
+        return self._run().peers(client, address, self.arrival)
 
     def _run(self) -> CastRun:
         run = self.cast.run

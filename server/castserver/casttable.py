@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from castcore.cast.states import SenderState
-from castcore.cast.status import CastStatus, ClientStatus
+from castcore.cast.status import CastStatus, ClientStatus, LegStatus
 from castcore.units import human
 
 from castserver.imagescreen import table
@@ -17,10 +17,14 @@ FRAME_LINES = 3
 
 def cast_lines(status: CastStatus, rows: int) -> list[str]:
     """``status`` in at most ``rows`` lines; whoever has most to do comes first."""
-    room = max(rows - FRAME_LINES, 1)
+    legs = leg_lines(status)
+    room = max(rows - FRAME_LINES - len(legs), 1)
     clients = sorted(status.clients, key=_urgency)
-    lines = [cast_line(status)]
-    if clients:
+    lines = [cast_line(status), *legs]
+    if clients and legs:
+        shown = [(*client_row(c), c.interface) for c in clients[:room]]
+        lines += table([(*HEADINGS, "VIA"), *shown])
+    elif clients:
         lines += table([HEADINGS, *(client_row(c) for c in clients[:room])])
     if len(clients) > room:
         lines.append(f"  … and {len(clients) - room} more, who have at least as much")
@@ -40,6 +44,23 @@ def cast_line(status: CastStatus) -> str:
     if status.eta:
         words.append(f"{clock(status.eta)} left")
     return "  ".join(words)
+
+
+def leg_lines(status: CastStatus) -> list[str]:
+    """A line for each interface of a cast through several, or through one that is lost."""
+    if len(status.legs) < 2 and not any(leg.lost for leg in status.legs):
+        return []
+    return [leg_line(leg) for leg in status.legs]
+
+
+def leg_line(leg: LegStatus) -> str:
+    """How a cast stands on one interface."""
+    words = [f"  {leg.interface}:"]
+    if leg.lost:
+        words.append(f"LOST, {leg.lost}")
+    elif leg.state is not None:
+        words.append(f"{leg.state.value}  {megabytes(leg.rate)} MB/s  {human(leg.sent)} sent")
+    return "  ".join([*words, f"{leg.clients} clients"])
 
 
 def client_row(client: ClientStatus) -> tuple[str, ...]:

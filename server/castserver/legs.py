@@ -8,7 +8,7 @@ whose clients are slow holds up no other leg. A leg that nobody has joined sends
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -17,11 +17,12 @@ from castcore.edge.cast.blocks import CACHE_BYTES
 from castcore.edge.cast.sender import CastSender, SenderSettings
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import Interface
-from castcore.errors import FleetcastError, PortTaken
+from castcore.errors import FleetcastError, NetworkFailed, PortTaken
 
 from castserver.castrun import FIRST_PORT, MOST_SLOTS
 from castserver.groups import cast_group
 from castserver.library import LibraryImage
+from castserver.linkwatch import LinkWatch
 from castserver.onair import sender_of
 from castserver.oneshot import OneShot
 
@@ -42,10 +43,13 @@ class LegSettings:
 
 
 class Legs:
-    """All legs of one cast, to be started, watched and ended together."""
+    """All legs of one cast, to be started, watched and ended together.
 
-    def __init__(self, shots: Sequence[OneShot]) -> None:
-        self._shots = tuple(shots)
+    ``watches`` tell of each why its interface is lost ("": it is not); that ends this leg alone.
+    """
+
+    def __init__(self, shots: Sequence[OneShot], watches: Sequence[Callable[[], str]]) -> None:
+        self._shots, self._watches = tuple(shots), tuple(watches)
         self._started: list[OneShot] = []
         self._begun = False
 
@@ -61,7 +65,10 @@ class Legs:
 
     @property
     def failure(self) -> FleetcastError | None:
-        """What ended a leg early."""
+        """What ended the cast early: the image cannot be read, or no interface is left."""
+        if all(shot.lost for shot in self._shots):
+            lost = ", ".join(shot.lost for shot in self._shots)
+            return NetworkFailed(f"no interface can cast any more: {lost}", hint="see `ip addr`")
         return next((s.sender.failure for s in self._shots if s.sender.failure), None)
 
     def start(self) -> None:
@@ -71,13 +78,26 @@ class Legs:
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long for the end of every leg that has begun; whether it has come."""
+        self.look()
         self._start_joined()
         end = time.monotonic() + seconds
         return all(shot.sender.wait(max(end - time.monotonic(), 0.0)) for shot in self._started)
 
+    def look(self) -> None:
+        """End the legs whose interface is lost."""
+        for shot, watch in zip(self._shots, self._watches, strict=True):
+            lost = "" if shot.lost or shot.sender.finished() else watch()
+            if lost:
+                others = (s for s in self._shots if s is not shot and not s.lost)
+                other = next(others, None)
+                shot.give_up(lost, other.sender if other else None)
+
     def status(self) -> CastStatus:
-        """The legs as one cast: those that send, or all before any does."""
-        return together([shot.sender.status() for shot in self._started or self._shots])
+        """The legs as one cast: those that send or are lost, or all before any sends."""
+        shown = [s for s in self._shots if s.lost or not self._started or s in self._started]
+        status = together([shot.now() for shot in shown])
+        assert status is not None, "every leg has a sender"
+        return status
 
     def end(self, why: str) -> None:
         """Stop all, and tell whoever has joined, or asks, ``why``."""
@@ -87,7 +107,8 @@ class Legs:
 
     def _start_joined(self, *, every: bool = False) -> None:
         for shot in self._shots:
-            if self._begun and shot not in self._started and (every or shot.joined):
+            wanted = every or shot.joined
+            if self._begun and shot not in self._started and wanted and not shot.lost:
                 self._started.append(shot)
                 shot.sender.start()
 
@@ -103,7 +124,7 @@ def open_legs(
 
     Raises PortTaken, NetworkFailed, BadImage.
     """
-    shots = []
+    shots, watches = [], []
     for number, interface in enumerate(interfaces):
         sender = _sender(image, identity, interface, settings, number, len(interfaces))
         # This sender never comes back: whoever lacks something then must not wait for it.
@@ -112,7 +133,8 @@ def open_legs(
         shot.start()
         stack.callback(shot.stop)
         shots.append(shot)
-    return Legs(shots)
+        watches.append(LinkWatch(interface).lost)
+    return Legs(shots, watches)
 
 
 def _sender(

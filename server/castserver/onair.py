@@ -1,32 +1,49 @@
-"""Makes the real senders: one :class:`castcore.edge.cast.sender.CastSender` per cast and slot."""
+"""Makes the real senders: a :class:`castcore.edge.cast.sender.CastSender` per cast and interface."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from castcore.edge.cast.blocks import CACHE_BYTES
 from castcore.edge.cast.sender import CastSender, SenderSettings
+from castcore.edge.net import nics
+from castcore.edge.net.interface import Interface
+from castcore.errors import NotFound
 from castcore.trust import SigningKey
 
-from castserver.castrun import CastOptions, LiveSender, OpenImage, slot_addresses
+from castserver.arrival import Network
+from castserver.castrun import slot_addresses
+from castserver.legrun import CastOptions, Leg, LiveSender, OpenImage
+from castserver.linkwatch import LinkWatch
 
 
 @dataclass(frozen=True)
 class Transmitter:
-    """Where and how this server casts; ``rate_cap`` in bytes a second, 0 for none."""
+    """Where and how this server casts; ``rate_cap`` in bytes a second for each interface, 0 for none."""
 
     key: SigningKey
-    address: str
+    interfaces: Sequence[Interface]
     rate_cap: int = 0
     ttl: int = 1
     jumbo: bool = False
     polite: bool = False
 
-    def sender(self, image: OpenImage, slot: int, options: CastOptions) -> LiveSender:
+    def legs(self) -> list[Leg]:
+        """A leg for each interface. Raises NotFound when one has just lost its address."""
+        return [
+            Leg(network_of(own), partial(self._sender, number), LinkWatch(own).lost)
+            for number, own in enumerate(self.interfaces)
+        ]
+
+    def _sender(self, leg: int, image: OpenImage, slot: int, options: CastOptions) -> LiveSender:
         """A sender for ``image``. Raises PortTaken or NetworkFailed."""
+        own = self.interfaces[leg]
         # Part of the key, so that two servers on one network hardly ever share a group.
-        group, port, feedback_port = slot_addresses(slot, self.key.public[0])
+        group, port, feedback_port = slot_addresses(slot, self.key.public[0], leg, own.family)
         settings = SenderSettings(
-            interface_address=self.address,
+            interface_address=own.zoned,
             group=group,
             port=port,
             feedback_port=feedback_port,
@@ -37,8 +54,17 @@ class Transmitter:
             peers=options.peers,
             mac=options.mac,
             encrypt=options.encrypt,
+            cache_bytes=CACHE_BYTES // len(self.interfaces),
         )
         return sender_of(image, self.key, settings)
+
+
+def network_of(interface: Interface) -> Network:
+    """The network that ``interface`` is in by its address. Raises NotFound."""
+    subnet = nics.subnet(interface.name, interface.address)
+    if subnet is None:
+        raise NotFound(f"{interface.name} does not have the address {interface.address} any more")
+    return Network(interface.name, interface.address, subnet)
 
 
 def sender_of(image: OpenImage, key: SigningKey, settings: SenderSettings) -> CastSender:

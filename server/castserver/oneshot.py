@@ -16,8 +16,9 @@ from typing import Any
 
 import uvicorn
 from castcore.cast.peers import Peers
+from castcore.cast.status import LegNow
 from castcore.control import API, ONE_SHOT
-from castcore.edge.cast.discovery import DiscoveryResponder, OfferFields
+from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.cast.sender import CastSender
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import Interface
@@ -29,6 +30,8 @@ from fastapi.responses import JSONResponse
 
 from castserver import castroutes
 from castserver.app import STATUS
+from castserver.arrival import Arrival
+from castserver.castrun import HERE
 from castserver.library import LibraryImage
 
 START_SECONDS = 20.0
@@ -38,7 +41,12 @@ TOKEN = re.compile(r"[A-Za-z0-9.-]{1,80}")
 
 
 class OneShot:
-    """The unicast side of one cast; ``image`` and ``sender`` stay the caller's to close."""
+    """The unicast side of one cast; ``image`` and ``sender`` stay the caller's to close.
+
+    ``lost``: why its interface carries nothing any more ("": it does).
+    """
+
+    lost = ""
 
     def __init__(
         self,
@@ -49,8 +57,8 @@ class OneShot:
         https_port: int,
     ) -> None:
         self._image = image
-        self.sender = sender
-        self._identity, self._interface = identity, interface
+        self.sender, self._serving = sender, sender
+        self._identity, self.interface = identity, interface
         self._https_port = https_port
         self._joined: set[str] = set()
         self._stack = ExitStack()
@@ -65,12 +73,12 @@ class OneShot:
     def start(self) -> None:
         """Be found and let clients join. Raises PortTaken, NetworkFailed."""
         with ExitStack() as undo:
-            listener = _listener(self._interface, self._https_port)
+            listener = _listener(self.interface, self._https_port)
             undo.callback(listener.close)
-            self.url = f"https://{self._interface.host}:{listener.getsockname()[1]}"
+            self.url = f"https://{self.interface.host}:{listener.getsockname()[1]}"
             self._serve(listener, undo)
-            key, names = self._identity.key, [self._interface.name]
-            responder = DiscoveryResponder(self._offer, key, names)
+            key, heard_on = self._identity.key, [self.interface]
+            responder = DiscoveryResponder(lambda _: self._offer(), key, heard_on)
             responder.start()
             undo.callback(responder.stop)
             self._stack = undo.pop_all()
@@ -79,13 +87,22 @@ class OneShot:
         """Tell whoever asks for anything more that the cast is over, and ``why``."""
         self._over = why
 
+    def give_up(self, why: str, other: CastSender | None) -> None:
+        """The interface is lost: send no more; who still finds us takes part through the ``other``."""
+        self.lost, self._serving = why, other or self.sender
+        self.sender.stop()
+
+    def now(self) -> LegNow:
+        """How this leg stands."""
+        return LegNow(self.interface.name, self.sender.status(), self.lost)
+
     def stop(self) -> None:
         """Leave the network."""
         self._stack.close()
 
     # -- castroutes.CastDirectory and castroutes.RunningCast
 
-    def find(self, cast: str) -> castroutes.RunningCast | None:
+    def find(self, cast: str, _arrival: Arrival = HERE) -> castroutes.RunningCast | None:
         """This cast, by its id."""
         return self if cast == ONE_SHOT else None
 
@@ -98,7 +115,7 @@ class OneShot:
     def current_sender(self) -> castroutes.Sender:
         """The sender, the only one. Raises NotFound with the reason when the cast was ended early."""
         self._require_going()
-        return self.sender
+        return self._serving
 
     def authorize(self, token: str) -> str | None:
         """The name a client gives itself: everyone may take part."""
@@ -106,23 +123,23 @@ class OneShot:
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
         """Let ``client`` take part."""
-        answer = self.sender.join(client, held)
+        answer = self._serving.join(client, held)
         self._joined.add(client)
         return answer
 
     def peers(self, client: str, address: str) -> Peers:
         """Who has finished and serves chunks."""
-        return self.sender.peers(client, address)
+        return self._serving.peers(client, address)
 
     # -- inside
 
     def _require_going(self) -> None:
-        failure = self.sender.failure
+        failure = self._serving.failure
         if self._over or failure is not None:
             raise NotFound(self._over or str(failure), hint="ask the sender's operator to cast again")
 
     def _offer(self) -> OfferFields:
-        casts = () if self.sender.finished() else (ONE_SHOT,)
+        casts = () if self._serving.finished() else (ONE_SHOT,)
         return OfferFields(self.url, self._identity.certificate_digest, socket.gethostname(), casts)
 
     def _app(self) -> FastAPI:

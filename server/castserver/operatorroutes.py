@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.access import Name, Operator, Parts
 from castserver.castmodel import Request
-from castserver.castrun import CastOptions
+from castserver.legrun import CastOptions
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
 from castserver.views import (

@@ -8,16 +8,18 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from castcore.boot import BootEvent, BootMode
-from castcore.edge.cast.discovery import DiscoveryResponder, OfferFields
+from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.image.store import require_space
 from castcore.edge.net.identity import ServerIdentity
+from castcore.edge.net.interface import Interface
+from castcore.edge.net.nics import IF_INET6
 from castcore.edge.net.portholder import holder
 from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, PortTaken
 from castcore.statement import ServerStatement, encode_statement
@@ -25,10 +27,10 @@ from castcore.statement import ServerStatement, encode_statement
 from castserver.app import make_app
 from castserver.auth import OperatorAuth, load_or_make_token
 from castserver.bootwatch import BootWatch
-from castserver.castrun import SenderFactory
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
+from castserver.legrun import Leg
 from castserver.library import Library
 from castserver.parts import ServerParts
 from castserver.services.bootservices import BootServices, BootSettings
@@ -48,12 +50,14 @@ log = logging.getLogger("fleetcast")
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What ``fleetcast serve`` was told. ``boot_tree`` is None when nothing is booted."""
+    """What ``fleetcast serve`` was told: at least one of ``interfaces``, where the clients are.
+
+    ``boot_tree`` is None when nothing is booted.
+    """
 
     state: Path
     images: Path
-    interface: str
-    address: str
+    interfaces: tuple[Interface, ...]
     name: str
     https_port: int = 8443
     boot_mode: BootMode = BootMode.OFF
@@ -64,12 +68,16 @@ class ServerSettings:
 
     @property
     def url(self) -> str:
-        """Where clients and browsers find the server."""
-        return f"https://{self.address}:{self.https_port}"
+        """Where clients and browsers find the server, by the first of its interfaces."""
+        return self.url_on(self.interfaces[0])
+
+    def url_on(self, interface: Interface) -> str:
+        """Where those find it who are on the network of ``interface``."""
+        return f"https://{interface.host}:{self.https_port}"
 
 
-# Makes the sender factory, once the server's identity is known.
-MakeSenders = Callable[[ServerIdentity], SenderFactory]
+# Makes the legs of casts, once the server's identity is known.
+MakeLegs = Callable[[ServerIdentity], Sequence[Leg]]
 
 
 class Server:
@@ -78,13 +86,13 @@ class Server:
     def __init__(
         self,
         settings: ServerSettings,
-        senders: MakeSenders,
+        legs: MakeLegs,
         on_boot: Callable[[BootEvent], None] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.identity: ServerIdentity
         self.parts: ServerParts
-        self._make_senders, self._on_boot = senders, on_boot
+        self._make_legs, self._on_boot = legs, on_boot
         self._undo = ExitStack()
         self._web: threading.Thread
 
@@ -96,13 +104,13 @@ class Server:
         with ExitStack() as undo:
             library = Library(self.settings.images)
             undo.callback(os.close, _lock(self.settings.state))
-            listener = undo.enter_context(_listen(self.settings.https_port))
+            listeners = [undo.enter_context(own) for own in _listen(self.settings.https_port)]
             self.identity = ServerIdentity.load_or_make(self.settings.state)
             database = Database.at(self.settings.state / DATABASE_FILE)
             undo.callback(database.close)
             self.parts = self._assemble(database, library)
             undo.callback(self.parts.stop)
-            self._start_web(listener, undo)
+            self._start_web(listeners, undo)
             self._start_clockwork(undo)
             self._start_services(undo)
             self._undo = undo.pop_all()
@@ -118,7 +126,7 @@ class Server:
 
     def _assemble(self, database: Database, library: Library) -> ServerParts:
         clients = Clients(database)
-        casts = Casts(database, clients, library, self._make_senders(self.identity))
+        casts = Casts(database, clients, library, self._make_legs(self.identity))
         statement = ServerStatement(
             self.identity.key.public,
             self.identity.certificate_digest,
@@ -135,7 +143,7 @@ class Server:
             BootWatch(clients.changed.fire),
         )
 
-    def _start_web(self, listener: socket.socket, undo: ExitStack) -> None:
+    def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)
         app.state.parts = self.parts
         web = uvicorn.Server(
@@ -152,7 +160,7 @@ class Server:
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
-        self._web = threading.Thread(target=web.run, args=([listener],), name="web", daemon=True)
+        self._web = threading.Thread(target=web.run, args=(listeners,), name="web", daemon=True)
         self._web.start()
 
         def stop() -> None:
@@ -183,18 +191,24 @@ class Server:
 
     def _start_services(self, undo: ExitStack) -> None:
         settings = self.settings
-        responder = DiscoveryResponder(self._offer, self.identity.key, [settings.interface])
+        responder = DiscoveryResponder(self._offer, self.identity.key, settings.interfaces)
         responder.start()
         undo.callback(responder.stop)
         if settings.boot_mode is BootMode.OFF or settings.boot_tree is None:
             return
+        for interface in settings.interfaces:
+            if interface.family is socket.AF_INET:  # firmware boots over IPv4
+                self._start_booting(interface, settings.boot_tree, undo)
+
+    def _start_booting(self, interface: Interface, tree: Path, undo: ExitStack) -> None:
+        settings = self.settings
         boot = BootServices(
             BootSettings(
-                interface=settings.interface,
-                address=settings.address,
+                interface=interface.name,
+                address=interface.address,
                 mode=settings.boot_mode,
-                tree=settings.boot_tree,
-                server_url=settings.url,
+                tree=tree,
+                server_url=settings.url_on(interface),
                 server_key=self.identity.key.public,
                 http_port=settings.http_port,
                 extra_cmdline=settings.extra_cmdline,
@@ -214,10 +228,11 @@ class Server:
         self.parts.boots.note(event)
         self._on_boot(event)
 
-    def _offer(self) -> OfferFields:
+    def _offer(self, interface: Interface) -> OfferFields:
         casts = tuple(c.id for c in self.parts.casts.all() if not c.state.ended)
         settings = self.settings
-        return OfferFields(settings.url, self.identity.certificate_digest, settings.name, casts)
+        url = settings.url_on(interface)
+        return OfferFields(url, self.identity.certificate_digest, settings.name, casts)
 
 
 def _lock(state: Path) -> int:
@@ -238,11 +253,25 @@ def _lock(state: Path) -> int:
     return handle
 
 
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _listen(port: int) -> list[socket.socket]:
+    """Listeners on all addresses, of IPv6 too where the kernel has it."""
+    four = _listener(socket.AF_INET, "0.0.0.0", port)
+    if not IF_INET6.exists():
+        return [four]
+    try:
+        return [four, _listener(socket.AF_INET6, "::", port)]
+    except BaseException:
+        four.close()
+        raise
+
+
+def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("0.0.0.0", port))
+        if family is socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
         listener.listen(MOST_WAITING)
     except OSError as error:
         listener.close()

@@ -96,6 +96,19 @@ class ReceptionView(View):
     net_loss: float = Field(description="share (0..1) of its packets lost in the network")
     host_loss: float = Field(description="share (0..1) of its packets dropped by its own host")
     done: bool
+    interface: str = Field(description="the server's interface that serves it")
+
+
+class LegView(View):
+    """A running cast on one of the server's interfaces."""
+
+    interface: str
+    state: SenderState | None = Field(description="null: nobody has asked there yet")
+    rate: int
+    sent: int
+    repair: int
+    clients: int
+    lost: str = Field(description="why the interface carries nothing now; empty: it does")
 
 
 class SenderView(View):
@@ -116,6 +129,7 @@ class SenderView(View):
     failure: str
     mac: bool
     encrypt: bool
+    legs: list[LegView]
 
 
 class CastView(View):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from castcore.edge.cast.pool import available_memory
+from castcore.edge.memory import available_memory
 
 PIECE = 256 << 10
 HELD = 4096

@@ -64,6 +64,11 @@ def address(wire: Cable) -> str:
     return f"{found[0]['local']}/{found[0]['prefixlen']}" if found else ""
 
 
+def link_local(wire: Cable) -> list[str]:
+    shown = run.run(["ip", "-j", "-6", "-n", wire.right, "addr", "show", "dev", wire.wire], timeout=10)
+    return [a["local"] for i in json.loads(shown) for a in i["addr_info"] if a["scope"] == "link"]
+
+
 def until(holds: Callable[[], object], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -79,6 +84,7 @@ def test_address_route_and_name_servers_are_set(wire: Cable, tmp_path: Path) -> 
         assert until(lambda: address(wire).startswith("192.0.2.5") and resolv.exists(), 20)
         routes = run.run(["ip", "-n", wire.right, "route"], timeout=10).decode()
         assert f"default via 192.0.2.1 dev {wire.wire}" in routes
+        assert link_local(wire), "a server of this network may be found by IPv6 alone"
         assert resolv.read_text() == "nameserver 192.0.2.7\nnameserver 192.0.2.8\n"
 
 

@@ -6,6 +6,7 @@ import contextlib
 
 from castcore.cast import discovery
 from castcore.cast.discovery import Offer
+from castcore.edge.net.pinned import zoned
 from castcore.errors import BadPacket, FleetcastError
 from castcore.statement import ServerStatement, encode_statement, open_statement
 from castcore.trust import SIGNATURE_SIZE, SigningKey
@@ -38,6 +39,11 @@ def test_a_signed_but_malformed_offer_is_a_bad_packet(tail: bytes, count: int) -
 def test_offers_survive_the_wire(url: str, name: str, casts: list[str]) -> None:
     offer = Offer(bytes(16), KEY.public, url, bytes(32), name, tuple(casts))
     assert discovery.parse_offer(discovery.encode_offer(offer, KEY)) == offer
+
+
+@given(TEXTS | st.builds("https://[{}]:{}/".format, TEXTS, TEXTS))
+def test_no_text_in_place_of_an_address_breaks_its_reader(url: str) -> None:
+    assert zoned(url, "eth0") == url or "%eth0]" in zoned(url, "eth0")
 
 
 @given(st.binary(max_size=300))

@@ -25,6 +25,7 @@ import numpy as np
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.descriptor import open_descriptor
 from castcore.cast.peers import Peers
+from castcore.cast.peerwire import Packed, pack
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSink, ChunkSource
 from castcore.edge.cast.peers import PeerClient
@@ -93,14 +94,17 @@ class SeededContents:
         self._source, self._kind = source, kind
         self._served = 0
 
-    def content(self, chunk: int) -> bytes:
+    def packed(self, chunk: int) -> Packed:
         if self._kind == "staller":
             time.sleep(4)
         self._served += 1
         if self._kind == "mortal" and self._served > MORTAL_CHUNKS:
             os.kill(os.getpid(), signal.SIGKILL)
         wrong = self._kind == "liar"
-        return self._source.read_stored((chunk + wrong) % len(self._source.stored_lengths()))
+        return pack(self._source.read_stored((chunk + wrong) % len(self._source.stored_lengths())))
+
+    def relieve(self) -> None:
+        """Nothing is kept."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from castcore.cast.peers import Peers, Seed
-from castcore.cast.states import SenderState
-from castcore.cast.status import CastStatus
+from castcore.cast.states import ClientClass, SenderState
+from castcore.cast.status import CastStatus, ClientStatus
 from castcore.control import Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app
+from castserver.arrival import Arrival, Network
 from castserver.auth import OperatorAuth
 from castserver.bootwatch import BootWatch
 from castserver.castroutes import RunningCast
-from castserver.castrun import CastOptions, OpenImage
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.durables import Durables
+from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import Library, LibraryImage
 from castserver.parts import ServerParts
 from fastapi import FastAPI
@@ -33,6 +36,7 @@ ROOT = "ab" * 32
 TOKEN = "operator-token-of-the-tests"
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 CHUNKS = [b"first", b"", b"third chunk"]
+NETWORK = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 
 
 class FakeImage(LibraryImage):
@@ -94,6 +98,7 @@ class FakeSender:
     over: bool = False
     crowded: bool = False
     failure: str = ""
+    leg: int = 0
 
     @property
     def descriptor(self) -> bytes:
@@ -129,7 +134,11 @@ class FakeSender:
 
     def status(self) -> CastStatus:
         state = SenderState.PASS if self.started else SenderState.GATHER
-        return CastStatus(state, 1000 if self.started else 0, 0, 0, 1, 0, (), self.failure)
+        clients = tuple(
+            ClientStatus(name, ClientClass.OK, 10, 0.5, 8.0, 3, 6, 900, 0, 0, 0, done=False)
+            for name in self.joined
+        )
+        return CastStatus(state, 1000 if self.started else 0, 0, 0, 1, 0, clients, self.failure)
 
 
 class FakeClock:
@@ -141,9 +150,15 @@ class FakeClock:
 
 
 class ServerLab:
-    """One server's parts; ``restart`` makes them anew over the same database."""
+    """One server's parts; ``restart`` makes them anew over the same database.
 
-    def __init__(self, database: Database | None = None) -> None:
+    A test may say by ``lost`` why an interface of the server is lost.
+    """
+
+    def __init__(
+        self, database: Database | None = None, networks: Sequence[Network] = (NETWORK,)
+    ) -> None:
+        self.networks, self.lost = tuple(networks), dict[str, str]()
         self.database = database or Database.in_memory()
         self.clock = FakeClock()
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
@@ -156,16 +171,28 @@ class ServerLab:
 
     def _assemble(self) -> None:
         self.clients = Clients(self.database, self.clock)
-        self.casts = Casts(self.database, self.clients, self.library, self._sender)
+        legs = [
+            Leg(network, partial(self._sender, leg), partial(self._lost, network.interface))
+            for leg, network in enumerate(self.networks)
+        ]
+        self.casts = Casts(self.database, self.clients, self.library, legs)
         self.boots = BootWatch(self.clients.changed.fire)
         auth = OperatorAuth(TOKEN, self.clock)
         self.parts = ServerParts(
             "testlab", b"{}", auth, self.clients, self.casts, self.library, self.boots
         )
-        self.http = _web(self.parts)
+        self.web_app = _current_app(self.parts)
+        self.use(self.web_app)
 
-    def _sender(self, image: OpenImage, slot: int, options: CastOptions) -> FakeSender:
-        self.senders.append(FakeSender(image, slot, len(self.senders), options))
+    def use(self, app: Any) -> None:
+        """From now on requests go to ``app``, which passes them to `web_app`."""
+        self.http = TestClient(app, base_url="https://testserver", raise_server_exceptions=False)
+
+    def _lost(self, interface: str) -> str:
+        return self.lost.get(interface, "")
+
+    def _sender(self, leg: int, image: OpenImage, slot: int, options: CastOptions) -> FakeSender:
+        self.senders.append(FakeSender(image, slot, len(self.senders), options, leg=leg))
         return self.senders[-1]
 
     def operator(self, method: str, path: str, body: Any = None) -> Any:
@@ -184,8 +211,8 @@ class _CurrentCasts:
     def durables(self) -> Durables:
         return self.casts.durables
 
-    def find(self, cast: str) -> RunningCast | None:
-        return self.casts.find(cast)
+    def find(self, cast: str, arrival: Arrival) -> RunningCast | None:
+        return self.casts.find(cast, arrival)
 
 
 _current = _CurrentCasts()
@@ -197,10 +224,10 @@ def _application() -> FastAPI:
     return make_app("testlab", _current)
 
 
-def _web(parts: ServerParts) -> TestClient:
+def _current_app(parts: ServerParts) -> FastAPI:
     app = _application()
     app.state.parts, _current.casts = parts, parts.casts
-    return TestClient(app, base_url="https://testserver", raise_server_exceptions=False)
+    return app
 
 
 class FakeClient:

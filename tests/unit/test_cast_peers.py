@@ -25,6 +25,7 @@ from castcore.cast.peers import (
 from castcore.cast.peerwire import (
     CONTENT_MAX,
     NONCE_SIZE,
+    pack,
     request_tag,
     seal,
     unseal,
@@ -129,22 +130,32 @@ def test_a_subnet_is_judged_by_the_address(one: str, other: str, *, same: bool) 
 def test_the_least_busy_seed_is_asked_and_none_too_often() -> None:
     choice, one, two = SeedChoice(), Seed(NEAR, 1), Seed(NEAR, 2)
     choice.update((one, two))
-    taken = [choice.take() for _ in range(2 * UPLOADS_MAX)]
+    taken = [choice.take(0) for _ in range(2 * UPLOADS_MAX)]
     assert [taken.count(one), taken.count(two)] == [UPLOADS_MAX, UPLOADS_MAX]
-    assert choice.take() is None, "a client waits for a seed"
+    assert choice.take(0) is None, "a client waits for a seed"
     choice.done(one)
-    assert choice.take(frozenset({one})) is None
-    assert choice.take() == one
+    assert choice.take(0, frozenset({one})) is None
+    assert choice.take(0) == one
 
 
 def test_a_liar_is_never_asked_again_whatever_the_server_says() -> None:
     choice, liar, good = SeedChoice(), Seed(NEAR, 1), Seed(NEAR, 2)
     choice.update((liar,))
-    assert choice.take() == liar
+    assert choice.take(0) == liar
     choice.ban(liar)
     choice.update((liar, good))
-    assert [choice.take(), choice.take(), choice.take()] == [good, good, None]
+    assert [choice.take(0), choice.take(0), choice.take(0)] == [good, good, None]
     assert choice.banned == 1
+
+
+def test_a_seed_that_lacks_a_chunk_is_asked_for_others() -> None:
+    choice, partial = SeedChoice(), Seed(NEAR, 1)
+    choice.update((partial,))
+    assert choice.take(7) == partial
+    choice.lacks(partial, 7)
+    assert choice.take(7) is None
+    assert [choice.take(8), choice.take(9), choice.take(10)] == [partial] * UPLOADS_MAX + [None]
+    assert choice.banned == 0
 
 
 def test_the_server_is_asked_for_seeds_now_and_then() -> None:
@@ -172,14 +183,14 @@ def test_uploads_are_few_and_keep_to_the_rate() -> None:
 def test_a_chunk_travels_sealed_and_packed() -> None:
     dull, noise = bytes(1 << 20), random.Random(1).randbytes(1 << 20)
     for content in (dull, noise, b""):
-        answer = seal(KEY, 7, 3, content, NONCE)
+        answer = seal(KEY, 7, 3, pack(content), NONCE)
         assert unseal(KEY, 7, 3, answer) == content
         assert len(answer) <= len(content) + 64
-    assert len(seal(KEY, 7, 3, dull, NONCE)) < 1000
+    assert len(seal(KEY, 7, 3, pack(dull), NONCE)) < 1000
 
 
 def test_what_is_not_sealed_for_this_chunk_of_this_cast_is_refused() -> None:
-    answer = seal(KEY, 7, 3, b"content", NONCE)
+    answer = seal(KEY, 7, 3, pack(b"content"), NONCE)
     changed = answer[:-1] + bytes([answer[-1] ^ 1])
     wrong = [(OTHER, 7, 3, answer), (KEY, 8, 3, answer), (KEY, 7, 4, answer), (KEY, 7, 3, changed)]
     wrong += [(KEY, 7, 3, answer[:cut]) for cut in range(len(answer))]

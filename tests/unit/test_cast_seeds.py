@@ -7,13 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from castcore.cast.peers import UPLOADS_MAX, Peers, Seed
-from castcore.cast.peerwire import request_tag, unseal
+from castcore.cast.peerwire import Packed, pack, request_tag, unseal
 from castcore.edge.cast import peers as castpeers
-from castcore.edge.cast.peers import PeerClient, ask
+from castcore.edge.cast.peers import Answer, PeerClient, ask
 from castcore.edge.cast.seed import Pass, SeedServer
 from castcore.edge.net.interface import find_interface
 from castcore.errors import NetworkFailed, Untrusted
@@ -30,20 +30,24 @@ class Disk:
 
     def __init__(self, *, wrong: bool = False, seconds: float = 0.0, gone: bool = False) -> None:
         self.wrong, self.seconds, self.gone = wrong, seconds, gone
-        self.readers = self.most_readers = 0
+        self.readers = self.most_readers = self.readers_ever = 0
         self.closed = False
         self._lock = threading.Lock()
 
-    def content(self, chunk: int) -> bytes | None:
+    def relieve(self) -> None:
+        """Nothing is kept."""
+
+    def packed(self, chunk: int) -> Packed | None:
         with self._lock:
             self.readers += 1
+            self.readers_ever += 1
             self.most_readers = max(self.readers, self.most_readers)
         time.sleep(self.seconds)
         with self._lock:
             self.readers -= 1
         if self.gone or chunk >= len(CHUNKS):
             return None
-        return CHUNKS[(chunk + self.wrong) % len(CHUNKS)]
+        return pack(CHUNKS[(chunk + self.wrong) % len(CHUNKS)])
 
     def close(self) -> None:
         self.closed = True
@@ -147,15 +151,28 @@ def test_a_seed_that_trickles_is_left_in_time_too(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_seed_without_the_chunk_is_no_liar() -> None:
-    with seed(Disk(gone=True)) as one, client(Server(one)) as (peers, _):
+    disk = Disk(gone=True)
+    with seed(disk) as one, client(Server(one)) as (peers, _):
         assert not peers.fetch(0)
+        assert peers.banned == 0
+        assert not peers.fetch(0)
+        assert disk.readers_ever == 1, "it is not asked twice for what it does not have"
+
+
+def test_seeds_without_the_chunk_are_passed_over_for_one_that_has_it() -> None:
+    without = [Disk(gone=True) for _ in range(3)]
+    with ExitStack() as stack:
+        seeds = [stack.enter_context(seed(disk)) for disk in (*without, Disk())]
+        peers, sink = stack.enter_context(client(Server(*seeds)))
+        assert all(peers.fetch(chunk) for chunk in range(len(CHUNKS)))
+        assert len(sink.taken) == len(CHUNKS)
         assert peers.banned == 0
 
 
 def test_a_busy_seed_refuses_at_once_and_reads_for_two() -> None:
     disk = Disk(seconds=0.3)
     with seed(disk) as one:
-        answers: list[bytes | None] = []
+        answers: list[bytes | Answer] = []
         threads = [
             threading.Thread(target=lambda: answers.append(ask(MEMBER, one, 0))) for _ in range(6)
         ]
@@ -164,7 +181,7 @@ def test_a_busy_seed_refuses_at_once_and_reads_for_two() -> None:
         for thread in threads:
             thread.join()
     assert disk.most_readers == UPLOADS_MAX
-    assert sum(answer is not None for answer in answers) == UPLOADS_MAX
+    assert answers.count(Answer.BUSY) == len(answers) - UPLOADS_MAX
 
 
 def test_no_stranger_reads_a_disk() -> None:
@@ -186,7 +203,7 @@ def test_no_stranger_reads_a_disk() -> None:
         assert raw(one, b"\r\n\r\n").startswith(b"HTTP/1.1 401 ")
         assert disk.most_readers == 0
         body = ask(MEMBER, one, 1)
-        assert body is not None
+        assert isinstance(body, bytes)
         assert unseal(KEY, SESSION, 1, body) == CHUNKS[1]
         assert CHUNKS[1][:100] not in body, "it travels in the clear"
 
@@ -196,7 +213,7 @@ def test_those_who_hold_connections_keep_nobody_out_for_long(monkeypatch: pytest
     with seed(Disk()) as one:
         held = [socket.create_connection((HOME, one.port)) for _ in range(40)]
         time.sleep(0.6)
-        assert ask(MEMBER, one, 0) is not None
+        assert isinstance(ask(MEMBER, one, 0), bytes)
         for connection in held:
             connection.close()
 

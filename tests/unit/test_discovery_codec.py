@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from castcore.cast import discovery
 from castcore.cast.discovery import Discover, Offer
-from castcore.edge.cast.discovery import AnswerLimit
+from castcore.edge.cast.responder import AnswerLimit
 from castcore.errors import BadPacket
 from castcore.trust import SigningKey
 

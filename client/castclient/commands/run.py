@@ -33,7 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DISK",
         help="raw file or disk to overwrite: a path, by-id:NAME, by-path:NAME, wwn:HEX or serial:TEXT",
     )
-    parser.add_argument("--interface", required=True, metavar="IF", help="network interface to use")
+    parser.add_argument(
+        "--interface",
+        required=True,
+        action="append",
+        metavar="IF",
+        help="network interface to use; again for each more that may lead to the server",
+    )
     parser.add_argument("--server", default="", metavar="URL", help="the server; default: look for it")
     parser.add_argument("--key", default="", metavar="HEX", help="the server's Ed25519 key")
 
@@ -49,12 +55,13 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
 
     A target or an interface that is not there is refused at once: no server can mend that.
     """
-    find_interface(args.interface)
+    for name in args.interface:
+        find_interface(name)
     named_disk(args.target)
     settings = Settings(
         server_url=args.server,
         server_key=server_key(args.key),
-        interfaces=(args.interface,),
+        interfaces=tuple(args.interface),
         target=args.target,
         bring_up=False,
         may_leave=False,

@@ -1,6 +1,7 @@
 """How client and server find each other: DISCOVER to a fixed multicast group, a signed OFFER back.
 
-Wire format (``PROTOCOL.md``), big-endian, over UDP. Every malformed datagram raises BadPacket.
+Wire format (``PROTOCOL.md``), big-endian, over UDP by IPv4 and IPv6 alike. Every malformed datagram
+raises BadPacket.
 A DISCOVER is padded to the size of the largest OFFER, so that a forged sender address gains an
 attacker nothing (no amplification).
 """
@@ -14,6 +15,8 @@ from castcore.errors import BadPacket, Untrusted
 from castcore.trust import KEY_SIZE, SIGNATURE_SIZE, SigningKey, verify
 
 GROUP = "239.192.70.70"
+# Transient and link-local (RFC 4291, 2.7): never routed, and every IPv6 interface can reach it.
+GROUP_IPV6 = "ff12::fc:4646"
 PORT = 7070
 NONCE_SIZE = 16
 UUID_SIZE = 16

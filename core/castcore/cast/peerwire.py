@@ -7,6 +7,7 @@ What a chunk contains is proven by its hash, so a seed need not be trusted.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -33,10 +34,23 @@ def request_tag(key: bytes, session: int, chunk: int) -> str:
     return keyed_tag(key, b"peer request" + _ABOUT.pack(session, chunk), TAG_SIZE).hex()
 
 
-def seal(key: bytes, session: int, chunk: int, content: bytes, nonce: bytes) -> bytes:
-    """The answer that carries ``content`` of ``chunk``; ``nonce`` is fresh and random."""
-    packed = zstandard.ZstdCompressor(level=LEVEL).compress(content)
-    body = _ZSTD + packed if len(packed) < len(content) else _RAW + content
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A chunk's content as it travels: as it is, or as a ``zstd`` frame that tells its size."""
+
+    data: bytes
+    zstd: bool
+
+
+def pack(content: bytes) -> Packed:
+    """``content``, compressed if that makes it smaller."""
+    frame = zstandard.ZstdCompressor(level=LEVEL).compress(content)
+    return Packed(frame, zstd=True) if len(frame) < len(content) else Packed(content, zstd=False)
+
+
+def seal(key: bytes, session: int, chunk: int, packed: Packed, nonce: bytes) -> bytes:
+    """The answer that carries ``chunk``; ``nonce`` is fresh and random."""
+    body = (_ZSTD if packed.zstd else _RAW) + packed.data
     return nonce + _cipher(key).encrypt(nonce, body, _ABOUT.pack(session, chunk))
 
 

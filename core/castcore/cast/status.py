@@ -51,7 +51,7 @@ class ClientStatus:
     ``rate``: stored bytes a second that it gains; ``have``: the share (0..1) of the image it has;
     ``eta``: seconds until it has everything, None while that cannot be told. The losses are packets
     since it joined: lost in the network, dropped by its host; ``shed_blocks`` it ignored for want of
-    a buffer.
+    a buffer. ``interface``: the sender's, which it is served through.
     """
 
     client: str
@@ -66,6 +66,7 @@ class ClientStatus:
     host_drop: int
     shed_blocks: int
     done: bool
+    interface: str = ""
 
     @property
     def over(self) -> bool:
@@ -99,6 +100,7 @@ class ClientStatus:
             "net_loss": self.net_loss,
             "host_loss": self.host_loss,
             "done": self.done,
+            "interface": self.interface,
         }
 
     def _share(self, packets: int) -> float:
@@ -106,11 +108,40 @@ class ClientStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LegStatus:
+    """A cast on one of the sender's interfaces, with figures as in `CastStatus`.
+
+    ``state`` is None before anybody asked there; ``lost`` says why the interface carries nothing now.
+    """
+
+    interface: str
+    state: SenderState | None
+    rate: int
+    sent: int
+    repair: int
+    clients: int
+    lost: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """This as JSON values."""
+        return {
+            "interface": self.interface,
+            "state": self.state.value if self.state is not None else None,
+            "rate": self.rate,
+            "sent": self.sent,
+            "repair": self.repair,
+            "clients": self.clients,
+            "lost": self.lost,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class CastStatus:
     """A sender at one moment: ``rate`` in bytes a second; ``sent`` symbol bytes, ``repair`` of them
     parity; ``lap`` is 1 during the first pass; ``stored``: the image's bytes as they travel; ``eta``:
     seconds until every client has everything, None while that cannot be told. ``failure`` says why
-    it ended, if badly. ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`.
+    it ended, if badly. ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`. ``legs``: the parts
+    of a cast through several interfaces.
     """
 
     state: SenderState
@@ -125,6 +156,7 @@ class CastStatus:
     eta: float | None = None
     mac: bool = False
     encrypt: bool = False
+    legs: tuple[LegStatus, ...] = ()
 
     @property
     def done(self) -> int:
@@ -146,23 +178,62 @@ class CastStatus:
             "failure": self.failure,
             "mac": self.mac,
             "encrypt": self.encrypt,
+            "legs": [leg.to_json() for leg in self.legs],
         }
 
 
-def together(legs: Sequence[CastStatus]) -> CastStatus:
-    """Several senders of one image (at least one) as one cast: the least advanced tells the state."""
-    behind = min(legs, key=lambda leg: (leg.state.code, leg.head))
-    clients = tuple(client for leg in legs for client in leg.clients)
+@dataclass(frozen=True, slots=True)
+class LegNow:
+    """The sender on one ``interface``, or the last there was; ``lost``: why there can be none now."""
+
+    interface: str
+    status: CastStatus | None
+    lost: str = ""
+
+
+def together(legs: Sequence[LegNow]) -> CastStatus | None:
+    """Several senders of one image as one cast; None where there is none.
+
+    The least advanced of those that go on tells the state; a client that left one for another counts
+    where it is now.
+    """
+    known = [leg.status for leg in legs if leg.status is not None]
+    if not known:
+        return None
+    going = [leg.status for leg in legs if leg.status is not None and not leg.lost] or known
+    clients = _each_once(legs)
     return replace(
-        behind,
-        rate=sum(leg.rate for leg in legs),
-        sent=sum(leg.sent for leg in legs),
-        repair=sum(leg.repair for leg in legs),
-        lap=max(leg.lap for leg in legs),
+        min(going, key=lambda status: (status.state.code, status.head)),
+        rate=sum(status.rate for status in known),
+        sent=sum(status.sent for status in known),
+        repair=sum(status.repair for status in known),
+        lap=max(status.lap for status in known),
         clients=clients,
-        failure=next((leg.failure for leg in legs if leg.failure), ""),
+        failure=next((status.failure for status in known if status.failure), ""),
         eta=group_time_left(clients),
+        legs=tuple(_leg_status(leg) for leg in legs),
     )
+
+
+def _leg_status(leg: LegNow) -> LegStatus:
+    status = leg.status
+    if status is None:
+        return LegStatus(leg.interface, None, 0, 0, 0, 0, leg.lost)
+    clients = sum(client.kind is not ClientClass.GONE for client in status.clients)
+    return LegStatus(
+        leg.interface, status.state, status.rate, status.sent, status.repair, clients, leg.lost
+    )
+
+
+def _each_once(legs: Sequence[LegNow]) -> tuple[ClientStatus, ...]:
+    """All clients with the interface that serves them; who is gone from one only where it is on none."""
+    found: dict[str, ClientStatus] = {}
+    for leg in legs:
+        for client in leg.status.clients if leg.status is not None else ():
+            before = found.get(client.client)
+            if before is None or before.kind is ClientClass.GONE:
+                found[client.client] = replace(client, interface=leg.interface)
+    return tuple(found.values())
 
 
 def time_left(missing: float, rate: float) -> float | None:

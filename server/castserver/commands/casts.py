@@ -101,9 +101,13 @@ def _details(cast: dict[str, Any]) -> str:
         lines.append(f"  protected  {', '.join(protection)}")
     if cast["message"]:
         lines.append(f"  note       {cast['message']}")
+    lines += [
+        f"  {leg['interface']:<9}  {_leg(leg)}" for leg in (cast["sender"] or {"legs": []})["legs"]
+    ]
     receptions = {c["client"]: c for c in (cast["sender"] or {"clients": []})["clients"]}
     ways = ("multicast", "unicast", "peers")
-    rows = [("MACHINE", "STATE", *map(str.upper, ways), "CLASS", "MB/S", "LOSS", "LEFT", "NOTE")]
+    how = ("VIA", "CLASS", "MB/S", "LOSS", "LEFT", "NOTE")
+    rows = [("MACHINE", "STATE", *map(str.upper, ways), *how)]
     for part in cast["parts"]:
         report = part["report"] or {}
         came = [human(report.get(way, 0)) for way in ways]
@@ -112,11 +116,21 @@ def _details(cast: dict[str, Any]) -> str:
     return "\n".join([*lines, *table(rows)])
 
 
-def _reception(client: dict[str, Any] | None) -> tuple[str, str, str, str]:
-    """How a machine keeps up with a running cast: class, MB/s, loss in the network, time left."""
+def _leg(leg: dict[str, Any]) -> str:
+    """How a running cast stands on one of the server's interfaces."""
+    if leg["lost"]:
+        return f"lost: {leg['lost']}"
+    return f"{leg['state']}, {megabytes(leg['rate'])} MB/s, {leg['clients']} machines"
+
+
+def _reception(client: dict[str, Any] | None) -> tuple[str, ...]:
+    """How a machine keeps up with a running cast: the server's interface, class, MB/s, loss in the
+    network, time left.
+    """
     if client is None:
-        return "", "", "", ""
-    return client["class"], megabytes(client["rate"]), percent(client["net_loss"]), clock(client["eta"])
+        return ("",) * 5
+    speed, left = megabytes(client["rate"]), clock(client["eta"])
+    return client["interface"], client["class"], speed, percent(client["net_loss"]), left
 
 
 def _proven(cast: dict[str, Any]) -> int:

@@ -25,9 +25,9 @@ from castcore.edge.commandline import Screen
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.disk.heldchunks import held_chunks
-from castcore.edge.disk.readback import WrittenChunks
+from castcore.edge.disk.seedcontents import SeedContents, Sink
 from castcore.edge.net.interface import Interface, find_interface
-from castcore.edge.net.pinned import PinnedHttps, fetch_statement
+from castcore.edge.net.pinned import PinnedHttps, fetch_statement, zoned
 from castcore.errors import NotFound, Refused, Untrusted
 from castcore.image import Index, Manifest, parse_index, parse_manifest
 from castcore.progress import Progress
@@ -109,13 +109,15 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             held = held_chunks(cast.manifest, cast.index, disks, progress=screen.progress)
             sink.adopt(held)
         sink.prepare(screen.progress)
-        peers = stack.enter_context(closing(_peers(cast, sink, facts, args.seed)))
+        contents, taking = _seeding(cast, sink, facts, args.seed)
+        lengths = cast.index.stored_lengths()
+        peers = stack.enter_context(closing(PeerClient(cast.control, taking, lengths, contents)))
         result = receive(
             cast.control,
             cast.descriptor,
-            cast.index.stored_lengths(),
-            sink,
-            interface=interface.address,
+            lengths,
+            taking,
+            interface=interface.zoned,
             progress=_Watch(screen),
             peers=peers,
             held=held,
@@ -129,11 +131,14 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         return report | {"served": peers.served}
 
 
-def _peers(cast: _Cast, sink: DiskSink, facts: Sequence[DiskFacts], seconds: float) -> PeerClient:
-    """Our exchange of chunks with others; for 0 ``seconds`` we only take."""
-    lengths, paths = cast.index.stored_lengths(), [f.path for f in facts]
-    written = WrittenChunks(cast.manifest, cast.index, paths) if seconds > 0 else None
-    return PeerClient(cast.control, sink, lengths, written)
+def _seeding(
+    cast: _Cast, sink: DiskSink, facts: Sequence[DiskFacts], seconds: float
+) -> tuple[SeedContents | None, Sink]:
+    """What we serve to others from, and where chunks go for that; for 0 ``seconds`` we only take."""
+    if seconds <= 0:
+        return None, sink
+    contents = SeedContents(cast.manifest, cast.index, [f.path for f in facts])
+    return contents, contents.remembering(sink)
 
 
 class _Watch:
@@ -151,7 +156,8 @@ class _Watch:
         self._screen.progress(now)
 
 
-def _named(url: str, key: bytes, interface: Interface) -> FoundServer:
+def _named(given: str, key: bytes, interface: Interface) -> FoundServer:
+    url = zoned(given, interface.name)
     proven = fetch_statement(url, key)
     return FoundServer(url, key, proven.certificate_digest, proven.name, interface.name, (ONE_SHOT,))
 

@@ -15,7 +15,7 @@ from castcore.edge.commandline import Screen
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
 from castcore.edge.net.identity import ServerIdentity
-from castcore.edge.net.interface import find_interface
+from castcore.edge.net.interface import named_interfaces
 from castcore.errors import FleetcastError, NetworkFailed, Refused
 from castcore.units import human
 from castcore.words import code_words
@@ -72,9 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Send; return how it went as JSON values."""
-    interfaces = [find_interface(name) for name in args.interface]
-    if len({i.name for i in interfaces}) < len(interfaces):
-        raise Refused("an interface is named twice", hint="name each interface once")
+    interfaces = named_interfaces(args.interface)
     by_hand = sys.stdin.isatty() and not screen.as_json
     if args.clients is None and args.max_wait is None and not by_hand:
         raise Refused("nobody is here to press Enter", hint="say when to begin: --clients or --max-wait")
@@ -160,6 +158,9 @@ def _gather(args: argparse.Namespace, legs: Legs, show: _Show, *, by_hand: bool)
             first = first or (time.monotonic() if shown else 0.0)
             show.screen.say(f"  {shown} joined")
             show.screen.emit({"event": "joined", "clients": shown})
+        legs.look()
+        if legs.failure is not None:
+            raise legs.failure
         show(legs.status(), *prompt)
         if args.clients is not None and shown >= args.clients:
             return
@@ -185,6 +186,8 @@ def _follow(legs: Legs, image: LibraryImage, show: _Show) -> CastStatus:
     while not legs.wait(POLL_SECONDS):
         if image.failure is not None:
             raise image.failure
+        if legs.failure is not None:
+            break
         show(legs.status())
     if legs.failure is not None:
         raise legs.failure

@@ -15,7 +15,7 @@ from castcore.edge.disk.named import read_rules
 from castcore.edge.image.store import default_store
 from castcore.edge.net import nics
 from castcore.edge.net.identity import ServerIdentity
-from castcore.edge.net.interface import find_interface
+from castcore.edge.net.interface import named_interfaces
 from castcore.errors import NotFound, Refused
 from castcore.words import code_words
 
@@ -41,7 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--state", type=Path, default=default_state(), help="keys, database and the operator's token")
     add("--images", type=Path, default=None, help="the directory of images (default: the usual store)")
-    add("--interface", default="", help="the interface clients are on (default: the only wired one)")
+    add(
+        "--interface",
+        action="append",
+        default=[],
+        metavar="IF",
+        help="name or address of an interface that clients are on; again for each more to cast through"
+        " (default: the only wired one)",
+    )
     add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
     add("--boot-tree", type=Path, help="what `media-builder pxe` made; needed to boot machines")
@@ -77,14 +84,14 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
 
     server = Server(
         settings,
-        lambda identity: _transmitter(args, settings, identity).sender,
+        lambda identity: _transmitter(args, settings, identity).legs(),
         show_boot,
     )
     server.start()
     stack = ExitStack()
     try:
         _introduce(server, screen)
-        advise([find_interface(settings.address)], screen.warn, querier=args.querier, stack=stack)
+        advise(settings.interfaces, screen.warn, querier=args.querier, stack=stack)
         if args.image:
             _open_cast(server, args.image, args.start_clients, screen)
         server.wait()
@@ -100,7 +107,7 @@ def _transmitter(
     args: argparse.Namespace, settings: ServerSettings, identity: ServerIdentity
 ) -> Transmitter:
     return Transmitter(
-        identity.key, settings.address, args.rate, args.ttl, jumbo=args.jumbo, polite=args.polite
+        identity.key, settings.interfaces, args.rate, args.ttl, jumbo=args.jumbo, polite=args.polite
     )
 
 
@@ -112,12 +119,16 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         )
     if args.start_clients and not args.image:
         raise Refused("--start-clients needs --image", hint="name the image to cast")
-    interface = args.interface or _only_interface()
+    interfaces = named_interfaces(args.interface or [_only_interface()])
+    if mode is not BootMode.OFF and all(own.family is socket.AF_INET6 for own in interfaces):
+        raise NotFound(
+            "no interface to boot machines on has an IPv4 address",
+            hint="give it one, see `ip addr`, or boot nothing with --boot-mode off",
+        )
     return ServerSettings(
         state=args.state,
         images=args.images or default_store(),
-        interface=interface,
-        address=_own_address(interface),
+        interfaces=interfaces,
         name=args.name,
         https_port=args.listen_https,
         boot_mode=mode,
@@ -137,20 +148,12 @@ def _rules(path: Path | None) -> bytes:
 
 
 def _only_interface() -> str:
-    found = [n.name for n in nics.wired() if n.addresses]
+    four = [n.name for n in nics.wired() if n.addresses]
+    found = four or [n.name for n in nics.wired() if nics.ipv6_addresses(n.name)]
     if len(found) != 1:
-        names = ", ".join(found) or "none has an IPv4 address"
+        names = ", ".join(found) or "none has an address"
         raise NotFound(f"which interface are the clients on? ({names})", hint="name it with --interface")
     return found[0]
-
-
-def _own_address(interface: str) -> str:
-    if interface not in (name for _, name in socket.if_nameindex()):
-        raise NotFound(f"there is no network interface {interface}", hint="`ip link` lists them")
-    address = nics.ipv4_address(interface)
-    if not address:
-        raise NotFound(f"interface {interface} has no IPv4 address", hint="give it one, see `ip addr`")
-    return address
 
 
 def _introduce(server: Server, screen: Screen) -> None:
@@ -159,11 +162,14 @@ def _introduce(server: Server, screen: Screen) -> None:
     screen.say(f"Fleetcast serves {settings.images} at {settings.url}")
     screen.say(f"  key          {code_words(key)}")
     screen.say(f"  log in with  the token in {token}")
-    screen.say(f"  booting      {settings.boot_mode} on {settings.interface} ({settings.address})")
+    where = ", ".join(f"{own.name} ({own.address})" for own in settings.interfaces)
+    screen.say(f"  clients on   {where}")
+    screen.say(f"  booting      {settings.boot_mode}")
     screen.emit(
         {
             "event": "serving",
             "url": settings.url,
+            "urls": [settings.url_on(own) for own in settings.interfaces],
             "key": key.hex(),
             "certificate_digest": server.identity.certificate_digest.hex(),
             "token_file": str(token),

@@ -67,8 +67,9 @@ def receptions(cast: CastView) -> dict[str, str]:
 
 
 def reception(one: ReceptionView) -> str:
-    """``"ok · 98.1 MB/s · loss 0.52% network, 0 host · 1:20 left"``."""
-    words = [one.kind.value, f"{megabytes(one.rate)} MB/s"]
+    """``"eth1 · ok · 98.1 MB/s · loss 0.52% network, 0 host · 1:20 left"``."""
+    words = [one.interface] if one.interface else []
+    words += [one.kind.value, f"{megabytes(one.rate)} MB/s"]
     words.append(f"loss {percent(one.net_loss)} network, {percent(one.host_loss)} host")
     if one.shed_blocks:
         words.append(f"{one.shed_blocks} blocks shed")

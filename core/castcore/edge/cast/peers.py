@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import Enum
 from typing import Protocol
 
 from castcore.cast.peers import Peers, Seed, SeedChoice
@@ -18,12 +19,22 @@ from castcore.errors import BadPacket, FleetcastError, NetworkFailed, Untrusted
 CONNECT_SECONDS = 0.5
 # A chunk of 1 MiB in less, or the server gives it: even a link of 10 Mbit/s carries it so fast.
 FETCH_SECONDS = 2.0
-# So many seeds are asked for one chunk before the server is.
+# So many seeds are asked for one chunk before the server is; those that do not have it cost a moment
+# only, and do not count.
 TRIES = 2
 HEAD_MAX = 1024
 # How often a seed asks whether it is still needed, and how long it stays at the most.
 STAY_POLL = 2.0
 STAY_SECONDS = 60.0
+
+
+class Answer(Enum):
+    """How one try with a seed ended."""
+
+    GIVEN = "given"
+    BUSY = "busy"
+    LACKING = "does not have it"
+    BAD = "bad"
 
 
 class PeerList(Protocol):
@@ -103,15 +114,17 @@ class PeerClient:
         if given is None:
             return False
         self._look()
-        asked = frozenset[Seed]()
-        while len(asked) < TRIES:
+        asked, tries = frozenset[Seed](), 0
+        while tries < TRIES:
             with self._lock:
-                choice, seed = self._choice, self._choice.take(asked)
+                choice, seed = self._choice, self._choice.take(chunk, asked)
             if seed is None:
                 return False
-            if self._take(given, choice, seed, chunk):
+            answer = self._take(given, choice, seed, chunk)
+            if answer is Answer.GIVEN:
                 return True
             asked |= {seed}
+            tries += answer is not Answer.LACKING
         return False
 
     def stay(self, seconds: float, begun: Callable[[], None] = lambda: None) -> None:
@@ -121,6 +134,8 @@ class PeerClient:
         """
         end, told = time.monotonic() + seconds, False
         while (left := end - time.monotonic()) > 0 and self._wanted():
+            if self._contents is not None:
+                self._contents.relieve()
             if not told:
                 told = True
                 begun()
@@ -158,25 +173,30 @@ class PeerClient:
         with self._lock:
             choice.update(seeds)
 
-    def _take(self, given: Pass, choice: SeedChoice, seed: Seed, chunk: int) -> bool:
-        """One try: False when ``seed`` did not give the chunk, which may be its last chance."""
-        good, honest = False, True
+    def _take(self, given: Pass, choice: SeedChoice, seed: Seed, chunk: int) -> Answer:
+        """One try, which may be the last chance of ``seed``. Raises DiskFailed."""
+        ended = Answer.BUSY
         try:
             answer = ask(given, seed, chunk)
-            if answer is not None:
+            if isinstance(answer, bytes):
                 self._sink.put_content(chunk, unseal(given.key, given.session, chunk, answer))
-                good = True
+                ended = Answer.GIVEN
+            else:
+                ended = answer
         except (NetworkFailed, BadPacket, Untrusted):
-            honest = False
+            ended = Answer.BAD
         finally:
             with self._lock:
-                (choice.done if honest else choice.ban)(seed)
-                self.taken += self._lengths[chunk] if good else 0
-        return good
+                if ended is Answer.LACKING:
+                    choice.lacks(seed, chunk)
+                else:
+                    (choice.ban if ended is Answer.BAD else choice.done)(seed)
+                self.taken += self._lengths[chunk] if ended is Answer.GIVEN else 0
+        return ended
 
 
-def ask(given: Pass, seed: Seed, chunk: int) -> bytes | None:
-    """The sealed answer of ``seed``; None when it is busy or does not have ``chunk``.
+def ask(given: Pass, seed: Seed, chunk: int) -> bytes | Answer:
+    """The sealed answer of ``seed``, or how it refused: BUSY, or LACKING this ``chunk``.
 
     Raises NetworkFailed when it gives nothing of use within FETCH_SECONDS.
     """
@@ -195,8 +215,9 @@ def ask(given: Pass, seed: Seed, chunk: int) -> bytes | None:
     except OSError as error:
         raise NetworkFailed(f"the peer {seed.address} does not answer: {error}") from None
     status = head[:12]
-    if status in (b"HTTP/1.1 404", b"HTTP/1.1 503"):
-        return None
+    refusal = {b"HTTP/1.1 404": Answer.LACKING, b"HTTP/1.1 503": Answer.BUSY}.get(status)
+    if refusal is not None:
+        return refusal
     if status != b"HTTP/1.1 200":
         raise NetworkFailed(f"the peer {seed.address} answers {status!r}")
     return body

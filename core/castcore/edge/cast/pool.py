@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from castcore.cast.actions import Deliver, Repair, Scatter
 from castcore.cast.blocks import BlockTable
 from castcore.cast.constants import PARITY_ROWS
+from castcore.edge.memory import MEMINFO, available_memory
 
 Symbols = NDArray[np.uint8]
 
 MEMORY_SHARE = 0.4
 MEMORY_MAX = 4 << 30
 BUFFERS_MIN = 4
-MEMINFO = Path("/proc/meminfo")
 
 # Shorter runs than this are cheaper to copy by index.
 RUN_MIN = 4
@@ -122,11 +122,3 @@ def pool_size(table: BlockTable, meminfo: Path = MEMINFO) -> int:
 def _rows(table: BlockTable) -> int:
     """Rows of a buffer for the largest block and all its parity."""
     return table.symbols_max + table.stripes_max * PARITY_ROWS
-
-
-def available_memory(meminfo: Path = MEMINFO) -> int:
-    """Bytes that programs can still have without swapping (proc(5), MemAvailable)."""
-    for line in meminfo.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0

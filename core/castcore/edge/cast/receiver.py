@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def receive(
     lengths: Sequence[int],
     sink: ChunkSink,
     *,
-    interface: str,
+    interface: str | Callable[[], str],
     progress: ProgressCallback,
     stop: threading.Event | None = None,
     peers: PeerClient | None = None,
@@ -80,16 +80,16 @@ def receive(
     """Put every chunk that travels into ``sink``; return when all are durable there.
 
     ``held``: chunks that the sink has already, proven against the image; they are not asked for.
-    ``interface`` is a name or an address; the family is the cast's. ``peers`` exchanges chunks with
-    the other clients and is the caller's to close. Raises NotFound (interface), Untrusted (descriptor,
-    or the server's own chunk), DiskFailed, NetworkFailed with the server's reason when the cast was
-    ended early, Refused when ``stop`` was set.
+    ``interface`` is a name or an address, or tells it at every join; the family is the cast's.
+    ``peers`` exchanges chunks with the other clients and is the caller's to close. Raises NotFound
+    (interface), Untrusted (descriptor, or the server's own chunk), DiskFailed, NetworkFailed with the
+    server's reason when the cast was ended early, Refused when ``stop`` was set.
     """
     if lengths_digest(lengths) != descriptor.lengths_digest:
         raise Untrusted("the cast's chunk lengths are not those of the image's index")
-    found = find_interface(interface, family_of(descriptor.group))
+    way = (lambda: interface) if isinstance(interface, str) else interface
     reception = _Reception(
-        control, descriptor, lengths, sink, found, progress, peers, offload=offload, held=held
+        control, descriptor, lengths, sink, way, progress, peers, offload=offload, held=held
     )
     try:
         return reception.run(stop or threading.Event())
@@ -118,7 +118,7 @@ class _Reception:
         descriptor: CastDescriptor,
         lengths: Sequence[int],
         sink: ChunkSink,
-        interface: Interface,
+        way: Callable[[], str],
         progress: ProgressCallback,
         peers: PeerClient | None,
         *,
@@ -126,7 +126,8 @@ class _Reception:
         held: ChunkSet | None,
     ) -> None:
         self._control, self._descriptor = control, descriptor
-        self._interface, self._progress, self._offload = interface, progress, offload
+        self._way, self._progress, self._offload = way, progress, offload
+        self._interface = interface = find_interface(way(), family_of(descriptor.group))
         self._peers = peers
         travelling = sealed_lengths(lengths) if descriptor.encrypt else lengths
         self._table = BlockTable.build(travelling, descriptor.symbol_size)
@@ -331,9 +332,11 @@ class _Reception:
             raise NetworkFailed("the server casts another image now, or in other pieces")
 
     def _rejoined(self, now: float, descriptor: CastDescriptor, answer: JoinAnswer) -> None:
-        if descriptor.session != self._descriptor.session:
+        interface = self._present_interface(descriptor)
+        if (descriptor.session, interface) != (self._descriptor.session, self._interface):
             self._ears.close()
-            self._descriptor = descriptor
+            self._descriptor, self._interface = descriptor, interface
+            self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
             self._ears = self._open(descriptor)
         self._joined, self._waiting = True, False
         self._sieve.renew(answer.protection)
@@ -343,6 +346,13 @@ class _Reception:
         self._core.on_joined(now, descriptor.session, answer)
         if self._obstacle:
             self._core.on_deaf()
+
+    def _present_interface(self, descriptor: CastDescriptor) -> Interface:
+        """Where the cast comes in now: its server may have been found again through another one."""
+        try:
+            return find_interface(self._way(), family_of(descriptor.group))
+        except NotFound:  # it has just lost its address, and will be asked for again
+            return self._interface
 
     def _tell(self, now: float, *, always: bool = False) -> None:
         if not always and now - self._told < PROGRESS_SECONDS:

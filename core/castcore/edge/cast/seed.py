@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from castcore.cast.peers import UploadBudget
-from castcore.cast.peerwire import NONCE_SIZE, request_tag, seal
+from castcore.cast.peerwire import NONCE_SIZE, Packed, request_tag, seal
 from castcore.edge.net.interface import Interface
 from castcore.errors import NetworkFailed
 
@@ -44,8 +44,12 @@ class Pass:
 class Contents(Protocol):
     """What a seed serves from."""
 
-    def content(self, chunk: int) -> bytes | None:
+    def packed(self, chunk: int) -> Packed | None:
         """The proven content of ``chunk``, None when it is not to be had."""
+        ...
+
+    def relieve(self) -> None:
+        """Called now and then: free memory if the machine is short of it."""
         ...
 
     def close(self) -> None:
@@ -56,7 +60,7 @@ class Contents(Protocol):
 class SeedServer:
     """Serves ``contents`` to those who have the same key, until it is closed. Raises NetworkFailed.
 
-    ``served`` counts the bytes of the chunks it gave.
+    ``served`` counts the bytes of the chunks it gave, as they travelled.
     """
 
     def __init__(self, given: Pass, contents: Contents) -> None:
@@ -127,11 +131,11 @@ class SeedServer:
                 self._budget.leave()
 
     def _upload(self, connection: socket.socket, chunk: int) -> None:
-        content = self._contents.content(chunk)
-        if content is None:
+        packed = self._contents.packed(chunk)
+        if packed is None:
             _refuse(connection, 404)
             return
-        body = seal(self._key, self._session, chunk, content, os.urandom(NONCE_SIZE))
+        body = seal(self._key, self._session, chunk, packed, os.urandom(NONCE_SIZE))
         end = time.monotonic() + ANSWER_SECONDS
         connection.sendall(_head(200, "OK", len(body)))
         left = memoryview(body)
@@ -144,7 +148,7 @@ class SeedServer:
             left = left[PIECE:]
             time.sleep(pause)
         with self._lock:
-            self.served += len(content)
+            self.served += len(packed.data)
 
 
 def _request(connection: socket.socket, end: float) -> bytes:

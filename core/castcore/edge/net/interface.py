@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from castcore.edge.net import nics
-from castcore.errors import NotFound
+from castcore.errors import NotFound, Refused
 
 # What IP and UDP put before a datagram's payload (RFC 791, RFC 8200, RFC 768).
 _IP_UDP = {socket.AF_INET: 20 + 8, socket.AF_INET6: 40 + 8}
@@ -101,6 +102,17 @@ def find_interface(name_or_address: str, family: socket.AddressFamily | None = N
     return Interface(
         name, socket.if_nametoindex(name), address, facts.speed, nics.mtu(name), nics.is_wireless(name)
     )
+
+
+def named_interfaces(wanted: Sequence[str]) -> tuple[Interface, ...]:
+    """The interfaces ``wanted`` (names or addresses), in that order.
+
+    Raises NotFound, and Refused when one is named twice.
+    """
+    found = tuple(find_interface(name) for name in wanted)
+    if len({own.zoned for own in found}) < len(found):
+        raise Refused("an interface is named twice", hint="name each interface once")
+    return found
 
 
 def _addresses(name: str, family: socket.AddressFamily | None) -> list[str]:

@@ -7,6 +7,8 @@ import fcntl
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 
 from castcore.control import Nic
@@ -17,6 +19,7 @@ IF_INET6 = Path("/proc/thread-self/net/if_inet6")
 _ARPHRD_ETHER = 1
 # linux/if_addr.h: an address that is not, or never will be, proven unique (RFC 4862, 5.4).
 _IFA_F_DADFAILED, _IFA_F_TENTATIVE = 0x08, 0x40
+_SIOCGIFFLAGS = 0x8913
 _SIOCGIFADDR = 0x8915
 _SIOCGIFNETMASK = 0x891B
 _SIOCGIFMTU = 0x8921
@@ -24,6 +27,11 @@ _IFNAME_SIZE = 16
 # struct ifreq: the name, then a sockaddr_in whose address stands 4 bytes in.
 _IFREQ = struct.Struct("16s4x4s16x")
 _IFREQ_MTU = struct.Struct("16xi20x")
+_IFREQ_FLAGS = struct.Struct("16sH22x")
+# linux/if.h: set up by the administrator; and with a link.
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+
+Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def wired(sysfs: Path = SYSFS) -> tuple[Nic, ...]:
@@ -80,6 +88,40 @@ def ipv6_addresses(name: str, table: Path = IF_INET6) -> tuple[str, ...]:
     return tuple(address for _, address in sorted(found, key=lambda entry: entry[0]))
 
 
+class LinkState(Enum):
+    """How an interface is: it can be used, has no link, has not its address, or is not there at all."""
+
+    UP = "up"
+    DOWN = "down"
+    ANOTHER = "another address"
+    GONE = "gone"
+
+
+def link_state(name: str, address: str) -> LinkState:
+    """Whether interface ``name`` can be used with its ``address``, as the kernel sees it now."""
+    request = name.encode()[: _IFNAME_SIZE - 1].ljust(40, b"\0")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            flags = _IFREQ_FLAGS.unpack(fcntl.ioctl(probe, _SIOCGIFFLAGS, request)[:40])[1]
+    except OSError:
+        return LinkState.GONE
+    if flags & (_IFF_UP | _IFF_RUNNING) != _IFF_UP | _IFF_RUNNING:
+        return LinkState.DOWN
+    here = address in (ipv4_address(name), *ipv6_addresses(name))
+    return LinkState.UP if here else LinkState.ANOTHER
+
+
+def subnet(name: str, address: str, table: Path = IF_INET6) -> Subnet | None:
+    """The network that interface ``name`` is in by its ``address``, None without that address."""
+    four = _ipv4(name)
+    if four and four[0].partition("/")[0] == address:
+        return ipaddress.IPv4Interface(four[0]).network
+    for found, prefix, interface in _ipv6(table):
+        if (str(found), interface) == (address, name):
+            return ipaddress.IPv6Interface(f"{found}/{prefix}").network
+    return None
+
+
 def mtu(name: str) -> int:
     """The largest IP packet that interface ``name`` sends whole, in bytes; 0 when it is not there."""
     request = name.encode()[: _IFNAME_SIZE - 1].ljust(40, b"\0")
@@ -96,16 +138,24 @@ def duplex(name: str, sysfs: Path = SYSFS) -> str:
 
 
 def interface_with(address: str) -> str:
-    """The name of the interface that has the IPv4 ``address``, "" when none has."""
-    names = (name for _, name in socket.if_nameindex())
-    return next((name for name in names if ipv4_address(name) == address), "")
+    """The name of the interface that has ``address`` (a zone settles it), "" when none has."""
+    bare, _, zone = address.partition("%")
+    names = (name for _, name in socket.if_nameindex() if zone in ("", name))
+    return next((n for n in names if bare in (ipv4_address(n), *ipv6_addresses(n)) and bare), "")
 
 
 def address_towards(host: str, port: int) -> str:
-    """Our own address on the way to ``host``, "" when there is none. No packet is sent."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, port))
-        return str(probe.getsockname()[0])
+    """Our own address on the way to ``host``, "" when there is none; a link-local one with its zone.
+
+    No packet is sent to it.
+    """
+    with contextlib.suppress(OSError):
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(place)
+            name = probe.getsockname()
+        zone = name[3] if family is socket.AF_INET6 else 0
+        return f"{name[0]}%{socket.if_indextoname(zone)}" if zone else str(name[0])
     return ""
 
 
@@ -119,6 +169,13 @@ def _ipv4(name: str) -> tuple[str, ...]:
         return ()
     prefix = int.from_bytes(mask, "big").bit_count()
     return (f"{ipaddress.IPv4Address(address)}/{prefix}",)
+
+
+def _ipv6(table: Path) -> Iterator[tuple[ipaddress.IPv6Address, int, str]]:
+    """Every IPv6 address, with the length of its prefix and its interface's name."""
+    for line in _text(table).splitlines():
+        octets, _index, prefix, _scope, _flags, interface = line.split()
+        yield ipaddress.IPv6Address(int(octets, 16)), int(prefix, 16), interface
 
 
 def _text(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import ipaddress
 import json
 import socket
 import ssl
@@ -45,11 +46,15 @@ class PinnedHttps:
     """
 
     def __init__(self, url: str, certificate_digest: bytes, token: str = "") -> None:
-        self.url = url.rstrip("/")
-        self.host, self.port = host_and_port(url)
+        self.move(url)
         self.token = token
         self._digest = certificate_digest
         self._local = threading.local()
+
+    def move(self, url: str) -> None:
+        """The same server is at ``url`` now: later requests go there. Raises NetworkFailed."""
+        self.host, self.port = host_and_port(url)
+        self.url = url.rstrip("/")
 
     def get(self, path: str, *, timeout: float = TIMEOUT, limit: int = JSON_LIMIT) -> bytes:
         """The body of GET ``path``, at most ``limit`` bytes, each wait at most ``timeout`` seconds.
@@ -93,7 +98,9 @@ class PinnedHttps:
 
     def _once(self, method: str, path: str, body: bytes | None, timeout: float, limit: int) -> bytes:
         connection = self._connection(timeout)
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = {"Host": _host_header(connection.host, connection.port)}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -116,8 +123,11 @@ class PinnedHttps:
 
     def _connection(self, timeout: float) -> _Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
+        place = self.host, self.port
+        if connection is not None and (connection.host, connection.port) != place:
+            connection.close()
         if connection is None or connection.sock is None:
-            connection = _Connection(self.host, self.port, timeout, self._check)
+            connection = _Connection(*place, timeout, self._check)
             connection.connect()
             self._local.connection = connection
         connection.sock.settimeout(timeout)
@@ -155,7 +165,7 @@ def fetch_statement(url: str, server_key: bytes, *, timeout: float = TIMEOUT) ->
     shown: list[bytes] = []
     connection = _Connection(host, port, timeout, shown.append)
     try:
-        connection.request("GET", statement.PATH)
+        connection.request("GET", statement.PATH, headers={"Host": _host_header(host, port)})
         response = connection.getresponse()
         data = response.read(statement.MOST_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:
@@ -176,6 +186,23 @@ def fetch_statement(url: str, server_key: bytes, *, timeout: float = TIMEOUT) ->
     return proven
 
 
+def zoned(url: str, interface: str) -> str:
+    """``url`` as this machine can use it: a link-local address names the ``interface`` it is reached by.
+
+    A zone means something on one machine only (RFC 4007, 6), so no OFFER carries one that counts.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        bare = host.partition("%")[0]
+        if not ipaddress.IPv6Address(bare).is_link_local:
+            return url
+    except ValueError:
+        return url
+    ending = f":{port}" if port else ""
+    return f"{parts.scheme}://[{bare}%{interface}]{ending}{parts.path}"
+
+
 def host_and_port(url: str) -> tuple[str, int]:
     """Host and port of an https ``url``. Raises NetworkFailed when it is none."""
     try:
@@ -186,6 +213,12 @@ def host_and_port(url: str) -> tuple[str, int]:
     if parts.scheme != "https" or not host:
         raise NetworkFailed(f"{url!r} is no https address", hint="give it as https://ADDRESS:PORT")
     return host, port
+
+
+def _host_header(host: str, port: int) -> str:
+    """What a request says of its host: without the zone, which is ours alone (RFC 6874, 4)."""
+    bare = host.partition("%")[0]
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
 class _Connection(http.client.HTTPSConnection):

@@ -1,0 +1,179 @@
+"""One leg of a running cast: the sender on one of the server's interfaces, replaced as needed.
+
+A sender ends when everybody it knows has everything. Whoever comes later gets a fresh one over the
+same image. An interface that is lost ends its sender; when it is back there is a fresh one, too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from castcore.cast.peers import Peers
+from castcore.cast.states import ClientClass
+from castcore.cast.status import CastStatus, LegNow
+from castcore.chunks import ChunkSource
+from castcore.errors import FleetcastError, InUse
+
+from castserver import castroutes
+from castserver.arrival import Network
+
+
+class LiveSender(castroutes.Sender, Protocol):
+    """What a cast needs of ``castcore.edge.cast.sender.CastSender``."""
+
+    def start(self) -> None:
+        """Begin to send."""
+        ...
+
+    def stop(self, *, abort: bool = False) -> None:
+        """Stop sending and free sockets and threads; ``abort`` tells clients to give up."""
+        ...
+
+    def finished(self) -> bool:
+        """Whether it has closed: nobody can join any more."""
+        ...
+
+    def status(self) -> CastStatus:
+        """How it stands."""
+        ...
+
+
+class OpenImage(castroutes.CastImage, Protocol):
+    """An open image (``castserver.library.LibraryImage``)."""
+
+    @property
+    def source(self) -> ChunkSource:
+        """Its chunks, for a sender."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name in the library."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """The hex digest that proves it whole."""
+        ...
+
+    @property
+    def failure(self) -> FleetcastError | None:
+        """What reading a single chunk of it has failed of, None while all is well."""
+        ...
+
+    def close(self) -> None:
+        """Close its files."""
+        ...
+
+
+@dataclass(frozen=True)
+class CastOptions:
+    """How a cast travels. ``peers``: finished clients serve chunks to the others; ``mac``, ``encrypt``:
+    see :mod:`castcore.cast.protection`.
+    """
+
+    peers: bool = True
+    mac: bool = False
+    encrypt: bool = False
+
+
+# Makes a sender for the image, in the numbered slot (its group and its two ports).
+SenderFactory = Callable[[OpenImage, int, CastOptions], LiveSender]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A network of the server: how senders are made for it, and why it is ``lost`` ("": it is not)."""
+
+    network: Network
+    make: SenderFactory
+    lost: Callable[[], str] = lambda: ""
+
+
+class LegRun:
+    """The sender of a cast on ``leg``; all calls are safe from any thread."""
+
+    def __init__(self, image: OpenImage, slot: int, leg: Leg, options: CastOptions) -> None:
+        self._image, self._slot, self._leg, self._options = image, slot, leg, options
+        self.network = leg.network
+        self._lock = threading.Lock()
+        self._sender: LiveSender | None = None
+        self._started = self._closed = self._joined = False
+        self._last: CastStatus | None = None
+        self.lost = ""
+
+    def current_sender(self) -> LiveSender:
+        """The sender to follow now, fresh when the last has finished. Raises InUse when closed."""
+        with self._lock:
+            if self._closed:
+                raise InUse("the cast has ended", hint="ask the operator to cast again")
+            if self._sender is None or self._sender.finished():
+                self._drop()
+                self._sender, self._last = self._leg.make(self._image, self._slot, self._options), None
+            return self._sender
+
+    def join(self, client: str, held: bytes) -> castroutes.Answer:
+        """Let ``client`` into the current sender. Raises InUse when that has just finished."""
+        with self._lock:
+            if self._sender is None or self._sender.finished():
+                raise InUse("this sender has closed", hint="read the descriptor again, then join")
+            answer = self._sender.join(client, held)
+            self._joined = True
+            return answer
+
+    def peers(self, client: str, address: str) -> Peers:
+        """Who serves chunks to ``client``; nobody when the sender has finished."""
+        with self._lock:
+            sender = self._sender
+        return sender.peers(client, address) if sender is not None else Peers()
+
+    def start(self) -> None:
+        """Begin to send if anybody has joined, unless it has begun."""
+        with self._lock:
+            if self._sender is not None and self._joined and not self._started:
+                self._sender.start()
+                self._started = True
+
+    def look(self) -> None:
+        """See whether the interface is lost; then the sender ends, and its clients join again."""
+        lost = self._leg.lost()
+        with self._lock:
+            if lost and self._sender is not None:
+                self._last = _left(self._sender.status())
+                self._drop()
+            self.lost = lost
+
+    def now(self) -> LegNow | None:
+        """How it stands; None before the first client read the descriptor, if it is not lost."""
+        with self._lock:
+            status = self._sender.status() if self._sender is not None else self._last
+        if status is None:
+            return LegNow(self.network.interface, None, self.lost) if self.lost else None
+        return LegNow(self.network.interface, status, self.lost)
+
+    @property
+    def failure(self) -> str:
+        """Why its sender could not go on, "" while it can."""
+        with self._lock:
+            return self._sender.status().failure if self._sender is not None else ""
+
+    def close(self, *, abort: bool = False) -> None:
+        """Stop for good; ``abort`` tells clients that nothing more will come."""
+        with self._lock:
+            self._closed = True
+            self._drop(abort=abort)
+
+    def _drop(self, *, abort: bool = False) -> None:
+        if self._sender is not None:
+            self._sender.stop(abort=abort)
+        self._sender, self._started, self._joined = None, False, False
+
+
+def _left(status: CastStatus) -> CastStatus:
+    """``status`` of a sender that is no more: whoever has not everything is gone from it."""
+    gone = ClientClass.GONE
+    clients = tuple(c if c.done else replace(c, kind=gone, rate=0, eta=None) for c in status.clients)
+    return replace(status, rate=0, clients=clients)
