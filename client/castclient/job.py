@@ -22,10 +22,8 @@ from castcore.disk import DiskFacts, Rules
 from castcore.edge.cast import receiver as castreceiver
 from castcore.edge.cast.control import CastControl, HttpsCastControl
 from castcore.edge.cast.peers import PeerClient
-from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
-from castcore.edge.disk.named import named_disk
 from castcore.edge.disk.seedcontents import SeedContents, Sink
 from castcore.errors import FleetcastError, NetworkFailed, Untrusted
 from castcore.image import Index, Manifest, parse_index
@@ -64,10 +62,10 @@ class CastEnd:
 class CastJob:
     """Writes the cast named ``cast`` to this machine's disk.
 
-    ``target`` names the disk ("": what ``rules`` choose, or the only candidate); ``interface`` tells
-    where multicast comes in, anew whenever the cast is joined again; ``update``: the disks are compared
-    with the image first, and only what differs is received. ``planned`` hears of the image when its
-    disks are chosen, before any is written.
+    ``disks`` tells the machine's: those that were ``named``, else those among which ``rules`` choose, or
+    the only candidate; ``interface`` tells where multicast comes in, anew whenever the cast is joined
+    again; ``update``: the disks are compared with the image first, and only what differs is received.
+    ``planned`` hears of the image when its disks are chosen, before any is written.
     """
 
     def __init__(
@@ -77,14 +75,16 @@ class CastJob:
         server_key: bytes,
         *,
         interface: Callable[[], str],
-        target: str,
+        disks: Callable[[], tuple[DiskFacts, ...]],
+        named: bool,
         rules: Rules = (),
         update: bool,
         show: Callable[[CastNow], None],
         planned: Callable[[Manifest], None],
     ) -> None:
         self._control, self._memory, self._update = _CountingControl(control), control, update
-        self._server_key, self._interface, self._target = server_key, interface, target
+        self._server_key, self._interface = server_key, interface
+        self._disks, self._named = disks, named
         self._rules = rules
         self._show, self._planned = show, planned
         self._peers: PeerClient | None = None
@@ -149,8 +149,7 @@ class CastJob:
                 time.sleep(RETRY_SECONDS)
 
     def _choose(self, manifest: Manifest) -> tuple[DiskFacts, ...]:
-        disks = (named_disk(self._target),) if self._target else probe.disks()
-        return plan.pick_targets(manifest, disks, named=bool(self._target), rules=self._rules)
+        return plan.pick_targets(manifest, self._disks(), named=self._named, rules=self._rules)
 
     def _held(
         self, manifest: Manifest, index: Index, disks: Sequence[BlockFile], known_as: str

@@ -22,14 +22,15 @@ class Settings:
     """How this run behaves.
 
     ``server_url`` "" and ``server_key`` None mean "not told: look for one". ``interfaces`` None means
-    every wired one. ``target`` "" means "choose the disk": by ``rules``, () being "the only candidate".
+    every wired one. ``targets`` are the disks, one for each of the image's in their order; () means
+    "choose": by ``rules``, () being "the only candidate".
     ``bring_up``, ``may_leave`` are False on a host that is not ours to configure or reboot.
     """
 
     server_url: str = ""
     server_key: bytes | None = None
     interfaces: tuple[str, ...] | None = None
-    target: str = ""
+    targets: tuple[str, ...] = ()
     rules: Rules = ()
     bring_up: bool = True
     may_leave: bool = True
@@ -51,7 +52,7 @@ def from_boot(cmdline: str, trust: bytes | None, rules: Rules = ()) -> Settings:
     return Settings(
         server_url=url,
         server_key=key,
-        target=words.get("fleetcast.target", ""),
+        targets=tuple(v for k, v in kernel_pairs(cmdline) if k == "fleetcast.target" and v),
         rules=rules,
         serial_consoles=tuple(dict.fromkeys(c for c in consoles if _SERIAL.fullmatch(c))),
     )
@@ -59,11 +60,16 @@ def from_boot(cmdline: str, trust: bytes | None, rules: Rules = ()) -> Settings:
 
 def kernel_words(cmdline: str) -> dict[str, str]:
     """The ``name=value`` words of a kernel command line; the last of a name counts."""
+    return dict(kernel_pairs(cmdline))
+
+
+def kernel_pairs(cmdline: str) -> list[tuple[str, str]]:
+    """All ``name=value`` words of a kernel command line, in their order."""
     try:
         words = shlex.split(cmdline)
     except ValueError:  # an unbalanced quote somewhere in what others put there
         words = cmdline.split()
-    return dict(word.split("=", 1) for word in words if "=" in word)
+    return [(name, value) for name, equals, value in (w.partition("=") for w in words) if equals]
 
 
 def read_trust(data: bytes) -> tuple[str, bytes]:

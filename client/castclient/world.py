@@ -12,14 +12,12 @@ from castcore.disk.objections import objections
 from castcore.edge import dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.cast.peers import STAY_SECONDS
-from castcore.edge.disk import probe
 from castcore.edge.disk.bootafter import boot_afterwards
-from castcore.edge.disk.named import named_disk
 from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 from castcore.image import Manifest
 
-from castclient import keyboard, locate, power
+from castclient import inventory, keyboard, locate, power
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
 from castclient.link import RETRY_SECONDS, Forgotten, Reporter, ServerLink
@@ -171,7 +169,8 @@ class RealWorld:
             link.cast(order.cast),
             link.server.key,
             interface=lambda: link.server.interface or nics.address_towards(*link.address),
-            target=self._settings.target,
+            disks=lambda: inventory.disks(self._settings, self._journal.add),
+            named=bool(self._settings.targets),
             rules=self._settings.rules,
             update=order.update,
             show=show,
@@ -236,8 +235,7 @@ class RealWorld:
     def _inventory(self) -> Registration:
         """What the machine is; while its disk is being written the earlier answer stands."""
         if self._registration is None or not self._writing:
-            target = self._settings.target
-            disks = (named_disk(target),) if target else probe.disks()
+            disks = inventory.disks(self._settings, self._journal.add)
             self._registration = Registration(self._machine, self._nics(), disks, __version__)
         return self._registration
 

@@ -94,6 +94,9 @@ def image_lines(manifest: Manifest) -> list[str]:
     ]
     for number, disk in enumerate(manifest.disks):
         lines.append(f"disk {number}: {disk_line(disk.layout)}, {human(total(disk.in_use))} in use")
+        if disk.layout.left_out:
+            without = ", ".join(map(str, disk.layout.left_out))
+            lines.append(f"  NO WHOLE DISK: captured without partition {without}")
         lines += lost_lines(number, disk)
         lines += partition_table(disk.layout)
     return lines + boot_lines(manifest)
@@ -151,6 +154,7 @@ def image_json(manifest: Manifest, path: Path) -> dict[str, Any]:
         "disks": [
             {
                 "in_use": total(d.in_use),
+                "left_out": list(d.layout.left_out),
                 "unreadable": [[e.start, e.length] for e in d.unreadable],
                 "layout": layout_to_json(d.layout),
             }

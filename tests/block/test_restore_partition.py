@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from castcore.disk import Extent
 from castcore.edge import commandline
 from castcore.edge.image.imagefile import Image
+from castcore.edge.run import ProgramFailed, started
 from castcore.errors import ExitCode
 from castcore.units import MIB
 from castserver.commands import capture, image, restore, verify
 
 from tests.block.diskimages import SAMPLES, copy_into, cut_out, make
 from tests.block.disks import tool
+from tests.support.castlab import ENVIRONMENT
 from tests.support.images import blank, noise, write_at
 
 pytestmark = pytest.mark.root
@@ -137,3 +141,90 @@ def test_what_does_not_go_on_a_partition_is_refused_untouched(
     assert fleetcast("restore", path, target, *dry) is ExitCode.OK
     assert "holds unknown content now; nothing else is touched" in capsys.readouterr().out
     assert target.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def partial(
+    source: tuple[Path, dict[int, dict[str, str]]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An image that holds only the second partition of its disk."""
+    path = tmp_path_factory.mktemp("partial") / "one.fcast"
+    assert fleetcast("capture", source[0], path, "--partition", "2") is ExitCode.OK
+    return path
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_a_partition_is_exported_as_a_file_of_its_own(
+    source: tuple[Path, dict[int, dict[str, str]]], partial: Path, tmp_path: Path, kind: str
+) -> None:
+    raw, digests = source
+    whole = tmp_path / "whole.fcast"
+    assert fleetcast("capture", raw, whole) is ExitCode.OK
+    for number, image_path in enumerate((partial, whole)):
+        file = tmp_path / f"{number}.{kind}"
+        argv = ("image", "export", image_path, file, "--partition", "2", "--format", kind)
+        assert fleetcast(*argv) is ExitCode.OK
+        if kind == "qcow2":
+            made, file = file, tmp_path / f"{number}.raw"
+            tool("qemu-img", "convert", "-O", "raw", made, file)
+        assert file.stat().st_size == EXT4.size
+        assert dict(EXT4.digests(file)) == digests[2]
+
+
+def test_an_image_of_one_partition_is_no_disk_to_export(
+    partial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "disk.raw"
+    assert fleetcast("image", "export", partial, file) is ExitCode.REFUSED
+    said = capsys.readouterr().err
+    assert "captured without partition 1 of disk 0" in said
+    assert "--partition N" in said
+    assert fleetcast("image", "export", partial, file, "--partition", "1") is ExitCode.NOT_FOUND
+    assert "it holds: 2" in capsys.readouterr().err
+    assert fleetcast("image", "export", partial, file, "--partition", "1:2") is ExitCode.NOT_FOUND
+    assert fleetcast("image", "nbd", partial, "--unix", tmp_path / "socket") is ExitCode.REFUSED
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_of_one_partition_is_shown_as_one(
+    partial: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fleetcast("image", "show", partial) is ExitCode.OK
+    assert "NO WHOLE DISK: captured without partition 1" in capsys.readouterr().out
+    assert fleetcast("image", "show", partial, "--json") is ExitCode.OK
+    assert '"left_out":[1]' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_a_partition_is_served_by_itself(
+    source: tuple[Path, dict[int, dict[str, str]]], partial: Path, tmp_path: Path
+) -> None:
+    digests = source[1]
+    socket = tmp_path / "socket"
+    command = [sys.executable, "-m", "castserver", "image", "nbd", str(partial), "--partition", "2"]
+    with started([*command, "--unix", str(socket)], extra_env=ENVIRONMENT):
+        for _ in range(300):
+            if socket.exists():
+                break
+            time.sleep(0.1)
+        for name in ("", "0p2"):
+            file = tmp_path / f"copy-{name}.raw"
+            tool("nbdcopy", f"nbd+unix:///{name}?socket={socket}", file)
+            assert file.stat().st_size == EXT4.size
+            assert dict(EXT4.digests(file)) == digests[2]
+        with pytest.raises(ProgramFailed):  # there is no whole disk in it
+            tool("nbdinfo", f"nbd+unix:///0?socket={socket}")
+
+
+def test_a_partition_at_the_start_of_a_disk_is_captured_alone(tmp_path: Path) -> None:
+    """What its first chunk holds is no partition table, and is not taken for one."""
+    raw = blank(tmp_path / "raw", 4 * MIB)
+    tool("sfdisk", "--quiet", raw, data=b"label: gpt\nfirst-lba: 40\nstart=40, size=4096\nsize=2000\n")
+    write_at(raw, 40 * 512, noise(2 * MIB, 5))
+    path, file = tmp_path / "one.fcast", tmp_path / "file.raw"
+    assert fleetcast("capture", raw, path, "--partition", "1") is ExitCode.OK
+    assert fleetcast("image", "export", path, file, "--partition", "1") is ExitCode.OK
+    assert file.read_bytes() == noise(2 * MIB, 5)
+    assert fleetcast("verify", path) is ExitCode.OK
+    assert fleetcast("verify", path, "--against", raw) is ExitCode.OK
+    write_at(raw, 50 * 512, b"changed")
+    assert fleetcast("verify", path, "--against", raw) is ExitCode.UNTRUSTED

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from castcore.disk import Extent
 from castcore.edge import run
+from castcore.edge.image.capture import CaptureOptions, capture
 from castcore.errors import ExitCode
 from castcore.units import MIB
 
@@ -64,10 +65,10 @@ def serving(wire: Cable, folder: Path, *, megabytes: float = 20) -> Iterator[Pop
 
 
 @contextmanager
-def client(wire: Cable, target: Path, *more: str) -> Iterator[Popen[bytes]]:
+def client(wire: Cable, target: Path, *more: str | Path) -> Iterator[Popen[bytes]]:
     """`fleetcast-client run` on the right end, speaking JSON."""
     command = [sys.executable, "-m", "castclient", "run", "--json"]
-    options = ["--target", str(target), "--interface", wire.wire, *more]
+    options = ["--target", str(target), "--interface", wire.wire, *map(str, more)]
     words = ["ip", "netns", "exec", wire.right, *command, *options]
     with run.started(words, merged=True, extra_env=ENVIRONMENT) as process:
         yield process
@@ -125,6 +126,46 @@ def test_a_disk_that_is_too_small_is_refused_untouched(
     assert process.returncode == ExitCode.DOES_NOT_FIT
     assert "too small" in seen[-1]["error"]
     assert content(target) == before
+
+
+def two_disks(folder: Path) -> list[Path]:
+    """Two raw disks, the first one smaller, and the image "system" of both."""
+    raws = [blank(folder / f"disk-{number}.raw", size) for number, size in enumerate((SIZE // 2, SIZE))]
+    for number, raw in enumerate(raws):
+        for at in (0, 3 * MIB, 9 * MIB + 12345):
+            write_at(raw, at, noise(MIB, 10 * number + at % 7))
+    first, *more = raws
+    (folder / "images").mkdir(exist_ok=True)
+    image = folder / "images/system.fcast"
+    capture(first, image, more=more, options=CaptureOptions(replace=True))
+    return raws
+
+
+def test_an_image_of_two_disks_is_cast_to_those_that_are_named(wire: Cable, tmp_path: Path) -> None:
+    raws = two_disks(tmp_path)
+    # Neither their names nor their sizes say which is which: the order they are named in does.
+    targets = [blank(tmp_path / name, SIZE + MIB) for name in ("b.raw", "a.raw")]
+    for target in targets:
+        write_at(target, 0, noise(MIB, 99))
+    with serving(wire, tmp_path), client(wire, targets[0], "--target", targets[1]) as process:
+        seen = events(process)
+    assert process.returncode == 0, seen
+    assert seen[-1]["state"] == "done"
+    for raw, target in zip(raws, targets, strict=True):
+        wanted = raw.read_bytes()
+        assert target.read_bytes()[: len(wanted)] == wanted
+
+
+def test_an_image_of_two_disks_is_refused_by_a_machine_that_names_one(
+    wire: Cable, tmp_path: Path
+) -> None:
+    two_disks(tmp_path)
+    target = blank(tmp_path / "target.raw", SIZE)
+    with serving(wire, tmp_path), client(wire, target) as process:
+        seen = events(process)
+    assert process.returncode == ExitCode.DOES_NOT_FIT
+    assert "the image holds 2 disks, 1 targets were given" in seen[-1]["error"]
+    assert content(target) == hashlib.sha256(bytes(SIZE)).hexdigest()
 
 
 def test_a_server_that_dies_in_the_middle_is_waited_for(

@@ -30,12 +30,12 @@ class Lab:
     accel: str
     _stack: ExitStack = field(repr=False)
 
-    def power_on(self, pc: PC, *, lose_per_mille: int = 0) -> Running:
-        """Power on ``pc`` with a blank disk, on a port of its own that may lose packets towards it."""
+    def power_on(self, pc: PC, *, disk: Path | None = None, lose_per_mille: int = 0) -> Running:
+        """Power on ``pc`` with ``disk``, or a blank one, on a port that may lose packets towards it."""
         port = self.network.add_port(pc.name)
         if lose_per_mille:
             self.network.lose(port, lose_per_mille)
-        disk = blank_disk(self.folder / f"{pc.name}.disk", pc.disk_size)
+        disk = disk or blank_disk(self.folder / f"{pc.name}.disk", pc.disk_size)
         enter = network.inside(self.network.lan)
         power = powered(pc, self.folder, disk, tap=port, inside=enter, accel=self.accel)
         return self._stack.enter_context(power)

@@ -36,6 +36,7 @@ class PC:
     firmware: Firmware
     disk_size: int = 4 * GIB
     network_boot: bool = True  # network first, then the disk; else the disk alone
+    sata_disks: int = 0  # so many SATA disks (see `sata_files`) in place of one on virtio
 
     @property
     def mac(self) -> str:
@@ -89,6 +90,20 @@ class Running:
         qmp.execute(self.control, "screendump", filename=str(path))
 
 
+def sata_files(disk: Path, count: int) -> list[Path]:
+    """The files of a PC's ``count`` SATA disks, ``disk`` being the first."""
+    return [disk, *(disk.with_name(f"{disk.name}-{number}") for number in range(1, count))]
+
+
+def sata_arguments(files: Sequence[Path]) -> list[str]:
+    """QEMU's arguments for a SATA controller with disks, each with a serial number of its own."""
+    arguments = ["-device", "ahci,id=sata"]
+    for number, file in enumerate(files):
+        arguments += ["-drive", f"if=none,id=sata{number},format=raw,file={file}"]
+        arguments += ["-device", f"ide-hd,bus=sata.{number},drive=sata{number},serial=SATA{number}"]
+    return arguments
+
+
 def blank_disk(path: Path, size: int) -> Path:
     """A new sparse disk file of ``size`` zero bytes."""
     path.unlink(missing_ok=True)
@@ -129,12 +144,7 @@ def _command(pc: PC, folder: Path, disk: Path, control: Path, tap: str | None, a
     command += ["-uuid", pc.uuid, "-smbios", _smbios(pc)]
     command += ["-nodefaults", "-vga", "std", "-display", "none", "-serial", "stdio"]
     command += ["-qmp", f"unix:{control},server=on,wait=off"]
-    command += ["-drive", f"if=none,id=disk,format=raw,cache=writeback,discard=unmap,file={disk}"]
-    network_first = tap is not None and pc.network_boot
-    command += [
-        "-device",
-        f"virtio-blk-pci,drive=disk,serial=DISK{pc.number:04},bootindex={1 + network_first}",
-    ]
+    command += _disks(pc, disk, 1 + (tap is not None and pc.network_boot))
     if tap is not None:
         # UEFI has its own driver for this card; the option ROM (iPXE) is the BIOS machine's way to boot.
         rom = ",romfile=" if pc.firmware.is_uefi else ""
@@ -143,6 +153,14 @@ def _command(pc: PC, folder: Path, disk: Path, control: Path, tap: str | None, a
         command += ["-device", f"virtio-net-pci,netdev=lan,mac={pc.mac}{rom}{first}"]
     # What the boot environment does in its first second must not depend on gathered entropy.
     return [*command, "-device", "virtio-rng-pci"]
+
+
+def _disks(pc: PC, disk: Path, boot_index: int) -> list[str]:
+    if pc.sata_disks:
+        return sata_arguments(sata_files(disk, pc.sata_disks))
+    device = f"virtio-blk-pci,drive=disk,serial=DISK{pc.number:04},bootindex={boot_index}"
+    drive = f"if=none,id=disk,format=raw,cache=writeback,discard=unmap,file={disk}"
+    return ["-drive", drive, "-device", device]
 
 
 def _smbios(pc: PC) -> str:

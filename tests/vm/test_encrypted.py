@@ -6,27 +6,21 @@ In a virtual PC, for the device mapper.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
 from castcore.units import MIB
 
-from tests.vm.guest import guest_root, run_in_guest
+from tests.vm.guest import REPOSITORY, guest_root, our_python, run_in_guest
 
 pytestmark = [pytest.mark.root, pytest.mark.vm, pytest.mark.full]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = 900.0
 
 
 def test_an_encrypted_disk_comes_back_from_what_is_in_use_inside(tmp_path: Path) -> None:
     debian = guest_root(REPOSITORY / "build/cache")
-    paths = [str(REPOSITORY / part) for part in ("core", "client", "server", "media-builder", ".")]
-    environment = [f"PYTHONPATH={os.pathsep.join(paths)}", "PYTHONDONTWRITEBYTECODE=1"]
-    command = ["env", *environment, sys.executable, "-m", "tests.vm.encrypted"]
-    said = run_in_guest(debian, tmp_path, command, seconds=SECONDS)
+    said = run_in_guest(debian, tmp_path, our_python("tests.vm.encrypted"), seconds=SECONDS)
     lines = [line.strip() for line in said.splitlines()]
     cases = [json.loads(line.removeprefix("CASE ")) for line in lines if line.startswith("CASE ")]
     assert [case["name"] for case in cases] == ["luks2", "luks1", "luks2-lvm"]

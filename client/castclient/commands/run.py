@@ -1,4 +1,4 @@
-"""``fleetcast-client run``: the same client on a host, writing to a named file or disk, for one cast."""
+"""``fleetcast-client run``: the same client on a host, writing to named files or disks, for one cast."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         required=True,
+        action="append",
         metavar="DISK",
-        help="raw file or disk to overwrite: a path, by-id:NAME, by-path:NAME, wwn:HEX or serial:TEXT",
+        help="raw file or disk to overwrite: a path, by-id:NAME, by-path:NAME, wwn:HEX or serial:TEXT;"
+        " repeated: one for each disk of the image, in its order",
     )
     parser.add_argument(
         "--interface",
@@ -57,12 +59,13 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """
     for name in args.interface:
         find_interface(name)
-    named_disk(args.target)
+    for name in args.target:
+        named_disk(name)
     settings = Settings(
         server_url=args.server,
         server_key=server_key(args.key),
         interfaces=tuple(args.interface),
-        target=args.target,
+        targets=tuple(args.target),
         bring_up=False,
         may_leave=False,
     )

@@ -26,7 +26,7 @@ OWN = (
     "castcore.edge.disk.probe",
     "castcore.image",
 )
-PROGRAMS = ("busybox", "blkid")
+PROGRAMS = ("busybox", "blkid", "mdadm", "mdmon")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

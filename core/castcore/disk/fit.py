@@ -10,7 +10,7 @@ from typing import Protocol
 from castcore.disk.extent import Extents
 from castcore.disk.gpt import USUAL_ENTRY_BYTES
 from castcore.disk.identity import firmware_raid, same_disk
-from castcore.disk.layout import DiskFacts, DiskLayout, TableType, Taken
+from castcore.disk.layout import DiskFacts, DiskLayout, TableType
 from castcore.disk.sectors import Conversion, conversion
 from castcore.errors import DoesNotFit, FleetcastError, InUse, Refused
 from castcore.units import exactly, round_up
@@ -119,9 +119,9 @@ def fit(layout: DiskLayout, in_use: Extents, target: DiskFacts, *, convert: bool
         if not isinstance(verdict, Conversion):
             because = f", and cannot be converted: {'; '.join(verdict)}" if verdict else ""
             reasons.append(Reason(ReasonCode.SECTOR_SIZE, text + because))
-    without = [str(p.number) for p in layout.partitions if p.taken is Taken.NOTHING]
-    if without:
-        text = f"the image was captured without partition {', '.join(without)} of its disk"
+    if layout.left_out:
+        without = ", ".join(map(str, layout.left_out))
+        text = f"the image was captured without partition {without} of its disk"
         reasons.append(Reason(ReasonCode.PARTIAL, text))
     return Fit((*reasons, *unwritable(target)))
 
@@ -165,13 +165,15 @@ def unwritable(target: DiskFacts) -> Iterator[Reason]:
     """What keeps anything at all from being written to ``target``."""
     if target.read_only:
         yield Reason(ReasonCode.READ_ONLY, f"{target.path} is write-protected")
-    if target.held_by:
+    raid = firmware_raid(target)
+    if target.held_by and not raid:  # the array holds it: one reason is enough
         yield Reason(ReasonCode.IN_USE, f"{target.path} is in use: {target.held_by}")
     if target.boot_medium:
         yield Reason(ReasonCode.BOOT_MEDIUM, f"{target.path} is what this system was started from")
-    if raid := firmware_raid(target):
+    if raid:
+        array = f", of {target.array}" if target.array else ""
         text = (
-            f"{target.path} is a member of a firmware RAID ({raid}):"
+            f"{target.path} is a member of a firmware RAID ({raid}){array}:"
             " writing to it alone would break the array"
         )
         yield Reason(ReasonCode.RAID_MEMBER, text)

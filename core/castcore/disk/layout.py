@@ -75,6 +75,11 @@ class DiskLayout:
         if self.sector_size <= 0:
             raise ValueError(f"no disk has sectors of {self.sector_size} bytes")
 
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """The partitions that were not captured, by number: such an image is of no whole disk."""
+        return tuple(p.number for p in self.partitions if p.taken is Taken.NOTHING)
+
 
 @dataclass(frozen=True, slots=True)
 class DiskFacts:
@@ -84,7 +89,8 @@ class DiskFacts:
     path by bus); ``names`` are udev's stable links to it ("by-id/wwn-0x5...", "by-path/pci-0000:...").
     ``held_by`` says who uses it ("mounted at /", "swap"...), "" when free. ``first_path`` is the device
     node that stands for the whole LUN when this one is a further path to it, "" when this one does.
-    ``boot_medium``: the running system was started from it.
+    ``boot_medium``: the running system was started from it. ``array`` says of which firmware RAID it is
+    a member and what has become of that ("Volume0, which is /dev/md126"), "" when that is not known.
     """
 
     path: str
@@ -101,6 +107,7 @@ class DiskFacts:
     names: tuple[str, ...] = ()
     first_path: str = ""
     boot_medium: bool = False
+    array: str = ""
     layout: DiskLayout | None = None
 
 

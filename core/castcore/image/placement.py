@@ -62,10 +62,14 @@ def _laid_over(head: bytes, writes: Iterable[Write]) -> PlacedHead:
 
 
 def head_chunks(manifest: Manifest) -> dict[int, int]:
-    """The disk number by the chunk number of each disk's first region, where that is in use."""
+    """The disk number by the chunk number of each disk's first region, where that is in use.
+
+    Of a disk that was captured without some of its partitions the image holds no partition table.
+    """
     heads, chunk = {}, 0
     for number, disk in enumerate(manifest.disks):
-        if disk.in_use and disk.in_use[0].start < CHUNK_SIZE:
+        starts = disk.in_use and disk.in_use[0].start < CHUNK_SIZE
+        if starts and not disk.layout.left_out:
             heads[chunk] = number
         chunk += chunk_total(disk.in_use)
     return heads

@@ -12,6 +12,8 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
 from castcore.units import human
 
+from castserver import arguments
+
 NAME = "export"
 HELP = "write the disks of an image to raw or qcow2 files"
 EXAMPLE = "fleetcast image export win11 win11.qcow2 --format qcow2"
@@ -34,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="raw (sparse) or qcow2; default %(default)s",
     )
     parser.add_argument(
+        "--partition",
+        type=arguments.partition,
+        metavar="N",
+        help="only partition N, as a file that begins with it (D:N: of disk D of several)",
+    )
+    parser.add_argument(
         "--replace", action="store_true", help="replace files of that name, once the new ones are whole"
     )
 
@@ -41,9 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Export; return the files as JSON values."""
     with Image.open(image_path(args.image, args.store)) as image:
-        files = export(image, args.file, args.format, replace=args.replace, progress=screen.progress)
+        files = export(
+            image,
+            args.file,
+            args.format,
+            partition=args.partition,
+            replace=args.replace,
+            progress=screen.progress,
+        )
+        what = "a partition" if args.partition else "a disk"
         for file in files:
-            sizes = f"a disk of {human(file.size)}, {human(file.allocated)} on the file system"
+            sizes = f"{what} of {human(file.size)}, {human(file.allocated)} on the file system"
             screen.say(f"exported {image.manifest.name} as {file.path}: {sizes}, read back and proven")
         return {
             "image": image.manifest.name,

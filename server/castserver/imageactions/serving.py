@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from castcore.edge.commandline import Screen
-from castcore.edge.image.diskview import ChunkCache, DiskView
+from castcore.edge.image.diskview import ChunkCache, DiskView, PartitionView
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
+from castcore.edge.image.usedparts import held_partition, held_partitions, require_whole
 from castcore.edge.nbd.server import NbdServer, listening, listening_at
 from castcore.errors import NotFound
 from castcore.nbd.session import Served
 from castcore.units import human
+
+from castserver import arguments
 
 NAME = "nbd"
 HELP = "serve the disks of an image read-only over NBD, until Ctrl-C"
@@ -35,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the disk that clients get who name none (default 0); each is there under its number",
     )
+    parser.add_argument(
+        "--partition",
+        type=arguments.partition,
+        metavar="N",
+        help="that partition instead of a whole disk (D:N: of disk D); each is there as DpN",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--port", type=int, default=PORT, metavar="PORT", help="TCP port, default %(default)s"
@@ -50,22 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Serve until Ctrl-C or TERM; return what was served as JSON values."""
     with Image.open(image_path(args.image, args.store)) as image:
-        disks = image.manifest.disks
-        if not 0 <= args.disk < len(disks):
-            raise NotFound(
-                f"{image.manifest.name} has no disk {args.disk}: it holds {len(disks)}",
-                hint="`fleetcast image show` lists them",
-            )
-        cache = ChunkCache(image)
-        views = [DiskView(image, number, cache) for number in range(len(disks))]
-        exports: dict[str, Served] = {"": views[args.disk]}
-        exports |= {str(number): view for number, view in enumerate(views)}
+        exports = _exports(image, args.disk, args.partition)
         with _listener(args) as listener:
             server = NbdServer(listener, exports, lambda error: screen.warn(error.what))
             uri = _uri(args, listener)
-            screen.say(
-                f"serving {image.manifest.name}, {human(views[args.disk].size)}, read-only at {uri}"
-            )
+            screen.say(f"serving {image.manifest.name}, {human(exports[''].size)}, read-only at {uri}")
             screen.emit({"event": "listening", "uri": uri})
             try:
                 server.run()
@@ -74,6 +72,33 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             finally:
                 server.stop()
         return {"image": image.manifest.name, "uri": uri, "connections": server.clients_served}
+
+
+def _exports(image: Image, disk: int, partition: tuple[int, int] | None) -> dict[str, Served]:
+    """What is served by which name; "" is what clients get who name none.
+
+    Raises NotFound, Refused (neither a whole disk nor a partition to give those).
+    """
+    disks = image.manifest.disks
+    if not 0 <= disk < len(disks):
+        raise NotFound(
+            f"{image.manifest.name} has no disk {disk}: it holds {len(disks)}",
+            hint="`fleetcast image show` lists them",
+        )
+    if partition is None:
+        require_whole(image)
+        default = str(disk)
+    else:
+        held_partition(image, *partition)
+        default = f"{partition[0]}p{partition[1]}"
+    cache, exports = ChunkCache(image), dict[str, Served]()
+    for number, one in enumerate(disks):
+        view = DiskView(image, number, cache)
+        if not one.layout.left_out:
+            exports[str(number)] = view
+        for held in held_partitions(image, number):
+            exports[f"{number}p{held.number}"] = PartitionView(view, held)
+    return {"": exports[default]} | exports
 
 
 @contextmanager

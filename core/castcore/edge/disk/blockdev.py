@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from castcore.edge.disk import rawio
+from castcore.edge.disk import raid, rawio
 from castcore.edge.disk.directio import UNIT, DirectFile
 from castcore.edge.disk.holders import held_by
 from castcore.errors import DiskFailed, InUse, NoSpace, NotFound, Refused
@@ -35,6 +35,7 @@ class BlockFile:
         self.path = path
         self._fd = fd
         self._direct: DirectFile | None = None
+        self._is_array = False  # of a firmware RAID, and written to
         self._is_device = stat.S_ISBLK(os.fstat(fd).st_mode)
         try:
             self.size = rawio.device_size(fd) if self._is_device else os.fstat(fd).st_size
@@ -55,10 +56,12 @@ class BlockFile:
     def open_target(cls, path: str | os.PathLike[str], *, sector_size: int = 0) -> Self:
         """``path`` for writing, held against every other user.
 
-        Raises InUse naming the holder, NotFound, Refused when it is write-protected, DiskFailed.
+        The array of a firmware RAID is made writable here (:mod:`castcore.edge.disk.raid`). Raises InUse
+        naming the holder, NotFound, Refused when it is write-protected, DiskFailed.
         """
         name = os.fspath(path)
         _require_free(name)
+        raid.make_writable(name)
         is_device = stat.S_ISBLK(os.stat(name).st_mode)
         # On a device O_EXCL fails when the kernel has given it, or a partition of it, to somebody.
         target = cls._opened(name, os.O_RDWR | (os.O_EXCL if is_device else 0), sector_size)
@@ -87,6 +90,7 @@ class BlockFile:
         if self._is_device and rawio.is_read_only(self._fd):
             raise Refused(f"{self.path} is write-protected", hint="unlock it or choose another disk")
         if self._is_device:
+            self._is_array = raid.is_volume(self.path)
             return
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,6 +174,8 @@ class BlockFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            if self._is_array:
+                raid.settle(self.path)
 
     def __enter__(self) -> Self:
         return self

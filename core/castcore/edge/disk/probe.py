@@ -1,24 +1,31 @@
-"""The disks of this machine, as facts. Read-only, and one odd disk never spoils the rest."""
+"""The disks of this machine, as facts. Read-only, and one odd disk never spoils the rest.
+
+An assembled volume of a firmware RAID is a disk; its members are told as what they are.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pyudev
 
-from castcore.disk import DiskFacts, DiskLayout, with_first_paths
+from castcore.disk import DiskFacts, DiskLayout, firmware_raid, with_first_paths
+from castcore.disk.arrays import standing
+from castcore.edge.disk import raid
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disklayout import read_layout
 from castcore.edge.disk.holders import held_by
+from castcore.edge.run import ProgramFailed
 from castcore.errors import FleetcastError, MissingProgram, NotFound
 
 # Not disks of the machine: memory, files, layers over disks, optical and floppy drives, network
-# block devices, and the boot and key areas of eMMC chips.
+# block devices, and the boot and key areas of eMMC chips. Of md devices, volumes of a firmware RAID are.
 NO_DISK = re.compile(r"(loop|ram|zram|dm-|md|sr|scd|fd|nbd|mtdblock|drbd)\d|mmcblk\d+(boot|rpmb)")
 HOT_PLUGGED = frozenset({"usb", "ieee1394"})
 # What a disk's path in /sys goes through; a SCSI host stands below most of the others.
@@ -31,7 +38,7 @@ MEDIUM_WORD = "fleetcast.medium"
 
 def disks() -> tuple[DiskFacts, ...]:
     """Every disk of this machine, by path. Raises MissingProgram (blkid)."""
-    return tuple(_with_layout(facts) for facts in identities())
+    return with_arrays([_with_layout(facts) for facts in identities()])
 
 
 def identities() -> tuple[DiskFacts, ...]:
@@ -40,9 +47,11 @@ def identities() -> tuple[DiskFacts, ...]:
     for device in pyudev.Context().list_devices(subsystem="block", DEVTYPE="disk"):
         size = _number(_attribute(device.sys_path, "size")) * SYS_SECTOR
         hidden = _attribute(device.sys_path, "hidden") == "1"
-        if size == 0 or hidden or NO_DISK.match(device.sys_name) or not device.device_node:
+        is_disk = not NO_DISK.match(device.sys_name) or raid.is_volume(device.device_node or "")
+        if size == 0 or hidden or not is_disk or not device.device_node:
             continue
-        found.append(_device_facts(device, size))
+        with suppress(MissingProgram, ProgramFailed):  # mdadm, of a RAID's volume
+            found.append(_device_facts(device, size))
     return with_first_paths(sorted(found, key=lambda facts: facts.path))
 
 
@@ -64,12 +73,33 @@ def disk(path: str | os.PathLike[str], *, sector_size: int = 0) -> DiskFacts:
     except pyudev.DeviceNotFoundError:
         raise NotFound(f"{name}: the kernel knows no such disk") from None
     facts = _device_facts(device, size)
-    known = {f.path: f.first_path for f in identities()}
-    return _with_layout(replace(facts, path=name, first_path=known.get(facts.path, "")))
+    known = identities()
+    first = next((f.first_path for f in known if f.path == facts.path), "")
+    found = _with_layout(replace(facts, first_path=first))
+    if firmware_raid(found):
+        (found,) = with_arrays([found], [f.path for f in known])
+    return replace(found, path=name)
+
+
+def with_arrays(found: Sequence[DiskFacts], paths: Sequence[str] | None = None) -> tuple[DiskFacts, ...]:
+    """``found``, the members of firmware RAIDs among them with the array they are of.
+
+    ``paths`` are the disks to look for further members on (None: those of ``found``).
+    """
+    if not any(firmware_raid(facts) for facts in found):
+        return tuple(found)
+    sets = raid.examined([facts.path for facts in found] if paths is None else paths)
+    there = raid.assembled() if sets else {}
+    return tuple(
+        replace(facts, array=standing(facts.path, sets, there)) if firmware_raid(facts) else facts
+        for facts in found
+    )
 
 
 def _device_facts(device: pyudev.Device, size: int) -> DiskFacts:
     """Identity and state of ``device``: what udev found out, else what /sys says itself."""
+    if raid.is_volume(device.device_node):
+        return _volume_facts(device, size)
     sys_path, udev = device.sys_path, device.properties
     wwn = udev.get("ID_WWN_WITH_EXTENSION") or _attribute(sys_path, "wwid", "device/wwid")
     serial = (
@@ -95,6 +125,24 @@ def _device_facts(device: pyudev.Device, size: int) -> DiskFacts:
         held_by=_held_by(device.device_node),
         names=_names(udev),
         boot_medium=_is_boot_medium(udev, sys_path),
+    )
+
+
+def _volume_facts(device: pyudev.Device, size: int) -> DiskFacts:
+    """The same for a volume of a firmware RAID: assembled read-only, it can be made writable."""
+    volume = raid.volume(device.device_node)
+    return DiskFacts(
+        path=device.device_node,
+        stable_id=f"raid-{volume.uuid}",
+        size=size,
+        sector_size=_number(_attribute(device.sys_path, "queue/logical_block_size")) or SYS_SECTOR,
+        model=" ".join(word for word in (volume.name, volume.level.upper()) if word),
+        serial=volume.uuid,
+        bus="raid",
+        read_only=volume.read_only,
+        held_by=_held_by(device.device_node),
+        names=_names(device.properties),
+        boot_medium=_is_boot_medium(device.properties, device.sys_path),
     )
 
 

@@ -141,10 +141,13 @@ def _survey_options(options: CaptureOptions, disk: int) -> SurveyOptions:
 
 
 def _refuse_member(source: Path, kind: SourceFormat) -> None:
-    raid = firmware_raid(probe.disk(str(source))) if kind is SourceFormat.DEVICE else ""
-    if raid:
+    if kind is not SourceFormat.DEVICE:
+        return
+    facts = probe.disk(str(source))
+    if raid := firmware_raid(facts):
+        array = f", of {facts.array}" if facts.array else ""
         raise Refused(
-            f"{source} is a member of a firmware RAID ({raid}): it holds no whole disk",
+            f"{source} is a member of a firmware RAID ({raid}){array}: it holds no whole disk",
             hint="capture the array that mdadm assembles of its members, /dev/md...",
         )
 

@@ -6,7 +6,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 
-from castcore.disk import Extent, Extents, TableType, merge, subtract
+from castcore.disk import Extent, Extents, Partition, TableType, merge, subtract
 from castcore.edge.image.imagefile import Image
 from castcore.image import CHUNK_SIZE, ChunkKind, head_chunks, place_head
 from castcore.image.regions import chunk_ranges, chunk_total
@@ -39,6 +39,8 @@ class ChunkCache:
 
 class DiskView:
     """Disk number ``disk`` of ``image``, as it is restored to a disk of the source's own size.
+
+    Of a disk that was not captured as a whole it shows what is held, in its place, and no table.
 
     ``size`` is in bytes; ``data`` are the extents that may hold something but zeros. Raises BadImage,
     DiskFailed.
@@ -105,6 +107,22 @@ class DiskView:
         if run < 0 or region >= self._runs[run][0]:
             return None
         return self._runs[run][1] + region - self._firsts[run]
+
+
+class PartitionView:
+    """Partition ``partition`` of ``view`` by itself, from its first byte on."""
+
+    def __init__(self, view: DiskView, partition: Partition) -> None:
+        self.size = partition.length
+        self._view, self._start = view, partition.start
+
+    def read(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from byte ``offset``, all inside it. Raises DiskFailed or BadImage."""
+        return self._view.read(self._start + offset, length)
+
+    def runs(self, offset: int, length: int, most: int) -> list[tuple[int, bool]]:
+        """The runs that follow each other from ``offset``, each with whether it may hold data."""
+        return self._view.runs(self._start + offset, min(length, self.size - offset), most)
 
 
 def _placed(image: Image, disk: int) -> list[tuple[int, bytes]]:

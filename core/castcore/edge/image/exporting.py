@@ -14,6 +14,7 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.partial import Partial, remove_stale
 from castcore.edge.image.restore import restore
 from castcore.edge.image.store import free_space, sync_directory, writing_to
+from castcore.edge.image.usedparts import held_partition, require_whole, used_parts
 from castcore.edge.run import ProgramFailed, require, run
 from castcore.errors import DiskFailed, FleetcastError, NoSpace, NotFound, Refused
 from castcore.progress import Progress, ProgressCallback, silent
@@ -46,17 +47,23 @@ def export(
     file: Path,
     kind: FileFormat = FileFormat.RAW,
     *,
+    partition: tuple[int, int] | None = None,
     replace: bool = False,
     progress: ProgressCallback = silent,
 ) -> list[ExportedFile]:
     """Write each disk of ``image`` to a file of its own; what is not in use reads as zeros there.
 
-    Every chunk is proven, and read back from the file; a qcow2 is compared with the raw file it is made
-    of. The files appear when all are whole. Raises Refused (one is there already), NotFound, NoSpace,
-    BadImage, DiskFailed, MissingProgram (qemu-img).
+    ``partition``, a disk and a number, is the only thing written instead. Every chunk is proven, and
+    read back from the file; a qcow2 is compared with the raw file it is made of. The files appear when
+    all are whole. Raises Refused (one is there already, or the image holds no whole disk), NotFound,
+    NoSpace, BadImage, DiskFailed, MissingProgram (qemu-img).
     """
-    disks = [disk.layout for disk in image.manifest.disks]
-    paths = file_names(file, len(disks))
+    if partition is None:
+        require_whole(image)
+        sizes = [disk.layout.size for disk in image.manifest.disks]
+    else:
+        sizes = [held_partition(image, *partition).length]
+    paths = file_names(file, len(sizes))
     for path in paths:
         _require_new(path, replace=replace)
     if kind is FileFormat.QCOW2:
@@ -64,20 +71,44 @@ def export(
     with writing_to(file.parent, ELSEWHERE):
         remove_stale(file.parent)
     with Partial(file.parent, file.name) as partial:
-        made = [partial.path / f"disk-{number}" for number in range(len(disks))]
-        with ExitStack() as stack:
-            targets = []
-            for path, disk in zip(made, disks, strict=True):
-                _make_blank(path, disk.size)
-                target = BlockFile.open_target(path, sector_size=disk.sector_size)
-                targets.append(stack.enter_context(target))
-            restore(image, targets, verify=True, progress=progress)
-            for target in targets:
-                target.flush()
+        made = [partial.path / f"disk-{number}" for number in range(len(sizes))]
+        for path, size in zip(made, sizes, strict=True):
+            _make_blank(path, size)
+        if partition is None:
+            _write_disks(image, made, progress)
+        else:
+            _write_partition(image, *partition, made[0], progress)
         if kind is FileFormat.QCOW2:
             made = [_as_qcow2(path, progress) for path in made]
         _publish(made, paths, replace=replace)
-    return [_exported(path, disk.size) for path, disk in zip(paths, disks, strict=True)]
+    return [_exported(path, size) for path, size in zip(paths, sizes, strict=True)]
+
+
+def _write_disks(image: Image, files: Sequence[Path], progress: ProgressCallback) -> None:
+    with ExitStack() as stack:
+        targets = [
+            stack.enter_context(BlockFile.open_target(path, sector_size=disk.layout.sector_size))
+            for path, disk in zip(files, image.manifest.disks, strict=True)
+        ]
+        restore(image, targets, verify=True, progress=progress)
+        for target in targets:
+            target.flush()
+
+
+def _write_partition(
+    image: Image, disk: int, number: int, file: Path, progress: ProgressCallback
+) -> None:
+    source = held_partition(image, disk, number)
+    sector = image.manifest.disks[disk].layout.sector_size
+    with BlockFile.open_target(file, sector_size=sector) as target:
+        for at, data in used_parts(image, disk, source.extent):
+            progress(Progress("restore", at - source.start, source.length))
+            target.write(at - source.start, data)
+        target.drop_cache()
+        for at, data in used_parts(image, disk, source.extent):
+            progress(Progress("verify", at - source.start, source.length))
+            if target.read(at - source.start, len(data)) != data:
+                raise DiskFailed(f"{file}: byte {at - source.start} reads back otherwise than written")
 
 
 def file_names(file: Path, disks: int) -> list[Path]:

@@ -1,12 +1,48 @@
-"""Parts of an image's disk, read out of its chunks and proven."""
+"""Parts of an image: one partition of a disk, or what is in use of an extent; every chunk proven."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from castcore.disk import Extent
+from castcore.disk import Extent, Partition, Taken
+from castcore.edge.disk.disklayout import is_extended
 from castcore.edge.image.imagefile import Image
+from castcore.errors import NotFound, Refused
 from castcore.image import UsedBytes
+
+
+def require_whole(image: Image) -> None:
+    """Return when every disk of ``image`` was captured as a whole; else raise Refused."""
+    for number, disk in enumerate(image.manifest.disks):
+        if disk.layout.left_out:
+            without = ", ".join(map(str, disk.layout.left_out))
+            raise Refused(
+                f"{image.manifest.name} was captured without partition {without} of disk {number}:"
+                " it holds no whole disk",
+                hint="take a partition that it holds: `fleetcast image export --partition N`, or `nbd`",
+            )
+
+
+def held_partition(image: Image, disk: int, number: int) -> Partition:
+    """Partition ``number`` of disk ``disk`` of ``image``. Raises NotFound when it has not got it."""
+    held = held_partitions(image, disk) if disk < len(image.manifest.disks) else ()
+    for partition in held:
+        if partition.number == number:
+            return partition
+    known = ", ".join(str(p.number) for p in held) or "none"
+    raise NotFound(
+        f"{image.manifest.name} holds no partition {number} of disk {disk} (it holds: {known})",
+        hint="`fleetcast image show` lists them",
+    )
+
+
+def held_partitions(image: Image, disk: int) -> tuple[Partition, ...]:
+    """The partitions of a disk that the image holds; not the extended one, which is a container."""
+    return tuple(
+        p
+        for p in image.manifest.disks[disk].layout.partitions
+        if p.number and p.taken is not Taken.NOTHING and not is_extended(p)
+    )
 
 
 def used_parts(image: Image, number: int, extent: Extent) -> Iterator[tuple[int, bytes]]:
