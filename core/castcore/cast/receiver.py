@@ -21,7 +21,6 @@ from castcore.cast.actions import (
     Scatter,
     Send,
 )
-from castcore.cast.admission import Admission
 from castcore.cast.apart import APART, Apart
 from castcore.cast.arrival import Arrival
 from castcore.cast.blocks import BlockTable
@@ -32,6 +31,7 @@ from castcore.cast.data import DATA_TYPE, FLAG_REPAIR, Headers
 from castcore.cast.farewell import Farewell
 from castcore.cast.fetching import Fetching
 from castcore.cast.holding import Holding
+from castcore.cast.holdings import Holdings
 from castcore.cast.ledger import Ledger
 from castcore.cast.messages import Beacon, FinAck, Move, ServerWord
 from castcore.cast.reporting import Reporter, View
@@ -45,8 +45,6 @@ Ints = NDArray[np.int64]
 # Look for complete chunks after so many new symbols of a block: often enough for workers to be busy.
 SCAN_SYMBOLS = 512
 SCAN_SECONDS = 0.02
-# The share of the pool that must be free again before shedding ends.
-SHED_UNTIL = 0.4
 
 
 class ReceiverCore:
@@ -67,9 +65,7 @@ class ReceiverCore:
         self.state = ReceiverState.RECEIVING
         self.ledger = Ledger(table, held)
         self._follower = Follower(table)
-        self._buffers = buffers
-        self._held: dict[int, Holding] = {}
-        self._admission = Admission(table, buffers)
+        self._held = Holdings(table, buffers)
         self._suspects = Suspects()
         self._closing = Closing(len(table))
         self._arrival = Arrival()
@@ -103,7 +99,7 @@ class ReceiverCore:
         self._fetching.joined()
         self._apart.joined()
         self._arrival = Arrival()
-        self._admission.heard(now, None)
+        self._held.heard(now, None)
         self._closing.restart(now, answer.head)
         self._reporter.joined(now)
         self._told = self._heard_data = self._left_out = False
@@ -256,9 +252,9 @@ class ReceiverCore:
         table, beacon = self.table, self._beacon
         self.ledger.follow(table)
         self._reporter.follow(now, table)
-        self._held.clear()
-        self._suspects, self._admission = Suspects(), Admission(table, self._buffers)
-        self._admission.heard(now, beacon)
+        self._held.follow(table)
+        self._held.heard(now, beacon)
+        self._suspects = Suspects()
         self._closing = Closing(len(table))
         if beacon is not None:
             self._closing.announced(now, beacon.closed)
@@ -271,7 +267,7 @@ class ReceiverCore:
             return
         self._beacon, self._beacon_at, self._heard_at = beacon, now, now
         self._beacons = beacon.number
-        self._admission.heard(now, beacon)
+        self._held.heard(now, beacon)
         self._arrival.announced(beacon.pseq)
         self._reporter.hasten(beacon.status_ms / 1000)
         self._event(ReceiverEvent.HEARD)
@@ -298,24 +294,21 @@ class ReceiverCore:
 
     def _place(self, now: float, block: int, headers: Headers, picks: Ints) -> Scatter | None:
         picks = picks[headers["symbols"][picks] == self.table.symbols[block]]
-        holding = (self._held.get(block) or self._open(now, block)) if len(picks) else None
-        if holding is None:
+        if not len(picks) or not (block in self._held or self._open(now, block)):
             return None
-        stripes, rows = (headers[name][picks].astype(np.int64) for name in ("stripe", "row"))
-        good, place = holding.accept(stripes, rows)
-        return Scatter(block, picks[good], place) if len(place) else None
+        return self._held.place(block, headers, picks)
 
-    def _open(self, now: float, block: int) -> Holding | None:
+    def _open(self, now: float, block: int) -> bool:
         """Begin to hold a block, unless the pool is full: then whole blocks are shed."""
-        if self.ledger.settled(block) or not self._admission.allows(now, block, self._held):
-            return None
-        if len(self._held) >= self._buffers:
+        if self.ledger.settled(block) or not self._held.allows(now, block):
+            return False
+        if not self._held.free:
             self._event(ReceiverEvent.POOL_FULL)
         if self.state is ReceiverState.SHEDDING:
             self._reporter.shed(block)
-            return None
-        self._held[block] = Holding(self.table, block)
-        return self._held[block]
+            return False
+        self._held.open(block)
+        return True
 
     def _scan(self, holding: Holding) -> list[Action]:
         """Deliver what is complete."""
@@ -343,9 +336,9 @@ class ReceiverCore:
     def _release(self) -> list[Action]:
         done = [b for b in self._held if self.ledger.settled(b)]
         for block in done:
-            del self._held[block]
+            self._held.close(block)
             self._suspects.release(block)
-        if len(self._held) <= (1 - SHED_UNTIL) * self._buffers:
+        if self._held.roomy:
             self._event(ReceiverEvent.POOL_FREE)
         return [Release(block) for block in done]
 
@@ -395,7 +388,7 @@ class ReceiverCore:
             have_blocks=int(self.ledger.done_blocks.sum()),
             chunks=self.ledger.done_chunks,
             held=self._held,
-            free=self._buffers - len(self._held),
+            free=self._held.free,
             selection=self._follower.number,
             leaks=self._apart.leaks,
         )
