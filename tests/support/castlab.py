@@ -126,11 +126,15 @@ class CastLab:
     def snoop(self) -> None:
         """Be a switch that sends multicast only where it was asked for (IGMP snooping with a querier).
 
-        A bridge trusts its snooping only once its querier has given hosts time to answer: here 1 s.
+        Its ports lead to one host each: who leaves a group is spared it at once (fast leave). A bridge
+        trusts its snooping only once its querier has given hosts time to answer: here 1 s.
         """
         bridge = ["link", "set", "br0", "type", "bridge"]
         ip("-n", self.space("hub"), *bridge, "mcast_query_response_interval", "100")
         ip("-n", self.space("hub"), *bridge, "mcast_querier", "1")
+        for port in self._ends():
+            fast = ["link", "set", port, "type", "bridge_slave", "mcast_fast_leave", "on"]
+            ip("-n", self.space("hub"), *fast)
         time.sleep(SNOOPING_SECONDS)
 
     def deafen(self, receiver: int) -> None:

@@ -57,13 +57,14 @@ class Carousel:
         """Whether every source symbol of the present block is out."""
         return self._symbol >= int(self.table.symbols[self.block])
 
-    def step(self, demand: NDArray[np.bool_] | None) -> None:
-        """Go on to the next block, of those in ``demand`` (None: of all)."""
+    def step(self, demand: NDArray[np.bool_] | None) -> bool:
+        """Go on to the next block, of those in ``demand`` (None: of all); whether there is one."""
         self._symbol = 0
         self.block += 1
         if demand is not None:
             ahead = np.flatnonzero(demand[self.block :])
             self.block = self.block + int(ahead[0]) if len(ahead) else len(self.table)
+        return not self.over
 
     def count(self, burst: SourceBurst | ParityBurst) -> int:
         """``burst`` leaves: how many bytes of datagrams that are."""

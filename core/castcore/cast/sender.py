@@ -349,8 +349,8 @@ class SenderCore:
         if carousel.block_ended():
             if self.state is SenderState.PASS:
                 self._repairs.sent(now, block, now - 2 * feedback_seconds(self._roster.active()))
-            carousel.step(self._roster.demand() if self.state is SenderState.LAP else None)
-            if carousel.over:
+            wanted = self._roster.demand() if self.state is SenderState.LAP else None
+            if not carousel.step(wanted):
                 self._end_lap()
         return burst
 

@@ -15,13 +15,13 @@ from statistics import median_low
 from castcore.cast.messages import Feedback, FeedbackFlag
 from castcore.cast.states import Place
 
-JUDGE_SECONDS = 1.0
+JUDGE_SECONDS = 0.5
 # A client stands apart while at least half of the group loses less than this.
 GROUP_LOSS = 0.01
-# A bad cable is borne for a while, a port that passes only a part of the stream not so long; a machine
-# that stood still for a second has lost as much, and no more the next.
+# A bad cable is borne for a while, a port that passes only a part of the stream not so long: until it is
+# seen twice in a row. A machine that stood still says nothing meanwhile; it has lost as much once.
 HIGH_LOSS, HIGH_SECONDS = 0.08, 5.0
-SEVERE_LOSS, SEVERE_SECONDS = 0.30, 1.0
+SEVERE_LOSS, SEVERE_SECONDS = 0.30, JUDGE_SECONDS
 # Of so many clients the rate leaves out the worst anyway.
 MANY = 4
 # What waits for so long does not wait before a link, whose queue is short, but in a slow machine.
@@ -93,7 +93,7 @@ class Standing:
 
 @dataclass
 class Stragglers:
-    """Judges all clients of a cast once a second; ``chunk_size``: stored bytes of a chunk on average."""
+    """Judges all clients of a cast twice a second; ``chunk_size``: stored bytes of a chunk on average."""
 
     chunk_size: float
     datagram_size: int
