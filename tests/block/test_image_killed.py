@@ -5,6 +5,7 @@ The moments are spread over the time that the same work takes when nobody kills 
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -128,8 +129,11 @@ def test_no_half_disk_is_taken_for_whole_and_resume_ends_equal(
 
 
 def old(target: Path) -> Path:
-    """Make ``target`` a disk that holds something else."""
-    target.write_bytes(b"\xaa" * SIZE)
+    """Make ``target`` a disk that holds something else, durably: a restore is not to wait for that."""
+    with target.open("wb") as file:
+        file.write(b"\xaa" * SIZE)
+        file.flush()
+        os.fsync(file.fileno())
     return target
 
 
