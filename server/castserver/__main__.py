@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +50,8 @@ def commands(asked: str = "") -> list[Command]:
 
 def main() -> int:
     """Run the program; return its exit code."""
+    # numpy's linear algebra, which nothing here uses, would start a thread for each processor.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return commandline.main("fleetcast", ABOUT, commands(*sys.argv[1:2]))
 
 

@@ -11,7 +11,7 @@ from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.named import named_disk
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.onepartition import restore_partition
-from castcore.edge.image.verify import verify_image
+from castcore.edge.image.storedcheck import check_stored
 from castcore.errors import Refused
 from castcore.units import human
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, image: Image, screen: Screen) -> dict[str, Any
     if not args.yes:
         confirm_erase([f"partition {chosen.place.number} of {chosen.target.path}"], screen)
     if not args.skip_check:
-        verify_image(image, progress=screen.progress)
+        check_stored(image, progress=screen.progress)
     target = chosen.target
     with BlockFile.open_target(target.path, sector_size=target.sector_size) as disk:
         done = restore_partition(

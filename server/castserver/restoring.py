@@ -16,7 +16,7 @@ from castcore.edge.image.delta import Held, compare, missing_data
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import RestoreResult, restore
 from castcore.edge.image.restorerecord import RestoreRecord, default_records
-from castcore.edge.image.verify import verify_image
+from castcore.edge.image.storedcheck import check_stored
 from castcore.errors import NotFound
 from castcore.image import Manifest
 from castcore.units import human
@@ -55,7 +55,7 @@ def write_disks(args: argparse.Namespace, image: Image, plan: Plan, screen: Scre
     claimed = _claimed(image, facts, record) if args.resume else None
     some = args.delta or args.resume
     if not (some or args.skip_check):
-        verify_image(image, progress=screen.progress)
+        check_stored(image, progress=screen.progress)
     with ExitStack() as stack:
         disks = [
             stack.enter_context(BlockFile.open_target(f.path, sector_size=f.sector_size)) for f in facts
@@ -64,7 +64,7 @@ def write_disks(args: argparse.Namespace, image: Image, plan: Plan, screen: Scre
         if some:
             held = compare(image, disks, claimed=claimed, progress=screen.progress)
             if not args.skip_check:
-                verify_image(image, chunks=missing_data(image, held.chunks), progress=screen.progress)
+                check_stored(image, chunks=missing_data(image, held.chunks), progress=screen.progress)
         return restore(
             image,
             disks,

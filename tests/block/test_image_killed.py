@@ -5,6 +5,7 @@ The moments are spread over the time that the same work takes when nobody kills 
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ from tests.support.images import blank, make_image, noise, write_at
 
 pytestmark = pytest.mark.root
 
-SIZE = 96 * MIB
+# So large that a restore takes longer than it takes to begin.
+SIZE = 288 * MIB
 PATIENCE = 60.0
 # The two commands, so that they start at once; a line tells when the work begins, that is timed.
 PROGRAM = """
@@ -72,9 +74,9 @@ class Fleetcast:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A disk of noise, text and zeros."""
     raw = blank(tmp_path_factory.mktemp("killed") / "disk.raw", SIZE)
-    write_at(raw, 0, noise(40 * MIB, 11))
-    write_at(raw, 50 * MIB, b"all work and no play\n" * (20 * MIB // 21))
-    write_at(raw, 80 * MIB, noise(16 * MIB, 12))
+    write_at(raw, 0, noise(120 * MIB, 11))
+    write_at(raw, 150 * MIB, b"all work and no play\n" * (60 * MIB // 21))
+    write_at(raw, 240 * MIB, noise(48 * MIB, 12))
     return raw
 
 
@@ -109,12 +111,12 @@ def test_no_half_disk_is_taken_for_whole_and_resume_ends_equal(
     moments, killed, resumed = random.Random(2), 0, 0
     start = ("restore", path, target, "--yes")
     whole = min(Fleetcast(*start[:2], old(target), "--yes").took() for _ in range(2))
-    for _ in range(runs):
+    for run in range(runs):
         old(target)
         killed += Fleetcast(*start).killed_after(moments.uniform(0, whole))
         require_no_half(path, source, target)
-        if list((tmp_path / "records").glob("*.json")):
-            # Cut off again on its way, then to the end.
+        if run % 2 and list((tmp_path / "records").glob("*.json")):
+            # Every other one is cut off again on its way, then goes to the end.
             Fleetcast(*start, "--resume").killed_after(moments.uniform(0, whole))
             require_no_half(path, source, target)
         if list((tmp_path / "records").glob("*.json")):
@@ -127,8 +129,11 @@ def test_no_half_disk_is_taken_for_whole_and_resume_ends_equal(
 
 
 def old(target: Path) -> Path:
-    """Make ``target`` a disk that holds something else."""
-    target.write_bytes(b"\xaa" * SIZE)
+    """Make ``target`` a disk that holds something else, durably: a restore is not to wait for that."""
+    with target.open("wb") as file:
+        file.write(b"\xaa" * SIZE)
+        file.flush()
+        os.fsync(file.fileno())
     return target
 
 

@@ -70,6 +70,10 @@ def read_image(folder: Path) -> tuple[dict[str, Any], list[Chunk]]:
     head = HEADER.unpack_from(index)
     require(head == (b"FCASTIDX", 1, RECORD.size, CHUNK, count, bytes(40)), "the index's header")
     records = RECORD.iter_unpack(index[HEADER.size :])
+    if "stored_digests" in manifest:
+        digests = (folder / "stored-digests").read_bytes()
+        require(blake3(digests).hexdigest() == manifest["stored_digests"], "the stored digests")
+        check_stored(digests, list(RECORD.iter_unpack(index[HEADER.size :])), packs)
     chunks = []
     for disk, regions in enumerate(map(regions_of, manifest["disks"])):
         for offset, length, used in regions:
@@ -80,6 +84,17 @@ def read_image(folder: Path) -> tuple[dict[str, Any], list[Chunk]]:
             chunks.append(Chunk(disk, offset, content_of(record, packs, used), used))
     require(next(records, None) is None, "more records than chunks in use")
     return manifest, chunks
+
+
+def check_stored(digests: bytes, records: list[tuple[Any, ...]], packs: list[list[bytes]]) -> None:
+    require(len(digests) == 32 * len(records), "the number of stored digests")
+    for number, (_, at, _, stored, pack, _, kind, _, _, _) in enumerate(records):
+        digest = digests[32 * number : 32 * number + 32]
+        if kind == DATA:
+            told = digest in (bytes(32), blake3(stored_bytes(packs[pack], at, stored)).digest())
+            require(told, "a stored digest")
+        else:
+            require(digest == bytes(32), "a stored digest of zeros")
 
 
 def check_signature(manifest: bytes, signature: bytes) -> None:

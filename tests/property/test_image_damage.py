@@ -12,7 +12,13 @@ from castcore.disk import Extent, merge
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import restore
-from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE
+from castcore.edge.image.store import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    SIGNATURE_FILE,
+    STORED_DIGESTS_FILE,
+)
+from castcore.edge.image.storedcheck import check_stored
 from castcore.edge.image.verify import verify_image
 from castcore.errors import BadImage
 from castcore.image import encode_manifest, parse_index, parse_manifest, sign_manifest
@@ -24,7 +30,7 @@ from hypothesis import strategies as st
 from tests.support.images import blank, make_image, noise, write_at
 
 SIZE = 3 * MIB + 4 * KIB
-FILES = (MANIFEST_FILE, INDEX_FILE, SIGNATURE_FILE, "pack-0000")
+FILES = (MANIFEST_FILE, INDEX_FILE, STORED_DIGESTS_FILE, SIGNATURE_FILE, "pack-0000")
 QUICK = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -51,6 +57,8 @@ def test_any_flipped_byte_is_noticed(signed: Path, name: str, place: int, mask: 
         (folder / name).write_bytes(data)
         with pytest.raises(BadImage), Image.open(folder) as image:
             verify_image(image)
+        with pytest.raises(BadImage), Image.open(folder) as image:
+            check_stored(image)
 
 
 @QUICK
@@ -62,6 +70,8 @@ def test_any_cut_or_lengthened_file_is_noticed(signed: Path, name: str, place: i
         if changed != data:
             with pytest.raises(BadImage), Image.open(folder) as image:
                 verify_image(image)
+            with pytest.raises(BadImage), Image.open(folder) as image:
+                check_stored(image)
 
 
 class Damaged:

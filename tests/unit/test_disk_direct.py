@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from castcore.edge.disk.blockdev import BlockFile
-from castcore.edge.disk.directio import BUFFER, LEAST, UNIT, DirectFile
+from castcore.edge.disk.directio import BUFFER, LEAST, UNIT, DirectFile, own_buffer
 from castcore.errors import DiskFailed, NoSpace
 from castcore.units import MIB
 
@@ -43,6 +43,11 @@ def test_any_place_and_length(disk: BlockFile) -> None:
         start = rng.randrange(SIZE)
         length = min(rng.choice((1, UNIT, LEAST + 3, MIB, 3 * MIB)), SIZE - start)
         assert disk.read(start, length) == model[start : start + length]
+        for view in (own_buffer()[:length], memoryview(bytearray(length + 1))[1:]):
+            asked = view[: min(length, len(view))]
+            disk.read_into(start, asked)
+            assert asked == model[start : start + len(asked)]
+            disk.write(start, asked)
     disk.close()
     assert Path(disk.path).read_bytes() == bytes(model)
 
@@ -56,6 +61,21 @@ def test_large_runs_go_past_the_cache_in_whole_pages(disk: BlockFile) -> None:
     assert direct.read(512, MIB) == bytes(MIB)
     assert direct.read(0, LEAST - 1) is None
     assert direct.read(1, BUFFER) is None
+
+
+def test_whole_pages_of_our_own_need_no_copy(disk: BlockFile) -> None:
+    direct = require_direct(disk)
+    view = own_buffer()
+    assert own_buffer() is view
+    view[:MIB] = data = noise(MIB, 7)
+    assert direct.write(UNIT, view[: MIB + 100]) == MIB
+    view[:MIB] = bytes(MIB)
+    assert direct.read_into(UNIT, view[: MIB + 100]) == MIB
+    assert view[:MIB] == data
+    assert direct.read_into(512, view[:MIB]) is None
+    assert direct.read_into(0, view[: LEAST - 1]) is None
+    assert direct.read_into(0, view[1 : MIB + 1]) is None
+    assert direct.read_into(0, memoryview(bytearray(MIB + 1))[1:]) is None
 
 
 def test_reads_past_the_cache_see_what_is_only_in_it(disk: BlockFile) -> None:
@@ -75,6 +95,8 @@ def test_where_it_cannot_be_done_the_cache_serves(
     monkeypatch.setattr(os, "preadv", refused)
     disk.write(0, noise(MIB, 9))
     assert disk.read(0, MIB) == noise(MIB, 9)
+    disk.read_into(0, own_buffer()[:MIB])
+    assert own_buffer()[:MIB] == noise(MIB, 9)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +128,11 @@ def test_a_failing_read_names_its_byte(disk: BlockFile, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "preadv", failing)
     with pytest.raises(DiskFailed, match=f"cannot read at byte {2 * MIB}: "):
         disk.read(2 * MIB, MIB)
+    with pytest.raises(DiskFailed, match=f"cannot read at byte {2 * MIB}: "):
+        disk.read_into(2 * MIB, own_buffer())
+
+
+def test_reading_past_the_end_names_what_is_missing(disk: BlockFile) -> None:
+    disk.go_direct()
+    with pytest.raises(DiskFailed, match=f"ends at byte {SIZE}: {MIB - 512} bytes missing"):
+        disk.read_into(5 * MIB, own_buffer()[:MIB])

@@ -18,10 +18,11 @@ from castcore.edge.image.partial import Partial
 from castcore.edge.image.restore import restore
 from castcore.edge.image.signing import sign_image
 from castcore.edge.image.store import holdings, list_images
+from castcore.edge.image.storedcheck import check_stored
 from castcore.edge.image.verify import verify_image
 from castcore.errors import BadImage, DiskFailed, InUse, NoSpace, NotFound, Refused
-from castcore.image import borrowings, pack_name
-from castcore.trust import SigningKey
+from castcore.image import ChunkKind, borrowings, pack_name
+from castcore.trust import SigningKey, digest
 from castcore.units import KIB, MIB
 from castserver.library import Library
 
@@ -129,10 +130,22 @@ def test_a_damaged_base_is_not_borrowed_from(store: Path) -> None:
     assert [i.name for i in list_images(store)] == ["base", "next"]
 
 
-def test_damage_of_what_is_borrowed_names_its_owner(store: Path) -> None:
+def test_what_is_borrowed_has_stored_digests_too(store: Path) -> None:
+    with Image.open(store / "next.fcast") as image:
+        digests = image.stored_digests()
+        assert digests is not None
+        for chunk in image.index.chunks_of_kind(ChunkKind.DATA):
+            assert digests[chunk] == digest(image.read_stored(chunk))
+        check_stored(image)
+
+
+@pytest.mark.parametrize("prove", [verify_image, check_stored])
+def test_damage_of_what_is_borrowed_names_its_owner(
+    store: Path, prove: Callable[[Image], object]
+) -> None:
     flip(store / "base.fcast/pack-0000", 100)
     with Image.open(store / "next.fcast") as image, pytest.raises(BadImage) as caught:
-        verify_image(image)
+        prove(image)
     assert f"{store}/base.fcast/pack-0000, which it borrows from, is damaged at byte 0" in str(
         caught.value
     )

@@ -196,15 +196,15 @@ def test_what_cannot_be_read_is_written_again(
     image: Image, source: Path, target: BlockFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restore(image, [target])
-    read = BlockFile.read
+    read_into = BlockFile.read_into
 
-    def failing(disk: BlockFile, offset: int, length: int) -> bytes:
+    def failing(disk: BlockFile, offset: int, view: memoryview) -> None:
         if offset == 7 * MIB and disk is target:
             raise DiskFailed(f"{disk.path}: cannot read at byte {offset}")
-        return read(disk, offset, length)
+        read_into(disk, offset, view)
 
     with monkeypatch.context() as patched:
-        patched.setattr(BlockFile, "read", failing)
+        patched.setattr(BlockFile, "read_into", failing)
         held = compare(image, [target])
     assert missing_data(image, held.chunks) == [0, 7]
     assert restore(image, [target], held=held).written == 2 * MIB

@@ -23,8 +23,10 @@ from castcore.image import (
     encode_index,
     encode_manifest,
     encode_record,
+    encode_stored_digests,
     parse_index,
     parse_manifest,
+    parse_stored_digests,
     sign_manifest,
     signer,
 )
@@ -214,3 +216,38 @@ def test_signature_names_its_signer_and_holds_the_manifest() -> None:
         signer(manifest + b" ", file)
     with pytest.raises(BadImage, match="95 bytes"):
         signer(manifest, file[:-1])
+
+
+@pytest.mark.parametrize(
+    ("chunks", "most", "runs"),
+    [
+        ([0, 1, 2, 3], 2 * CHUNK_SIZE, [[0, 1], [2, 3]]),
+        ([0, 1, 2, 3], CHUNK_SIZE, [[0], [1], [2], [3]]),
+        ([0, 2, 3], 8 * CHUNK_SIZE, [[0], [2, 3]]),
+        ([0, 1, 2, 3], 8 * CHUNK_SIZE, [[0, 1, 2, 3]]),
+        ([], CHUNK_SIZE, []),
+    ],
+)
+def test_runs_are_of_neighbours_and_no_longer_than_asked(
+    chunks: list[int], most: int, runs: list[list[int]]
+) -> None:
+    data = index_of(*RECORDS)
+    assert list(parse_index(data, manifest_of(data)).runs(chunks, most)) == runs
+
+
+def test_chunks_are_ordered_as_they_lie_in_the_packs() -> None:
+    data = index_of(RECORDS[0], RECORDS[1], replace(RECORDS[2], pack_offset=4096), RECORDS[3])
+    index = parse_index(data, manifest_of(data))
+    assert index.stored_order(range(4)) == [0, 3, 2]
+    assert index.stored_order([1, 2]) == [2]
+    assert index.stored_order([]) == []
+
+
+def test_stored_digests_come_back_and_only_those_of_the_manifest() -> None:
+    data = encode_stored_digests(NAMES)
+    manifest = manifest_of(index_of(*RECORDS), stored_digest=digest(data))
+    found = parse_stored_digests(data, parse_manifest(encode_manifest(manifest)))
+    assert [found[n] for n in range(4)] == NAMES
+    for wrong in (data[:-1], data + b"\0", data[::-1]):
+        with pytest.raises(BadImage, match="stored digests are damaged"):
+            parse_stored_digests(wrong, manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -14,10 +14,10 @@ from castcore.edge.disk import heldchunks
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.disk.heldchunks import believed_chunks, held_chunks
-from castcore.edge.disk.regionread import read_region
+from castcore.edge.disk.regionread import read_run
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import restore
-from castcore.image import ChunkKind, Content, UsedBytes
+from castcore.image import ChunkKind, Index, UsedBytes
 from castcore.units import MIB
 
 from tests.support.images import blank, flip, make_image, noise, write_at
@@ -122,11 +122,13 @@ def test_the_sample_reads_a_hundredth_and_the_last(
     monkeypatch.setattr(heldchunks, "SAMPLE_SHARE", 0.25)
     read: list[int] = []
 
-    def noting(device: BlockFile, region: Extent, in_use: UsedBytes) -> Content:
-        read.append(region.start // MIB)
-        return read_region(device, region, in_use)
+    def noting(
+        device: BlockFile, index: Index, run: Sequence[int], in_use: UsedBytes
+    ) -> list[memoryview]:
+        read.extend(run)
+        return read_run(device, index, run, in_use)
 
-    monkeypatch.setattr(heldchunks, "read_region", noting)
+    monkeypatch.setattr(heldchunks, "read_run", noting)
     believed_chunks(image.manifest, image.index, [target], ChunkSet.numbered(COUNT, EVERY), Random(3))
     assert len(read) == 2 + 2
     assert {10, 11} <= set(read)

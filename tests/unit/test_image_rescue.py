@@ -23,17 +23,25 @@ IN_USE = (Extent(0, MIB + 8192), Extent(2 * MIB, MIB))
 
 def fail_reads(monkeypatch: pytest.MonkeyPatch, bad: Extents, times: int = 1 << 30) -> None:
     """Let reads that touch ``bad`` fail, the first ``times`` at each place."""
-    failed, read = Counter[int](), BlockFile.read
+    failed, read, read_into = Counter[int](), BlockFile.read, BlockFile.read_into
 
-    def failing(disk: BlockFile, offset: int, length: int) -> bytes:
+    def judge(disk: BlockFile, offset: int, length: int) -> None:
         for one in bad:
             touched = one.start < offset + length and offset < one.end
             if touched and failed[one.start] < times:
                 failed[one.start] += 1
                 raise DiskFailed(f"{disk.path}: cannot read at byte {max(offset, one.start)}")
+
+    def failing(disk: BlockFile, offset: int, length: int) -> bytes:
+        judge(disk, offset, length)
         return read(disk, offset, length)
 
+    def failing_into(disk: BlockFile, offset: int, view: memoryview) -> None:
+        judge(disk, offset, len(view))
+        read_into(disk, offset, view)
+
     monkeypatch.setattr(BlockFile, "read", failing)
+    monkeypatch.setattr(BlockFile, "read_into", failing_into)
 
 
 def captured(folder: Path, *, rescue: bool) -> Path:

@@ -51,6 +51,7 @@ def test_a_signature_takes_the_place_of_another(path: Path) -> None:
         "manifest.json",
         "manifest.sig",
         "pack-0000",
+        "stored-digests",
     ]
 
 

@@ -10,15 +10,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from castcore.disk import Extent
+from castcore.disk import DiskLayout, Extent, TableType
+from castcore.edge.disk.directio import DirectFile
 from castcore.edge.image.imagewriter import ImageWriter
+from castcore.edge.image.packfile import STEP, PackFile
 from castcore.edge.image.partial import Partial, remove_stale
 from castcore.edge.image.store import image_path, list_images
 from castcore.errors import NoSpace, NotFound, Refused
-from castcore.image import ChunkKind, ChunkRecord, Codec
+from castcore.image import ChunkKind, ChunkRecord, Codec, ImageDisk, Manifest
 from castcore.trust import digest
+from castcore.units import KIB, MIB
 
-from tests.support.images import blank, make_image
+from tests.support.images import blank, make_image, noise
 
 
 def test_image_is_a_name_in_the_store_or_a_path() -> None:
@@ -154,13 +157,17 @@ def record(content: bytes, offset: int) -> ChunkRecord:
 
 
 def test_packs_end_at_their_limit_and_equal_contents_are_stored_once(tmp_path: Path) -> None:
-    with ImageWriter(tmp_path, pack_limit=1000) as writer:
-        for n, content in enumerate((b"a" * 600, b"b" * 600, b"a" * 600, b"c" * 400)):
-            writer.add(record(content, n), content)
-        assert writer.holds(digest(b"a" * 600))
-        assert writer.stored == 1600
-    assert (tmp_path / "pack-0000").read_bytes() == b"a" * 600
-    assert (tmp_path / "pack-0001").read_bytes() == b"b" * 600 + b"c" * 400
+    a, b, c = b"a" * MIB, b"b" * MIB, b"c" * (400 * KIB)
+    size = 3 * MIB + len(c)
+    disk = ImageDisk(DiskLayout(size, 512, TableType.NONE), (Extent(0, size),))
+    with ImageWriter(tmp_path, pack_limit=3 * MIB // 2) as writer:
+        for n, content in enumerate((a, b, a, c)):
+            writer.add(record(content, n * MIB), content)
+        assert writer.holds(digest(a))
+        assert writer.stored == 2 * MIB + len(c)
+        writer.finish(Manifest("packs", 1, (disk,), b"", 0, ()))
+    assert (tmp_path / "pack-0000").read_bytes() == a
+    assert (tmp_path / "pack-0001").read_bytes() == b + c
 
 
 def test_a_full_disk_says_so_with_both_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +175,32 @@ def test_a_full_disk_says_so_with_both_figures(tmp_path: Path, monkeypatch: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with ImageWriter(tmp_path) as writer, monkeypatch.context() as patch:
-        patch.setattr(os, "write", full)
+        patch.setattr(os, "pwrite", full)
         with pytest.raises(NoSpace, match=r"is full: .* free of "):
-            writer.add(record(b"x", 0), b"x")
+            writer.add(record(b"x" * STEP, 0), b"x" * STEP)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_pack_holds_what_was_appended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    if not direct:
+        monkeypatch.setattr(DirectFile, "open", lambda _: None)
+    pieces = [noise(length, length) for length in (1, 4096, STEP - 5000, 3 * STEP + 7, 0, 700)]
+    with PackFile(tmp_path / "pack") as pack:
+        places = [pack.append(piece) for piece in pieces]
+        assert pack.size == sum(map(len, pieces))
+        pack.finish()
+    assert places == [sum(map(len, pieces[:n])) for n in range(len(pieces))]
+    assert (tmp_path / "pack").read_bytes() == b"".join(pieces)
+
+
+def test_a_pack_that_is_written_by_and_by_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: write(fd, data[:8192], at))
+    with PackFile(tmp_path / "pack") as pack:
+        pack.append(noise(STEP + 100, 1))
+        pack.finish()
+    assert (tmp_path / "pack").read_bytes() == noise(STEP + 100, 1)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import zstandard
 from castcore.errors import BadImage
-from castcore.image import CHUNK_SIZE, ChunkDecoder, ChunkEncoder, ChunkKind, ChunkRecord, Codec, is_zero
+from castcore.image import (
+    CHUNK_SIZE,
+    ChunkDecoder,
+    ChunkEncoder,
+    ChunkKind,
+    ChunkRecord,
+    Codec,
+    zero_digest,
+)
 from castcore.trust import digest
 
 from tests.support.images import noise
@@ -27,6 +35,8 @@ def test_content_comes_back(content: bytes, codec: Codec) -> None:
     assert len(stored) <= len(content)
     record = record_of(content, bytes(stored), codec)
     assert ChunkDecoder().decode(record, memoryview(stored)) == content
+    assert ChunkDecoder().decode(record, bytes(stored), memoryview(bytearray(CHUNK_SIZE))) == content
+    assert ChunkDecoder().decode(record, bytes(stored), memoryview(bytearray(100))) == content
 
 
 def test_zeros_store_nothing() -> None:
@@ -36,9 +46,8 @@ def test_zeros_store_nothing() -> None:
 
 @pytest.mark.parametrize("length", [1, 512, CHUNK_SIZE])
 def test_zero_is_told_from_nearly_zero(length: int) -> None:
-    assert is_zero(bytes(length))
-    assert is_zero(bytearray(length))
-    assert not is_zero(bytes(length - 1) + b"\1")
+    assert digest(bytes(length)) == zero_digest(length)
+    assert digest(bytes(length - 1) + b"\1") != zero_digest(length)
 
 
 def test_a_frame_that_claims_more_is_refused_before_it_is_expanded() -> None:
@@ -56,8 +65,17 @@ def test_a_frame_that_claims_no_size_is_refused() -> None:
 
 @pytest.mark.parametrize("stored", [b"not zstd at all", b"", b"\x28\xb5\x2f\xfd"])
 def test_what_is_no_frame_is_refused(stored: bytes) -> None:
-    with pytest.raises(BadImage):
-        ChunkDecoder().decode(record_of(TEXT, stored, Codec.ZSTD), stored)
+    for into in (None, memoryview(bytearray(CHUNK_SIZE))):
+        with pytest.raises(BadImage):
+            ChunkDecoder().decode(record_of(TEXT, stored, Codec.ZSTD), stored, into)
+
+
+def test_a_frame_that_ends_too_early_is_refused() -> None:
+    _, whole = ChunkEncoder().encode(TEXT)
+    cut = bytes(whole[:-5])
+    for into in (None, memoryview(bytearray(CHUNK_SIZE))):
+        with pytest.raises(BadImage):
+            ChunkDecoder().decode(record_of(TEXT, cut, Codec.ZSTD), cut, into)
 
 
 def test_another_content_is_refused() -> None:

@@ -30,7 +30,20 @@ from castcore.image.record import (
 )
 from castcore.image.regions import UsedBytes, chunk_regions, chunk_total
 from castcore.image.signature import SIGNATURE_FILE_SIZE, sign_manifest, signer
-from castcore.image.stored import DEFAULT_LEVEL, MAX_LEVEL, ChunkDecoder, ChunkEncoder, Content, is_zero
+from castcore.image.stored import (
+    DEFAULT_LEVEL,
+    MAX_LEVEL,
+    ChunkDecoder,
+    ChunkEncoder,
+    Content,
+    zero_digest,
+)
+from castcore.image.storeddigests import (
+    StoredDigests,
+    encode_stored_digests,
+    parse_stored_digests,
+    stored_digests_size,
+)
 
 __all__ = [
     "CHUNK_SIZE",
@@ -58,6 +71,7 @@ __all__ = [
     "Piece",
     "PlacedHead",
     "Source",
+    "StoredDigests",
     "UsedBytes",
     "borrowings",
     "chunk_regions",
@@ -66,13 +80,16 @@ __all__ = [
     "encode_index",
     "encode_manifest",
     "encode_record",
+    "encode_stored_digests",
     "head_chunks",
     "index_size",
-    "is_zero",
     "pack_name",
     "parse_index",
     "parse_manifest",
+    "parse_stored_digests",
     "place_head",
     "sign_manifest",
     "signer",
+    "stored_digests_size",
+    "zero_digest",
 ]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from castcore.image.fields import index_digest, listed, text, whole
+from castcore.image.fields import hex_digest, listed, text, whole
 from castcore.image.record import NAME, PACK_LIMIT
 
 # Bounds what a reader holds in memory, and with the extents in use the manifest's size.
@@ -140,7 +140,7 @@ def _lender(value: Any) -> Lender:
     if not NAME.fullmatch(name):
         raise ValueError(f"a lender named {name[:120]!r}")
     index = value["index"]
-    return Lender(name, index_digest(index["digest"]), whole(index["records"]))
+    return Lender(name, hex_digest(index["digest"]), whole(index["records"]))
 
 
 def _piece(value: Any) -> Piece:

@@ -32,9 +32,9 @@ def whole(value: Any) -> int:
     return value
 
 
-def index_digest(value: Any) -> bytes:
-    """The digest of an index, given in hex."""
+def hex_digest(value: Any) -> bytes:
+    """A digest, given in hex."""
     digest = bytes.fromhex(text(value))
     if len(digest) != DIGEST_SIZE:
-        raise ValueError(f"an index digest of {len(digest)} bytes")
+        raise ValueError(f"a digest of {len(digest)} bytes")
     return digest

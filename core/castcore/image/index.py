@@ -7,7 +7,7 @@ reader relies on is checked here once, for all records together; see ``FORMAT.md
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -82,6 +82,30 @@ class Index:
         """The numbers of the chunks of ``kind``, rising."""
         numbers: list[int] = np.flatnonzero(self._rows["kind"] == kind).tolist()
         return numbers
+
+    def stored_order(self, chunks: Sequence[int]) -> list[int]:
+        """Those of ``chunks`` that store something, as their bytes lie in the packs."""
+        asked = np.asarray(chunks, dtype=np.int64)
+        data = asked[self._rows["kind"][asked] == ChunkKind.DATA]
+        rows = self._rows[data]
+        ordered: list[int] = data[np.lexsort((rows["pack_offset"], rows["pack"]))].tolist()
+        return ordered
+
+    def runs(self, chunks: Iterable[int], most: int) -> Iterator[list[int]]:
+        """``chunks`` in runs whose regions follow each other on a disk, ``most`` bytes of it at most."""
+        run: list[int] = []
+        disk = start = end = 0
+        for chunk in chunks:
+            record = self.records[chunk]
+            follows = run and (record.disk, record.offset) == (disk, end)
+            if not follows or record.offset + record.length - start > most:
+                if run:
+                    yield run
+                run, disk, start = [], record.disk, record.offset
+            run.append(chunk)
+            end = record.offset + record.length
+        if run:
+            yield run
 
     def content_bytes(self) -> int:
         """The length of all chunks together."""

@@ -11,6 +11,7 @@ from castcore.image.borrowing import MOST_PIECES, BorrowedPack, Lender, Piece, P
 from castcore.image.index import Index
 from castcore.image.manifest import Manifest
 from castcore.image.record import PACK_LIMIT, ChunkKind, Codec
+from castcore.image.storeddigests import NOTHING
 
 # Loans that may be on their way when the last one is promised: each thread has a few.
 _ON_THE_WAY = 4096
@@ -18,13 +19,17 @@ _ON_THE_WAY = 4096
 
 @dataclass(frozen=True, slots=True)
 class Loan:
-    """A content's stored bytes in an own pack of another image: where they are, and how encoded."""
+    """A content's stored bytes in an own pack of another image: where they are, and how encoded.
+
+    ``digest`` is theirs.
+    """
 
     lender: Lender
     pack: int
     offset: int
     stored: int
     codec: Codec
+    digest: bytes = NOTHING
 
 
 class Lending:

@@ -31,7 +31,7 @@ from castcore.image.borrowing import (
     lenders_to_json,
     pieces_to_json,
 )
-from castcore.image.fields import POSITION_LIMIT, index_digest, listed, text, whole
+from castcore.image.fields import POSITION_LIMIT, hex_digest, listed, text, whole
 from castcore.image.record import CHUNK_SIZE, NAME, PACK_LIMIT, pack_name
 from castcore.plain import from_plain, to_plain
 from castcore.units import MIB
@@ -74,6 +74,7 @@ class Manifest:
     ``boot_entries`` are what a UEFI firmware must know of its disks, in the order to try them;
     ``boot_loaders`` are their EFI programs, with who signed them.
     ``index_digest`` is BLAKE3 of the index file: the image's root, which a cast proves.
+    ``stored_digest`` is that of the file of stored digests; empty where an image has none.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Manifest:
     boot_loaders: tuple[BootLoader, ...] = ()
     lenders: tuple[Lender, ...] = ()
     borrowed: tuple[BorrowedPack, ...] = ()
+    stored_digest: bytes = b""
 
     @property
     def used(self) -> int:
@@ -127,6 +129,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
             "source": {"path": source.path, "format": source.format, "machine": source.machine},
         }
         | ({"lenders": lenders_to_json(manifest.lenders)} if pieces else {})
+        | ({"stored_digests": manifest.stored_digest.hex()} if manifest.stored_digest else {})
     )
 
 
@@ -158,6 +161,7 @@ def _check_format(value: Any) -> None:
 
 
 def _manifest(value: dict[str, Any]) -> Manifest:
+    stored = value.get("stored_digests")
     name, source = text(value["name"]), value["source"]
     if not NAME.fullmatch(name):
         raise ValueError(f"the name {name[:120]!r}")
@@ -172,7 +176,7 @@ def _manifest(value: dict[str, Any]) -> Manifest:
         name=name,
         created=_time(value["created"]),
         disks=disks,
-        index_digest=index_digest(value["index"]["digest"]),
+        index_digest=hex_digest(value["index"]["digest"]),
         chunk_count=whole(value["index"]["records"]),
         packs=packs,
         source=Source(text(source["path"]), text(source["format"]), text(source["machine"])),
@@ -181,6 +185,7 @@ def _manifest(value: dict[str, Any]) -> Manifest:
         boot_loaders=tuple(from_plain(BootLoader, x) for x in listed(value["boot_loaders"])),
         lenders=lenders,
         borrowed=borrowed,
+        stored_digest=b"" if stored is None else hex_digest(stored),
     )
 
 

@@ -115,6 +115,18 @@ class BlockFile:
             left -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill ``view`` from byte ``offset`` on."""
+        at = 0
+        while at < len(view):
+            with self._doing("read", offset + at):
+                done = self._read_some_into(offset + at, view[at:])
+            if not done:
+                raise DiskFailed(
+                    f"{self.path} ends at byte {offset + at}: {len(view) - at} bytes missing"
+                )
+            at += done
+
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """All of ``data`` from byte ``offset`` on; never past the end."""
         self._require_inside(offset, len(data))
@@ -188,6 +200,16 @@ class BlockFile:
     def _read_some(self, offset: int, length: int) -> bytes:
         data = self._direct.read(offset, length) if self._direct else None
         return os.pread(self._fd, length, offset) if data is None else data
+
+    def _read_some_into(self, offset: int, view: memoryview) -> int:
+        if not self._direct:
+            return os.preadv(self._fd, [view], offset)
+        done = self._direct.read_into(offset, view)
+        if done is None:
+            data = self._read_some(offset, len(view))
+            done = len(data)
+            view[:done] = data
+        return done
 
     def _write_some(self, offset: int, data: memoryview) -> int:
         """Write a first part of ``data``: up to a page's start, then whole pages, then the rest."""

@@ -14,6 +14,7 @@ import numpy as np
 from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extents, merge, needed_size
 from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.directio import own_buffer
 from castcore.edge.image.verify import Verified, verify_targets
 from castcore.errors import BadImage, DoesNotFit, Untrusted
 from castcore.image import (
@@ -90,7 +91,7 @@ class DiskSink:
             return 0
         record = self._index.records[chunk]
         try:
-            content = self._decoder().decode(record, stored)
+            content = self._decoder().decode(record, stored, own_buffer())
         except BadImage as error:
             raise Untrusted(
                 f"chunk {chunk} ({record.region}) is not the image's: {error.what}"

@@ -12,9 +12,9 @@ from random import Random
 import numpy as np
 
 from castcore.cast.chunkset import ChunkSet
-from castcore.disk import Extent
 from castcore.edge.disk.blockdev import BlockFile
-from castcore.edge.disk.regionread import read_region
+from castcore.edge.disk.directio import BUFFER
+from castcore.edge.disk.regionread import read_run
 from castcore.edge.inorder import in_order, waiting_threads
 from castcore.errors import DiskFailed
 from castcore.image import ChunkKind, Index, Manifest, UsedBytes, head_chunks
@@ -99,24 +99,28 @@ def _proven(
     mask, goal, done = np.zeros(len(index), np.bool_), 0, 0
     goal = sum(index.records[c].length for c in chunks)
     judge = _judge(manifest, index, targets)
-    with closing(in_order(judge, chunks, threads=waiting_threads())) as verdicts:
-        for chunk, right in zip(chunks, verdicts, strict=True):
-            mask[chunk] = right
-            done += index.records[chunk].length
+    runs = index.runs(chunks, BUFFER)
+    with closing(in_order(judge, runs, threads=waiting_threads())) as judged:
+        for run, right in judged:
+            mask[run] = right
+            done += sum(index.records[c].length for c in run)
             progress(Progress("compare", done, goal))
     return ChunkSet.of(mask)
 
 
-def _judge(manifest: Manifest, index: Index, targets: Sequence[BlockFile]) -> Callable[[int], bool]:
+def _judge(
+    manifest: Manifest, index: Index, targets: Sequence[BlockFile]
+) -> Callable[[list[int]], tuple[list[int], list[bool]]]:
+    """Tells which chunks of a run are right."""
     in_use = [UsedBytes(disk.in_use) for disk in manifest.disks]
 
-    def right(chunk: int) -> bool:
-        record = index.records[chunk]
-        region = Extent(record.offset, record.length)
+    def right(run: list[int]) -> list[bool]:
+        disk = index.records[run[0]].disk
         try:
-            content = read_region(targets[record.disk], region, in_use[record.disk])
+            contents = read_run(targets[disk], index, run, in_use[disk])
         except DiskFailed:  # what cannot be read is not held; writing it may mend it
-            return False
-        return digest(content) == record.digest
+            return [False] if len(run) == 1 else [right([chunk])[0] for chunk in run]
+        names = (index.records[chunk].digest for chunk in run)
+        return [digest(content) == name for content, name in zip(contents, names, strict=True)]
 
-    return right
+    return lambda run: (run, right(run))

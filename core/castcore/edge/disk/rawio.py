@@ -20,10 +20,12 @@ BLKZEROOUT = 0x127F
 BLKGETSIZE64 = 0x80081272
 FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
+SYNC_FILE_RANGE_WRITE = 2
 CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS})
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong)
+_libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong, ctypes.c_uint)
 
 
 def device_size(fd: int) -> int:
@@ -72,6 +74,14 @@ def punch(fd: int, offset: int, length: int) -> bool:
     if number in CANNOT:
         return False
     raise OSError(number, os.strerror(number))
+
+
+def begin_writeback(fd: int, offset: int, length: int) -> None:
+    """Let the kernel begin to write a range of a file to its medium, and do not wait for it.
+
+    A hint: what fails now fails again in the fsync(2) that must follow.
+    """
+    _libc.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE)
 
 
 def drop_device_cache(fd: int) -> bool:

@@ -42,6 +42,14 @@ class PatientReader:
         except DiskFailed:
             return b"".join(self._piece(at, end) for at, end in _pieces(offset, offset + length))
 
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill ``view`` from byte ``offset`` on. Raises DiskFailed unless it rescues."""
+        try:
+            self._disk.read_into(offset, view)
+        except DiskFailed:
+            for at, end in _pieces(offset, offset + len(view)):
+                view[at - offset : end - offset] = self._piece(at, end)
+
     def _piece(self, offset: int, end: int) -> bytes:
         for _ in range(TRIES - 1):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from castcore.edge.image.borrowers import kept
@@ -11,6 +12,7 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_name
 from castcore.errors import Refused
 from castcore.image import Lending, Loan
+from castcore.trust import digest as name_of
 
 
 class Bases:
@@ -31,8 +33,8 @@ class Bases:
         for image, lending in self._bases:
             chunk = lending.find(digest)
             if chunk is not None:
-                image.content(chunk)
-                return lending.loan(chunk)
+                stored = image.read_proven(chunk)
+                return replace(lending.loan(chunk), digest=name_of(stored))
         return None
 
 

@@ -18,6 +18,7 @@ from castcore.edge.image.store import (
     INDEX_FILE,
     MANIFEST_FILE,
     SIGNATURE_FILE,
+    STORED_DIGESTS_FILE,
     free_space,
     read_file,
     writing_to,
@@ -53,6 +54,8 @@ def copy_image(
         for number in range(len(manifest.packs)):
             done = _copy_pack(image, number, directory / pack_name(number), done, progress)
         write_synced(directory / INDEX_FILE, image.index_bytes)
+        if manifest.stored_digest:
+            write_synced(directory / STORED_DIGESTS_FILE, image.stored_digests_bytes())
         write_synced(directory / MANIFEST_FILE, image.manifest_bytes)
         if image.signed_by is not None:
             signature = read_file(image.path / SIGNATURE_FILE, SIGNATURE_FILE_SIZE)

@@ -9,7 +9,13 @@ from pathlib import Path
 from types import TracebackType
 
 from castcore.edge.image.packs import Packs
-from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE, read_file
+from castcore.edge.image.store import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    SIGNATURE_FILE,
+    STORED_DIGESTS_FILE,
+    read_file,
+)
 from castcore.errors import BadImage, NotFound
 from castcore.image import (
     MANIFEST_LIMIT,
@@ -19,10 +25,13 @@ from castcore.image import (
     ChunkKind,
     Index,
     Manifest,
+    StoredDigests,
     index_size,
     parse_index,
     parse_manifest,
+    parse_stored_digests,
     signer,
+    stored_digests_size,
 )
 
 
@@ -76,6 +85,17 @@ class Image:
     def stored_lengths(self) -> Sequence[int]:
         """Bytes stored for each chunk, by chunk number; 0 for a chunk of zeros."""
         return self.index.stored_lengths()
+
+    def stored_digests(self) -> StoredDigests | None:
+        """The digests of all stored bytes; None for an image without. Raises DiskFailed or BadImage."""
+        if not self.manifest.stored_digest:
+            return None
+        with _named(self.path):
+            return parse_stored_digests(self.stored_digests_bytes(), self.manifest)
+
+    def stored_digests_bytes(self) -> bytes:
+        """The file of stored digests, not proven. Raises DiskFailed or BadImage."""
+        return read_file(self.path / STORED_DIGESTS_FILE, stored_digests_size(self.manifest.chunk_count))
 
     def read_stored(self, chunk: int) -> bytes:
         """The stored bytes of ``chunk``, not proven. Raises DiskFailed or BadImage."""

@@ -6,9 +6,17 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from castcore.edge.image.bases import Bases
-from castcore.edge.image.store import INDEX_FILE, MANIFEST_FILE, SIGNATURE_FILE, writing_to
+from castcore.edge.image.packfile import PackFile
+from castcore.edge.image.store import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    SIGNATURE_FILE,
+    STORED_DIGESTS_FILE,
+    writing_to,
+)
 from castcore.image import (
     PACK_LIMIT,
     ChunkKind,
@@ -21,10 +29,22 @@ from castcore.image import (
     encode_index,
     encode_manifest,
     encode_record,
+    encode_stored_digests,
     pack_name,
     sign_manifest,
 )
+from castcore.image.storeddigests import NOTHING
 from castcore.trust import SigningKey, digest
+
+
+class _Place(NamedTuple):
+    """Where stored bytes lie: their number, codec, pack, place in it; and their digest."""
+
+    size: int
+    codec: Codec
+    pack: int
+    offset: int
+    digest: bytes
 
 
 class ImageWriter:
@@ -45,13 +65,14 @@ class ImageWriter:
         self._key = key
         self._bases = bases
         self._limit = pack_limit
-        self._pack: int = -1  # the open pack's descriptor
+        self._pack: PackFile | None = None
         self._own = 0  # its number
         self._sizes: list[int] = []  # of all packs, by number
         self._book = LoanBook(pack_limit)
         self._borrowed = 0
         self._records: list[bytes] = []
-        self._places: dict[bytes, tuple[int, Codec, int, int]] = {}
+        self._stored_digests: list[bytes] = []
+        self._places: dict[bytes, _Place] = {}
 
     def __enter__(self) -> ImageWriter:
         return self
@@ -59,9 +80,8 @@ class ImageWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pack >= 0:
-            os.close(self._pack)
-            self._pack = -1
+        if self._pack is not None:
+            self._pack.close()
 
     @property
     def stored(self) -> int:
@@ -86,19 +106,22 @@ class ImageWriter:
         """
         if record.kind is ChunkKind.DATA:
             place = self._places.get(record.digest)
-            if place is None and loan is not None:
-                place = (loan.stored, loan.codec, *self._borrow(loan))
-            elif place is None:
-                place = (len(stored), record.codec, *self._append(stored))
-            self._places[record.digest] = place
-            size, codec, pack, offset = place
-            record = replace(record, stored=size, codec=codec, pack=pack, pack_offset=offset)
+            if place is None:
+                place = self._borrow(loan) if loan is not None else self._append(record, stored)
+                self._places[record.digest] = place
+            record = replace(
+                record, stored=place.size, codec=place.codec, pack=place.pack, pack_offset=place.offset
+            )
+            self._stored_digests.append(place.digest)
+        else:
+            self._stored_digests.append(NOTHING)
         self._records.append(encode_record(record))
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Write index and manifest and sync all; return ``manifest`` with index and packs filled in."""
         self._close_pack()
         index = encode_index(self._records)
+        stored_digests = encode_stored_digests(self._stored_digests)
         complete = replace(
             manifest,
             index_digest=digest(index),
@@ -106,46 +129,40 @@ class ImageWriter:
             packs=tuple(self._sizes),
             lenders=self._book.lenders,
             borrowed=self._book.borrowed,
+            stored_digest=digest(stored_digests),
         )
         write_synced(self._directory / INDEX_FILE, index)
+        write_synced(self._directory / STORED_DIGESTS_FILE, stored_digests)
         data = encode_manifest(complete)
         write_synced(self._directory / MANIFEST_FILE, data)
         if self._key is not None:
             write_synced(self._directory / SIGNATURE_FILE, sign_manifest(data, self._key))
         return complete
 
-    def _append(self, stored: Content) -> tuple[int, int]:
-        if self._pack < 0 or self._sizes[self._own] + len(stored) > self._limit:
+    def _append(self, record: ChunkRecord, stored: Content) -> _Place:
+        if self._pack is None or self._pack.size + len(stored) > self._limit:
             self._close_pack()
-            self._open_pack()
-        offset = self._sizes[self._own]
-        with writing_to(self._directory):
-            write_all(self._pack, stored)
-        self._sizes[self._own] += len(stored)
-        return self._own, offset
+            self._own = len(self._sizes)
+            self._pack = PackFile(self._directory / pack_name(self._own))
+            self._sizes.append(0)
+        offset = self._pack.append(stored)
+        self._sizes[self._own] = self._pack.size
+        name = record.digest if record.codec is Codec.RAW else digest(stored)
+        return _Place(len(stored), record.codec, self._own, offset, name)
 
-    def _borrow(self, loan: Loan) -> tuple[int, int]:
+    def _borrow(self, loan: Loan) -> _Place:
         if not self._book.fits(loan):
             self._book.open(len(self._sizes))
             self._sizes.append(0)
         number, offset = self._book.enter(loan)
         self._sizes[number] += loan.stored
         self._borrowed += loan.stored
-        return number, offset
-
-    def _open_pack(self) -> None:
-        self._own = len(self._sizes)
-        path = self._directory / pack_name(self._own)
-        with writing_to(path):
-            self._pack = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        self._sizes.append(0)
+        return _Place(loan.stored, loan.codec, number, offset, loan.digest)
 
     def _close_pack(self) -> None:
-        if self._pack >= 0:
-            with writing_to(self._directory):
-                os.fsync(self._pack)
-            os.close(self._pack)
-            self._pack = -1
+        if self._pack is not None:
+            self._pack.finish()
+            self._pack = None
 
 
 def write_all(handle: int, data: Content) -> None:

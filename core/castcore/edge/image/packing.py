@@ -13,7 +13,7 @@ from castcore.image import (
     ChunkRecord,
     Content,
     Loan,
-    is_zero,
+    zero_digest,
 )
 from castcore.trust import digest
 
@@ -50,7 +50,7 @@ class ChunkPacker:
         """What to keep of ``chunk``. Raises BadImage or DiskFailed when a base cannot lend it."""
         region, content = chunk.region, chunk.content
         name = digest(content)
-        zero = is_zero(content)
+        zero = name == zero_digest(len(content))
         kind = ChunkKind.ZERO if zero else ChunkKind.DATA
         record = ChunkRecord(chunk.disk, region.start, region.length, kind, name)
         if zero or self._writer.holds(name):

@@ -62,6 +62,20 @@ class Packs:
         except OSError as error:
             raise DiskFailed(f"{path} cannot be read: {error.strerror}") from None
 
+    def read_into(self, pack: int, offset: int, view: memoryview) -> int:
+        """Fill ``view`` out of one run of ``pack``; how many bytes its file had. Raises DiskFailed."""
+        path, at = self.place(pack, offset)
+        done = 0
+        try:
+            while done < len(view):
+                got = os.preadv(self._files[path], [view[done:]], at + done)
+                if not got:
+                    break
+                done += got
+        except OSError as error:
+            raise DiskFailed(f"{path} cannot be read: {error.strerror}") from None
+        return done
+
     def runs(self, pack: int) -> list[tuple[int, int]]:
         """Offset and length of the runs of ``pack`` that lie in one piece each, rising."""
         lent = self._lent.get(pack)

@@ -21,6 +21,7 @@ DEFAULT_STORE = "/var/lib/fleetcast/images"
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sig"
 INDEX_FILE = "index"
+STORED_DIGESTS_FILE = "stored-digests"
 
 # Where an image is being written (castcore.edge.image.partial).
 PARTIAL = re.compile(r"\..+\.fcast\.partial-[a-z0-9_]{8}")

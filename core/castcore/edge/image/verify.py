@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
 from castcore.disk import Extent, Extents, intersect
 from castcore.edge.disk.blockdev import BlockFile
-from castcore.edge.disk.regionread import read_region
+from castcore.edge.disk.directio import BUFFER
+from castcore.edge.disk.regionread import read_run
 from castcore.edge.image.imagefile import Image
 from castcore.edge.inorder import in_order, waiting_threads
 from castcore.edge.memory import keep_freed_memory
 from castcore.errors import BadImage, Untrusted
 from castcore.image import ChunkRecord, Index, Manifest, PlacedHead, UsedBytes, head_chunks, place_head
+from castcore.image.storeddigests import NOTHING
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.trust import digest
 from castcore.units import exactly
@@ -52,23 +54,33 @@ class Changed:
 def verify_image(
     image: Image, *, chunks: Sequence[int] | None = None, progress: ProgressCallback = silent
 ) -> Verified:
-    """Prove ``chunks`` (every one) that ``image`` stores.
+    """Prove the content of ``chunks`` (every one) of ``image``, and what it says of their stored bytes.
 
     Raises BadImage naming the first bad pack and chunk.
     """
+    digests = image.stored_digests()
 
-    def bad(chunk: int) -> BadImage | None:
+    def bad(chunk: int) -> list[BadImage]:
         try:
-            image.content(chunk)
+            stored = image.read_proven(chunk)
         except BadImage as error:
-            return error
-        return None
+            return [error]
+        said = digests[chunk] if digests is not None else NOTHING
+        if stored and said not in (NOTHING, digest(stored)):
+            return [image.damaged(chunk, "its stored bytes are not those that were written")]
+        return []
 
-    errors = _each_chunk(bad, image.index, "check", progress, chunks)
+    asked = range(len(image.index)) if chunks is None else chunks
+    alone = ([chunk] for chunk in asked)
+    raise_bad(_faults(lambda run: bad(run[0]), alone, asked, image.index, "check", progress))
+    return Verified(len(image.index), image.index.content_bytes())
+
+
+def raise_bad(errors: Sequence[BadImage]) -> None:
+    """Return when there are no ``errors``; else raise the first, saying how many chunks are damaged."""
     if errors:
         more = f" ({len(errors)} chunks are damaged)" if len(errors) > 1 else ""
         raise BadImage(errors[0].what + more, hint=errors[0].hint)
-    return Verified(len(image.index), image.index.content_bytes())
 
 
 def require_size(manifest: Manifest, targets: Sequence[BlockFile]) -> None:
@@ -118,19 +130,27 @@ def verify_targets(
         target.flush()
         target.drop_cache()
 
-    def differs(chunk: int) -> str | None:
+    def differs(chunk: int, content: memoryview) -> bool:
         record = index.records[chunk]
-        region = Extent(record.offset, record.length)
-        content = read_region(targets[record.disk], region, in_use[record.disk])
         if record.offset == 0 and record.disk in heads:
             same = content == heads[record.disk].head
         elif changed is not None and changed.within(record):
             same = changed.masked(record, content) == changed.masked(record, changed.content(chunk))
         else:
             same = digest(content) == record.digest
-        return None if same else record.region
+        return not same
 
-    wrong = _each_chunk(differs, index, "verify", progress)
+    def wrong_of(run: list[int]) -> list[str]:
+        disk = index.records[run[0]].disk
+        contents = read_run(targets[disk], index, run, in_use[disk])
+        return [
+            index.records[chunk].region
+            for chunk, content in zip(run, contents, strict=True)
+            if differs(chunk, content)
+        ]
+
+    every = range(len(index))
+    wrong = _faults(wrong_of, index.runs(every, BUFFER), every, index, "verify", progress)
     for number, head in heads.items():
         for offset, data in head.elsewhere:
             if targets[number].read(offset, len(data)) != data:
@@ -147,21 +167,21 @@ def verify_targets(
 Fault = TypeVar("Fault")
 
 
-def _each_chunk(
-    judge: Callable[[int], Fault | None],
+def _faults(
+    judge: Callable[[list[int]], list[Fault]],
+    runs: Iterable[list[int]],
+    asked: Sequence[int],
     index: Index,
     step: str,
     progress: ProgressCallback,
-    chunks: Sequence[int] | None = None,
 ) -> list[Fault]:
-    """What ``judge`` finds wrong in ``chunks`` (all), in their order; it runs in several threads."""
+    """What ``judge`` finds wrong in ``runs``, which are of the chunks ``asked``, in their order."""
     keep_freed_memory()
-    asked = range(len(index)) if chunks is None else chunks
     goal, done, faults = sum(index.records[c].length for c in asked), 0, []
-    with closing(in_order(judge, asked, threads=waiting_threads())) as verdicts:
-        for chunk, fault in zip(asked, verdicts, strict=True):
-            if fault is not None:
-                faults.append(fault)
-            done += index.records[chunk].length
+    work = in_order(lambda run: (run, judge(run)), runs, threads=waiting_threads())
+    with closing(work) as judged:
+        for run, found in judged:
+            faults += found
+            done += sum(index.records[c].length for c in run)
             progress(Progress(step, done, goal))
     return faults
