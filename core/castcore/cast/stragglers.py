@@ -93,7 +93,10 @@ class Standing:
 
 @dataclass
 class Stragglers:
-    """Judges all clients of a cast twice a second; ``chunk_size``: stored bytes of a chunk on average."""
+    """Judges all clients of a cast twice a second.
+
+    ``chunk_size``: stored bytes of a chunk on average.
+    """
 
     chunk_size: float
     datagram_size: int
