@@ -59,11 +59,13 @@ class Standing:
             self._mark = (now, last)
             return False
         then, before = self._mark
-        self._mark = (now, last)
         received = last.received - before.received
         lost = max(last.net_lost - before.net_lost, 0)
         whole = received + lost + max(last.host_drop - before.host_drop, 0)
-        if received < 0 or whole < PACKETS_MIN:
+        if received >= 0 and whole < PACKETS_MIN:
+            return False
+        self._mark = (now, last)
+        if received < 0:
             return False
         self.loss = lost / whole
         self.link = received * datagram_size / max(now - then, JUDGE_SECONDS / 2)
