@@ -130,32 +130,22 @@ def test_a_subnet_is_judged_by_the_address(one: str, other: str, *, same: bool) 
 def test_the_least_busy_seed_is_asked_and_none_too_often() -> None:
     choice, one, two = SeedChoice(), Seed(NEAR, 1), Seed(NEAR, 2)
     choice.update((one, two))
-    taken = [choice.take(0) for _ in range(2 * UPLOADS_MAX)]
+    taken = [choice.take() for _ in range(2 * UPLOADS_MAX)]
     assert [taken.count(one), taken.count(two)] == [UPLOADS_MAX, UPLOADS_MAX]
-    assert choice.take(0) is None, "a client waits for a seed"
+    assert choice.take() is None, "a client waits for a seed"
     choice.done(one)
-    assert choice.take(0, frozenset({one})) is None
-    assert choice.take(0) == one
+    assert choice.take(frozenset({one})) is None
+    assert choice.take() == one
 
 
 def test_a_liar_is_never_asked_again_whatever_the_server_says() -> None:
     choice, liar, good = SeedChoice(), Seed(NEAR, 1), Seed(NEAR, 2)
     choice.update((liar,))
-    assert choice.take(0) == liar
+    assert choice.take() == liar
     choice.ban(liar)
     choice.update((liar, good))
-    assert [choice.take(0), choice.take(0), choice.take(0)] == [good, good, None]
+    assert [choice.take(), choice.take(), choice.take()] == [good, good, None]
     assert choice.banned == 1
-
-
-def test_a_seed_that_lacks_a_chunk_is_asked_for_others() -> None:
-    choice, partial = SeedChoice(), Seed(NEAR, 1)
-    choice.update((partial,))
-    assert choice.take(7) == partial
-    choice.lacks(partial, 7)
-    assert choice.take(7) is None
-    assert [choice.take(8), choice.take(9), choice.take(10)] == [partial] * UPLOADS_MAX + [None]
-    assert choice.banned == 0
 
 
 def test_the_server_is_asked_for_seeds_now_and_then() -> None:

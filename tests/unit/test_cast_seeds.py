@@ -13,7 +13,7 @@ import pytest
 from castcore.cast.peers import UPLOADS_MAX, Peers, Seed
 from castcore.cast.peerwire import Packed, pack, request_tag, unseal
 from castcore.edge.cast import peers as castpeers
-from castcore.edge.cast.peers import Answer, PeerClient, ask
+from castcore.edge.cast.peers import REFUSAL_SECONDS, Answer, PeerClient, ask
 from castcore.edge.cast.seed import Pass, SeedServer
 from castcore.edge.net.interface import find_interface
 from castcore.errors import NetworkFailed, Untrusted
@@ -155,8 +155,15 @@ def test_a_seed_without_the_chunk_is_no_liar() -> None:
     with seed(disk) as one, client(Server(one)) as (peers, _):
         assert not peers.fetch(0)
         assert peers.banned == 0
+        assert disk.readers_ever == 1
+        disk.gone = False
+        assert peers.fetch(0), "it may have it by now"
+
+
+def test_a_seed_that_is_slow_to_refuse_is_not_asked_again() -> None:
+    with seed(Disk(gone=True, seconds=REFUSAL_SECONDS + 0.2)) as one, client(Server(one)) as (peers, _):
         assert not peers.fetch(0)
-        assert disk.readers_ever == 1, "it is not asked twice for what it does not have"
+        assert peers.banned == 1
 
 
 def test_seeds_without_the_chunk_are_passed_over_for_one_that_has_it() -> None:

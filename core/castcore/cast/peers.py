@@ -136,16 +136,12 @@ def same_subnet(one: str, other: str) -> bool:
 
 
 class SeedChoice:
-    """A receiver's seeds: the least busy first, never one that lied or was too slow.
-
-    Nor one for a chunk that it said it lacks: a seed need not hold all.
-    """
+    """A receiver's seeds: the least busy first, never one that lied or was too slow."""
 
     def __init__(self) -> None:
         self._seeds: list[Seed] = []
         self._asking: dict[Seed, int] = {}
         self._banned: set[Seed] = set()
-        self._lacking: set[tuple[Seed, int]] = set()
         self._listed_at = -LIST_SECONDS
 
     @property
@@ -164,14 +160,10 @@ class SeedChoice:
         """The server named these."""
         self._seeds = [seed for seed in seeds if seed not in self._banned]
 
-    def take(self, chunk: int, but: frozenset[Seed] = frozenset()) -> Seed | None:
-        """A seed to ask for ``chunk``, not one of ``but``; give it back by `done`, `lacks` or `ban`."""
+    def take(self, but: frozenset[Seed] = frozenset()) -> Seed | None:
+        """A seed to ask, not one of ``but``; give it back by `done` or `ban`."""
         free = [
-            seed
-            for seed in self._seeds
-            if seed not in but
-            and self._asking.get(seed, 0) < UPLOADS_MAX
-            and (seed, chunk) not in self._lacking
+            seed for seed in self._seeds if seed not in but and self._asking.get(seed, 0) < UPLOADS_MAX
         ]
         if not free:
             return None
@@ -180,13 +172,8 @@ class SeedChoice:
         return seed
 
     def done(self, seed: Seed) -> None:
-        """It has answered: with the chunk, or that it is busy."""
+        """It has answered: with the chunk, that it is busy, or that it lacks it, which is no fault."""
         self._asking[seed] -= 1
-
-    def lacks(self, seed: Seed, chunk: int) -> None:
-        """It has answered that it does not have ``chunk``, which is no fault."""
-        self._asking[seed] -= 1
-        self._lacking.add((seed, chunk))
 
     def ban(self, seed: Seed) -> None:
         """It lied, was too slow, or does not answer."""

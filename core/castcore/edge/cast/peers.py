@@ -19,6 +19,8 @@ from castcore.errors import BadPacket, FleetcastError, NetworkFailed, Untrusted
 CONNECT_SECONDS = 0.5
 # A chunk of 1 MiB in less, or the server gives it: even a link of 10 Mbit/s carries it so fast.
 FETCH_SECONDS = 2.0
+# A refusal takes no reading; one that takes longer costs as much as no answer.
+REFUSAL_SECONDS = 0.5
 # So many seeds are asked for one chunk before the server is; those that do not have it cost a moment
 # only, and do not count.
 TRIES = 2
@@ -117,7 +119,7 @@ class PeerClient:
         asked, tries = frozenset[Seed](), 0
         while tries < TRIES:
             with self._lock:
-                choice, seed = self._choice, self._choice.take(chunk, asked)
+                choice, seed = self._choice, self._choice.take(asked)
             if seed is None:
                 return False
             answer = self._take(given, choice, seed, chunk)
@@ -187,10 +189,7 @@ class PeerClient:
             ended = Answer.BAD
         finally:
             with self._lock:
-                if ended is Answer.LACKING:
-                    choice.lacks(seed, chunk)
-                else:
-                    (choice.ban if ended is Answer.BAD else choice.done)(seed)
+                (choice.ban if ended is Answer.BAD else choice.done)(seed)
                 self.taken += self._lengths[chunk] if ended is Answer.GIVEN else 0
         return ended
 
@@ -198,9 +197,11 @@ class PeerClient:
 def ask(given: Pass, seed: Seed, chunk: int) -> bytes | Answer:
     """The sealed answer of ``seed``, or how it refused: BUSY, or LACKING this ``chunk``.
 
-    Raises NetworkFailed when it gives nothing of use within FETCH_SECONDS.
+    Raises NetworkFailed when it gives nothing of use within FETCH_SECONDS, or refuses later than
+    REFUSAL_SECONDS.
     """
-    end = time.monotonic() + FETCH_SECONDS
+    begun = time.monotonic()
+    end = begun + FETCH_SECONDS
     request = (
         f"GET /chunks/{chunk} HTTP/1.1\r\nHost: {seed.address}\r\n"
         f"Authorization: Peer {request_tag(given.key, given.session, chunk)}\r\n"
@@ -217,6 +218,8 @@ def ask(given: Pass, seed: Seed, chunk: int) -> bytes | Answer:
     status = head[:12]
     refusal = {b"HTTP/1.1 404": Answer.LACKING, b"HTTP/1.1 503": Answer.BUSY}.get(status)
     if refusal is not None:
+        if time.monotonic() > begun + REFUSAL_SECONDS:
+            raise NetworkFailed(f"the peer {seed.address} takes too long to refuse")
         return refusal
     if status != b"HTTP/1.1 200":
         raise NetworkFailed(f"the peer {seed.address} answers {status!r}")
