@@ -247,6 +247,13 @@ def test_only_images_are_deleted(store: Path) -> None:
     assert (store / "next.fcast/index").exists()
 
 
+def test_a_link_is_no_base(store: Path) -> None:
+    (store / "link.fcast").symlink_to("next.fcast")
+    with pytest.raises(Refused, match=r"link\.fcast is a link, not an image"):
+        based_image(store, "third", store / "disk.raw", ["link"])
+    assert not (store / "third.fcast").exists()
+
+
 def test_a_delete_that_was_killed_is_finished_by_the_next_writer(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
