@@ -235,7 +235,15 @@ def test_an_image_that_cannot_be_read_may_borrow(store: Path) -> None:
     (store / "next.fcast/manifest.json").write_bytes(b"{}")
     found = borrowers(store / "base.fcast")
     assert (found.names, found.unknown) == ((), ("next.fcast",))
+    before = files(store / "base.fcast")
+    with pytest.raises(Refused, match=r"next\.fcast cannot be read, and may borrow"):
+        based_image(store, "base", store / "disk.raw", [], replace=True)
+    # Whoever asked before it was damaged is refused when it publishes.
+    with Partial(store, "base") as partial, pytest.raises(Refused, match="may borrow"):
+        partial.publish(store / "base.fcast", replace=True)
+    assert files(store / "base.fcast") == before
     delete_image(store / "next.fcast")  # a damaged one can be deleted
+    based_image(store, "base", store / "disk.raw", [], replace=True)
 
 
 def test_only_images_are_deleted(store: Path) -> None:

@@ -42,7 +42,7 @@ class Bases:
 def opened_bases(paths: Sequence[Path], new: Path) -> Iterator[Bases]:
     """The images at ``paths``, to be borrowed from by ``new``; nobody removes them within the block.
 
-    Raises NotFound, BadImage, DiskFailed, InUse, and Refused for one of another store, a link to an image,
+    Raises NotFound, BadImage, DiskFailed, InUse, and Refused for a link, one of another store
     or ``new`` itself.
     """
     with ExitStack() as stack:
