@@ -10,6 +10,7 @@ import pytest
 from castcore.disk.arrays import Container, Volume
 from castcore.edge import run
 from castcore.edge.disk import raid
+from castcore.edge.disk.blockdev import BlockFile
 
 VOLUMES = (Volume("first", "0:0:0:1"), Volume("second", "0:0:0:2"))
 BOTH = Container("0:0:0:0", "ddf", ("/dev/sda", "/dev/sdb"), VOLUMES)
@@ -87,3 +88,25 @@ def test_no_volume_stays_that_is_degraded_or_writable(
     for name, text in zip(("md126", "md125"), said, strict=True):
         assert ("not assembled: it " in text) == (name not in left), text
         assert (f"/dev/{name} (DDF" in text) == (name in left), text
+
+
+def test_a_file_that_is_called_like_an_array_makes_none_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sys").mkdir()
+    kernel = Kernel(tmp_path / "sys", set(), set())
+    monkeypatch.setattr(raid, "SYS", tmp_path / "sys")
+    monkeypatch.setattr(run, "run", kernel.run)
+    kernel.run(["mdadm", "--incremental", "/dev/sdb"])
+    made: list[list[str]] = []
+
+    def noting(command: list[str], **_: Any) -> bytes:
+        made.append(command)
+        return b""
+
+    monkeypatch.setattr(run, "run", noting)
+    monkeypatch.setattr("castcore.edge.disk.raid.time.sleep", lambda _: None)
+    (tmp_path / "md126").write_bytes(bytes(4096))
+    with BlockFile.open_target(tmp_path / "md126") as target:
+        target.write(0, b"x")
+    assert made == []
