@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -260,6 +261,18 @@ def test_a_link_is_no_base(store: Path) -> None:
     with pytest.raises(Refused, match=r"link\.fcast is a link, not an image"):
         based_image(store, "third", store / "disk.raw", ["link"])
     assert not (store / "third.fcast").exists()
+
+
+def test_a_full_store_is_no_hindrance_to_deleting(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.mkdir", full)
+        with pytest.raises(NoSpace):
+            Partial(store, "next")
+        delete_image(store / "next.fcast")
+    assert sorted(p.name for p in store.iterdir()) == ["base.fcast", "disk.raw"]
 
 
 def test_a_delete_that_was_killed_is_finished_by_the_next_writer(
