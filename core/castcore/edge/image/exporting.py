@@ -101,7 +101,7 @@ def _write_partition(
     source = held_partition(image, disk, number)
     sector = image.manifest.disks[disk].layout.sector_size
     with BlockFile.open_target(file, sector_size=sector) as target:
-        for at, data in used_parts(image, disk, source.extent):
+        for at, data in used_parts(image, disk, source.extent, zeros=False):  # the file is blank
             progress(Progress("restore", at - source.start, source.length))
             target.write(at - source.start, data)
         target.drop_cache()

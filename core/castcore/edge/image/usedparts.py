@@ -8,7 +8,7 @@ from castcore.disk import Extent, Partition, Taken
 from castcore.edge.disk.disklayout import is_extended
 from castcore.edge.image.imagefile import Image
 from castcore.errors import NotFound, Refused
-from castcore.image import UsedBytes
+from castcore.image import ChunkKind, UsedBytes
 
 
 def require_whole(image: Image) -> None:
@@ -45,15 +45,20 @@ def held_partitions(image: Image, disk: int) -> tuple[Partition, ...]:
     )
 
 
-def used_parts(image: Image, number: int, extent: Extent) -> Iterator[tuple[int, bytes]]:
+def used_parts(
+    image: Image, number: int, extent: Extent, *, zeros: bool = True
+) -> Iterator[tuple[int, bytes]]:
     """The bytes in use of ``extent`` of disk ``number``, by their offset on the disk, rising.
 
-    Each chunk is proven before any byte of it is given. Raises BadImage, DiskFailed.
+    Each chunk is proven before any byte of it is given; without ``zeros`` those that hold nothing else
+    are left out. Raises BadImage, DiskFailed.
     """
     used = UsedBytes(image.manifest.disks[number].in_use)
     for chunk, record in enumerate(image.index.records):
         start, end = max(record.offset, extent.start), min(record.offset + record.length, extent.end)
         if record.disk != number or start >= end:
+            continue
+        if record.kind is ChunkKind.ZERO and not zeros:
             continue
         content = image.content(chunk)
         for part in used.within(start, end - start):
