@@ -10,16 +10,18 @@ from castcore.edge.image.imagefile import Image
 from castcore.errors import NotFound, Refused
 from castcore.image import ChunkKind, UsedBytes
 
+TAKE_A_PARTITION = "take a partition that it holds: `fleetcast image export --partition N`, or `nbd`"
 
-def require_whole(image: Image) -> None:
-    """Return when every disk of ``image`` was captured as a whole; else raise Refused."""
+
+def require_all_partitions(image: Image, *, hint: str = TAKE_A_PARTITION) -> None:
+    """Return when every disk of ``image`` was captured with all its partitions; else raise Refused."""
     for number, disk in enumerate(image.manifest.disks):
         if disk.layout.left_out:
             without = ", ".join(map(str, disk.layout.left_out))
             raise Refused(
                 f"{image.manifest.name} was captured without partition {without} of disk {number}:"
                 " it holds no whole disk",
-                hint="take a partition that it holds: `fleetcast image export --partition N`, or `nbd`",
+                hint=hint,
             )
 
 
