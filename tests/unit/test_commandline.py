@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 from typing import Any
 
 import pytest
@@ -75,3 +76,15 @@ def test_wrong_usage_is_exit_2_and_help_has_an_example(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         run("greet", "--help")
     assert "tool greet world" in capsys.readouterr().out
+
+
+def test_a_command_may_open_as_many_files_as_the_machine_lets_it() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        assert run("greet", "world") == ExitCode.OK
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = commandline.MOST_FILES
+    assert allowed == (most if hard == resource.RLIM_INFINITY else min(hard, most), hard)

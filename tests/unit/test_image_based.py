@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -235,7 +236,15 @@ def test_an_image_that_cannot_be_read_may_borrow(store: Path) -> None:
     (store / "next.fcast/manifest.json").write_bytes(b"{}")
     found = borrowers(store / "base.fcast")
     assert (found.names, found.unknown) == ((), ("next.fcast",))
+    before = files(store / "base.fcast")
+    with pytest.raises(Refused, match=r"next\.fcast cannot be read, and may borrow"):
+        based_image(store, "base", store / "disk.raw", [], replace=True)
+    # Whoever asked before it was damaged is refused when it publishes.
+    with Partial(store, "base") as partial, pytest.raises(Refused, match="may borrow"):
+        partial.publish(store / "base.fcast", replace=True)
+    assert files(store / "base.fcast") == before
     delete_image(store / "next.fcast")  # a damaged one can be deleted
+    based_image(store, "base", store / "disk.raw", [], replace=True)
 
 
 def test_only_images_are_deleted(store: Path) -> None:
@@ -245,6 +254,25 @@ def test_only_images_are_deleted(store: Path) -> None:
         with pytest.raises(kind):
             delete_image(store / f"{name}.fcast")
     assert (store / "next.fcast/index").exists()
+
+
+def test_a_link_is_no_base(store: Path) -> None:
+    (store / "link.fcast").symlink_to("next.fcast")
+    with pytest.raises(Refused, match=r"link\.fcast is a link, not an image"):
+        based_image(store, "third", store / "disk.raw", ["link"])
+    assert not (store / "third.fcast").exists()
+
+
+def test_a_full_store_is_no_hindrance_to_deleting(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.mkdir", full)
+        with pytest.raises(NoSpace):
+            Partial(store, "next")
+        delete_image(store / "next.fcast")
+    assert sorted(p.name for p in store.iterdir()) == ["base.fcast", "disk.raw"]
 
 
 def test_a_delete_that_was_killed_is_finished_by_the_next_writer(

@@ -44,13 +44,13 @@ def fail_reads(monkeypatch: pytest.MonkeyPatch, bad: Extents, times: int = 1 << 
     monkeypatch.setattr(BlockFile, "read_into", failing_into)
 
 
-def captured(folder: Path, *, rescue: bool) -> Path:
+def captured(folder: Path, *, rescue: bool, in_use: Extents = IN_USE) -> Path:
     raw = blank(folder / "bad.raw", SIZE)
     write_at(raw, 0, noise(SIZE, 3))
     plan = Manifest(
         name="bad",
         created=1,
-        disks=(ImageDisk(DiskLayout(SIZE, 512, TableType.NONE), IN_USE),),
+        disks=(ImageDisk(DiskLayout(SIZE, 512, TableType.NONE), in_use),),
         index_digest=b"",
         chunk_count=0,
         packs=(),
@@ -73,6 +73,22 @@ def test_a_bad_sector_ends_a_capture(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(DiskFailed, match=f"cannot read at byte {MIB // 2 + 512}") as failed:
         captured(tmp_path, rescue=False)
     assert "--rescue" in failed.value.hint
+
+
+def test_a_bad_sector_that_no_file_uses_ends_no_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_use = (Extent(0, 8192), Extent(16384, MIB - 16384))
+    fail_reads(monkeypatch, (Extent(8192 + 512, 512),))
+    with Image.open(captured(tmp_path, rescue=False, in_use=in_use)) as image:
+        content = noise(SIZE, 3)
+        assert image.content(0) == content[:8192] + bytes(8192) + content[16384:MIB]
+        assert image.manifest.disks[0].unreadable == ()
+    (tmp_path / "again").mkdir()
+    # Beside one that a file uses it does.
+    fail_reads(monkeypatch, (Extent(MIB // 2, 512),))
+    with pytest.raises(DiskFailed, match=f"cannot read at byte {MIB // 2}"):
+        captured(tmp_path / "again", rescue=False, in_use=in_use)
 
 
 def test_a_rescue_lists_what_it_could_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

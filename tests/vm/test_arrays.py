@@ -34,11 +34,12 @@ def test_an_array_is_captured_and_restored_as_one_disk(
     said = run_in_guest(debian, tmp_path, command, seconds=SECONDS, modules=MODULES)
     (line,) = [line.strip() for line in said.splitlines() if line.startswith("CASE ")]
     seen = json.loads(line.removeprefix("CASE "))
-    assert seen["dirty"], "the array was left in the middle of a write: there is what to synchronise"
+    if level != "0":
+        assert seen["dirty"], "the array was left in the middle of a write: there is what to synchronise"
+        assert seen["clean"]
     assert seen["untouched"], "neither assembling, capturing nor planning wrote to a member"
     assert seen["changed"]
     assert seen["same"]
-    assert seen["clean"]
     assert seen.get("mirrored", True)
     assert seen["arrays"] == []
     assert any("Volume0: not assembled: 1 of its 2 members are here" in text for text in seen["lonely"])

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol, TextIO
 
@@ -25,6 +27,9 @@ from castcore.units import human
 
 REDRAW_SECONDS = 0.2
 JSON_PROGRESS_SECONDS = 1.0
+# Of packs alone an image and its bases have hundreds; some programs that we run close every possible
+# descriptor one by one, so that this has an end.
+MOST_FILES = 1 << 16
 
 
 class Command(Protocol):
@@ -150,6 +155,7 @@ def main(
     args = _parser(program, about, commands).parse_args(argv)
     screen = Screen(as_json=args.json, out=sys.stdout, err=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
+    _allow_many_files()
     try:
         screen.result(args.command.run(args, screen))
     except FleetcastError as error:
@@ -165,6 +171,15 @@ def main(
         screen.failed(FleetcastError(f"internal error: {error!r}", hint="please report the lines above"))
         return int(ExitCode.FAILED)
     return int(ExitCode.OK)
+
+
+def _allow_many_files() -> None:
+    """Let this process open as many files as it may; the usual 1024 are for those that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Interrupted(FleetcastError):

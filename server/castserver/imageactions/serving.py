@@ -13,7 +13,7 @@ from castcore.edge.commandline import Screen
 from castcore.edge.image.diskview import ChunkCache, DiskView, PartitionView
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
-from castcore.edge.image.usedparts import held_partition, held_partitions, require_whole
+from castcore.edge.image.usedparts import held_partition, held_partitions, require_all_partitions
 from castcore.edge.nbd.server import NbdServer, listening, listening_at
 from castcore.errors import NotFound
 from castcore.nbd.session import Served
@@ -86,7 +86,7 @@ def _exports(image: Image, disk: int, partition: tuple[int, int] | None) -> dict
             hint="`fleetcast image show` lists them",
         )
     if partition is None:
-        require_whole(image)
+        require_all_partitions(image)
         default = str(disk)
     else:
         held_partition(image, *partition)

@@ -33,5 +33,5 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     with Image.open(image_path(args.image, args.store)) as image:
         verify_image(image, progress=screen.progress)
         sign_image(image, key)
-        screen.say(f"{image.path} is whole, and signed by key {key.public.hex()}")
+        screen.say(f"{image.path} is proven, and signed by key {key.public.hex()}")
         return {"image": image.manifest.name, "signed_by": key.public.hex()}

@@ -61,8 +61,9 @@ class BlockFile:
         """
         name = os.fspath(path)
         _require_free(name)
-        raid.make_writable(name)
         is_device = stat.S_ISBLK(os.stat(name).st_mode)
+        if is_device:  # a raw file may be called like an array
+            raid.make_writable(name)
         # On a device O_EXCL fails when the kernel has given it, or a partition of it, to somebody.
         target = cls._opened(name, os.O_RDWR | (os.O_EXCL if is_device else 0), sector_size)
         try:

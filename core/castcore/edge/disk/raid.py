@@ -86,18 +86,10 @@ def assemble(paths: Iterable[str], say: Callable[[str], None]) -> None:
     What cannot be assembled stays as it is. Raises MissingProgram.
     """
     for one in examined(paths):
-        there = assembled()
         if one.reason:
             say(f"RAID {one.name}: not assembled: {one.reason}")
-            continue
-        for lacking in (v for v in one.volumes if v.uuid not in there):
-            try:
-                node = assembled().get(lacking.uuid) or _assemble(one, lacking.uuid)
-            except FleetcastError as error:
-                say(f"RAID {lacking.name or lacking.uuid}: not assembled: {error.what}")
-            else:
-                about = f"{FORMATS[one.metadata]}, of {', '.join(one.members)}"
-                say(f"RAID {lacking.name or lacking.uuid}: {node} ({about})")
+        else:
+            _assemble(one, say)
 
 
 def make_writable(path: str) -> None:
@@ -132,28 +124,61 @@ def settle(path: str) -> None:
             )
 
 
-def _assemble(one: Container, uuid: str) -> str:
-    """Start the volume ``uuid`` of ``one``; return its device node."""
-    before = _arrays()
+def _assemble(one: Container, say: Callable[[str], None]) -> None:
+    """Start the volumes of ``one`` that are not there; what is not sound is stopped again.
+
+    One start may bring up several of them, so that each is judged by what it is, however it came.
+    """
+    before, there = _arrays(), assembled()
+    sound: set[str] = set()
     try:
-        if one.metadata == "ddf":
+        lacking = [volume for volume in one.volumes if volume.uuid not in there]
+        problems = {volume.uuid: _start(one, volume.uuid) for volume in lacking}
+        nodes = assembled()
+        for volume in lacking:
+            node = nodes.get(volume.uuid, "")
+            problem = _unsound(node) if node else problems[volume.uuid] or "it did not start"
+            if problem:
+                say(f"RAID {volume.name or volume.uuid}: not assembled: {problem}")
+                continue
+            sound.add(_kernel_name(node))
+            about = f"{FORMATS[one.metadata]}, of {', '.join(one.members)}"
+            say(f"RAID {volume.name or volume.uuid}: {node} ({about})")
+    finally:
+        _stop([name for name in _arrays() if name not in before], sound)
+
+
+def _start(one: Container, uuid: str) -> str:
+    """Start the volume ``uuid`` of ``one`` unless another start did; why it failed, "" if it did not."""
+    try:
+        if uuid in assembled():
+            pass
+        elif one.metadata == "ddf":
             _start_ddf(one)
         else:
             _start_imsm(one, uuid)
-        node = assembled().get(uuid, "")
-        name = _kernel_name(node)
-        if _read(SYS / name / "ro") != "1":
-            raise DiskFailed(f"{one.name} did not start, or not read-only")
-        if _read(SYS / name / "md/degraded") not in ("", "0"):
-            raise DiskFailed(f"{one.name} is degraded: a member is no longer in step")
-    except BaseException:
-        new = [name for name in _arrays() if name not in before]
-        # Containers last: they go only when nothing of them is in use.
-        for name in sorted(new, key=lambda name: not is_volume(name)):
-            with suppress(FleetcastError):
-                _mdadm("--stop", f"/dev/{name}")
-        raise
-    return node
+    except FleetcastError as error:
+        return error.what
+    return ""
+
+
+def _unsound(node: str) -> str:
+    """Why the volume ``node`` that was just started must not run, "" if it may."""
+    name = _kernel_name(node)
+    if _read(SYS / name / "ro") != "1":
+        return "it did not start read-only"
+    if _read(SYS / name / "md/degraded") not in ("", "0"):
+        return "it is degraded: a member is no longer in step"
+    return ""
+
+
+def _stop(names: Iterable[str], sound: set[str]) -> None:
+    """Stop the arrays ``names`` but the volumes ``sound`` and the containers that those are in."""
+    kept = sound | {_container(name) for name in sound}
+    # Containers last: they go only when nothing of them is in use.
+    for name in sorted(set(names) - kept, key=lambda name: (not is_volume(name), name)):
+        with suppress(FleetcastError):
+            _mdadm("--stop", f"/dev/{name}")
 
 
 def _start_imsm(one: Container, uuid: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from castcore.disk import Extent, merge, subtract
+from castcore.disk import Extent, Extents, merge, subtract
 from castcore.edge.disk.directio import BUFFER, own_buffer
+from castcore.errors import DiskFailed
 from castcore.image import Index, UsedBytes
 from castcore.units import KIB
 
@@ -26,7 +27,7 @@ class Readable(Protocol):
 def read_region(device: Readable, region: Extent, in_use: UsedBytes) -> memoryview:
     """The content of ``region``, at most `BUFFER` bytes, in this thread's own buffer.
 
-    The thread's next read takes that. Raises DiskFailed.
+    The thread's next read takes that. What is not in use need not be readable. Raises DiskFailed.
     """
     content = own_buffer()[: region.length]
     parts = in_use.within(region.start, region.length)
@@ -34,11 +35,20 @@ def read_region(device: Readable, region: Extent, in_use: UsedBytes) -> memoryvi
         device.read_into(region.start, content)
         return content
     runs = merge(parts, gap=READ_OVER)
-    for run in runs:
-        device.read_into(run.start, content[run.start - region.start : run.end - region.start])
+    try:
+        _read_extents(device, runs, region, content)
+    except DiskFailed:
+        if runs == parts:
+            raise
+        _read_extents(device, parts, region, content)  # it may have been in a hole
     for hole in subtract((region,), parts):
         content[hole.start - region.start : hole.end - region.start] = _ZEROS[: hole.length]
     return content
+
+
+def _read_extents(device: Readable, extents: Extents, region: Extent, content: memoryview) -> None:
+    for extent in extents:
+        device.read_into(extent.start, content[extent.start - region.start : extent.end - region.start])
 
 
 def read_run(device: Readable, index: Index, run: Sequence[int], in_use: UsedBytes) -> list[memoryview]:

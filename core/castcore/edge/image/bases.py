@@ -42,15 +42,23 @@ class Bases:
 def opened_bases(paths: Sequence[Path], new: Path) -> Iterator[Bases]:
     """The images at ``paths``, to be borrowed from by ``new``; nobody removes them within the block.
 
-    Raises NotFound, BadImage, DiskFailed, InUse, and Refused for one of another store or ``new`` itself.
+    Raises NotFound, BadImage, DiskFailed, InUse, and Refused for a link, one of another store
+    or ``new`` itself.
     """
     with ExitStack() as stack:
         images = []
         for path in paths:
+            _require_image(path)
             _require_sibling(path, new)
             stack.enter_context(kept(path))
             images.append(stack.enter_context(Image.open(path)))
         yield Bases(images)
+
+
+def _require_image(path: Path) -> None:
+    # What borrows is noted under the name it was given: the image behind a link would seem free to go.
+    if path.is_symlink():
+        raise Refused(f"{path} is a link, not an image", hint="name the image that it leads to")
 
 
 def _require_sibling(path: Path, new: Path) -> None:

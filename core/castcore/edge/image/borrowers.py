@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castcore.edge.image.store import SUFFIX, holdings, image_name, read_manifest
-from castcore.errors import FleetcastError, InUse, NotFound
+from castcore.errors import FleetcastError, InUse, NotFound, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,20 @@ def require_unborrowed(path: Path) -> None:
         raise InUse(
             f"{path} is borrowed from by {', '.join(found)}: without it they could not be read",
             hint="delete those first; `fleetcast image copy` makes copies that need no other image",
+        )
+
+
+def require_replaceable(path: Path) -> None:
+    """Return when surely no image borrows from the one at ``path``.
+
+    Raises InUse naming those that do, Refused naming those that cannot be read.
+    """
+    require_unborrowed(path)
+    unknown = borrowers(path).unknown
+    if unknown:
+        raise Refused(
+            f"{path} stays: {', '.join(unknown)} cannot be read, and may borrow from it",
+            hint="repair or delete those first, or choose another name",
         )
 
 

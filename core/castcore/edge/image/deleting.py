@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 from pathlib import Path
 
 from castcore.edge.image.borrowers import claimed
-from castcore.edge.image.partial import Partial, remove_stale
-from castcore.edge.image.store import MANIFEST_FILE, image_name, sync_directory, writing_to
+from castcore.edge.image.partial import remove_stale
+from castcore.edge.image.store import MANIFEST_FILE, SUFFIX, image_name, sync_directory, writing_to
 from castcore.errors import NotFound, Refused
 
 
@@ -31,8 +33,18 @@ def delete_image(path: Path) -> int:
     require_image(path)
     with claimed(path):
         size = sum(p.lstat().st_size for p in path.iterdir())
-        with Partial(path.parent, image_name(path)) as away, writing_to(path.parent):
-            path.rename(away.path)
+        away = _unused_partial(path)
+        with writing_to(path.parent):
+            path.rename(away)  # a full store has room for this, but not for a new directory
             sync_directory(path.parent)
+        shutil.rmtree(away, ignore_errors=True)
         remove_stale(path.parent)
     return size
+
+
+def _unused_partial(path: Path) -> Path:
+    name = image_name(path)
+    while True:
+        away = path.with_name(f".{name}{SUFFIX}.partial-{secrets.token_hex(4)}")
+        if not away.exists():
+            return away

@@ -14,7 +14,7 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.partial import Partial, remove_stale
 from castcore.edge.image.restore import restore
 from castcore.edge.image.store import free_space, sync_directory, writing_to
-from castcore.edge.image.usedparts import held_partition, require_whole, used_parts
+from castcore.edge.image.usedparts import held_partition, require_all_partitions, used_parts
 from castcore.edge.run import ProgramFailed, require, run
 from castcore.errors import DiskFailed, FleetcastError, NoSpace, NotFound, Refused
 from castcore.progress import Progress, ProgressCallback, silent
@@ -59,7 +59,7 @@ def export(
     NoSpace, BadImage, DiskFailed, MissingProgram (qemu-img).
     """
     if partition is None:
-        require_whole(image)
+        require_all_partitions(image)
         sizes = [disk.layout.size for disk in image.manifest.disks]
     else:
         sizes = [held_partition(image, *partition).length]
@@ -101,7 +101,7 @@ def _write_partition(
     source = held_partition(image, disk, number)
     sector = image.manifest.disks[disk].layout.sector_size
     with BlockFile.open_target(file, sector_size=sector) as target:
-        for at, data in used_parts(image, disk, source.extent):
+        for at, data in used_parts(image, disk, source.extent, zeros=False):  # the file is blank
             progress(Progress("restore", at - source.start, source.length))
             target.write(at - source.start, data)
         target.drop_cache()

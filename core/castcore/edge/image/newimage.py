@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from castcore.edge.image.borrowers import require_unborrowed
+from castcore.edge.image.borrowers import require_replaceable
 from castcore.edge.image.imagewriter import ImageWriter
 from castcore.edge.image.packing import ChunkPacker, DiskChunk
 from castcore.edge.image.partial import Partial, exists, remove_stale
@@ -22,8 +22,8 @@ from castcore.units import human
 def new_image(image_path: Path, *, replace: bool = False) -> Iterator[Path]:
     """The directory to write the image ``image_path`` into; it appears when the block ends well.
 
-    Raises Refused (the name is taken, or no name), InUse (others borrow from the image to be replaced),
-    NotFound, NoSpace, DiskFailed.
+    Raises Refused (the name is taken, or no name; what may borrow from the image to be replaced cannot
+    be read), InUse (others borrow from that), NotFound, NoSpace, DiskFailed.
     """
     require_free_name(image_path, replace=replace)
     store = image_path.parent
@@ -40,12 +40,13 @@ def new_image(image_path: Path, *, replace: bool = False) -> Iterator[Path]:
 def require_free_name(image_path: Path, *, replace: bool) -> None:
     """Return when an image can get the name: it is free, or whose it is may be replaced.
 
-    Raises Refused, InUse. What changes meanwhile is noticed when the image is published.
+    Raises Refused (also where others cannot be read, and may borrow), InUse. What changes meanwhile
+    is noticed when the image is published.
     """
     if image_path.exists():
         if not replace:
             raise exists(image_path)
-        require_unborrowed(image_path)
+        require_replaceable(image_path)
 
 
 def write_contents(

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from castcore.edge.image.borrowers import claimed
+from castcore.edge.image.borrowers import claimed, require_replaceable
 from castcore.edge.image.store import PARTIAL, SUFFIX, sync_directory, writing_to
 from castcore.errors import Refused
 
@@ -47,8 +47,8 @@ class Partial:
     def publish(self, final: Path, *, replace: bool) -> None:
         """Make the directory the image ``final``, durably; an older image there goes only now.
 
-        Raises Refused when ``final`` exists and is not to be replaced, InUse when others borrow from it;
-        NoSpace, DiskFailed.
+        Raises Refused when ``final`` exists and is not to be replaced or others that may borrow from
+        it cannot be read, InUse when others borrow from it; NoSpace, DiskFailed.
         """
         with writing_to(self._store):
             self.path.chmod(0o755)
@@ -61,6 +61,7 @@ class Partial:
                 if not replace:
                     raise exists(final) from None
                 with claimed(final):
+                    require_replaceable(final)
                     _exchange(self.path, final)
             sync_directory(self._store)
 

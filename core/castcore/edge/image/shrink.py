@@ -39,6 +39,7 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.newimage import new_image
 from castcore.edge.image.restore import restore
 from castcore.edge.image.store import free_space, image_name, writing_to
+from castcore.edge.image.usedparts import require_all_partitions
 from castcore.errors import NoSpace, Refused
 from castcore.image import Manifest
 from castcore.progress import Progress, ProgressCallback, silent
@@ -76,8 +77,7 @@ def shrink(
     if len(image.manifest.disks) != 1:
         raise Refused(f"{image.path} holds {len(image.manifest.disks)} disks; one can be shrunk")
     disk = image.manifest.disks[0]
-    if any(p.taken is Taken.NOTHING for p in disk.layout.partitions):
-        raise Refused(f"{image.path} was captured without some of its disk's partitions")
+    require_all_partitions(image, hint="capture it with all of its partitions")
     candidates = shrinkable(disk.layout)
     shrinking.require_tools({p.fstype for p in candidates})
     with (

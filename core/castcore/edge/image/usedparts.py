@@ -8,18 +8,20 @@ from castcore.disk import Extent, Partition, Taken
 from castcore.edge.disk.disklayout import is_extended
 from castcore.edge.image.imagefile import Image
 from castcore.errors import NotFound, Refused
-from castcore.image import UsedBytes
+from castcore.image import ChunkKind, UsedBytes
+
+TAKE_A_PARTITION = "take a partition that it holds: `fleetcast image export --partition N`, or `nbd`"
 
 
-def require_whole(image: Image) -> None:
-    """Return when every disk of ``image`` was captured as a whole; else raise Refused."""
+def require_all_partitions(image: Image, *, hint: str = TAKE_A_PARTITION) -> None:
+    """Return when every disk of ``image`` was captured with all its partitions; else raise Refused."""
     for number, disk in enumerate(image.manifest.disks):
         if disk.layout.left_out:
             without = ", ".join(map(str, disk.layout.left_out))
             raise Refused(
                 f"{image.manifest.name} was captured without partition {without} of disk {number}:"
                 " it holds no whole disk",
-                hint="take a partition that it holds: `fleetcast image export --partition N`, or `nbd`",
+                hint=hint,
             )
 
 
@@ -45,15 +47,20 @@ def held_partitions(image: Image, disk: int) -> tuple[Partition, ...]:
     )
 
 
-def used_parts(image: Image, number: int, extent: Extent) -> Iterator[tuple[int, bytes]]:
+def used_parts(
+    image: Image, number: int, extent: Extent, *, zeros: bool = True
+) -> Iterator[tuple[int, bytes]]:
     """The bytes in use of ``extent`` of disk ``number``, by their offset on the disk, rising.
 
-    Each chunk is proven before any byte of it is given. Raises BadImage, DiskFailed.
+    Each chunk is proven before any byte of it is given; without ``zeros`` those that hold nothing else
+    are left out. Raises BadImage, DiskFailed.
     """
     used = UsedBytes(image.manifest.disks[number].in_use)
     for chunk, record in enumerate(image.index.records):
         start, end = max(record.offset, extent.start), min(record.offset + record.length, extent.end)
         if record.disk != number or start >= end:
+            continue
+        if record.kind is ChunkKind.ZERO and not zeros:
             continue
         content = image.content(chunk)
         for part in used.within(start, end - start):
