@@ -6,7 +6,7 @@ A raw socket in a thread of its own: it hears queries, and says nothing unless t
 from __future__ import annotations
 
 import os
-import select
+import selectors
 import socket
 import struct
 import sys
@@ -73,13 +73,16 @@ class QuerierListener:
         os.close(self._stop)
 
     def _run(self) -> None:
-        while True:
-            ready, _, _ = select.select([self._socket.fileno(), self._wake], [], [], 1.0)
-            if self._wake in ready:
-                return
-            if ready:
-                self._hear()
-            self._act(time.monotonic())
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
+            while True:
+                ready = {key.fd for key, _ in selector.select(1.0)}
+                if self._wake in ready:
+                    return
+                if ready:
+                    self._hear()
+                self._act(time.monotonic())
 
     def _hear(self) -> None:
         is_query = is_mld_query if self._interface.family is socket.AF_INET6 else is_igmp_query
