@@ -142,7 +142,7 @@ class LegRun:
         lost = self._leg.lost()
         with self._lock:
             if lost and self._sender is not None:
-                self._last = _left(self._sender.status())
+                self._last = left(self._sender.status())
                 self._drop()
             self.lost = lost
 
@@ -172,7 +172,7 @@ class LegRun:
         self._sender, self._started, self._joined = None, False, False
 
 
-def _left(status: CastStatus) -> CastStatus:
+def left(status: CastStatus) -> CastStatus:
     """``status`` of a sender that is no more: whoever has not everything is gone from it."""
     gone = ClientClass.GONE
     clients = tuple(c if c.done else replace(c, kind=gone, rate=0, eta=None) for c in status.clients)

@@ -32,6 +32,7 @@ from castserver import castroutes
 from castserver.app import STATUS
 from castserver.arrival import Arrival
 from castserver.castrun import HERE
+from castserver.legrun import left
 from castserver.library import LibraryImage
 
 START_SECONDS = 20.0
@@ -56,8 +57,7 @@ class OneShot:
         interface: Interface,
         https_port: int,
     ) -> None:
-        self._image = image
-        self.sender, self._serving = sender, sender
+        self._image, self.sender = image, sender
         self._identity, self.interface = identity, interface
         self._https_port = https_port
         self._joined: set[str] = set()
@@ -66,9 +66,9 @@ class OneShot:
         self.url = ""
 
     @property
-    def joined(self) -> int:
-        """How many different clients have joined."""
-        return len(self._joined)
+    def joined(self) -> frozenset[str]:
+        """The clients that have joined."""
+        return frozenset(self._joined)
 
     def start(self) -> None:
         """Be found and let clients join. Raises PortTaken, NetworkFailed."""
@@ -87,14 +87,16 @@ class OneShot:
         """Tell whoever asks for anything more that the cast is over, and ``why``."""
         self._over = why
 
-    def give_up(self, why: str, other: CastSender | None) -> None:
-        """The interface is lost: send no more; who still finds us takes part through the ``other``."""
-        self.lost, self._serving = why, other or self.sender
+    def give_up(self, why: str) -> None:
+        """The interface is lost: send no more, and tell whoever still reaches us ``why``."""
+        self.lost = why
+        self.end(f"the sender lost its interface: {why}")
         self.sender.stop()
 
     def now(self) -> LegNow:
         """How this leg stands."""
-        return LegNow(self.interface.name, self.sender.status(), self.lost)
+        status = self.sender.status()
+        return LegNow(self.interface.name, left(status) if self.lost else status, self.lost)
 
     def stop(self) -> None:
         """Leave the network."""
@@ -115,31 +117,32 @@ class OneShot:
     def current_sender(self) -> castroutes.Sender:
         """The sender, the only one. Raises NotFound with the reason when the cast was ended early."""
         self._require_going()
-        return self._serving
+        return self.sender
 
     def authorize(self, token: str) -> str | None:
         """The name a client gives itself: everyone may take part."""
         return token if TOKEN.fullmatch(token) else None
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
-        """Let ``client`` take part."""
-        answer = self._serving.join(client, held)
+        """Let ``client`` take part. Raises NotFound with the reason when the cast was ended early."""
+        self._require_going()
+        answer = self.sender.join(client, held)
         self._joined.add(client)
         return answer
 
     def peers(self, client: str, address: str) -> Peers:
         """Who has finished and serves chunks."""
-        return self._serving.peers(client, address)
+        return self.sender.peers(client, address)
 
     # -- inside
 
     def _require_going(self) -> None:
-        failure = self._serving.failure
+        failure = self.sender.failure
         if self._over or failure is not None:
             raise NotFound(self._over or str(failure), hint="ask the sender's operator to cast again")
 
     def _offer(self) -> OfferFields:
-        casts = () if self._serving.finished() else (ONE_SHOT,)
+        casts = () if self.sender.finished() else (ONE_SHOT,)
         return OfferFields(self.url, self._identity.certificate_digest, socket.gethostname(), casts)
 
     def _app(self) -> FastAPI:
