@@ -141,7 +141,9 @@ class OneShot:
         if self._over or failure is not None:
             raise NotFound(self._over or str(failure), hint="ask the sender's operator to cast again")
 
-    def _offer(self) -> OfferFields:
+    def _offer(self) -> OfferFields | None:
+        if self.lost:
+            return None
         casts = () if self.sender.finished() else (ONE_SHOT,)
         return OfferFields(self.url, self._identity.certificate_digest, socket.gethostname(), casts)
 

@@ -83,7 +83,8 @@ class _Ear:
 
 
 class DiscoveryResponder:
-    """A thread that answers every DISCOVER on ``interfaces`` with what ``offer`` says of that one.
+    """A thread that answers every DISCOVER on ``interfaces`` with what ``offer`` says of that one
+    (None: nothing).
 
     An interface is heard over the family of its address. ``answered`` and ``dropped`` count datagrams
     (dropped: malformed, or over the limit).
@@ -91,7 +92,7 @@ class DiscoveryResponder:
 
     def __init__(
         self,
-        offer: Callable[[Interface], OfferFields],
+        offer: Callable[[Interface], OfferFields | None],
         key: SigningKey,
         interfaces: Sequence[Interface],
     ) -> None:
@@ -153,6 +154,8 @@ class DiscoveryResponder:
             self.dropped += 1
             return
         fields = self._offer(own)
+        if fields is None:
+            return
         offer = Offer(
             discover.nonce,
             self._public,
