@@ -7,6 +7,7 @@ same image. An interface that is lost ends its sender; when it is back there is 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -103,6 +104,7 @@ class LegRun:
         self._sender: LiveSender | None = None
         self._started = self._closed = self._joined = False
         self._last: CastStatus | None = None
+        self._joins: dict[str, float] = {}
         self.lost = ""
 
     def current_sender(self) -> LiveSender:
@@ -122,6 +124,7 @@ class LegRun:
                 raise InUse("this sender has closed", hint="read the descriptor again, then join")
             answer = self._sender.join(client, held)
             self._joined = True
+            self._joins[client] = time.monotonic()
             return answer
 
     def peers(self, client: str, address: str) -> Peers:
@@ -149,10 +152,11 @@ class LegRun:
     def now(self) -> LegNow | None:
         """How it stands; None before the first client read the descriptor, if it is not lost."""
         with self._lock:
+            live, joins = self._sender is not None, dict(self._joins)
             status = self._sender.status() if self._sender is not None else self._last
-        if status is None:
-            return LegNow(self.network.interface, None, self.lost) if self.lost else None
-        return LegNow(self.network.interface, status, self.lost)
+        if status is None and not self.lost:
+            return None
+        return LegNow(self.network.interface, status, self.lost, live, joins)
 
     @property
     def failure(self) -> str:

@@ -60,7 +60,7 @@ class OneShot:
         self._image, self.sender = image, sender
         self._identity, self.interface = identity, interface
         self._https_port = https_port
-        self._joined: set[str] = set()
+        self._joined: dict[str, float] = {}
         self._stack = ExitStack()
         self._over = ""
         self.url = ""
@@ -96,7 +96,8 @@ class OneShot:
     def now(self) -> LegNow:
         """How this leg stands."""
         status = self.sender.status()
-        return LegNow(self.interface.name, left(status) if self.lost else status, self.lost)
+        now = left(status) if self.lost else status
+        return LegNow(self.interface.name, now, self.lost, joins=self._joined.copy())
 
     def stop(self) -> None:
         """Leave the network."""
@@ -127,7 +128,7 @@ class OneShot:
         """Let ``client`` take part. Raises NotFound with the reason when the cast was ended early."""
         self._require_going()
         answer = self.sender.join(client, held)
-        self._joined.add(client)
+        self._joined[client] = time.monotonic()
         return answer
 
     def peers(self, client: str, address: str) -> Peers:

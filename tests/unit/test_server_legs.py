@@ -124,6 +124,28 @@ def test_a_client_that_came_back_on_another_leg_counts_there() -> None:
     assert together([LegNow("eth1", None, "gone")]) is None
 
 
+def test_a_client_counts_where_it_joined_last_though_the_other_leg_does_not_miss_it_yet() -> None:
+    here = replace(CLIENT, have=0.75)
+    one = LegNow("eth1", status(CLIENT), joins={"pc1": 5.0})
+    two = LegNow("eth2", status(here), joins={"pc1": 9.0})
+    for legs in ([one, two], [two, one]):
+        whole = together(legs)
+        assert whole is not None
+        assert [(c.interface, c.have) for c in whole.clients] == [("eth2", 0.75)]
+
+
+def test_legs_without_clients_or_sender_do_not_tell_the_state() -> None:
+    going = LegNow("eth1", status(CLIENT, state=SenderState.LAP))
+    unjoined = LegNow("eth2", status(state=SenderState.GATHER))
+    back = LegNow("eth3", status(replace(CLIENT, kind=ClientClass.GONE)), live=False)
+    whole = together([unjoined, going, back])
+    assert whole is not None
+    assert whole.state is SenderState.LAP
+    alone = together([unjoined])
+    assert alone is not None
+    assert alone.state is SenderState.GATHER
+
+
 # -- a whole server
 
 
@@ -205,6 +227,15 @@ def test_a_lost_interface_ends_its_leg_alone_and_its_clients_come_back_on_anothe
     assert len(lab.senders) == 2
     clients = shown(lab, cast)["sender"]["clients"]
     assert [(c["client"], c["interface"]) for c in clients] == [(first.id, "eth1"), (second.id, "eth1")]
+
+
+def test_a_client_that_comes_by_another_interface_is_shown_there_at_once(lab: ServerLab) -> None:
+    cast, (only,) = begin(lab, 1)
+    for network in (ONE, TWO, ONE, TWO):
+        arrive(lab, network)
+        only.join(cast)
+        clients = shown(lab, cast)["sender"]["clients"]
+        assert [(c["client"], c["interface"]) for c in clients] == [(only.id, network.interface)]
 
 
 def test_an_interface_that_is_back_casts_again(lab: ServerLab) -> None:
