@@ -16,7 +16,7 @@ from castcore.cast.peers import Peers
 from castcore.cast.states import ClientClass
 from castcore.cast.status import CastStatus, LegNow
 from castcore.chunks import ChunkSource
-from castcore.errors import FleetcastError, InUse
+from castcore.errors import Busy, FleetcastError, InUse
 
 from castserver import castroutes
 from castserver.arrival import Network
@@ -108,12 +108,16 @@ class LegRun:
         self.lost = ""
 
     def current_sender(self) -> LiveSender:
-        """The sender to follow now, fresh when the last has finished. Raises InUse when closed."""
+        """The sender to follow now, fresh when the last has finished. Raises InUse when closed, Busy
+        while the interface is lost.
+        """
         with self._lock:
             if self._closed:
                 raise InUse("the cast has ended", hint="ask the operator to cast again")
+            if self.lost:
+                raise Busy(f"no cast by this interface now: {self.lost}", hint="ask again")
             if self._sender is None or self._sender.finished():
-                self._drop()
+                _stop(self._take())
                 self._sender, self._last = self._leg.make(self._image, self._slot, self._options), None
             return self._sender
 
@@ -142,12 +146,13 @@ class LegRun:
 
     def look(self) -> None:
         """See whether the interface is lost; then the sender ends, and its clients join again."""
-        lost = self._leg.lost()
+        lost, ended = self._leg.lost(), None
         with self._lock:
             if lost and self._sender is not None:
                 self._last = left(self._sender.status())
-                self._drop()
+                ended = self._take()
             self.lost = lost
+        _stop(ended)
 
     def now(self) -> LegNow | None:
         """How it stands; None before the first client read the descriptor, if it is not lost."""
@@ -168,12 +173,19 @@ class LegRun:
         """Stop for good; ``abort`` tells clients that nothing more will come."""
         with self._lock:
             self._closed = True
-            self._drop(abort=abort)
+            ended = self._take()
+        _stop(ended, abort=abort)
 
-    def _drop(self, *, abort: bool = False) -> None:
-        if self._sender is not None:
-            self._sender.stop(abort=abort)
+    def _take(self) -> LiveSender | None:
+        """The sender, which is ours no more: to be stopped, best without the lock, as that takes a moment."""
+        taken = self._sender
         self._sender, self._started, self._joined = None, False, False
+        return taken
+
+
+def _stop(sender: LiveSender | None, *, abort: bool = False) -> None:
+    if sender is not None:
+        sender.stop(abort=abort)
 
 
 def left(status: CastStatus) -> CastStatus:

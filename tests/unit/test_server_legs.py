@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -17,7 +18,7 @@ from castserver.arrival import Arrival, Network, leg_of
 from castserver.casttable import cast_lines
 from castserver.linkwatch import DOWN_SECONDS, LinkWatch
 
-from tests.support.serverlab import FakeClient, ServerLab
+from tests.support.serverlab import FakeClient, FakeSender, ServerLab
 
 ONE = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 TWO = Network("eth2", "10.0.2.1", ip_network("10.0.2.0/24"))
@@ -252,6 +253,32 @@ def test_an_interface_that_is_back_casts_again(lab: ServerLab) -> None:
     lab.casts.tick()
     only.join(cast)
     assert [(s.leg, s.started) for s in lab.senders] == [(1, True), (1, True)]
+
+
+def test_a_leg_can_be_asked_while_its_sender_ends(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast, (only,) = begin(lab, 1)
+    arrive(lab, ONE)
+    only.join(cast)
+    run = lab.casts.get(cast).run
+    assert run is not None
+    seen: list[str] = []
+
+    def stop(_sender: object, *, abort: bool = False) -> None:
+        def ask() -> None:
+            status = run.status()
+            seen.append(status.legs[0].lost if status is not None else "")
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(5)
+        assert not abort
+
+    monkeypatch.setattr(FakeSender, "stop", stop)
+    lab.lost["eth1"] = "eth1 has no link"
+    lab.casts.tick()
+    assert seen == ["eth1 has no link"]
 
 
 def test_the_cast_says_why_nobody_can_take_part(lab: ServerLab) -> None:
