@@ -177,7 +177,7 @@ class LegRun:
         _stop(ended, abort=abort)
 
     def _take(self) -> LiveSender | None:
-        """The sender, which is ours no more: to be stopped, best without the lock, as that takes a moment."""
+        """The sender, ours no more: to be stopped, best without the lock, as that takes a moment."""
         taken = self._sender
         self._sender, self._started, self._joined = None, False, False
         return taken
