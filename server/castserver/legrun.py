@@ -19,7 +19,7 @@ from castcore.chunks import ChunkSource
 from castcore.errors import Busy, FleetcastError, InUse
 
 from castserver import castroutes
-from castserver.arrival import Network
+from castserver.wayin import Network
 
 
 class LiveSender(castroutes.Sender, Protocol):

@@ -30,10 +30,10 @@ from fastapi.responses import JSONResponse
 
 from castserver import castroutes
 from castserver.app import STATUS
-from castserver.arrival import Arrival
 from castserver.castrun import HERE
 from castserver.legrun import left
 from castserver.library import LibraryImage
+from castserver.wayin import WayIn
 
 START_SECONDS = 20.0
 STOP_SECONDS = 3
@@ -105,7 +105,7 @@ class OneShot:
 
     # -- castroutes.CastDirectory and castroutes.RunningCast
 
-    def find(self, cast: str, _arrival: Arrival = HERE) -> castroutes.RunningCast | None:
+    def find(self, cast: str, _way: WayIn = HERE) -> castroutes.RunningCast | None:
         """This cast, by its id."""
         return self if cast == ONE_SHOT else None
 

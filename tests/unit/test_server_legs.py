@@ -14,9 +14,9 @@ from castcore.cast.status import CastStatus, ClientStatus, LegNow, together
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
 from castcore.errors import Busy
-from castserver.arrival import Arrival, Network, leg_of
 from castserver.casttable import cast_lines
 from castserver.linkwatch import DOWN_SECONDS, LinkWatch
+from castserver.wayin import Network, WayIn, leg_of
 
 from tests.support.serverlab import FakeClient, FakeSender, ServerLab
 
@@ -47,13 +47,13 @@ CLIENT = ClientStatus("pc1", ClientClass.OK, 50, 0.5, 10.0, 3, 6, 960, 30, 10, 2
     ],
 )
 def test_a_client_takes_part_by_the_network_it_is_on(client: str, server: str, network: Network) -> None:
-    assert ALL[leg_of(Arrival(client, server), ALL)] is network
+    assert ALL[leg_of(WayIn(client, server), ALL)] is network
 
 
 def test_of_two_interfaces_in_one_network_the_one_that_was_asked_counts() -> None:
     twin = replace(ONE, interface="eth9", address="10.0.1.2")
-    assert leg_of(Arrival("10.0.1.50", "10.0.1.1"), (ONE, twin)) == 0
-    assert leg_of(Arrival("10.0.1.50", "10.0.1.2"), (ONE, twin)) == 1
+    assert leg_of(WayIn("10.0.1.50", "10.0.1.1"), (ONE, twin)) == 0
+    assert leg_of(WayIn("10.0.1.50", "10.0.1.2"), (ONE, twin)) == 1
 
 
 class Nic:
