@@ -66,7 +66,7 @@ class Machine:
 def test_an_address_that_is_gone_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, *, lost_first: bool
 ) -> None:
-    finds = [ETH, None, MOVED] if lost_first else [ETH, MOVED]
+    finds: list[Interface | None] = [ETH, None, MOVED] if lost_first else [ETH, MOVED]
     machine = Machine(finds, [True, False, True])
     monkeypatch.setattr(receiver, "find_interface", machine.find)
     monkeypatch.setattr(receiver, "Ears", machine.ears)

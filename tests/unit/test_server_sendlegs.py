@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -54,7 +55,7 @@ class Cast:
         self.lost = [""] * count
         self.senders = [FakeSender() for _ in range(count)]
         self.shots = [self._shot(n, sender) for n, sender in enumerate(self.senders, 1)]
-        self.legs = Legs(self.shots, [lambda n=n: self.lost[n] for n in range(count)])
+        self.legs = Legs(self.shots, [partial(self.lost.__getitem__, n) for n in range(count)])
 
     def _shot(self, number: int, sender: FakeSender) -> OneShot:
         interface = SimpleNamespace(name=f"eth{number}")
