@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from castcore.edge.cast.discovery import FoundServer, find_servers
+from castcore.edge.cast.discovery import FoundServer, find_places, find_servers
 from castcore.edge.net import nics
 from castcore.edge.net.pinned import fetch_statement, host_and_port, zoned
 from castcore.errors import FleetcastError
@@ -32,12 +32,21 @@ def look(settings: Settings, say: Callable[[str], None]) -> tuple[FoundServer, .
     return followable(found, settings.server_url)
 
 
-def elsewhere(settings: Settings, server: FoundServer) -> FoundServer | None:
-    """The ``server`` at another address or through another interface, if it answers there now."""
-    found = find_servers(settings.interfaces, seconds=ASK_SECONDS, expected_key=server.key)
+def elsewhere(settings: Settings, server: FoundServer, *, failed: bool = False) -> FoundServer | None:
+    """The ``server`` at another address or through another interface, if it answers there now.
+
+    None while it answers where it was, too, unless it has ``failed`` there; then all others in turn.
+    """
+    found = find_places(settings.interfaces, seconds=ASK_SECONDS, expected_key=server.key)
     same = [s for s in found if s.certificate_digest == server.certificate_digest]
-    moved = [s for s in same if (s.url, s.interface) != (server.url, server.interface)]
-    return moved[0] if moved else None
+    moved = sorted((s for s in same if _place(s) != _place(server)), key=_place)
+    if not moved or (len(moved) < len(same) and not failed):
+        return None
+    return next((s for s in moved if _place(s) > _place(server)), moved[0])
+
+
+def _place(server: FoundServer) -> tuple[str, str]:
+    return server.url, server.interface
 
 
 def followable(found: Iterable[FoundServer], told_url: str) -> tuple[FoundServer, ...]:

@@ -119,14 +119,15 @@ class RealWorld:
             post(self._registered(self._link))
 
     def _registered(self, link: ServerLink) -> Happening:
-        end = time.monotonic() + GIVE_UP_SECONDS
+        end, failed = time.monotonic() + GIVE_UP_SECONDS, False
         while True:
             if link.client:
-                self._follow(link)
+                self._follow(link, failed=failed)
             try:
                 client = link.register(self._inventory())
             except FleetcastError as error:
                 self._journal.add(error.what)
+                failed = True
             else:
                 self._reporter.again()
                 return Happening(Event.REGISTERED, client=client)
@@ -134,9 +135,9 @@ class RealWorld:
                 return Happening(Event.GAVE_UP)
             time.sleep(RETRY_SECONDS)
 
-    def _follow(self, link: ServerLink) -> None:
+    def _follow(self, link: ServerLink, *, failed: bool) -> None:
         """A server we were registered with was lost: its way to us may be, and there may be another."""
-        moved = locate.elsewhere(self._settings, link.server)
+        moved = locate.elsewhere(self._settings, link.server, failed=failed)
         if moved is not None:
             self._journal.add(f"the server answers at {moved.url} on {moved.interface}")
             link.move(moved)

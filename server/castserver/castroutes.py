@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.arrival import Arrival
+from castserver.wayin import WayIn
 
 # Chunks of about 1 MiB read at the same time: enough for any disk array, and 16 MiB of memory.
 READERS = 16
@@ -132,8 +132,8 @@ class RunningCast(Protocol):
 class CastDirectory(Protocol):
     """Finds casts by their id."""
 
-    def find(self, cast: str, arrival: Arrival) -> RunningCast | None:
-        """The cast with id ``cast``, as a client sees it that came in by ``arrival``.
+    def find(self, cast: str, way: WayIn) -> RunningCast | None:
+        """The cast with id ``cast``, as a client sees it that came in by ``way``.
 
         None when there is none that clients can take part in.
         """
@@ -159,7 +159,7 @@ def chunk_set(text: str) -> bytes:
 Selection = Annotated[int, Path(ge=0, le=255)]
 Admitted = tuple[RunningCast, str]
 # Finds the cast that a request names and the client that makes it.
-Entry = Callable[[str, str, Arrival], Awaitable[Admitted]]
+Entry = Callable[[str, str, WayIn], Awaitable[Admitted]]
 
 _bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -173,13 +173,13 @@ def bearer_token(credentials: Credentials) -> str:
 Token = Annotated[str, Depends(bearer_token)]
 
 
-def arrival_of(request: Request) -> Arrival:
+def way_in(request: Request) -> WayIn:
     """By which of our addresses a request came, and from where."""
     server = request.scope.get("server") or ("", 0)
-    return Arrival(request.client.host if request.client else "", str(server[0]))
+    return WayIn(request.client.host if request.client else "", str(server[0]))
 
 
-Arrived = Annotated[Arrival, Depends(arrival_of)]
+CameBy = Annotated[WayIn, Depends(way_in)]
 
 
 def router(directory: CastDirectory) -> APIRouter:
@@ -187,8 +187,8 @@ def router(directory: CastDirectory) -> APIRouter:
     routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=_REFUSALS)
     readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
 
-    async def entry(cast: str, token: Token, arrival: Arrived) -> Admitted:
-        return await _in_thread(lambda: admit(directory, cast, token, arrival), workers)
+    async def entry(cast: str, token: Token, way: CameBy) -> Admitted:
+        return await _in_thread(lambda: admit(directory, cast, token, way), workers)
 
     @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=Bytes)
     async def descriptor(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
@@ -202,9 +202,9 @@ def router(directory: CastDirectory) -> APIRouter:
         return (await _in_thread(lambda: cast.join(client, held), workers)).to_json()
 
     @routes.get("/peers", summary="Finished clients that serve chunks to this one")
-    async def peers(admitted: Annotated[Admitted, Depends(entry)], arrival: Arrived) -> dict[str, Any]:
+    async def peers(admitted: Annotated[Admitted, Depends(entry)], way: CameBy) -> dict[str, Any]:
         cast, client = admitted
-        return (await _in_thread(lambda: cast.peers(client, arrival.client), workers)).to_json()
+        return (await _in_thread(lambda: cast.peers(client, way.client), workers)).to_json()
 
     _add_reading(routes, entry, readers, workers)
     _add_what_travels(routes, entry, readers)
@@ -274,9 +274,9 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def admit(directory: CastDirectory, cast: str, token: str, arrival: Arrival) -> Admitted:
+def admit(directory: CastDirectory, cast: str, token: str, way: WayIn) -> Admitted:
     """The cast and the client's name in it; else an answer with 404 or 401."""
-    found = directory.find(cast, arrival)
+    found = directory.find(cast, way)
     if found is None:
         raise HTTPException(404, f"there is no cast {cast[:40]!r} to take part in now")
     client = found.authorize(token)

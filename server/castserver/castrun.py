@@ -1,6 +1,6 @@
 """One cast on the air: its open image and a leg for each of the server's interfaces.
 
-A client takes part through the leg of the network that it comes from (:mod:`castserver.arrival`); one
+A client takes part through the leg of the network that it comes from (:mod:`castserver.wayin`); one
 whose interface is lost is no choice, so its clients come back through another, if they can.
 """
 
@@ -15,14 +15,14 @@ from castcore.cast.status import CastStatus, together
 from castcore.errors import Busy, InUse, NotFound
 
 from castserver import castroutes
-from castserver.arrival import Arrival, leg_of
 from castserver.groups import cast_group
 from castserver.legrun import CastOptions, Leg, LegRun, LiveSender, OpenImage
+from castserver.wayin import WayIn, leg_of
 
 FIRST_PORT = 7100
 # Below this, UDP ports stay clear of anything registered beside ours.
 MOST_SLOTS = 200
-HERE = Arrival()
+HERE = WayIn()
 
 
 def free_slot(taken: Collection[int]) -> int:
@@ -55,8 +55,8 @@ class CastRun:
         self._legs = tuple(LegRun(image, slot, leg, options) for leg in legs)
         self._closed = threading.Event()
 
-    def current_sender(self, arrival: Arrival = HERE) -> LiveSender:
-        """The sender to follow for a client that came in by ``arrival``.
+    def current_sender(self, way: WayIn = HERE) -> LiveSender:
+        """The sender to follow for a client that came in by ``way``.
 
         Raises InUse when closed, NotFound with the reason when the cast has failed, Busy while every
         interface is lost.
@@ -66,15 +66,15 @@ class CastRun:
         failure = self.failure
         if failure:
             raise NotFound(failure, hint="ask the operator to cast again")
-        return self._leg(arrival).current_sender()
+        return self._leg(way).current_sender()
 
-    def join(self, client: str, held: bytes, arrival: Arrival = HERE) -> castroutes.Answer:
+    def join(self, client: str, held: bytes, way: WayIn = HERE) -> castroutes.Answer:
         """Let ``client`` into the current sender. Raises InUse when that has just finished, Busy."""
-        return self._leg(arrival).join(client, held)
+        return self._leg(way).join(client, held)
 
-    def peers(self, client: str, address: str, arrival: Arrival = HERE) -> Peers:
+    def peers(self, client: str, address: str, way: WayIn = HERE) -> Peers:
         """Who serves chunks to ``client``; nobody when the sender has finished."""
-        return self._leg(arrival).peers(client, address)
+        return self._leg(way).peers(client, address)
 
     def start(self) -> None:
         """Begin to send on every leg that somebody has joined and that has not begun."""
@@ -105,9 +105,9 @@ class CastRun:
             leg.close(abort=abort)
         self.image.close()
 
-    def _leg(self, arrival: Arrival) -> LegRun:
+    def _leg(self, way: WayIn) -> LegRun:
         legs = [leg for leg in self._legs if not leg.lost]
         if not legs:
             reasons = ", ".join(leg.lost for leg in self._legs)
             raise Busy(f"no interface can cast now: {reasons}", hint="see `ip addr` on the server")
-        return legs[leg_of(arrival, [leg.network for leg in legs])]
+        return legs[leg_of(way, [leg.network for leg in legs])]

@@ -17,7 +17,6 @@ from castcore.control import OrderKind, Report
 from castcore.errors import FleetcastError, NotFound, Refused
 
 from castserver import castroutes, policy
-from castserver.arrival import Arrival
 from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, part_from_row, part_row
 from castserver.castrun import CastRun, free_slot
 from castserver.clients import Client, Clients
@@ -26,6 +25,7 @@ from castserver.durables import Durables
 from castserver.legrun import Leg, LiveSender, OpenImage
 from castserver.library import Library
 from castserver.policy import CastState, PartState
+from castserver.wayin import WayIn
 
 RESTARTED = "the server was restarted; the cast goes on"
 
@@ -56,10 +56,10 @@ class Casts:
             raise NotFound(f"there is no cast {name[:40]!r}", hint="`fleetcast casts list` shows all")
         return found
 
-    def find(self, cast: str, arrival: Arrival) -> castroutes.RunningCast | None:
-        """The cast ``cast``, for who comes in by ``arrival``; when it has ended they hear why."""
+    def find(self, cast: str, way: WayIn) -> castroutes.RunningCast | None:
+        """The cast ``cast``, for who comes in by ``way``; when it has ended they hear why."""
         found = self._casts.get(cast)
-        return None if found is None else _Admission(self, found, arrival)
+        return None if found is None else _Admission(self, found, way)
 
     def create(self, request: Request) -> Cast:
         """Make a cast and order every machine in that is ready for it.
@@ -302,25 +302,25 @@ class _Admission:
 
     casts: Casts
     cast: Cast
-    arrival: Arrival
+    way: WayIn
 
     @property
     def image(self) -> OpenImage:
         return self._run().image
 
     def current_sender(self) -> LiveSender:
-        return self._run().current_sender(self.arrival)
+        return self._run().current_sender(self.way)
 
     def authorize(self, token: str) -> str | None:
         return self.casts.authorize(token)
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
-        answer = self._run().join(client, held, self.arrival)
+        answer = self._run().join(client, held, self.way)
         self.casts.joined(self.cast, client)
         return answer
 
     def peers(self, client: str, address: str) -> Peers:
-        return self._run().peers(client, address, self.arrival)
+        return self._run().peers(client, address, self.way)
 
     def _run(self) -> CastRun:
         run = self.cast.run

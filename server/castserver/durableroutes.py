@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver import castroutes
-from castserver.arrival import Arrival
-from castserver.castroutes import Arrived, Token
+from castserver.castroutes import CameBy, Token
 from castserver.durables import Durables
+from castserver.wayin import WayIn
 
 MOST_TARGET = 1023  # the names of all disks of an image
 
@@ -35,8 +35,8 @@ class Remembering(Protocol):
         """What is remembered."""
         ...
 
-    def find(self, cast: str, arrival: Arrival) -> castroutes.RunningCast | None:
-        """The cast with id ``cast``, for a client that came in by ``arrival``."""
+    def find(self, cast: str, way: WayIn) -> castroutes.RunningCast | None:
+        """The cast with id ``cast``, for a client that came in by ``way``."""
         ...
 
 
@@ -44,8 +44,8 @@ def router(casts: Remembering) -> APIRouter:
     """The routes under ``/casts/ID/durable``; mount them under ``castcore.control.API``."""
     routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"])
 
-    def entry(cast: str, token: Token, arrival: Arrived) -> castroutes.Admitted:
-        return castroutes.admit(casts, cast, token, arrival)
+    def entry(cast: str, token: Token, way: CameBy) -> castroutes.Admitted:
+        return castroutes.admit(casts, cast, token, way)
 
     @routes.get("/durable", summary="The chunks remembered of a disk", response_class=castroutes.Bytes)
     def recall(admitted: Annotated[castroutes.Admitted, Depends(entry)], target: Target) -> Response:

@@ -7,6 +7,7 @@ same image. An interface that is lost ends its sender; when it is back there is 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,10 +16,10 @@ from castcore.cast.peers import Peers
 from castcore.cast.states import ClientClass
 from castcore.cast.status import CastStatus, LegNow
 from castcore.chunks import ChunkSource
-from castcore.errors import FleetcastError, InUse
+from castcore.errors import Busy, FleetcastError, InUse
 
 from castserver import castroutes
-from castserver.arrival import Network
+from castserver.wayin import Network
 
 
 class LiveSender(castroutes.Sender, Protocol):
@@ -103,15 +104,20 @@ class LegRun:
         self._sender: LiveSender | None = None
         self._started = self._closed = self._joined = False
         self._last: CastStatus | None = None
+        self._joins: dict[str, float] = {}
         self.lost = ""
 
     def current_sender(self) -> LiveSender:
-        """The sender to follow now, fresh when the last has finished. Raises InUse when closed."""
+        """The sender to follow now, fresh when the last has finished. Raises InUse when closed, Busy
+        while the interface is lost.
+        """
         with self._lock:
             if self._closed:
                 raise InUse("the cast has ended", hint="ask the operator to cast again")
+            if self.lost:
+                raise Busy(f"no cast by this interface now: {self.lost}", hint="ask again")
             if self._sender is None or self._sender.finished():
-                self._drop()
+                _stop(self._take())
                 self._sender, self._last = self._leg.make(self._image, self._slot, self._options), None
             return self._sender
 
@@ -122,6 +128,7 @@ class LegRun:
                 raise InUse("this sender has closed", hint="read the descriptor again, then join")
             answer = self._sender.join(client, held)
             self._joined = True
+            self._joins[client] = time.monotonic()
             return answer
 
     def peers(self, client: str, address: str) -> Peers:
@@ -139,20 +146,22 @@ class LegRun:
 
     def look(self) -> None:
         """See whether the interface is lost; then the sender ends, and its clients join again."""
-        lost = self._leg.lost()
+        lost, ended = self._leg.lost(), None
         with self._lock:
             if lost and self._sender is not None:
-                self._last = _left(self._sender.status())
-                self._drop()
+                self._last = left(self._sender.status())
+                ended = self._take()
             self.lost = lost
+        _stop(ended)
 
     def now(self) -> LegNow | None:
         """How it stands; None before the first client read the descriptor, if it is not lost."""
         with self._lock:
+            live, joins = self._sender is not None, dict(self._joins)
             status = self._sender.status() if self._sender is not None else self._last
-        if status is None:
-            return LegNow(self.network.interface, None, self.lost) if self.lost else None
-        return LegNow(self.network.interface, status, self.lost)
+        if status is None and not self.lost:
+            return None
+        return LegNow(self.network.interface, status, self.lost, live, joins)
 
     @property
     def failure(self) -> str:
@@ -164,15 +173,22 @@ class LegRun:
         """Stop for good; ``abort`` tells clients that nothing more will come."""
         with self._lock:
             self._closed = True
-            self._drop(abort=abort)
+            ended = self._take()
+        _stop(ended, abort=abort)
 
-    def _drop(self, *, abort: bool = False) -> None:
-        if self._sender is not None:
-            self._sender.stop(abort=abort)
+    def _take(self) -> LiveSender | None:
+        """The sender, ours no more: to be stopped, best without the lock, as that takes a moment."""
+        taken = self._sender
         self._sender, self._started, self._joined = None, False, False
+        return taken
 
 
-def _left(status: CastStatus) -> CastStatus:
+def _stop(sender: LiveSender | None, *, abort: bool = False) -> None:
+    if sender is not None:
+        sender.stop(abort=abort)
+
+
+def left(status: CastStatus) -> CastStatus:
     """``status`` of a sender that is no more: whoever has not everything is gone from it."""
     gone = ClientClass.GONE
     clients = tuple(c if c.done else replace(c, kind=gone, rate=0, eta=None) for c in status.clients)

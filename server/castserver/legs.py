@@ -55,8 +55,8 @@ class Legs:
 
     @property
     def joined(self) -> int:
-        """How many different clients have joined."""
-        return sum(shot.joined for shot in self._shots)
+        """How many different clients have joined, and have not lost their leg."""
+        return len(frozenset[str]().union(*(s.joined for s in self._shots if not s.lost)))
 
     @property
     def urls(self) -> list[str]:
@@ -84,13 +84,11 @@ class Legs:
         return all(shot.sender.wait(max(end - time.monotonic(), 0.0)) for shot in self._started)
 
     def look(self) -> None:
-        """End the legs whose interface is lost."""
+        """End the legs whose interface is lost, for good: the others go on unharmed."""
         for shot, watch in zip(self._shots, self._watches, strict=True):
             lost = "" if shot.lost or shot.sender.finished() else watch()
             if lost:
-                others = (s for s in self._shots if s is not shot and not s.lost)
-                other = next(others, None)
-                shot.give_up(lost, other.sender if other else None)
+                shot.give_up(lost)
 
     def status(self) -> CastStatus:
         """The legs as one cast: those that send or are lost, or all before any sends."""
@@ -107,7 +105,7 @@ class Legs:
 
     def _start_joined(self, *, every: bool = False) -> None:
         for shot in self._shots:
-            wanted = every or shot.joined
+            wanted = every or bool(shot.joined)
             if self._begun and shot not in self._started and wanted and not shot.lost:
                 self._started.append(shot)
                 shot.sender.start()

@@ -13,10 +13,10 @@ from castcore.edge.net.interface import Interface
 from castcore.errors import NotFound
 from castcore.trust import SigningKey
 
-from castserver.arrival import Network
 from castserver.castrun import slot_addresses
 from castserver.legrun import CastOptions, Leg, LiveSender, OpenImage
 from castserver.linkwatch import LinkWatch
+from castserver.wayin import Network
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ from fastapi.responses import JSONResponse
 
 from castserver import castroutes
 from castserver.app import STATUS
-from castserver.arrival import Arrival
 from castserver.castrun import HERE
+from castserver.legrun import left
 from castserver.library import LibraryImage
+from castserver.wayin import WayIn
 
 START_SECONDS = 20.0
 STOP_SECONDS = 3
@@ -56,19 +57,18 @@ class OneShot:
         interface: Interface,
         https_port: int,
     ) -> None:
-        self._image = image
-        self.sender, self._serving = sender, sender
+        self._image, self.sender = image, sender
         self._identity, self.interface = identity, interface
         self._https_port = https_port
-        self._joined: set[str] = set()
+        self._joined: dict[str, float] = {}
         self._stack = ExitStack()
         self._over = ""
         self.url = ""
 
     @property
-    def joined(self) -> int:
-        """How many different clients have joined."""
-        return len(self._joined)
+    def joined(self) -> frozenset[str]:
+        """The clients that have joined."""
+        return frozenset(self._joined)
 
     def start(self) -> None:
         """Be found and let clients join. Raises PortTaken, NetworkFailed."""
@@ -87,14 +87,17 @@ class OneShot:
         """Tell whoever asks for anything more that the cast is over, and ``why``."""
         self._over = why
 
-    def give_up(self, why: str, other: CastSender | None) -> None:
-        """The interface is lost: send no more; who still finds us takes part through the ``other``."""
-        self.lost, self._serving = why, other or self.sender
+    def give_up(self, why: str) -> None:
+        """The interface is lost: send no more, and tell whoever still reaches us ``why``."""
+        self.lost = why
+        self.end(f"the sender lost its interface: {why}")
         self.sender.stop()
 
     def now(self) -> LegNow:
         """How this leg stands."""
-        return LegNow(self.interface.name, self.sender.status(), self.lost)
+        status = self.sender.status()
+        now = left(status) if self.lost else status
+        return LegNow(self.interface.name, now, self.lost, joins=self._joined.copy())
 
     def stop(self) -> None:
         """Leave the network."""
@@ -102,7 +105,7 @@ class OneShot:
 
     # -- castroutes.CastDirectory and castroutes.RunningCast
 
-    def find(self, cast: str, _arrival: Arrival = HERE) -> castroutes.RunningCast | None:
+    def find(self, cast: str, _way: WayIn = HERE) -> castroutes.RunningCast | None:
         """This cast, by its id."""
         return self if cast == ONE_SHOT else None
 
@@ -115,31 +118,34 @@ class OneShot:
     def current_sender(self) -> castroutes.Sender:
         """The sender, the only one. Raises NotFound with the reason when the cast was ended early."""
         self._require_going()
-        return self._serving
+        return self.sender
 
     def authorize(self, token: str) -> str | None:
         """The name a client gives itself: everyone may take part."""
         return token if TOKEN.fullmatch(token) else None
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
-        """Let ``client`` take part."""
-        answer = self._serving.join(client, held)
-        self._joined.add(client)
+        """Let ``client`` take part. Raises NotFound with the reason when the cast was ended early."""
+        self._require_going()
+        answer = self.sender.join(client, held)
+        self._joined[client] = time.monotonic()
         return answer
 
     def peers(self, client: str, address: str) -> Peers:
         """Who has finished and serves chunks."""
-        return self._serving.peers(client, address)
+        return self.sender.peers(client, address)
 
     # -- inside
 
     def _require_going(self) -> None:
-        failure = self._serving.failure
+        failure = self.sender.failure
         if self._over or failure is not None:
             raise NotFound(self._over or str(failure), hint="ask the sender's operator to cast again")
 
-    def _offer(self) -> OfferFields:
-        casts = () if self._serving.finished() else (ONE_SHOT,)
+    def _offer(self) -> OfferFields | None:
+        if self.lost:
+            return None
+        casts = () if self.sender.finished() else (ONE_SHOT,)
         return OfferFields(self.url, self._identity.certificate_digest, socket.gethostname(), casts)
 
     def _app(self) -> FastAPI:

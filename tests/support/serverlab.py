@@ -18,7 +18,6 @@ from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app
-from castserver.arrival import Arrival, Network
 from castserver.auth import OperatorAuth
 from castserver.bootwatch import BootWatch
 from castserver.castroutes import RunningCast
@@ -29,6 +28,7 @@ from castserver.durables import Durables
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import Library, LibraryImage
 from castserver.parts import ServerParts
+from castserver.wayin import Network, WayIn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -211,8 +211,8 @@ class _CurrentCasts:
     def durables(self) -> Durables:
         return self.casts.durables
 
-    def find(self, cast: str, arrival: Arrival) -> RunningCast | None:
-        return self.casts.find(cast, arrival)
+    def find(self, cast: str, way: WayIn) -> RunningCast | None:
+        return self.casts.find(cast, way)
 
 
 _current = _CurrentCasts()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from castclient import locate
 from castclient.locate import followable, ways
 from castclient.settings import Settings
+from castcore.cast.discovery import Offer, encode_offer, parse_discover
+from castcore.edge.cast import discovery
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.net.pinned import zoned
+from castcore.trust import SigningKey
 
 SHOP = FoundServer("https://192.0.2.1:8443", b"s" * 32, bytes(32), "shop", "eth0")
 ANNEX = FoundServer("https://192.0.2.2:8443", b"a" * 32, bytes(32), "annex", "eth1")
@@ -60,8 +64,47 @@ def test_the_same_server_elsewhere_is_one_with_its_key_and_certificate(
     moved = replace(SHOP, url="https://198.51.100.1:8443", interface="eth1")
     thief = replace(moved, certificate_digest=b"t" * 32)
     for found, expected in (([SHOP], None), ([thief], None), ([], None), ([moved], moved)):
-        monkeypatch.setattr(locate, "find_servers", lambda *_, found=found, **__: found)
+        monkeypatch.setattr(locate, "find_places", lambda *_, found=found, **__: found)
         assert locate.elsewhere(Settings(), SHOP) == expected
+
+
+def test_a_server_that_failed_where_it_still_answers_is_tried_at_all_its_other_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = [SHOP, replace(SHOP, interface="eth1"), replace(SHOP, url="https://198.51.100.1:8443")]
+    monkeypatch.setattr(locate, "find_places", lambda *_, **__: places)
+    tried, now = [], SHOP
+    for _ in places:
+        assert locate.elsewhere(Settings(), now) is None, "nothing has failed here yet"
+        moved = locate.elsewhere(Settings(), now, failed=True)
+        assert moved is not None
+        tried.append(moved)
+        now = moved
+    assert set(tried) == set(places)
+
+
+def test_every_place_where_a_server_answers_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first alone: that may be a place which still answers and is no use."""
+    key = SigningKey(bytes(32))
+
+    def ask(_askers: object, question: bytes, _end: float) -> Iterator[tuple[str, bytes]]:
+        nonce = parse_discover(question).nonce
+        for interface, url in (
+            ("eth0", SHOP.url),
+            ("eth0", SHOP.url),
+            ("eth1", SHOP.url),
+            ("eth1", ANNEX.url),
+        ):
+            yield interface, encode_offer(Offer(nonce, key.public, url, bytes(32), "shop", ()), key)
+
+    monkeypatch.setattr(discovery, "_ask", ask)
+    found = discovery.find_places([], seconds=1, expected_key=key.public)
+    assert [(s.interface, s.url) for s in found] == [
+        ("eth0", SHOP.url),
+        ("eth1", SHOP.url),
+        ("eth1", ANNEX.url),
+    ]
+    assert len(discovery.find_servers([], seconds=1, expected_key=key.public)) == 1
 
 
 def test_two_that_claim_the_same_address_are_not_chosen_between() -> None:

@@ -115,6 +115,27 @@ def test_memory_that_is_short_is_given_back_at_once(image: Image, target: Path) 
         assert served(contents, 0) is None, "what was short once will be again"
 
 
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_any_chunk_that_is_put_looks_whether_memory_is_short(
+    image: Image, target: Path, *, unpacked: bool
+) -> None:
+    memory = Memory()
+    with closing(seeding(image, target, memory, turns=True)) as contents:
+        restore(image, target, contents)
+        assert served(contents, 1) is not None
+        with BlockFile.open_target(target) as disk:
+            sink = DiskSink(image.manifest, image.index, [disk])
+            sink.prepare()
+            taking = contents.remembering(sink)
+            memory.free = 0
+            if unpacked:
+                taking.put_content(0, bytes(image.content(0)))
+            else:
+                taking.put(0, image.read_stored(0))  # kept already
+            memory.free = GIB
+        assert [served(contents, chunk) for chunk in range(len(image.index))] == [None] * 6
+
+
 def test_what_was_not_proven_is_not_kept(image: Image, target: Path) -> None:
     with closing(seeding(image, target, Memory(), turns=True)) as contents:
         with BlockFile.open_target(target) as disk:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from castcore.edge.cast import preflight
-from castcore.edge.net import nics
-from castcore.edge.net.interface import Interface, family_of, find_interface
-from castcore.errors import NotFound
+from castcore.edge.net import interface, nics
+from castcore.edge.net.interface import Interface, family_of, find_interface, named_interfaces
+from castcore.errors import NotFound, Refused
 
 FOUR = Interface("eth1", 3, "10.0.0.1", 1000)
 SIX = Interface("eth1", 3, "fe80::1", 1000)
@@ -28,6 +28,21 @@ def test_an_interface_is_found_by_name_and_by_address() -> None:
 def test_what_is_not_there_is_not_found(name: str) -> None:
     with pytest.raises(NotFound):
         find_interface(name)
+
+
+def test_two_interfaces_of_one_address_are_not_cast_on_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlans = {
+        "eth1.5": Interface("eth1.5", 5, "fe80::1", 1000),
+        "eth1.6": Interface("eth1.6", 6, "fe80::1", 1000),
+        "eth2": Interface("eth2", 7, "fe80::2", 1000),
+    }
+    monkeypatch.setattr(interface, "find_interface", vlans.__getitem__)
+    assert named_interfaces(["eth2", "eth1.5"]) == (vlans["eth2"], vlans["eth1.5"])
+    with pytest.raises(Refused, match=r"eth1\.5 and eth1\.6 have one address, fe80::1") as refused:
+        named_interfaces(["eth1.5", "eth2", "eth1.6"])
+    assert "addresses of their own" in refused.value.hint
+    with pytest.raises(Refused, match="named twice"):
+        named_interfaces(["eth2", "eth2"])
 
 
 def test_addresses_tell_their_family() -> None:

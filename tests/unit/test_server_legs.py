@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -13,11 +14,11 @@ from castcore.cast.status import CastStatus, ClientStatus, LegNow, together
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
 from castcore.errors import Busy
-from castserver.arrival import Arrival, Network, leg_of
 from castserver.casttable import cast_lines
 from castserver.linkwatch import DOWN_SECONDS, LinkWatch
+from castserver.wayin import Network, WayIn, leg_of
 
-from tests.support.serverlab import FakeClient, ServerLab
+from tests.support.serverlab import FakeClient, FakeSender, ServerLab
 
 ONE = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 TWO = Network("eth2", "10.0.2.1", ip_network("10.0.2.0/24"))
@@ -46,13 +47,13 @@ CLIENT = ClientStatus("pc1", ClientClass.OK, 50, 0.5, 10.0, 3, 6, 960, 30, 10, 2
     ],
 )
 def test_a_client_takes_part_by_the_network_it_is_on(client: str, server: str, network: Network) -> None:
-    assert ALL[leg_of(Arrival(client, server), ALL)] is network
+    assert ALL[leg_of(WayIn(client, server), ALL)] is network
 
 
 def test_of_two_interfaces_in_one_network_the_one_that_was_asked_counts() -> None:
     twin = replace(ONE, interface="eth9", address="10.0.1.2")
-    assert leg_of(Arrival("10.0.1.50", "10.0.1.1"), (ONE, twin)) == 0
-    assert leg_of(Arrival("10.0.1.50", "10.0.1.2"), (ONE, twin)) == 1
+    assert leg_of(WayIn("10.0.1.50", "10.0.1.1"), (ONE, twin)) == 0
+    assert leg_of(WayIn("10.0.1.50", "10.0.1.2"), (ONE, twin)) == 1
 
 
 class Nic:
@@ -122,6 +123,28 @@ def test_a_client_that_came_back_on_another_leg_counts_there() -> None:
         assert [(c.interface, c.kind) for c in whole.clients] == [("eth2", ClientClass.OK)]
         assert whole.state is SenderState.PASS, "the lost leg holds nothing back"
     assert together([LegNow("eth1", None, "gone")]) is None
+
+
+def test_a_client_counts_where_it_joined_last_though_the_other_leg_does_not_miss_it_yet() -> None:
+    here = replace(CLIENT, have=0.75)
+    one = LegNow("eth1", status(CLIENT), joins={"pc1": 5.0})
+    two = LegNow("eth2", status(here), joins={"pc1": 9.0})
+    for legs in ([one, two], [two, one]):
+        whole = together(legs)
+        assert whole is not None
+        assert [(c.interface, c.have) for c in whole.clients] == [("eth2", 0.75)]
+
+
+def test_legs_without_clients_or_sender_do_not_tell_the_state() -> None:
+    going = LegNow("eth1", status(CLIENT, state=SenderState.LAP))
+    unjoined = LegNow("eth2", status(state=SenderState.GATHER))
+    back = LegNow("eth3", status(replace(CLIENT, kind=ClientClass.GONE)), live=False)
+    whole = together([unjoined, going, back])
+    assert whole is not None
+    assert whole.state is SenderState.LAP
+    alone = together([unjoined])
+    assert alone is not None
+    assert alone.state is SenderState.GATHER
 
 
 # -- a whole server
@@ -207,6 +230,15 @@ def test_a_lost_interface_ends_its_leg_alone_and_its_clients_come_back_on_anothe
     assert [(c["client"], c["interface"]) for c in clients] == [(first.id, "eth1"), (second.id, "eth1")]
 
 
+def test_a_client_that_comes_by_another_interface_is_shown_there_at_once(lab: ServerLab) -> None:
+    cast, (only,) = begin(lab, 1)
+    for network in (ONE, TWO, ONE, TWO):
+        arrive(lab, network)
+        only.join(cast)
+        clients = shown(lab, cast)["sender"]["clients"]
+        assert [(c["client"], c["interface"]) for c in clients] == [(only.id, network.interface)]
+
+
 def test_an_interface_that_is_back_casts_again(lab: ServerLab) -> None:
     cast, (only,) = begin(lab, 1)
     arrive(lab, TWO)
@@ -221,6 +253,32 @@ def test_an_interface_that_is_back_casts_again(lab: ServerLab) -> None:
     lab.casts.tick()
     only.join(cast)
     assert [(s.leg, s.started) for s in lab.senders] == [(1, True), (1, True)]
+
+
+def test_a_leg_can_be_asked_while_its_sender_ends(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast, (only,) = begin(lab, 1)
+    arrive(lab, ONE)
+    only.join(cast)
+    run = lab.casts.get(cast).run
+    assert run is not None
+    seen: list[str] = []
+
+    def stop(_sender: object, *, abort: bool = False) -> None:
+        def ask() -> None:
+            status = run.status()
+            seen.append(status.legs[0].lost if status is not None else "")
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(5)
+        assert not abort
+
+    monkeypatch.setattr(FakeSender, "stop", stop)
+    lab.lost["eth1"] = "eth1 has no link"
+    lab.casts.tick()
+    assert seen == ["eth1 has no link"]
 
 
 def test_the_cast_says_why_nobody_can_take_part(lab: ServerLab) -> None:

@@ -62,13 +62,13 @@ class SeedCache:
         lacking = FLOOR - free
         if lacking <= 0:
             return
+        dropped = set[int]()
         while self._kept and lacking > 0:
             chunk, packed = self._kept.popitem()
-            self._wanted -= {chunk}
+            dropped.add(chunk)
             self.size -= len(packed.data)
             lacking -= len(packed.data)
-        if lacking > 0:
-            self._wanted = frozenset()
+        self._wanted = self._wanted - dropped if lacking <= 0 else frozenset()
 
     def clear(self) -> None:
         """Keep nothing, now and later."""

@@ -5,7 +5,7 @@ tests show, and its JSON form.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -184,23 +184,34 @@ class CastStatus:
 
 @dataclass(frozen=True, slots=True)
 class LegNow:
-    """The sender on one ``interface``, or the last there was; ``lost``: why there can be none now."""
+    """The sender on one ``interface``, or the last there was (not ``live``); ``lost``: why there can be
+    none now. ``joins``: when each client joined there last, by a clock that all legs share.
+    """
 
     interface: str
     status: CastStatus | None
     lost: str = ""
+    live: bool = True
+    joins: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the cast's state depends on it: it can send, and has or had somebody to send to."""
+        status = self.status
+        if status is None or self.lost or not self.live:
+            return False
+        return bool(status.clients) or status.state is not SenderState.GATHER
 
 
 def together(legs: Sequence[LegNow]) -> CastStatus | None:
     """Several senders of one image as one cast; None where there is none.
 
-    The least advanced of those that go on tells the state; a client that left one for another counts
-    where it is now.
+    The least advanced of those that go on tells the state; a client counts where it joined last.
     """
     known = [leg.status for leg in legs if leg.status is not None]
     if not known:
         return None
-    going = [leg.status for leg in legs if leg.status is not None and not leg.lost] or known
+    going = [leg.status for leg in legs if leg.status is not None and leg.decides] or known
     clients = _each_once(legs)
     return replace(
         min(going, key=lambda status: (status.state.code, status.head)),
@@ -226,14 +237,15 @@ def _leg_status(leg: LegNow) -> LegStatus:
 
 
 def _each_once(legs: Sequence[LegNow]) -> tuple[ClientStatus, ...]:
-    """All clients with the interface that serves them; who is gone from one only where it is on none."""
-    found: dict[str, ClientStatus] = {}
+    """All clients with the interface that serves them: where each joined last, or is not gone."""
+    found: dict[str, tuple[tuple[float, bool], ClientStatus]] = {}
     for leg in legs:
         for client in leg.status.clients if leg.status is not None else ():
-            before = found.get(client.client)
-            if before is None or before.kind is ClientClass.GONE:
-                found[client.client] = replace(client, interface=leg.interface)
-    return tuple(found.values())
+            name = client.client
+            weight = leg.joins.get(name, 0.0), client.kind is not ClientClass.GONE
+            if name not in found or weight > found[name][0]:
+                found[name] = weight, replace(client, interface=leg.interface)
+    return tuple(client for _, client in found.values())
 
 
 def time_left(missing: float, rate: float) -> float | None:

@@ -8,7 +8,7 @@ import selectors
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from castcore.cast import discovery
@@ -53,11 +53,32 @@ def find_servers(
     Default: every wired interface that has an address. With ``expected_key`` only that server counts
     and is returned at once. Answers that are malformed or not to our question are dropped.
     """
+    found: dict[bytes, FoundServer] = {}
+    with contextlib.closing(_answers(interfaces, seconds, expected_key)) as answers:
+        for server in answers:
+            found.setdefault(server.key, server)
+            if expected_key is not None:
+                break
+    return list(found.values())
+
+
+def find_places(
+    interfaces: Sequence[str] | None = None, *, seconds: float, expected_key: bytes
+) -> list[FoundServer]:
+    """Everywhere that the server with ``expected_key`` answers within ``seconds``: each URL on each
+    interface once. Asks as `find_servers` does.
+    """
+    with contextlib.closing(_answers(interfaces, seconds, expected_key)) as answers:
+        return list({(server.url, server.interface): server for server in answers}.values())
+
+
+def _answers(
+    interfaces: Sequence[str] | None, seconds: float, expected_key: bytes | None
+) -> Generator[FoundServer, None, None]:
     names = [n.name for n in nics.wired()] if interfaces is None else interfaces
     identity = dmi.machine().uuid
     client = uuid.UUID(identity).bytes if identity else bytes(discovery.UUID_SIZE)
     discover = Discover(client, os.urandom(discovery.NONCE_SIZE))
-    found: dict[bytes, FoundServer] = {}
     with contextlib.ExitStack() as stack:
         askers = [
             (name, stack.enter_context(sock), to) for name in names for sock, to in asking_sockets(name)
@@ -66,10 +87,7 @@ def find_servers(
         for interface, data in _ask(askers, discovery.encode_discover(discover), end):
             server = _accept(data, discover, interface, expected_key)
             if server is not None:
-                found.setdefault(server.key, server)
-                if expected_key is not None:
-                    break
-    return list(found.values())
+                yield server
 
 
 def _accept(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -146,7 +147,7 @@ class _Reception:
         self._told = 0.0
         self._gather = GATHER_MIN
         self._messages = self._packets = 1
-        self._ears = self._open(descriptor)
+        self._ears = self._open(interface, descriptor, self._obstacle)
 
     def run(self, stop: threading.Event) -> ReceiveResult:
         """Receive to the end."""
@@ -201,13 +202,13 @@ class _Reception:
 
     # -- datagrams
 
-    def _open(self, descriptor: CastDescriptor) -> Ears:
+    def _open(self, interface: Interface, descriptor: CastDescriptor, obstacle: str) -> Ears:
         return Ears(
-            self._interface,
+            interface,
             descriptor,
             segment=self._table.datagram_size,
             offload=self._offload,
-            deaf=bool(self._obstacle),
+            deaf=bool(obstacle),
         )
 
     def _take(self) -> Batch:
@@ -307,23 +308,23 @@ class _Reception:
         if self._pool.follow(self._core.table):
             self._sieve.follow(self._core.table)
 
-    def _rejoin(self) -> None:
+    def _rejoin(self, pause: float = 0.0) -> None:
         held = self._core.ledger.held
         known = held.encode() if held else b""
-        self._workers.join(lambda: self._join(known))
+        self._workers.join(lambda: self._join(known, pause))
 
-    def _join(self, held: bytes) -> Result:
+    def _join(self, held: bytes, pause: float) -> Result:
         """Join, again and again; the cast may have been restarted under a new descriptor."""
-        while not self._workers.stopping.is_set():
+        while not self._workers.stopping.wait(pause):
             try:
                 descriptor = open_descriptor(self._control.descriptor(), self._descriptor.server_key)
                 self._same_image(descriptor)
+                interface = self._present_interface(descriptor)
                 answer = self._control.join(held)
                 answer.require(mac=descriptor.mac, encrypt=descriptor.encrypt)
-                return lambda now: self._rejoined(now, descriptor, answer)
+                return partial(self._rejoined, interface=interface, descriptor=descriptor, answer=answer)
             except (NetworkFailed, BadPacket):
-                self._waiting = True
-                self._workers.stopping.wait(REJOIN_SECONDS)
+                self._waiting, pause = True, REJOIN_SECONDS
         return lambda _: None
 
     def _same_image(self, descriptor: CastDescriptor) -> None:
@@ -331,13 +332,16 @@ class _Reception:
         if _casts(descriptor) != _casts(before):
             raise NetworkFailed("the server casts another image now, or in other pieces")
 
-    def _rejoined(self, now: float, descriptor: CastDescriptor, answer: JoinAnswer) -> None:
-        interface = self._present_interface(descriptor)
+    def _rejoined(
+        self, now: float, interface: Interface, descriptor: CastDescriptor, answer: JoinAnswer
+    ) -> None:
         if (descriptor.session, interface) != (self._descriptor.session, self._interface):
-            self._ears.close()
-            self._descriptor, self._interface = descriptor, interface
-            self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
-            self._ears = self._open(descriptor)
+            try:
+                self._hear(interface, descriptor)
+            except NetworkFailed:  # the address is gone since
+                self._waiting = True
+                self._rejoin(REJOIN_SECONDS)
+                return
         self._joined, self._waiting = True, False
         self._sieve.renew(answer.protection)
         if self._peers is not None:
@@ -347,12 +351,20 @@ class _Reception:
         if self._obstacle:
             self._core.on_deaf()
 
+    def _hear(self, interface: Interface, descriptor: CastDescriptor) -> None:
+        """Hear that cast there from now on. Raises NetworkFailed, then all is as before."""
+        obstacle = preflight.obstacle(interface, self._table.datagram_size)
+        ears = self._open(interface, descriptor, obstacle)
+        self._ears.close()
+        self._ears, self._obstacle = ears, obstacle
+        self._descriptor, self._interface = descriptor, interface
+
     def _present_interface(self, descriptor: CastDescriptor) -> Interface:
         """Where the cast comes in now: its server may have been found again through another one."""
         try:
             return find_interface(self._way(), family_of(descriptor.group))
-        except NotFound:  # it has just lost its address, and will be asked for again
-            return self._interface
+        except NotFound as gone:  # it has just lost its address, and may get one again
+            raise NetworkFailed(gone.what, hint=gone.hint) from None
 
     def _tell(self, now: float, *, always: bool = False) -> None:
         if not always and now - self._told < PROGRESS_SECONDS:

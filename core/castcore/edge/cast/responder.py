@@ -36,7 +36,9 @@ class OfferFields:
 
 
 class AnswerLimit:
-    """How many answers go out per second, in all and to one sender: a flood gains nothing."""
+    """How many answers go out per second on an interface, in all and to one sender: a flood gains
+    nothing.
+    """
 
     def __init__(
         self, most: int = MOST_ANSWERS_PER_SECOND, per_sender: int = MOST_ANSWERS_PER_SENDER
@@ -58,10 +60,12 @@ class AnswerLimit:
 
 
 class _Ear:
-    """The socket on one interface; a new one when the interface was removed and is back."""
+    """The socket on one interface, with its limit; a new one when that was removed and is back."""
 
     def __init__(self, own: Interface, sock: socket.socket) -> None:
         self.own, self.sock = own, sock
+        # Its own: a flood on one network takes no answer from another.
+        self.limit = AnswerLimit()
         self._index = own.index
 
     def look(self, selector: selectors.BaseSelector) -> None:
@@ -83,7 +87,8 @@ class _Ear:
 
 
 class DiscoveryResponder:
-    """A thread that answers every DISCOVER on ``interfaces`` with what ``offer`` says of that one.
+    """A thread that answers every DISCOVER on ``interfaces`` with what ``offer`` says of that one
+    (None: nothing).
 
     An interface is heard over the family of its address. ``answered`` and ``dropped`` count datagrams
     (dropped: malformed, or over the limit).
@@ -91,13 +96,12 @@ class DiscoveryResponder:
 
     def __init__(
         self,
-        offer: Callable[[Interface], OfferFields],
+        offer: Callable[[Interface], OfferFields | None],
         key: SigningKey,
         interfaces: Sequence[Interface],
     ) -> None:
         self._offer, self._key, self._interfaces = offer, key, tuple(interfaces)
         self._public = key.public
-        self._limit = AnswerLimit()
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = -1, -1
         self.answered = 0
@@ -139,20 +143,22 @@ class DiscoveryResponder:
                     if key.data is None:
                         return
                     for data, sender in waiting(key.data.sock):
-                        self._answer(key.data.sock, key.data.own, data, sender)
+                        self._answer(key.data, data, sender)
                 for ear in ears:
                     ear.look(selector)
 
-    def _answer(self, sock: socket.socket, own: Interface, data: bytes, sender: SocketAddress) -> None:
+    def _answer(self, ear: _Ear, data: bytes, sender: SocketAddress) -> None:
         try:
             discover = discovery.parse_discover(data)
         except BadPacket:
             self.dropped += 1
             return
-        if not self._limit.allow(sender[0], time.monotonic()):
+        if not ear.limit.allow(sender[0], time.monotonic()):
             self.dropped += 1
             return
-        fields = self._offer(own)
+        fields = self._offer(ear.own)
+        if fields is None:
+            return
         offer = Offer(
             discover.nonce,
             self._public,
@@ -162,5 +168,5 @@ class DiscoveryResponder:
             fields.casts_open,
         )
         with contextlib.suppress(OSError):  # the asker or the link is gone: it will ask again
-            sock.sendto(discovery.encode_offer(offer, self._key), sender)
+            ear.sock.sendto(discovery.encode_offer(offer, self._key), sender)
             self.answered += 1

@@ -10,6 +10,7 @@ from castcore.cast.descriptor import CastDescriptor
 from castcore.edge.cast.leakprobe import flooded
 from castcore.edge.cast.multicast import Batch, GroupReceiver
 from castcore.edge.net.interface import Interface
+from castcore.errors import NetworkFailed
 
 ANSWER_MAX = 2048
 
@@ -33,12 +34,19 @@ class Ears:
         self._group = GroupReceiver(
             interface, descriptor.group, descriptor.port, segment=segment, offload=offload
         )
-        if deaf:
-            self._group.leave()
         self.deep = self._group.deep
         self._to = interface.reach(*descriptor.feedback_address)
         self._feedback = socket.socket(interface.family, socket.SOCK_DGRAM)
-        self._feedback.bind(interface.reach(interface.address, 0))
+        try:
+            if deaf:
+                self._group.leave()
+            self._feedback.bind(interface.reach(interface.address, 0))
+        except OSError as error:
+            self._group.socket.close()
+            self._feedback.close()
+            raise NetworkFailed(
+                f"cannot answer from {interface.address} on {interface.name}: {error.strerror}"
+            ) from None
         self._feedback.settimeout(0)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._group.socket, selectors.EVENT_READ)

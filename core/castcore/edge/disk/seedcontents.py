@@ -69,7 +69,6 @@ class SeedContents:
     def remember(self, chunk: int, stored: bytes | memoryview) -> None:
         """The proven stored bytes of ``chunk`` were at hand; a copy is kept if it is one to keep."""
         if self._cache.wants(chunk):
-            self.relieve()
             packed = self._index.records[chunk].codec is not Codec.RAW
             kept = Packed(bytes(stored), zstd=packed)
             with self._lock:
@@ -107,6 +106,7 @@ class _Remembering:
         self._sink, self._contents = sink, contents
 
     def put(self, chunk: int, stored: bytes | memoryview) -> int:
+        self._contents.relieve()
         taken = self._sink.put(chunk, stored)
         if taken:  # else it was there, and these bytes are not proven
             self._contents.remember(chunk, stored)
@@ -114,6 +114,7 @@ class _Remembering:
 
     def put_content(self, chunk: int, content: bytes) -> int:
         # It came from another seed, unpacked: the others have it from there.
+        self._contents.relieve()
         return self._sink.put_content(chunk, content)
 
     def flush(self) -> None:

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from castcore.edge.net import nics
 from castcore.errors import NotFound, Refused
@@ -107,11 +108,18 @@ def find_interface(name_or_address: str, family: socket.AddressFamily | None = N
 def named_interfaces(wanted: Sequence[str]) -> tuple[Interface, ...]:
     """The interfaces ``wanted`` (names or addresses), in that order.
 
-    Raises NotFound, and Refused when one is named twice.
+    Raises NotFound, and Refused when one is named twice or two have one address: it tells by which of
+    them a client came.
     """
     found = tuple(find_interface(name) for name in wanted)
     if len({own.zoned for own in found}) < len(found):
         raise Refused("an interface is named twice", hint="name each interface once")
+    for one, other in combinations(found, 2):
+        if one.address == other.address:
+            raise Refused(
+                f"{one.name} and {other.name} have one address, {one.address}",
+                hint="VLANs of one card share its link-local address: give them addresses of their own",
+            )
     return found
 
 

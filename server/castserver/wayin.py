@@ -10,7 +10,7 @@ Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class WayIn:
     """The ends of a request's connection: the ``client``'s IP address, and ours (``server``)."""
 
     client: str = ""
@@ -26,13 +26,13 @@ class Network:
     subnet: Subnet
 
 
-def leg_of(arrival: Arrival, networks: Sequence[Network]) -> int:
+def leg_of(way: WayIn, networks: Sequence[Network]) -> int:
     """The place in ``networks`` of the one that the client is on.
 
     Its address tells, or, where that is link-local and so of any network, ours: one address has one
     interface. One of none of them (behind a router) takes part through the one it asked, or the first.
     """
-    client, asked = _parsed(arrival.client), _parsed(arrival.server)
+    client, asked = _parsed(way.client), _parsed(way.server)
     was_asked = [asked is not None and asked == _parsed(n.address) for n in networks]
     if client is not None and not client.is_link_local:
         inside = [i for i, n in enumerate(networks) if _within(client, n.subnet)]
