@@ -38,6 +38,7 @@ def test_each_disk_comes_back_on_its_own_target(machine: tuple[Path, Path], tmp_
         "index",
         "manifest.json",
         "pack-0000",
+        "stored-digests",
     ]
     with Image.open(store / "both.fcast") as image:
         assert [d.layout.size for d in image.manifest.disks] == [SIZE, 16 * MIB]
