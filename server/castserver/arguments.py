@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 
+from castcore.boot import WantedMode
 from castcore.errors import Refused
 from castcore.trust import KEY_SIZE
 from castcore.units import parse_size
 
+from castserver.bootstate import DeployEnd
+
 MEGABYTE = 1_000_000
+NEVER = "never"
 MOST_MEGABYTES = 100_000
 MOST_BYTES = 1 << 62
 
@@ -67,6 +72,66 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     add("--jumbo", action="store_true", help="packets of 8,968 bytes: every switch must carry them")
     add("--ttl", type=hops, default=1, help="routers that the multicast may cross, plus 1")
     add("--querier", action="store_true", help="ask who listens (IGMP, MLD) while nobody else does")
+
+
+def add_booting(parser: argparse.ArgumentParser) -> None:
+    """Declare what is answered to machines that boot from the network."""
+    parser.add_argument(
+        "--boot-mode",
+        action="append",
+        default=[],
+        type=boot_mode,
+        metavar="[IF=]MODE",
+        help="what suits the network (auto, the default), beside the site's DHCP server (proxy), as the"
+        " only one (dhcp), nothing (off); for one interface: eth1=proxy",
+    )
+    parser.add_argument(
+        "--own-dhcp",
+        action="append",
+        default=[],
+        nargs="?",
+        const="",
+        metavar="IF",
+        help="where no DHCP server answers, auto may be one",
+    )
+    parser.add_argument(
+        "--deploy-end",
+        action="append",
+        default=[],
+        choices=[*DeployEnd, NEVER],
+        help="what turns PXE deploy off by itself (repeatable; default: the cast's end, on a terminal"
+        " also the console's)",
+    )
+
+
+def boot_modes(args: argparse.Namespace, interfaces: Sequence[str]) -> dict[str, WantedMode]:
+    """``--boot-mode`` by interface; of two for one the one that names it. Raises Refused."""
+    _require_known((name for name, _ in args.boot_mode), "--boot-mode", interfaces)
+    common = {own: mode for name, mode in args.boot_mode if not name for own in interfaces}
+    return common | {name: mode for name, mode in args.boot_mode if name}
+
+
+def own_dhcp(args: argparse.Namespace, interfaces: Sequence[str]) -> frozenset[str]:
+    """The interfaces that ``--own-dhcp`` means. Raises Refused."""
+    _require_known(args.own_dhcp, "--own-dhcp", interfaces)
+    return frozenset(interfaces if "" in args.own_dhcp else args.own_dhcp)
+
+
+def _require_known(names: Iterable[str], option: str, interfaces: Sequence[str]) -> None:
+    unknown = next((name for name in names if name and name not in interfaces), "")
+    if unknown:
+        known = ", ".join(interfaces)
+        raise Refused(f"{option} names {unknown}, which is not served", hint=f"these are: {known}")
+
+
+def boot_mode(text: str) -> tuple[str, WantedMode]:
+    """What to serve: ``MODE`` on every interface (""), or ``IF=MODE`` on one."""
+    interface, _, mode = text.rpartition("=")
+    try:
+        return interface, WantedMode(mode)
+    except ValueError:
+        modes = ", ".join(WantedMode)
+        raise argparse.ArgumentTypeError(f"{mode!r} is none of {modes}") from None
 
 
 def public_key(text: str, option: str, source: str) -> bytes:

@@ -6,7 +6,8 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from castcore.edge.image.store import require_space
@@ -54,6 +55,8 @@ class OperatorAuth:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: dict[str, float] = {}
+        self._watching = 0
+        self._seen: float | None = None
 
     def is_token(self, token: str) -> bool:
         """Whether ``token`` is the operator's (in constant time)."""
@@ -74,9 +77,38 @@ class OperatorAuth:
             self._sessions.pop(session, None)
 
     def is_session(self, session: str) -> bool:
-        """Whether ``session`` is open now."""
+        """Whether ``session`` is open now; one that asks is a console somebody looks at."""
         with self._lock:
-            return self._sessions.get(session, -1.0) > self._clock()
+            now = self._clock()
+            known = self._sessions.get(session, -1.0) > now
+            if known:
+                self._seen = now
+            return known
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """For as long as a console's event stream is open."""
+        with self._lock:
+            self._watching += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watching -= 1
+                if self._seen is not None:
+                    self._seen = self._clock()
+
+    def away(self) -> float | None:
+        """For how many seconds no console has been open; None when none was."""
+        with self._lock:
+            if self._seen is None:
+                return None
+            return 0.0 if self._watching else self._clock() - self._seen
+
+    def forget_consoles(self) -> None:
+        """Count from the next console on."""
+        with self._lock:
+            self._seen = self._clock() if self._watching and self._seen is not None else None
 
     def allows(self, *, token: str, session: str, method: str, from_console: bool) -> bool:
         """Whether a request is the operator's: by its token, or by its session.

@@ -86,6 +86,15 @@ class DurableRow(Base):
     changed: Mapped[int] = mapped_column(BigInteger)
 
 
+class SettingRow(Base):
+    """One thing that the operator chose, by its ``name``."""
+
+    __tablename__ = "settings"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
 class Database:
     """The one door to the tables above; each call is one transaction. Raises NoSpace, DiskFailed."""
 

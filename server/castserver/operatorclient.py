@@ -89,6 +89,10 @@ class Operator:
         """The answer to POST on the path with these steps."""
         return self._https.post_json(_path(path), {} if body is None else body)
 
+    def put(self, *path: str, body: Any) -> Any:
+        """The answer to PUT on the path with these steps."""
+        return self._https.put_json(_path(path), body)
+
 
 def _path(steps: tuple[str, ...]) -> str:
     return "/".join((API, *(quote(step, safe="") for step in steps)))

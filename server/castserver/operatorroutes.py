@@ -187,10 +187,11 @@ async def events(parts: Parts) -> StreamingResponse:
 
 async def _events(parts: ServerParts) -> AsyncIterator[str]:
     changed = parts.clients.changed
-    while not parts.stopping.is_set():
-        seen = changed.count
-        view = await anyio.to_thread.run_sync(parts.state)
-        yield f"event: state\ndata: {view.model_dump_json(by_alias=True)}\n\n"
-        await asyncio.sleep(PAUSE)
-        while not parts.stopping.is_set() and not await changed.wait(seen, KEEP_ALIVE):
-            yield ": still here\n\n"
+    with parts.auth.watched():
+        while not parts.stopping.is_set():
+            seen = changed.count
+            view = await anyio.to_thread.run_sync(parts.state)
+            yield f"event: state\ndata: {view.model_dump_json(by_alias=True)}\n\n"
+            await asyncio.sleep(PAUSE)
+            while not parts.stopping.is_set() and not await changed.wait(seen, KEEP_ALIVE):
+                yield ": still here\n\n"

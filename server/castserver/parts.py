@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from castserver.auth import OperatorAuth
+from castserver.booting import Booting
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
@@ -24,12 +25,13 @@ class ServerParts:
     casts: Casts
     library: Library
     boots: BootWatch
+    booting: Booting
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
         with self.clients.lock:
-            return state_view(self.clients, self.casts.all(), self.boots)
+            return state_view(self.clients, self.casts.all(), self.boots, self.booting.state())
 
     def wake(self) -> None:
         """Let every request that waits look again (at ``stopping``, for one)."""

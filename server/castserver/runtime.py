@@ -8,13 +8,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import uvicorn
-from castcore.boot import BootEvent, BootMode
+from castcore.boot import BootEvent, InterfaceMode, WantedMode
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.image.store import require_space
 from castcore.edge.net.identity import ServerIdentity
@@ -26,12 +27,16 @@ from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
 from castserver.auth import OperatorAuth, load_or_make_token
+from castserver.booting import Booting
+from castserver.bootkeeper import BootKeeper
+from castserver.bootstate import Choice, DeployEnd, Kept, Listeners, Neighbour
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.neighbours import Neighbours
 from castserver.parts import ServerParts
 from castserver.services.bootservices import BootServices, BootSettings
 
@@ -52,7 +57,9 @@ log = logging.getLogger("fleetcast")
 class ServerSettings:
     """What ``fleetcast serve`` was told: at least one of ``interfaces``, where the clients are.
 
-    ``boot_tree`` is None when nothing is booted.
+    ``boot_tree`` is None when nothing is booted. ``wanted`` and ``own_dhcp`` say what is served to
+    machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off; what they
+    leave out is as it was chosen last. ``headless``: nobody sits at the server.
     """
 
     state: Path
@@ -60,7 +67,10 @@ class ServerSettings:
     interfaces: tuple[Interface, ...]
     name: str
     https_port: int = 8443
-    boot_mode: BootMode = BootMode.OFF
+    wanted: Mapping[str, WantedMode] = field(default_factory=lambda: MappingProxyType({}))
+    own_dhcp: frozenset[str] = frozenset()
+    deploy_ends: frozenset[DeployEnd] | None = None
+    headless: bool = True
     boot_tree: Path | None = None
     http_port: int = 8080
     extra_cmdline: str = ""
@@ -87,12 +97,13 @@ class Server:
         self,
         settings: ServerSettings,
         legs: MakeLegs,
-        on_boot: Callable[[BootEvent], None] = lambda _: None,
+        listeners: Listeners | None = None,
     ) -> None:
         self.settings = settings
         self.identity: ServerIdentity
         self.parts: ServerParts
-        self._make_legs, self._on_boot = legs, on_boot
+        self._make_legs, self._listeners = legs, listeners or Listeners()
+        self._looking: Neighbours | None = None
         self._undo = ExitStack()
         self._web: threading.Thread
 
@@ -133,14 +144,17 @@ class Server:
             self.settings.url,
             self.settings.name,
         )
+        auth = OperatorAuth(load_or_make_token(self.settings.state))
+        fire, headless = clients.changed.fire, self.settings.headless
         return ServerParts(
             self.settings.name,
             encode_statement(statement, self.identity.key),
-            OperatorAuth(load_or_make_token(self.settings.state)),
+            auth,
             clients,
             casts,
             library,
-            BootWatch(clients.changed.fire),
+            BootWatch(fire),
+            Booting(database, casts, auth, fire, self._neighbours, headless=headless),
         )
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
@@ -181,6 +195,7 @@ class Server:
             while not self.parts.stopping.wait(TICK_SECONDS):
                 try:
                     self.parts.casts.tick()
+                    self.parts.booting.tick()
                 except FleetcastError as error:
                     log.error("%s", error.what)
 
@@ -194,39 +209,66 @@ class Server:
         responder = DiscoveryResponder(self._offer, self.identity.key, settings.interfaces)
         responder.start()
         undo.callback(responder.stop)
-        if settings.boot_mode is BootMode.OFF or settings.boot_tree is None:
-            return
-        for interface in settings.interfaces:
-            if interface.family is socket.AF_INET:  # firmware boots over IPv4
-                self._start_booting(interface, settings.boot_tree, undo)
+        names = list(dict.fromkeys(own.name for own in settings.interfaces))
+        self._looking = Neighbours(names, self.identity.key.public, self._note_neighbour)
+        self._looking.start()
+        undo.callback(self._looking.stop)
+        if settings.boot_tree is not None:
+            self._start_booting(settings.boot_tree, undo)
 
-    def _start_booting(self, interface: Interface, tree: Path, undo: ExitStack) -> None:
-        settings = self.settings
-        boot = BootServices(
-            BootSettings(
-                interface=interface.name,
-                address=interface.address,
-                mode=settings.boot_mode,
+    def _start_booting(self, tree: Path, undo: ExitStack) -> None:
+        settings, booting = self.settings, self.parts.booting
+        # Firmware boots over IPv4.
+        interfaces = [own for own in settings.interfaces if own.family is socket.AF_INET]
+        booting.assume({own.name: self._choice(own.name) for own in interfaces}, settings.deploy_ends)
+        keepers = {own.name: self._keeper(own, tree) for own in interfaces}
+        undo.callback(booting.stop)
+        try:
+            booting.start(keepers)
+        except PortTaken as error:
+            instead = "or turn network booting off with --boot-mode off"
+            raise PortTaken(error.what, hint=f"{error.hint}, {instead}") from None
+
+    def _keeper(self, own: Interface, tree: Path) -> BootKeeper:
+        settings, booting = self.settings, self.parts.booting
+
+        def services(mode: InterfaceMode) -> BootServices:
+            boot = BootSettings(
+                interface=own.name,
+                address=own.address,
+                mode=mode,
                 tree=tree,
-                server_url=settings.url_on(interface),
+                server_url=settings.url_on(own),
                 server_key=self.identity.key.public,
                 http_port=settings.http_port,
                 extra_cmdline=settings.extra_cmdline,
                 rules=settings.rules,
-            ),
-            self.parts.clients,
-            self._note_boot,
-        )
-        try:
-            boot.start()
-        except PortTaken as error:
-            instead = "or turn network booting off with --boot-mode off"
-            raise PortTaken(error.what, hint=f"{error.hint}, {instead}") from None
-        undo.callback(boot.stop)
+            )
+            return BootServices(boot, self.parts.clients, self._note_boot)
+
+        choice = booting.chosen(own.name)
+        return BootKeeper(own, choice, services, booting.setting, self._note_kept)
+
+    def _choice(self, interface: str) -> Choice:
+        """What the command line says of the interface, else what was chosen for it last."""
+        chosen = self.parts.booting.chosen(interface)
+        wanted = self.settings.wanted.get(interface, chosen.wanted)
+        return Choice(wanted, chosen.own_dhcp or interface in self.settings.own_dhcp)
+
+    def _note_kept(self, kept: Kept) -> None:
+        self.parts.clients.changed.fire()
+        self._listeners.kept(kept)
+
+    def _note_neighbour(self, neighbour: Neighbour) -> None:
+        self.parts.clients.changed.fire()
+        self._listeners.neighbour(neighbour)
+
+    def _neighbours(self) -> tuple[Neighbour, ...]:
+        return self._looking.found() if self._looking is not None else ()
 
     def _note_boot(self, event: BootEvent) -> None:
         self.parts.boots.note(event)
-        self._on_boot(event)
+        self._listeners.boot(event)
 
     def _offer(self, interface: Interface) -> OfferFields:
         casts = tuple(c.id for c in self.parts.casts.all() if not c.state.ended)

@@ -15,6 +15,8 @@ from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage, holdings, image_name
 from pydantic import BaseModel, ConfigDict, Field
 
+from castserver.bootstate import BootingState
+from castserver.bootviews import BootingView, booting_view
 from castserver.bootwatch import BootSighting, BootWatch
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
@@ -181,6 +183,7 @@ class StateView(View):
     clients: list[ClientView]
     casts: list[CastView]
     booting: list[BootView] = Field(description="network boots of machines not met yet")
+    pxe: BootingView = Field(description="what is answered to machines that boot from the network")
 
 
 def client_label(client: Client) -> str:
@@ -271,7 +274,9 @@ def image_view(stored: StoredImage) -> ImageView:
     )
 
 
-def state_view(clients: Clients, casts: list[Cast], boots: BootWatch) -> StateView:
+def state_view(
+    clients: Clients, casts: list[Cast], boots: BootWatch, booting: BootingState
+) -> StateView:
     """Everything live; call it with the clients' lock held."""
     known = clients.all()
     macs = [mac for c in known for mac in c.traits.macs]
@@ -279,6 +284,7 @@ def state_view(clients: Clients, casts: list[Cast], boots: BootWatch) -> StateVi
         clients=[client_view(c, clients, boots) for c in known],
         casts=[cast_view(c, clients) for c in casts],
         booting=[_boot_view(s) for s in boots.others(macs)],
+        pxe=booting_view(booting),
     )
 
 

@@ -19,7 +19,7 @@ FOLDERS = {
 HEAVY = {"fastapi", "starlette", "uvicorn", "sqlalchemy", "jinja2", "scapy", "tftpy"}
 LIGHT = (
     *(f"castserver.commands.{name}" for name in ("capture", "restore", "verify", "image")),
-    *(f"castserver.commands.{name}" for name in ("casts", "machines", "receive")),
+    *(f"castserver.commands.{name}" for name in ("booting", "casts", "machines", "receive")),
     "castclient.__main__",
     "castserver.__main__",
 )

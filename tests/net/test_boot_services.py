@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from castcore.boot import BootDecision, BootEvent, BootMode, BootStage
+from castcore.boot import BootDecision, BootEvent, BootStage, InterfaceMode
 from castcore.edge import run
 from castcore.errors import NotFound, PortTaken
 from castserver.services.bootservices import BootServices, BootSettings
@@ -79,7 +79,7 @@ def settings(wire: Cable, tmp_path: Path) -> BootSettings:
         text = text.replace(f'"{role}", "size": {len(ROLES[role])}', f'"{role}", "size": {size}')
     (tmp_path / "tree.json").write_text(text)
     return BootSettings(
-        wire.wire, OURS, BootMode.PROXY, tmp_path, f"https://{OURS}:8443", server_key=b"k" * 32
+        wire.wire, OURS, InterfaceMode.PROXY, tmp_path, f"https://{OURS}:8443", server_key=b"k" * 32
     )
 
 
@@ -169,7 +169,7 @@ def test_a_real_client_gets_a_lease_and_the_boot_file_in_dhcp_mode(
     script.write_text(UDHCPC_SCRIPT)
     script.chmod(0o755)
     udhcpc = ["udhcpc", "-i", wire.wire, "-f", "-q", "-n", "-t", "3", "-T", "1", "-s", str(script)]
-    with serving(wire, replace(settings, mode=BootMode.DHCP), events):
+    with serving(wire, replace(settings, mode=InterfaceMode.DHCP), events):
         there(wire, *udhcpc, ok=(1,))  # a stranger that does not boot from the network
         said = there(wire, *udhcpc, "-V", "PXEClient", "-x", "0x5d:0007").decode()
         again = there(wire, *udhcpc).decode()  # the same machine, once booted
@@ -305,7 +305,7 @@ def test_a_missing_interface_or_address_is_named(wire: Cable, settings: BootSett
 
 
 def test_off_opens_no_port(wire: Cable, settings: BootSettings) -> None:
-    services = BootServices(replace(settings, mode=BootMode.OFF), Policy(), Events())
+    services = BootServices(replace(settings, mode=InterfaceMode.SILENT), Policy(), Events())
     inside(wire.left, services.start)
     assert exchange(wire, discover()) is None
     services.stop()

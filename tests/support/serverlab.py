@@ -19,6 +19,7 @@ from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app
 from castserver.auth import OperatorAuth
+from castserver.booting import Booting
 from castserver.bootwatch import BootWatch
 from castserver.castroutes import RunningCast
 from castserver.casts import Casts
@@ -178,8 +179,16 @@ class ServerLab:
         self.casts = Casts(self.database, self.clients, self.library, legs)
         self.boots = BootWatch(self.clients.changed.fire)
         auth = OperatorAuth(TOKEN, self.clock)
+        self.booting = Booting(self.database, self.casts, auth, self.clients.changed.fire)
         self.parts = ServerParts(
-            "testlab", b"{}", auth, self.clients, self.casts, self.library, self.boots
+            "testlab",
+            b"{}",
+            auth,
+            self.clients,
+            self.casts,
+            self.library,
+            self.boots,
+            self.booting,
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)

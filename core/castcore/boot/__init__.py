@@ -4,36 +4,61 @@ from castcore.boot.answers import PXE_PORT, SERVER_PORT, destination
 from castcore.boot.bootclient import BootPlace, Kind, kind_of
 from castcore.boot.leases import Lease, LeaseTable, Pool
 from castcore.boot.message import Architecture, DhcpReply, DhcpRequest, MessageType
-from castcore.boot.policy import BootDecision, BootEvent, BootMode, BootPolicy, BootStage, Verdict
+from castcore.boot.modes import (
+    InterfaceMode,
+    ModeDecision,
+    Presence,
+    Situation,
+    WantedMode,
+    mode_for,
+    named,
+)
+from castcore.boot.policy import BootDecision, BootEvent, BootPolicy, BootStage, Everyone, Verdict
+from castcore.boot.presence import PROBE_SECONDS, PresenceWatch
 from castcore.boot.proxy import decide as proxy_decide
 from castcore.boot.scripts import grub_config, ipxe_script, local_script
 from castcore.boot.simpledhcp import decide as dhcp_decide
+from castcore.boot.survey import FoundServer, Hearsay, boot_server_request, discover, hearsay
 from castcore.boot.trustarchive import trust_archive
 
 __all__ = [
+    "PROBE_SECONDS",
     "PXE_PORT",
     "SERVER_PORT",
     "Architecture",
     "BootDecision",
     "BootEvent",
-    "BootMode",
     "BootPlace",
     "BootPolicy",
     "BootStage",
     "DhcpReply",
     "DhcpRequest",
+    "Everyone",
+    "FoundServer",
+    "Hearsay",
+    "InterfaceMode",
     "Kind",
     "Lease",
     "LeaseTable",
     "MessageType",
+    "ModeDecision",
     "Pool",
+    "Presence",
+    "PresenceWatch",
+    "Situation",
     "Verdict",
+    "WantedMode",
+    "boot_server_request",
     "destination",
     "dhcp_decide",
+    "discover",
     "grub_config",
+    "hearsay",
     "ipxe_script",
     "kind_of",
     "local_script",
+    "mode_for",
+    "named",
     "proxy_decide",
     "trust_archive",
 ]

@@ -9,14 +9,6 @@ from typing import Protocol
 from castcore.boot.message import DhcpReply
 
 
-class BootMode(StrEnum):
-    """What the server does for DHCP on one interface."""
-
-    PROXY = "proxy"
-    DHCP = "dhcp"
-    OFF = "off"
-
-
 class BootDecision(StrEnum):
     """What a machine that tries a network boot gets."""
 
@@ -62,3 +54,15 @@ class BootPolicy(Protocol):
 
     def decide(self, mac: str, uuid: str) -> BootDecision:
         """What the machine with ``mac`` (lower case, colons) and SMBIOS ``uuid`` ("" unknown) gets."""
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """The policy that treats all machines alike."""
+
+    decision: BootDecision
+
+    def decide(self, mac: str, uuid: str) -> BootDecision:
+        """The same for each."""
+        del mac, uuid
+        return self.decision

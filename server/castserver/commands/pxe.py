@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from castcore.boot import BootDecision, BootEvent, BootMode
+from castcore.boot import BootDecision, Everyone, InterfaceMode, WantedMode
 from castcore.edge.commandline import Screen
 from castcore.edge.net import nics
+from castcore.edge.net.interface import find_interface
 from castcore.errors import NotFound
 
 from castserver import arguments
+from castserver.bootkeeper import BootKeeper
+from castserver.bootscreen import KeptScreen, show_boot
+from castserver.bootstate import Choice, Setting
 from castserver.services.bootservices import BootServices, BootSettings
 
 NAME = "pxe"
@@ -24,12 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--interface", required=True, help="the network interface to serve")
     parser.add_argument("--boot-tree", required=True, type=Path, help="what `media-builder pxe` made")
+    modes = [mode for mode in WantedMode if mode is not WantedMode.OFF]
     parser.add_argument(
         "--boot-mode",
-        choices=[BootMode.PROXY, BootMode.DHCP],
-        type=BootMode,
-        default=BootMode.PROXY,
-        help="beside the site's DHCP server (proxy), or as the only one (dhcp)",
+        choices=modes,
+        type=WantedMode,
+        default=WantedMode.PROXY,
+        help="what suits the network (auto), beside the site's DHCP server (proxy, the default), or as"
+        " the only one (dhcp), where no other answers",
+    )
+    parser.add_argument(
+        "--own-dhcp", action="store_true", help="where no DHCP server answers, auto may be one"
     )
     parser.add_argument(
         "--decision",
@@ -54,7 +65,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     settings = BootSettings(
         interface=args.interface,
         address=address,
-        mode=args.boot_mode,
+        mode=InterfaceMode.SILENT,
         tree=args.boot_tree,
         server_url=args.server_url or f"https://{address}:8443",
         server_key=_key(args.server_key),
@@ -62,30 +73,27 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         extra_cmdline=args.extra_cmdline,
     )
 
-    def show(event: BootEvent) -> None:
-        screen.say(f"{event.mac or '?':17}  {event.stage:9}  {event.detail}")
-        screen.emit({"event": "boot", "mac": event.mac, "stage": event.stage, "detail": event.detail})
+    def services(mode: InterfaceMode) -> BootServices:
+        policy = Everyone(args.decision)
+        return BootServices(replace(settings, mode=mode), policy, lambda e: show_boot(e, screen))
 
-    services = BootServices(settings, _Everyone(args.decision), show)
-    services.start()
+    keeper = BootKeeper(
+        find_interface(args.interface, socket.AF_INET),
+        Choice(args.boot_mode, args.own_dhcp),
+        services,
+        Setting,
+        KeptScreen(screen).show,
+    )
+    keeper.start()
     try:
+        keeper.settled.wait()
+        if keeper.failure is not None:
+            raise keeper.failure
         screen.say(f"Serving network boots on {args.interface} ({address}); Ctrl-C ends it.")
         threading.Event().wait()
     finally:
-        services.stop()
+        keeper.stop()
 
 
 def _key(text: str) -> bytes:
     return arguments.public_key(text, "--server-key", "`fleetcast serve --json`") if text else b""
-
-
-class _Everyone:
-    """The policy that treats all machines alike."""
-
-    def __init__(self, decision: BootDecision) -> None:
-        self._decision = decision
-
-    def decide(self, mac: str, uuid: str) -> BootDecision:
-        """The same for each."""
-        del mac, uuid
-        return self._decision

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import socket
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from castcore.boot import BootEvent, BootMode
+from castcore.boot import WantedMode
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.named import read_rules
 from castcore.edge.image.store import default_store
@@ -19,9 +20,11 @@ from castcore.edge.net.interface import named_interfaces
 from castcore.errors import NotFound, Refused
 from castcore.words import code_words
 
-from castserver import arguments
+from castserver import arguments, bootscreen
 from castserver.advice import advise
 from castserver.auth import TOKEN_FILE
+from castserver.bootstate import DeployEnd
+from castserver.bootviews import booting_view
 from castserver.castmodel import Request
 from castserver.onair import Transmitter
 from castserver.policy import CastRules
@@ -52,13 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
     add("--boot-tree", type=Path, help="what `media-builder pxe` made; needed to boot machines")
-    add(
-        "--boot-mode",
-        choices=list(BootMode),
-        type=BootMode,
-        help="beside the site's DHCP server (proxy, the default with --boot-tree), as the only one"
-        " (dhcp), or not at all (off)",
-    )
+    arguments.add_booting(parser)
     add("--http-port", type=arguments.port, default=8080, help="TCP port of the boot files")
     add("--extra-cmdline", default="", help="more kernel arguments for the booted client")
     add("--rules", type=Path, metavar="FILE", help="TOML: which disk of a booted machine may be chosen")
@@ -78,14 +75,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = _settings(args)
 
-    def show_boot(event: BootEvent) -> None:
-        screen.say(f"boot  {event.mac or '?':17}  {event.stage:9}  {event.detail}")
-        screen.emit({"event": "boot", "mac": event.mac, "stage": event.stage, "detail": event.detail})
-
     server = Server(
         settings,
         lambda identity: _transmitter(args, settings, identity).legs(),
-        show_boot,
+        bootscreen.listeners(screen),
     )
     server.start()
     stack = ExitStack()
@@ -112,15 +105,15 @@ def _transmitter(
 
 
 def _settings(args: argparse.Namespace) -> ServerSettings:
-    mode = args.boot_mode or (BootMode.PROXY if args.boot_tree else BootMode.OFF)
-    if mode is not BootMode.OFF and args.boot_tree is None:
-        raise Refused(
-            f"--boot-mode {mode} needs --boot-tree", hint="`media-builder pxe --output DIR` makes one"
-        )
+    if args.boot_tree is None and any(mode is not WantedMode.OFF for _, mode in args.boot_mode):
+        raise Refused("--boot-mode needs --boot-tree", hint="`media-builder pxe --output DIR` makes one")
     if args.start_clients and not args.image:
         raise Refused("--start-clients needs --image", hint="name the image to cast")
     interfaces = named_interfaces(args.interface or [_only_interface()])
-    if mode is not BootMode.OFF and all(own.family is socket.AF_INET6 for own in interfaces):
+    names = [own.name for own in interfaces]
+    wanted = arguments.boot_modes(args, names)
+    boots = args.boot_tree is not None and any(wanted.get(n) is not WantedMode.OFF for n in names)
+    if boots and all(own.family is socket.AF_INET6 for own in interfaces):
         raise NotFound(
             "no interface to boot machines on has an IPv4 address",
             hint="give it one, see `ip addr`, or boot nothing with --boot-mode off",
@@ -131,12 +124,20 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         interfaces=interfaces,
         name=args.name,
         https_port=args.listen_https,
-        boot_mode=mode,
+        wanted=wanted,
+        own_dhcp=arguments.own_dhcp(args, names),
+        deploy_ends=_ends(args.deploy_end),
+        headless=not sys.stdin.isatty(),
         boot_tree=args.boot_tree,
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
         rules=_rules(args.rules),
     )
+
+
+def _ends(given: list[str]) -> frozenset[DeployEnd] | None:
+    """What turns PXE deploy off, None when nothing was said about it."""
+    return frozenset(DeployEnd(end) for end in given if end != arguments.NEVER) if given else None
 
 
 def _rules(path: Path | None) -> bytes:
@@ -164,7 +165,12 @@ def _introduce(server: Server, screen: Screen) -> None:
     screen.say(f"  log in with  the token in {token}")
     where = ", ".join(f"{own.name} ({own.address})" for own in settings.interfaces)
     screen.say(f"  clients on   {where}")
-    screen.say(f"  booting      {settings.boot_mode}")
+    booting = server.parts.booting.state()
+    deploy = booting.deploy
+    state = "on" if deploy.on else f"off: {deploy.why} (`fleetcast booting on` turns it on)"
+    screen.say(f"  PXE deploy   {state if booting.interfaces else 'none, without --boot-tree'}")
+    for kept in booting.interfaces:
+        screen.say(f"  on {kept.interface:9} {kept.mode}: {kept.reason}")
     screen.emit(
         {
             "event": "serving",
@@ -173,7 +179,7 @@ def _introduce(server: Server, screen: Screen) -> None:
             "key": key.hex(),
             "certificate_digest": server.identity.certificate_digest.hex(),
             "token_file": str(token),
-            "boot_mode": settings.boot_mode.value,
+            "pxe": booting_view(booting).model_dump(mode="json"),
         }
     )
 

@@ -9,7 +9,15 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Protocol
 
-from castcore.boot import BootEvent, BootMode, BootPlace, BootPolicy, Pool
+from castcore.boot import (
+    BootDecision,
+    BootEvent,
+    BootPlace,
+    BootPolicy,
+    Everyone,
+    InterfaceMode,
+    Pool,
+)
 from castcore.edge.net import nics
 from castcore.edge.net.bootsockets import interface_index
 from castcore.errors import NotFound, Refused
@@ -23,7 +31,7 @@ from castserver.services.tftp import Tftp
 
 @dataclass(frozen=True)
 class BootSettings:
-    """What to serve on one interface. ``address`` is ours there; OFF serves nothing at all.
+    """What to serve on one interface. ``address`` is ours there; SILENT serves nothing at all.
 
     ``pool`` None: the upper half of the interface's network (DHCP mode only). ``rules``: the rule file
     by which clients choose their disk.
@@ -31,7 +39,7 @@ class BootSettings:
 
     interface: str
     address: str
-    mode: BootMode
+    mode: InterfaceMode
     tree: Path
     server_url: str
     server_key: bytes
@@ -57,6 +65,7 @@ class BootServices:
         self._policy = policy
         self._on_event = on_event
         self._running: list[_Service] = []
+        self._answering: _Service | None = None
 
     def start(self) -> None:
         """Open every port, then answer: no machine is offered a file that cannot be fetched.
@@ -64,20 +73,35 @@ class BootServices:
         Raises NotFound (interface, address, boot tree), BadImage (boot tree), PortTaken, Refused
         (not root, unusable kernel arguments, no pool); nothing stays open then.
         """
-        if self.settings.mode is BootMode.OFF:
+        if self.settings.mode is InterfaceMode.SILENT:
             return
         with contextlib.ExitStack() as undo:
             opened = []
-            for make in (self._http, self._tftp, self._dhcp):
+            for make in (self._http, self._tftp):
                 opened.append(make())
                 undo.callback(opened[-1].stop)
+            answering = self._dhcp(self.settings.mode)
             undo.pop_all()
-        for service in opened:
+        for service in (*opened, answering):
             service.start()
-        self._running = opened
+        self._running, self._answering = opened, answering
+
+    def change(self, mode: InterfaceMode) -> None:
+        """Answer in another ``mode`` from now on; who is loading files goes on loading them.
+
+        Raises as `start`; nobody is answered then.
+        """
+        if self._answering is not None:
+            self._answering.stop()
+            self._answering = None
+        if mode is not InterfaceMode.SILENT:
+            answering = self._dhcp(mode)
+            answering.start()
+            self._answering = answering
 
     def stop(self) -> None:
         """Stop answering (DHCP first) and free every port."""
+        self.change(InterfaceMode.SILENT)
         while self._running:
             self._running.pop().stop()
 
@@ -102,10 +126,12 @@ class BootServices:
     def _tftp(self) -> _Service:
         return Tftp(self.settings.address, self._files(), self._on_event)
 
-    def _dhcp(self) -> _Service:
+    def _dhcp(self, mode: InterfaceMode) -> _Service:
         interface, place = self.settings.interface, self._place()
-        if self.settings.mode is BootMode.PROXY:
+        if mode is InterfaceMode.PROXY:
             return ProxyDhcp(interface, place, self._policy, self._on_event)
+        if mode is InterfaceMode.SKIP:
+            return ProxyDhcp(interface, place, Everyone(BootDecision.LOCAL), self._on_event)
         pool = self.settings.pool or _default_pool(interface, place.address)
         return SimpleDhcp(interface, place, self._policy, pool, self._on_event)
 

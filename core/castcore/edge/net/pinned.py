@@ -76,6 +76,11 @@ class PinnedHttps:
         body = json.dumps(value).encode()
         return self._json(path, self._request("POST", path, body, timeout, JSON_LIMIT))
 
+    def put_json(self, path: str, value: Any, *, timeout: float = TIMEOUT) -> Any:
+        """The JSON answer to PUT ``path`` with ``value``. Raises as ``get``."""
+        body = json.dumps(value).encode()
+        return self._json(path, self._request("PUT", path, body, timeout, JSON_LIMIT))
+
     def close(self) -> None:
         """Close this thread's connection."""
         connection: _Connection | None = getattr(self._local, "connection", None)
