@@ -240,6 +240,10 @@ class BootKeeper:
             who = named([found for found in servers if found.dhcp]) or "another DHCP server"
             note = f"own DHCP was withdrawn: {who} answers here too"
             self._watch.doubt(now, WITHDRAWN_SECONDS + self._world.jitter())
+        if decision.warning and decision.warning != self._kept.warning:
+            # Before anything is served.
+            self._kept = replace(self._kept, warning=decision.warning, servers=servers)
+            self._tell(self._kept)
         if decision.mode is not mode and (
             now >= self._retry_at or decision.mode is InterfaceMode.SILENT
         ):
@@ -255,9 +259,7 @@ class BootKeeper:
             presence=presence,
             servers=servers,
         )
-        changed, self._kept = kept != self._kept, kept
-        if changed:
-            self._tell(kept)
+        self._show(kept)
         fixed = choice.wanted in (WantedMode.PROXY, WantedMode.OFF)
         if fixed or presence is not Presence.UNKNOWN or self._link is not LinkState.UP:
             self.settled.set()
@@ -280,7 +282,9 @@ class BootKeeper:
     def _fail(self, error: FleetcastError) -> None:
         """The network cannot even be asked."""
         self._note_failure(error)
-        kept = replace(self._kept, problem=error.what)
+        self._show(replace(self._kept, problem=error.what))
+
+    def _show(self, kept: Kept) -> None:
         changed, self._kept = kept != self._kept, kept
         if changed:
             self._tell(kept)

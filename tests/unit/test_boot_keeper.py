@@ -102,7 +102,8 @@ def test_nothing_is_served_before_it_is_known_who_else_serves() -> None:
     kept = lab.run(1.5)
     assert (kept.mode, kept.presence, lab.served) == (PROXY, Presence.PRESENT, [PROXY])
     assert kept.servers == (RIVAL, SITE)
-    assert "10.0.0.8" in lab.told[0].warning, "named with the first that is served"
+    assert "10.0.0.8" in lab.told[0].warning
+    assert lab.told[0].mode is SILENT, "named before anything is served"
     assert lab.keeper.settled.is_set()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from castcore.boot import BootEvent, BootStage
-from castserver import operatorroutes
+from castserver import bootroutes, operatorroutes
 from castserver.app import MOST_BODY
 from castserver.auth import CONSOLE_HEADER, COOKIE, MOST_SESSIONS, SESSION_SECONDS, OperatorAuth
 from castserver.bootwatch import MOST_MACS, BootWatch
@@ -20,7 +20,7 @@ from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, TOKEN, FakeClient, S
 
 OPERATORS_CALLS = [
     (method, route.path)
-    for route in operatorroutes.routes.routes
+    for route in (*operatorroutes.routes.routes, *bootroutes.routes.routes)
     if isinstance(route, Route)
     for method in sorted(route.methods or ())
 ]
@@ -44,7 +44,7 @@ def test_the_list_of_operators_calls_is_not_empty() -> None:
 @pytest.mark.parametrize(("method", "path"), OPERATORS_CALLS)
 def test_only_the_operator_operates(lab: ServerLab, method: str, path: str) -> None:
     client = FakeClient(lab, 1).register()
-    url = path.format(client=client.id, cast="c1")
+    url = path.format(client=client.id, cast="c1", interface="eth1")
     for headers in ({}, client.headers, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic x"}):
         answer = lab.http.request(method, url, headers=headers, json={})
         assert answer.status_code == 401, (headers, answer.text)

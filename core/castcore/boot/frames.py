@@ -81,7 +81,7 @@ def parse_frame(frame: bytes) -> tuple[Datagram, bytes]:
 def _sum(data: bytes) -> int:
     """The internet checksum (RFC 1071)."""
     words = struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2))
-    total = sum(words)
+    total = int(sum(words))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

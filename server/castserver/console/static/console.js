@@ -44,9 +44,9 @@ async function confirmed(title, text, yes) {
   return dialog.returnValue === "yes";
 }
 
-async function post(path, body) {
+async function post(path, body, method = "POST") {
   const answer = await fetch("/api/v1" + path, {
-    method: "POST",
+    method,
     headers: { "Content-Type": "application/json", "X-Fleetcast-Console": "1" },
     body: JSON.stringify(body || {}),
   });
@@ -68,6 +68,12 @@ const actions = {
   async cancel(d) {
     const text = "Of " + machines(Number(d.count)) + " taking part, those already receiving are left with an incomplete disk.";
     if (await confirmed("Cancel the cast of " + d.image + "?", text, "Cancel the cast")) post("/casts/" + d.cast + "/cancel");
+  },
+  async pxe(d) {
+    const text = d.on ? "Machines that boot from the network start our client." :
+      "Machines that boot from the network are sent to their own disks. Those that are loading files go on.";
+    const yes = d.on ? "Turn it on" : "Turn it off";
+    if (await confirmed("PXE deploy", text, yes)) post("/booting", { deploy: Boolean(d.on) }, "PUT");
   },
   async "boot-client"(d) {
     const text = "At its next network boot " + d.label + " starts our client instead of its own disk.";
