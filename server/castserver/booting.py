@@ -68,7 +68,9 @@ class Booting:
 
     def state(self) -> BootingState:
         """Everything of this moment."""
-        kept = tuple(keeper.kept for keeper in self._keepers.values())
+        kept = tuple(
+            replace(keeper.kept, choice=self.chosen(name)) for name, keeper in self._keepers.items()
+        )
         return BootingState(self._deploy, kept, tuple(self._neighbours()))
 
     def start(self, keepers: Mapping[str, BootKeeper]) -> None:

@@ -77,6 +77,7 @@ def test_deploy_is_switched_and_shown(lab: ServerLab) -> None:
 def test_an_interface_is_chosen_for(lab: ServerLab) -> None:
     shown = lab.operator("PUT", "/booting/eth1", {"wanted": "dhcp"})["interfaces"][0]
     assert lab.booting.chosen("eth1") == Choice(WantedMode.DHCP)
+    assert (shown["wanted"], shown["own_dhcp"]) == ("dhcp", False)
     assert set(shown) >= {"mode", "reason", "warning", "problem", "note", "dhcp", "servers"}
     lab.operator("PUT", "/booting/eth1", {"own_dhcp": True})
     assert lab.booting.chosen("eth1") == Choice(WantedMode.DHCP, own_dhcp=True)
