@@ -5,7 +5,18 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 import pytest
-from castcore.boot import DhcpReply, FoundServer, MessageType, boot_server_request, discover, hearsay
+from castcore.boot import (
+    BootDecision,
+    BootPlace,
+    DhcpReply,
+    Everyone,
+    FoundServer,
+    MessageType,
+    boot_server_request,
+    discover,
+    hearsay,
+    proxy_decide,
+)
 from castcore.boot.frames import Datagram, encode_frame, parse_frame
 from castcore.boot.options import Option
 from castcore.edge.net.dhcppacket import decode, encode
@@ -116,3 +127,11 @@ def test_damaged_answers_are_read_or_bad_packets(data: st.DataObject) -> None:
     except BadPacket:
         return
     assert heard is None or heard.server.label.isprintable()
+
+
+def test_a_fleetcast_server_that_looks_around_is_answered_and_not_told() -> None:
+    _, payload = parse_frame(discover(OURS, 5, pxe=True))
+    place, policy = BootPlace(SITE, 8080), Everyone(BootDecision.CLIENT)
+    verdict = proxy_decide(decode(payload), 67, place, policy)
+    assert verdict.reply is not None
+    assert verdict.event is None

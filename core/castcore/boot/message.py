@@ -20,6 +20,8 @@ UNSPECIFIED = IPv4Address(0)
 ETHERNET = 1
 MAC_BYTES = 6
 MACHINE_ID_BYTES = 17
+# The user class (option 77) by which a Fleetcast server that looks around tells itself from a machine.
+LOOKING_CLASS = b"fleetcast-looks"
 
 
 class MessageType(IntEnum):

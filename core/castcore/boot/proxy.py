@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from castcore.boot.answers import PXE_PORT, reply_to
 from castcore.boot.bootclient import BootPlace, Kind, boot_info, kind_of, refusal
-from castcore.boot.message import DhcpRequest, MessageType
+from castcore.boot.message import LOOKING_CLASS, DhcpRequest, MessageType
 from castcore.boot.policy import BootDecision, BootEvent, BootPolicy, BootStage, Verdict
 
 # What is answered on which port, and by what: DISCOVER on 67, the boot server's REQUEST (some
@@ -26,7 +26,8 @@ def decide(request: DhcpRequest, port: int, place: BootPlace, policy: BootPolicy
     if decision is BootDecision.IGNORE:
         return Verdict(event=event)
     info = boot_info(request, kind, decision, place)
-    return Verdict(reply_to(request, answer, place.address, info=info), event)
+    told = None if request.user_class == LOOKING_CLASS else event
+    return Verdict(reply_to(request, answer, place.address, info=info), told)
 
 
 def boot_decision(

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from castcore.boot.answers import CLIENT_PORT, PXE_PORT, SERVER_PORT
 from castcore.boot.bootclient import HTTP_CLASS, PXE_CLASS
 from castcore.boot.frames import BROADCAST_MAC, Datagram, encode_frame, parse_frame
-from castcore.boot.message import UNSPECIFIED, MessageType, mac_bytes, mac_text
+from castcore.boot.message import LOOKING_CLASS, UNSPECIFIED, MessageType, mac_bytes, mac_text
 from castcore.boot.options import Option, encode_options, parse_options, pieces
 from castcore.errors import BadPacket
 
@@ -161,6 +161,7 @@ def _request(
     if pxe:
         first += [
             (Option.VENDOR_CLASS, _PXE_CLIENT),
+            (Option.USER_CLASS, LOOKING_CLASS),
             (Option.ARCHITECTURE, b"\0\0"),
             (Option.NETWORK_INTERFACE, b"\1\2\1"),
             # A GUID of this MAC address alone; type 0 (RFC 4578 section 2.3).

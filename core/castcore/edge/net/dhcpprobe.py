@@ -123,7 +123,8 @@ class DhcpEar:
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.select(max(seconds, 0.0))
-        return [said for said in map(_read, self._frames()) if said is not None and self._others(said)]
+        heard = [said for said in map(_read, self._frames()) if said is not None]
+        return _of_others(heard) if heard else []
 
     def asked_for(self, said: Hearsay) -> bool:
         """Whether a server said this to us, as an answer to `ask`."""
@@ -141,18 +142,22 @@ class DhcpEar:
                 frames.append(self._socket.recv(_LARGEST_FRAME))
         return frames
 
-    def _others(self, said: Hearsay) -> bool:
-        """Not of ourselves: another interface of this host may be in the same network."""
-        if said.server.mac:
-            return said.server.mac not in _own_macs()
-        return said.server.address not in {own.address for own in own_addresses()}
-
 
 def _read(frame: bytes) -> Hearsay | None:
     try:
         return hearsay(frame)
     except BadPacket:
         return None
+
+
+def _of_others(heard: list[Hearsay]) -> list[Hearsay]:
+    """What is not of ourselves: another interface of this host may be in the same network."""
+    macs, addresses = _own_macs(), {own.address for own in own_addresses()}
+    return [
+        said
+        for said in heard
+        if (said.server.mac not in macs if said.server.mac else said.server.address not in addresses)
+    ]
 
 
 def _packet_socket(interface: str) -> socket.socket:
