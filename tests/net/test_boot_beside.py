@@ -40,13 +40,13 @@ Words = Callable[[Path], list[str]]
 
 def dnsmasq(*more: str) -> Words:
     words = ["dnsmasq", "-k", "--port=0", "--conf-file=/dev/null", "--dhcp-leasefile=/dev/null"]
-    words += ["--interface=wire0", f"--dhcp-range={THEIRS},{THEIRS}", *more]
+    words += ["--no-ping", "--interface=wire0", f"--dhcp-range={THEIRS},{THEIRS}", *more]
     return lambda _: words
 
 
 def dhcpd(folder: Path) -> list[str]:
     subnet = f"subnet 192.0.2.0 netmask 255.255.255.0 {{ range {THEIRS}; }}\n"
-    (folder / "conf").write_text(f"authoritative;\n{subnet}")
+    (folder / "conf").write_text(f"authoritative;\nping-check false;\n{subnet}")
     (folder / "leases").touch()
     files = ["-cf", folder / "conf", "-lf", folder / "leases", "-pf", folder / "pid"]
     return ["dhcpd", "-4", "-f", *map(str, files), "wire0"]
@@ -76,8 +76,7 @@ def net() -> Iterator[Hosts]:
     with hosts("beside") as made:
         made.cable(("s", "wire0"), ("c", "wire0"))
         made.address("s", "wire0", f"{OURS}/24")
-        # Not the address it shall get: servers ping that before they offer it.
-        made.address("c", "wire0", "192.0.2.9/24")
+        made.address("c", "wire0", "192.0.2.9/24")  # it has THEIRS only when it is leased
         made.be("c", "wire0", FIRMWARE)
         yield made
 

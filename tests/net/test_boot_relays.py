@@ -76,7 +76,7 @@ def relay(net: Hosts, request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_the_proxy_serves_a_machine_behind_a_relay(net: Hosts, relay: str, tmp_path: Path) -> None:
     dhcp = ["dnsmasq", "-k", "--port=0", "--conf-file=/dev/null", "--dhcp-leasefile=/dev/null"]
-    dhcp += ["--interface=wire0", f"--dhcp-range={FIRMWARES},{FIRMWARES},255.255.255.0"]
+    dhcp += ["--no-ping", "--interface=wire0", f"--dhcp-range={FIRMWARES},{FIRMWARES},255.255.255.0"]
     events = Events()
     with (
         running(net, "d", dhcp),
