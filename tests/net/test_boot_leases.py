@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
-from castcore.boot import BootEvent, BootMode, BootStage, LeaseState
+from castcore.boot import BootEvent, BootMode, BootStage, Lease, LeaseState, MemoryStore
+from castcore.errors import NoSpace
 from castserver.database import Database
 from castserver.leasebook import LeaseBook
 
@@ -178,12 +180,25 @@ def test_a_known_machine_does_not_wait_for_the_proof_of_anothers_address(
     assert [answer.chaddr[:6] for answer in got] == [chaddr(FIRMWARE), chaddr("52:54:00:00:00:08")]
 
 
+def test_a_full_disk_keeps_no_lease_but_boots_machines_and_says_so(net: Hosts, tmp_path: Path) -> None:
+    class FullDisk(MemoryStore):
+        def keep(self, changed: Collection[Lease], gone: Collection[IPv4Address]) -> None:
+            raise NoSpace("the database failed: disk full")
+
+    events = Events()
+    with serving(net, boot_settings(tmp_path, BootMode.DHCP), events, FullDisk()):
+        assert udhcpc(net, "c", tmp_path, *PXE) == str(FIRST)
+        told = events.wait_for(lambda e: "leases are not kept" in e.detail)
+        assert udhcpc(net, "d", tmp_path, *PXE) == str(FIRST + 1)
+    assert (told.mac, told.stage) == ("", BootStage.FAILED)
+
+
 def test_an_interface_with_a_link_local_address_serves_that_range(
     net: Hosts, book: LeaseBook, tmp_path: Path
 ) -> None:
     net.run("s", "ip", "addr", "flush", "dev", "wire0")
     net.address("s", "wire0", "169.254.7.7/16")
     settings = boot_settings(tmp_path, BootMode.DHCP)
-    linked = type(settings)(**{**vars(settings), "address": "169.254.7.7"})
+    linked = replace(settings, address="169.254.7.7")
     with serving(net, linked, Events(), book.on("wire0")):
         assert udhcpc(net, "c", tmp_path, *PXE) == "169.254.247.48"

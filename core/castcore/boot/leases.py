@@ -98,7 +98,8 @@ class LeaseTable:
     ) -> None:
         self.pool = pool
         self._rules = rules
-        self._addresses = tuple(pool)
+        # What nobody has or had; in the pool's order, as a set has none.
+        self._unused = dict.fromkeys(pool)
         self._by_address: dict[IPv4Address, Lease] = {}
         self._by_mac: dict[str, IPv4Address] = {}
         self._changed: set[IPv4Address] = set()
@@ -205,17 +206,14 @@ class LeaseTable:
             if address is not None and self._may_have(mac, address, now):
                 return address
         owners = self._rules().owners
-        fresh = (a for a in self._addresses if a not in self._by_address and a not in owners)
-        unused = next(fresh, None)
+        unused = next((a for a in self._unused if a not in owners), None)
         if unused is not None:
             return unused
         # What has been out of use for longest first (RFC 2131 section 4.3.1).
-        over = [
-            (lease.expires, a)
-            for a, lease in self._by_address.items()
-            if lease.expires <= now and a in self.pool and a not in owners
-        ]
-        return min(over)[1] if over else None
+        over = [lease for lease in self._by_address.values() if lease.expires <= now]
+        over.sort(key=lambda lease: lease.expires)
+        addresses = (lease.address for lease in over)
+        return next((a for a in addresses if a in self.pool and a not in owners), None)
 
     def _may_have(self, mac: str, address: IPv4Address, now: float) -> bool:
         owner = self._rules().owners.get(address)
@@ -242,12 +240,15 @@ class LeaseTable:
                 self._drop(elsewhere)
             self._by_mac[lease.mac] = lease.address
         self._by_address[lease.address] = lease
+        self._unused.pop(lease.address, None)
         if lease.durable or (before is not None and before.durable):
             self._changed.add(lease.address)
 
     def _drop(self, address: IPv4Address) -> None:
         lease = self._by_address.pop(address)
         del self._by_mac[lease.mac]
+        if address in self.pool:
+            self._unused[address] = None
         self._changed.add(address)
 
     def _recall(self, lease: Lease, now: float) -> None:
