@@ -183,6 +183,7 @@ def test_a_known_machine_does_not_wait_for_the_proof_of_anothers_address(
 def test_a_full_disk_keeps_no_lease_but_boots_machines_and_says_so(net: Hosts, tmp_path: Path) -> None:
     class FullDisk(MemoryStore):
         def keep(self, changed: Collection[Lease], gone: Collection[IPv4Address]) -> None:
+            del changed, gone
             raise NoSpace("the database failed: disk full")
 
     events = Events()
