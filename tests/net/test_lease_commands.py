@@ -35,7 +35,7 @@ def net() -> Iterator[Hosts]:
 
 @contextmanager
 def server(net: Hosts, folder: Path) -> Iterator[None]:
-    words = ["serve", "--json", "--interface", "wire0", "--state", folder / "state"]
+    words: list[str | Path] = ["serve", "--json", "--interface", "wire0", "--state", folder / "state"]
     words += ["--images", folder / "images", "--boot-tree", folder / "tree", "--boot-mode", "dhcp"]
     line = net.command("s", sys.executable, "-m", "castserver", *words)
     with run.started(line, cwd=ROOT, extra_env=ENVIRONMENT) as process:
@@ -46,7 +46,7 @@ def server(net: Hosts, folder: Path) -> Iterator[None]:
 
 def leases(net: Hosts, folder: Path, *words: str) -> tuple[int, Any]:
     """The command's exit code and its result."""
-    line = ["castserver", "leases", *words, "--json", "--state", folder / "state"]
+    line: list[str | Path] = ["castserver", "leases", *words, "--json", "--state", folder / "state"]
     done = subprocess.run(
         net.command("s", sys.executable, "-m", *line),
         cwd=ROOT,
@@ -55,7 +55,9 @@ def leases(net: Hosts, folder: Path, *words: str) -> tuple[int, Any]:
         timeout=60,
         check=False,
     )
-    return done.returncode, json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result.pop("event") in ("result", "error")
+    return done.returncode, result
 
 
 def test_the_operator_sees_leases_and_decides_on_them(net: Hosts, tmp_path: Path) -> None:
