@@ -17,7 +17,6 @@ from castcore.boot import (
     BootPolicy,
     BootStage,
     DhcpRequest,
-    Lease,
     LeaseStore,
     LeaseTable,
     Pool,
@@ -78,10 +77,6 @@ class SimpleDhcp(DhcpListener):
         """Stop answering and free the ports."""
         super().stop()
         self._arp.close()
-
-    def leases(self) -> tuple[Lease, ...]:
-        """The addresses given out now."""
-        return self._table.leases(self._clock.now())
 
     def settle(self, asked: Asked, verdict: Verdict) -> None:
         """An answer waits for the proof of its address; a repeated request takes its place."""
