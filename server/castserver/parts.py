@@ -9,6 +9,7 @@ from castserver.auth import OperatorAuth
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
+from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.views import StateView, state_view
 
@@ -24,6 +25,7 @@ class ServerParts:
     casts: Casts
     library: Library
     boots: BootWatch
+    leases: LeaseBook
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 
 from castcore.boot import (
     PXE_PORT,
@@ -99,35 +99,3 @@ def test_a_tftp_request_is_read_or_refused(data: bytes) -> None:
         request = parse_request(data)
         assert request.name
         assert 8 <= request.granted().get("blksize", 512) <= 1468
-
-
-MACS = st.sampled_from([f"52:54:00:00:00:0{n}" for n in range(4)])
-ADDRESSES = st.integers(0, 5).map(lambda n: IPv4Address("10.0.0.252") + n)
-STEPS = st.tuples(
-    st.sampled_from(["offer", "bind", "release", "decline"]), MACS, ADDRESSES, st.floats(0, 2000)
-)
-
-
-@given(st.lists(STEPS, max_size=40))
-def test_an_address_is_never_leased_to_two_machines(
-    steps: list[tuple[str, str, IPv4Address, float]],
-) -> None:
-    pool = Pool(SERVER, IPv4Address("10.0.0.252"), IPv4Address("10.0.0.254"))
-    table, now = LeaseTable(pool), 0.0
-    bound: dict[IPv4Address, tuple[str, float]] = {}
-    for what, mac, address, later in steps:
-        now += later
-        holder, until = bound.get(address, ("", 0.0))
-        if what == "offer":
-            given_address = table.offer(mac, address, now)
-            if given_address is not None:
-                owner, end = bound.get(given_address, ("", 0.0))
-                assert owner in ("", mac) or end <= now
-        elif what == "bind" and table.bind(mac, address, now):
-            assert holder in ("", mac) or until <= now
-            bound = {a: kept for a, kept in bound.items() if kept[0] != mac}
-            bound[address] = (mac, now + pool.lease_seconds)
-        elif what in ("release", "decline"):
-            getattr(table, what)(mac, address, now)
-            if holder == mac:
-                del bound[address]

@@ -2,9 +2,11 @@
 
 from castcore.boot.answers import PXE_PORT, SERVER_PORT, destination
 from castcore.boot.bootclient import BootPlace, Kind, kind_of
-from castcore.boot.leases import Lease, LeaseTable, Pool
+from castcore.boot.leases import Lease, LeaseState, LeaseStore, LeaseTable, MemoryStore
 from castcore.boot.message import Architecture, DhcpReply, DhcpRequest, MessageType
 from castcore.boot.policy import BootDecision, BootEvent, BootMode, BootPolicy, BootStage, Verdict
+from castcore.boot.pool import LeaseRules, Pool
+from castcore.boot.probation import ArpPacket, Probation
 from castcore.boot.proxy import decide as proxy_decide
 from castcore.boot.scripts import grub_config, ipxe_script, local_script
 from castcore.boot.simpledhcp import decide as dhcp_decide
@@ -14,6 +16,7 @@ __all__ = [
     "PXE_PORT",
     "SERVER_PORT",
     "Architecture",
+    "ArpPacket",
     "BootDecision",
     "BootEvent",
     "BootMode",
@@ -24,9 +27,14 @@ __all__ = [
     "DhcpRequest",
     "Kind",
     "Lease",
+    "LeaseRules",
+    "LeaseState",
+    "LeaseStore",
     "LeaseTable",
+    "MemoryStore",
     "MessageType",
     "Pool",
+    "Probation",
     "Verdict",
     "destination",
     "dhcp_decide",

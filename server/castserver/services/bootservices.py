@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Protocol
 
-from castcore.boot import BootEvent, BootMode, BootPlace, BootPolicy, Pool
+from castcore.boot import BootEvent, BootMode, BootPlace, BootPolicy, LeaseStore, MemoryStore, Pool
 from castcore.edge.net import nics
 from castcore.edge.net.bootsockets import interface_index
 from castcore.errors import NotFound, Refused
@@ -48,12 +48,17 @@ class _Service(Protocol):
 
 
 class BootServices:
-    """Proxy or simple DHCP, TFTP and HTTP for one interface."""
+    """Proxy or simple DHCP, TFTP and HTTP for one interface; ``leases`` None: kept in memory."""
 
     def __init__(
-        self, settings: BootSettings, policy: BootPolicy, on_event: Callable[[BootEvent], None]
+        self,
+        settings: BootSettings,
+        policy: BootPolicy,
+        on_event: Callable[[BootEvent], None],
+        leases: LeaseStore | None = None,
     ) -> None:
         self.settings = settings
+        self._leases = leases or MemoryStore()
         self._policy = policy
         self._on_event = on_event
         self._running: list[_Service] = []
@@ -107,7 +112,7 @@ class BootServices:
         if self.settings.mode is BootMode.PROXY:
             return ProxyDhcp(interface, place, self._policy, self._on_event)
         pool = self.settings.pool or _default_pool(interface, place.address)
-        return SimpleDhcp(interface, place, self._policy, pool, self._on_event)
+        return SimpleDhcp(interface, place, self._policy, pool, self._on_event, self._leases)
 
 
 def _default_pool(interface: str, address: IPv4Address) -> Pool:
