@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from castcore.edge import run
 from hypothesis import Phase, given, settings
 
 from tests.net.namespaces import inside
 from tests.property.test_boot_hostile import near_packets
 from tests.support.bootflood import Flood, flood
 from tests.support.bootroom import POOL, SERVER, boot_room, make_tree
+from tests.support.castlab import ENVIRONMENT, ROOT
 from tests.support.dhcpwitness import DhcpWitness
 
 pytestmark = pytest.mark.root
 
 MODES = ("proxy", "dhcp")
 IGNORED = 2
-# Millions of packets may not cost more; a megabyte is a hundredth of the process.
 MOST_GROWTH = 0.02
+FLAT = ("rss", "blocks", "maps")
+MIB = 1 << 20
+# Packets counted line by line, and the share of the readers' lines that they reach.
+COVERED = 20_000
+READERS = ("message", "options", "tftprequest", "dhcppacket")
+LEAST_READ = 0.95
 
 
 def drawn(count: int) -> list[bytes]:
@@ -44,50 +54,72 @@ def growth(usage: list[dict[str, Any]], what: str) -> float:
     return statistics.mean(values[-quarter:]) / statistics.mean(values[:quarter]) - 1
 
 
-def report(mode: str, told: Flood, udp: dict[str, int]) -> str:
+def report(mode: str, told: Flood, reached: dict[str, Any]) -> str:
     """What was seen, for the log."""
-    last = told.usage[-1]
-    counted = {key: sum(one[key] for one in last["dhcp"]) for key in ("received", "bad", "answered")}
+    first, last = told.usage[0], told.usage[-1]
+    counted = {
+        key: sum(one[key] - before[key] for one, before in zip(last["dhcp"], first["dhcp"], strict=True))
+        for key in ("received", "bad", "answered")
+    }
     decided = 1 - counted["bad"] / counted["received"]
-    cpu = last["cpu"] - told.usage[0]["cpu"]
-    rate = told.sent["DHCP"] / told.seconds
-    grown = ", ".join(
-        f"{what} {100 * growth(told.usage, what):+.2f}%" for what in ("rss", "blocks", "maps")
+    rate, cpu = told.sent["DHCP"] / told.seconds, last["cpu"] - first["cpu"]
+    grown = ", ".join(f"{what} {100 * growth(told.usage, what):+.2f}%" for what in FLAT)
+    lines = [
+        f"{mode}: {dict(told.sent)} in {told.seconds:.0f} s",
+        f"{rate:.0f} DHCP packets/s, the server's processor time {cpu:.0f} s",
+        f"DHCP {counted}: {100 * decided:.1f}% reached a decision; answers judged: {dict(told.answers)}",
+        f"RSS {last['rss'] / MIB:.1f} MiB, at most {last['peak'] / MIB:.1f}",
+        f"first to last quarter: {grown}",
+        f"good client: {len(told.good)} boots, the slowest {max(told.good):.2f} s",
+        "reached (lines, branches): " + ", ".join(shares(name, of) for name, of in reached.items()),
+    ]
+    return "\n" + "\n  ".join(lines)
+
+
+def shares(name: str, of: dict[str, int]) -> str:
+    """A file's lines and branches reached, in words."""
+    lines, branches = (
+        of["covered_lines"] / of["num_statements"],
+        of["covered_branches"] / of["num_branches"],
     )
-    return (
-        f"{mode}: {dict(told.sent)} in {told.seconds:.0f} s ({rate:.0f} DHCP packets/s, server {cpu:.0f} s)\n"
-        f"  DHCP: {counted}, {100 * decided:.1f}% reached a decision; answers {dict(told.answers)}\n"
-        f"  memory: RSS {last['rss'] >> 20} MiB, peak {last['peak'] >> 20} MiB; first to last quarter: {grown}\n"
-        f"  good client: {len(told.good)} boots, the slowest {max(told.good):.2f} s; kernel drops {udp}"
-    )
+    return f"{name} {100 * lines:.0f}% {100 * branches:.0f}%"
+
+
+def coverage(packets: int) -> dict[str, Any]:
+    """What a sample of the same packets reaches of the code that reads them."""
+    program = [sys.executable, "-m", "tests.support.bootcoverage", str(packets)]
+    return dict(json.loads(run.run(program, timeout=300, cwd=ROOT, extra_env=ENVIRONMENT)))
 
 
 def run_flood(mode: str, tmp_path: Path, dhcp: int, tftp: int, seed: int) -> None:
     """One flood with all that must hold."""
     leases = [IPv4Address(f"192.0.2.{n}") for n in POOL] if mode == "dhcp" else []
-    witness = DhcpWitness(SERVER, frozenset(leases), silent=IGNORED)
+    witness, more = DhcpWitness(SERVER, frozenset(leases), silent=IGNORED), drawn(1000)
     with boot_room("flood", mode, make_tree(tmp_path)) as room:
-        work = lambda: flood(room, witness, dhcp, tftp, drawn(1000), seed)  # noqa: E731
+        work = partial(flood, room, witness, dhcp, tftp, more, seed)
         told: Flood = inside(room.cable.right, work, timeout=3600)
-        udp = {k: v for k, v in room.datagrams().items() if k in ("RcvbufErrors", "InCsumErrors")}
-    print("\n" + report(mode, told, udp))
-    last = told.usage[-1]
+        assert room.datagrams()["RcvbufErrors"] == 0
+    reached = coverage(min(dhcp, COVERED))
+    text = report(mode, told, reached)
+    print(text)
     assert not told.wrong, told.wrong.most_common(10)
-    assert (last["failures"], told.unheard) == (0, 0), last["failure"]
+    assert (told.after["failures"], told.unheard) == (0, 0), told.after["failure"]
     # Not one was lost on its way: so many went through the service.
-    assert sum(one["received"] for one in last["dhcp"]) >= told.sent["DHCP"] == dhcp
+    assert sum(one["received"] for one in told.after["dhcp"]) >= told.sent["DHCP"] == dhcp
     assert told.sent["TFTP request"] == tftp
-    assert {"OFFER", "DHCP type 5", "TFTP opcode 3", "TFTP opcode 5", "TFTP opcode 6"} <= set(
-        told.answers
-    )
+    assert {"OFFER", "DHCP type 5", *(f"TFTP opcode {n}" for n in (3, 5, 6))} <= set(told.answers)
     assert told.good
-    for what in ("rss", "blocks", "maps", "files", "threads"):
-        assert growth(told.usage, what) < MOST_GROWTH, report(mode, told, udp)
+    for what in ("files", "threads"):
+        assert told.after[what] <= told.usage[0][what], what
+    for what in FLAT:
+        assert growth(told.usage, what) < MOST_GROWTH, text
+    for name in READERS:
+        assert reached[name]["covered_lines"] > LEAST_READ * reached[name]["num_statements"], text
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_hostile_packets_change_nothing(mode: str, tmp_path: Path) -> None:
-    run_flood(mode, tmp_path, dhcp=20_000, tftp=2_000, seed=1)
+    run_flood(mode, tmp_path, dhcp=60_000, tftp=6_000, seed=1)
 
 
 @pytest.mark.soak

@@ -1,7 +1,7 @@
 """A flood of hostile DHCP, PXE and TFTP packets at running services, every answer of which is judged.
 
-The flood goes in windows. Each ends with good packets, whose answers tell that everything before them has
-been handled; so no packet is lost for want of room in a queue, and each counts.
+The flood goes in windows. Each ends with good packets, whose answers tell that everything before them
+has been handled; so no packet is lost for want of room in a queue, and each counts.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ WINDOW = 100
 REMEMBERED = 40
 FENCE_SECONDS = 20.0
 SOURCE_PORTS = (67, 68, 4011, 2070)
-TFTP_SOCKETS_PER_ADDRESS = 12
+TFTP_SOCKETS_PER_ADDRESS = 24
 FOLLOWED = 4
-SAMPLES = 40
+# Memory is looked at so often, but not in the first tenth: the process is still warming up.
+WATCHED, WARM = 80, 10
+# A transfer whose client went away is given up after eight seconds and some.
+FORGOTTEN_SECONDS = 20.0
 PORTS = (67, 4011)
 
 
@@ -39,7 +42,9 @@ class Flood:
     sent: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
+    # What the service used from the flood's begin to its end, then when all transfers were forgotten.
     usage: list[dict[str, Any]] = field(default_factory=list)
+    after: dict[str, Any] = field(default_factory=dict)
     good: list[float] = field(default_factory=list)
     seconds: float = 0.0
     unheard: int = 0
@@ -106,13 +111,15 @@ class _Dhcp:
 
 @dataclass
 class _Port:
-    """A client's port: its session, and the one before, whose last packets may still come."""
+    """A client's port: its session, and the last other one that was served: more may come of it."""
 
     sock: socket.socket
     session: TftpSession | None = None
     before: TftpSession | None = None
     # The transfer's last block, when the client has yet to say something about it.
     block: int | None = None
+    # The fence before which it last sent.
+    fence: int = -1
 
 
 class _Tftp:
@@ -123,23 +130,32 @@ class _Tftp:
         made = [_socket(a, 0) for _ in range(TFTP_SOCKETS_PER_ADDRESS) for a in FUZZERS]
         self._ports = {sock.getsockname(): _Port(sock) for sock in made}
         self._turns = deque(self._ports.values())
+        self._fence = _socket(FUZZERS[0], 0)
+        self._fences = self._answered = 0
 
     def close(self) -> None:
-        for port in self._ports.values():
-            port.sock.close()
+        for sock in (self._fence, *(port.sock for port in self._ports.values())):
+            sock.close()
 
     def turn(self, requests: int) -> int:
-        """Let ports have their turn until so many requests are sent; how many were."""
+        """Let ports have their turn until so many requests are sent; how many were.
+
+        A port has its turn when what it sent before is answered or never will be: two good requests that
+        came after are (with only one, a transfer's own socket may still wait to be read).
+        """
         sent = 0
-        for _ in range(min(8 * requests, len(self._turns))):
-            if sent == requests:
-                break
+        while sent < requests and self._turns[0].fence < self._answered:
             port = self._turns[0]
             self._turns.rotate(-1)
             sent += not self._follow(port)
+            port.fence = self._fences + 1
+        self._fences += 1
+        self._fence.sendto(b"\0\1none%d\0octet\0" % self._fences, (SERVER, 69))
         return sent
 
     def judge(self, heard: Heard) -> None:
+        if heard.to == self._fence.getsockname():
+            self._answered += 1
         port = self._ports.get(heard.to)
         if port is None or port.session is None:
             return
@@ -170,7 +186,9 @@ class _Tftp:
             port.block = None
             self._flood.sent["TFTP follow-up"] += 1
             return True
-        port.before, port.block = session, None
+        if session is not None and session.server_port:
+            port.before = session
+        port.block = None
         port.session = TftpSession(self._fuzz.request(), self._files)
         port.sock.sendto(port.session.asked, (SERVER, 69))
         self._flood.sent["TFTP request"] += 1
@@ -180,7 +198,7 @@ class _Tftp:
 def flood(
     room: BootRoom, witness: DhcpWitness, dhcp: int, tftp: int, more: Sequence[bytes], seed: int
 ) -> Flood:
-    """So many packets, every answer judged, with a good client beside; run it inside the room's namespace."""
+    """So many packets, every answer judged, a good client beside; run it in the room's namespace."""
     told, stop = Flood(), threading.Event()
     files = FILES | {b"grub/grub.cfg": GoodClient.fetch("grub/grub.cfg")}
     ear = Ear(room.cable.wire)
@@ -192,6 +210,9 @@ def flood(
         _fill(sides[0], ear)
         beside.start()
         _windows(room, told, sides, ear, dhcp, tftp)
+        stop.set()
+        beside.join()
+        told.after = _forgotten(room, told.usage[0]["files"])
     finally:
         stop.set()
         if beside.is_alive():
@@ -219,9 +240,9 @@ def _windows(
     room: BootRoom, told: Flood, sides: tuple[_Dhcp, _Tftp], ear: Ear, dhcp: int, tftp: int
 ) -> None:
     begun, count = time.monotonic(), -(-dhcp // WINDOW)
-    per_window, open_fences = tftp / count, set[int]()
+    per_window, warm, open_fences = tftp / count, count // WARM, set[int]()
     for number in range(count):
-        if number * SAMPLES // count != (number - 1) * SAMPLES // count:
+        if number * WATCHED // count != (number - 1) * WATCHED // count and number >= warm:
             told.usage.append(room.usage())
         packets = [sides[0]._fuzz.next() for _ in range(WINDOW)]
         before, open_fences = open_fences, sides[0].window(packets)
@@ -229,9 +250,21 @@ def _windows(
         sides[1].turn(int((number + 1) * per_window) - told.sent["TFTP request"])
         # The window before this one is waited for: the server is never idle.
         open_fences -= _wait(sides[0], ear, before, sides[1])
+    end = time.monotonic() + FENCE_SECONDS
+    while told.sent["TFTP request"] < tftp and time.monotonic() < end:
+        sides[1].turn(tftp - told.sent["TFTP request"])
+        open_fences -= _wait(sides[0], ear, sides[0].window([]), sides[1])
     _wait(sides[0], ear, open_fences, sides[1])
     told.seconds = time.monotonic() - begun
     told.usage.append(room.usage())
+
+
+def _forgotten(room: BootRoom, files: int) -> dict[str, Any]:
+    """What the service uses when it has forgotten those who went away; at the latest after a while."""
+    end = time.monotonic() + FORGOTTEN_SECONDS
+    while (now := room.usage())["files"] > files and time.monotonic() < end:
+        time.sleep(0.5)
+    return now
 
 
 def _wait(side: _Dhcp, ear: Ear, fences: set[int], tftp: _Tftp | None = None) -> set[int]:

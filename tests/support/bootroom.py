@@ -164,6 +164,7 @@ class Ear:
     def _read(self, packet: bytes) -> Heard | None:
         if packet[9] != socket.IPPROTO_UDP or packet[12:16] != self._server:
             return None
-        assert packet[0] == 0x45 and not int.from_bytes(packet[6:8], "big") & 0x3FFF, "a fragment"
+        assert packet[0] == 0x45, "IP options"
+        assert not int.from_bytes(packet[6:8], "big") & 0x3FFF, "a fragment"
         source, to, length = struct.unpack_from("!HHH", packet, 20)
         return Heard(packet[28 : 20 + length], source, (socket.inet_ntoa(packet[16:20]), to))

@@ -1,7 +1,7 @@
 """The boot services of one interface in a process of their own, which tells what it uses when asked.
 
-``python -m tests.support.bootservice MODE INTERFACE ADDRESS TREE`` prints a line of JSON when it serves, and one for
-each line it reads; it ends with its input.
+``python -m tests.support.bootservice MODE INTERFACE ADDRESS TREE`` prints a line of JSON when it serves,
+and one for each line it reads; it ends with its input.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 HEADER = 236
 COOKIE = b"\x63\x82\x53\x63"
@@ -83,13 +83,13 @@ def taken_apart(data: bytes) -> Message:
 class DhcpWitness:
     """``leases``: the addresses a DHCP server may give; empty for a proxy, which gives none.
 
-    ``network`` is the network of these, ``silent`` the machines (last byte of the MAC modulo 3) that the
+    ``mask`` is that of their network, ``silent`` the machines (last byte of the MAC modulo 3) that the
     policy ignores.
     """
 
     server: str
     leases: Collection[IPv4Address] = ()
-    network: IPv4Network = IPv4Network("192.0.2.0/24")
+    mask: str = "255.255.255.0"
     silent: int = -1
 
     def judge(self, sent: Sent, data: bytes, to: tuple[str, int]) -> Message:
@@ -140,7 +140,10 @@ class DhcpWitness:
     def _identity(self, asked: Message, answer: Message) -> None:
         ours = bytes(map(int, self.server.split(".")))
         _need(answer.options.get(54) == ours, "the server id is not ours")
-        _need(asked.options.get(54, ours) in (ours, bytes(4)), "answered for another server")
+        # RFC 2131 table 5: a DISCOVER names no server; one that does anyway is still to all of them.
+        for_all = bool(self.leases) and asked.kind == DISCOVER
+        named = asked.options.get(54, ours)
+        _need(for_all or named in (ours, bytes(4)), "answered for another server")
         _need(asked.mac[5] % 3 != self.silent or 60 not in answer.options, "answered whom it ignores")
         _need(answer.options.get(97, asked.options.get(97)) == asked.options.get(97), "another UUID")
         _need(answer.options.get(82, b"") == asked.options.get(82, b""), "option 82 is not echoed")
@@ -157,7 +160,7 @@ class DhcpWitness:
             _need(IPv4Address(answer.yiaddr) in self.leases, f"{answer.yiaddr} is not in the pool")
             _need(LEASE_CODES - {3, 50} <= set(answer.options), "an address without its lease")
             _need(3 not in answer.options, "a gateway")
-            _need(answer.options[1] == self.network.netmask.packed, "a wrong mask")
+            _need(answer.options[1] == bytes(map(int, self.mask.split("."))), "a wrong mask")
             if asked.kind == REQUEST:
                 wanted = asked.options.get(50, bytes(4))
                 wanted = wanted if wanted != bytes(4) else bytes(map(int, asked.ciaddr.split(".")))

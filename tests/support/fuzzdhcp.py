@@ -96,8 +96,8 @@ class Packet:
         """As a datagram."""
         parts = [bytes(self.header), COOKIE]
         for number, (code, value) in enumerate(self.options):
-            for piece in [value[n : n + 255] for n in range(0, len(value), 255)] or [b""]:
-                parts.append(bytes((code & 255, self.lies.get(number, len(piece)))) + piece)
+            pieces = [value[n : n + 255] for n in range(0, len(value), 255)] or [b""]
+            parts += [bytes((code & 255, self.lies.get(number, len(p)))) + p for p in pieces]
         return b"".join(parts) + self.tail
 
 
@@ -137,19 +137,21 @@ class DhcpFuzz:
     def next(self) -> tuple[bytes, int]:
         """A packet and the port it is for."""
         pick = self.random
-        kind = pick.random()
+        kind, port = pick.random(), PORTS[pick.random() < 0.3]
         if kind < 0.03:
             data = pick.randbytes(pick.randrange(600))
         elif kind < 0.20:
             data = self._bytes_changed(pick.choice(self._raw))
         else:
-            data = self._made()
+            data = self._made(port)
             if kind > 0.97:
                 data = self._bytes_changed(data)
-        return data[:LARGEST], PORTS[pick.random() < 0.3]
+        return data[:LARGEST], port
 
-    def _made(self) -> bytes:
+    def _made(self, port: int) -> bytes:
         packet = self.random.choice(self._seeds).copy()
+        if port == 4011:
+            packet.put(53, b"\3")
         for _ in range(self.random.randrange(5)):
             self.random.choice(self._structured)(packet)
         return packet.encode()

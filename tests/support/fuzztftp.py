@@ -1,4 +1,4 @@
-"""Hostile TFTP: requests and what follows them, from a word list and plain noise, by a seeded generator."""
+"""Hostile TFTP: requests and what follows, of a word list and plain noise, by a seeded generator."""
 
 from __future__ import annotations
 

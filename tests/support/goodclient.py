@@ -61,7 +61,7 @@ class GoodClient:
                 address = socket.inet_aton(offer.yiaddr)
                 chosen = b"\x32\x04" + address + b"\x36\x04" + socket.inet_aton(SERVER)
                 lease = self._ask(sock, REQUEST, 67, chosen)
-                assert lease.kind == ACK and lease.yiaddr == offer.yiaddr, "no lease"
+                assert (lease.kind, lease.yiaddr) == (ACK, offer.yiaddr), "no lease"
             assert self._ask(sock, REQUEST, 4011).kind == ACK, "no answer of the boot server"
         name = offer.file.rstrip(b"\0")
         assert self.fetch(name.decode()) == FILES[name], "another file"

@@ -1,4 +1,4 @@
-"""A strict reader of a TFTP server's answers that shares no code with Fleetcast: RFC 1350, 2347 to 2349."""
+"""A strict reader of TFTP answers that shares no code with Fleetcast: RFC 1350, 2347, 2348, 2349."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ class TftpSession:
         if b"tsize" in granted:
             _need(granted[b"tsize"] == str(len(self._file())).encode(), "another size")
         if b"blksize" in granted:
+            _need(granted[b"blksize"].isdigit() and asked[b"blksize"].isdigit(), "a block size")
             self.block_size = int(granted[b"blksize"])
             _need(8 <= self.block_size <= min(int(asked[b"blksize"]), 65464), "a larger block")
         self._file()

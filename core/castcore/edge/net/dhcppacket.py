@@ -1,4 +1,4 @@
-"""DHCP packets on the wire and our frozen values; scapy, which writes headers, goes no further than here.
+"""DHCP packets on the wire and our frozen values; scapy writes headers, and goes no further than here.
 
 Every packet of a network is read, hostile ones too, so reading is ours: the fixed BOOTP header (RFC 951,
 RFC 2131 section 2) here, the options field in :mod:`castcore.boot.options`, which knows option overload
