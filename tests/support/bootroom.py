@@ -29,7 +29,8 @@ POOL = range(128, 255)
 ROOM_MAC = "52:54:00:aa:00:01"
 FILES = {
     b"shimx64.efi": random.Random(1).randbytes(90_000),
-    b"grubx64.efi": random.Random(2).randbytes(200_001),
+    # At 8 bytes a block it has more than 65535.
+    b"grubx64.efi": random.Random(2).randbytes(530_001),
     b"undionly.kpxe": random.Random(3).randbytes(512 * 30),
 }
 ETH_P_IP, SO_RCVBUFFORCE = 0x0800, 33
