@@ -18,7 +18,8 @@ from tests.support.bootroom import FILES, GOOD, SERVER, BootRoom, boot_room, mak
 pytestmark = pytest.mark.root
 
 SHIM, GRUB = FILES[b"shimx64.efi"], FILES[b"grubx64.efi"]
-SIZES = (None, 8, 512, 1468, 65464)
+# busybox asks for no less than 24.
+SIZES = (None, 24, 512, 1468, 65464)
 OUTSIDE = [
     "../../../../../../etc/passwd",
     "/etc/passwd",
@@ -71,7 +72,9 @@ CLIENTS: list[Callable[[str, str, str, int | None], list[str]]] = [tftp_hpa, cur
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tree = make_tree(tmp_path_factory.mktemp("tree"))
+    tree = tmp_path_factory.mktemp("above") / "tree"
+    tree.mkdir()
+    make_tree(tree)
     (tree / "link").symlink_to("/etc/passwd")
     return tree
 
