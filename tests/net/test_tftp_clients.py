@@ -19,7 +19,7 @@ pytestmark = pytest.mark.root
 
 SHIM, GRUB = FILES[b"shimx64.efi"], FILES[b"grubx64.efi"]
 # busybox keeps its request in the memory of a block, so it asks for no very small ones.
-SIZES = (None, 64, 512, 1468, 65464)
+SIZES = (None, 128, 512, 1468, 65464)
 OUTSIDE = [
     "../../../../../../etc/passwd",
     "/etc/passwd",
@@ -103,6 +103,7 @@ def test_every_client_gets_every_byte(
     for name in ("shimx64.efi", "/undionly.kpxe"):
         there(room, client("get", name, str(tmp_path / "got"), size))
         assert (tmp_path / "got").read_bytes() == FILES[name.lstrip("/").encode()]
+        (tmp_path / "got").unlink()
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
