@@ -65,7 +65,7 @@ class Storm:
 
     def median(self, phase: str) -> float:
         """Seconds from the start to the end of a phase, of the machine in the middle."""
-        return statistics.median([one["seconds"].get(phase, 0.0) for one in self.machines])
+        return statistics.median([float(one["seconds"].get(phase, 0.0)) for one in self.machines])
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def storm(mode: str, count: int, folder: Path) -> Storm:
     hashes = tree(folder)
     with room(count) as prefix, ExitStack() as stack:
         if mode == "proxy":
-            stack.enter_context(run.started(_dnsmasq(prefix, folder), stdout=subprocess.DEVNULL))
+            stack.enter_context(run.started(_dnsmasq(prefix, folder)))
         words = [sys.executable, "-m", "tests.support.bootservice", mode, WIRE, SERVER, str(folder)]
         server = stack.enter_context(_started(f"{prefix}s", words))
         service = BootRoom(Cable(f"{prefix}s", f"{prefix}hub"), server)
@@ -165,6 +165,7 @@ def _results(clients: Sequence[run.Process]) -> list[dict[str, Any]]:
 def _dnsmasq(prefix: str, folder: Path) -> list[str]:
     """The site's DHCP server, without boot options."""
     words = ["dnsmasq", "-k", "--port=0", "--conf-file=/dev/null", "--user=root", "--pid-file="]
+    words += ["--log-facility=/dev/null"]
     words += [f"--interface={WIRE}", "--bind-interfaces", "--dhcp-range=10.66.1.0,10.66.1.250,1h"]
     words += ["--no-ping", "--dhcp-authoritative", f"--dhcp-leasefile={folder / 'leases'}"]
     words += ["--dhcp-option=option:server-ip-address,0.0.0.0"]

@@ -21,7 +21,7 @@ from blake3 import blake3
 from castcore.edge import run
 
 from tests.net.namespaces import inside
-from tests.support.dhcpwitness import ACK, ANY, Message, taken_apart
+from tests.support.dhcpwitness import ACK, ANY, NAK, Message, taken_apart
 from tests.support.goodclient import as_machine, ovmf
 
 WIRE = "wire0"
@@ -73,25 +73,30 @@ class Machine:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, WIRE.encode())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             sock.bind(("", 68))
-            lease, boot = self._discover(sock)
-            wanted = socket.inet_aton(lease.yiaddr)
-            chosen = b"\x32\x04" + wanted + b"\x36\x04" + lease.options[54]
-            for seconds in DISCOVER_SECONDS:
-                self._send(sock, 3, ("255.255.255.255", 67), chosen)
-                granted = self._hear(sock, seconds, lambda m: m.kind == ACK and m.yiaddr != ANY)
-                if granted:
-                    break
-                self.again["dhcp"] += 1
-            assert granted, "no lease"
-            mask = sum(byte.bit_count() for byte in granted[0].options[1])
-            run.run(["ip", "addr", "add", f"{lease.yiaddr}/{mask}", "dev", WIRE], timeout=60)
-            self.address = lease.yiaddr
+            boot = self._lease(sock)
             for seconds in DISCOVER_SECONDS:
                 self._send(sock, 3, (boot.siaddr, 4011), b"")
                 if self._hear(sock, seconds, lambda m: m.kind == ACK and m.siaddr == boot.siaddr):
                     return boot.siaddr
                 self.again["dhcp"] += 1
         raise AssertionError("no answer of the boot server")
+
+    def _lease(self, sock: socket.socket) -> Message:
+        """Take and use the address of an offer; the offer with the boot file."""
+        for seconds in DISCOVER_SECONDS:
+            lease, boot = self._discover(sock)
+            wanted = socket.inet_aton(lease.yiaddr)
+            chosen = b"\x32\x04" + wanted + b"\x36\x04" + lease.options[54]
+            self._send(sock, 3, ("255.255.255.255", 67), chosen)
+            granted = self._hear(sock, seconds, lambda m: m.kind in (ACK, NAK))
+            if granted and granted[0].kind == ACK:
+                mask = sum(byte.bit_count() for byte in granted[0].options[1])
+                run.run(["ip", "addr", "add", f"{lease.yiaddr}/{mask}", "dev", WIRE], timeout=60)
+                self.address = lease.yiaddr
+                return boot
+            # dnsmasq offers one address to several at once and refuses all but one: ask anew.
+            self.again["dhcp"] += 1
+        raise AssertionError("no lease")
 
     def _discover(self, sock: socket.socket) -> tuple[Message, Message]:
         """An offer with an address and one with a boot file; the same one may have both."""

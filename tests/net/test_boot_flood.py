@@ -49,7 +49,7 @@ def drawn(count: int) -> list[bytes]:
 
 def growth(usage: list[dict[str, Any]], what: str) -> float:
     """From the mean of the first quarter to that of the last, as a share."""
-    values = [sample[what] for sample in usage]
+    values = [float(sample[what]) for sample in usage]
     quarter = max(len(values) // 4, 1)
     return statistics.mean(values[-quarter:]) / statistics.mean(values[:quarter]) - 1
 

@@ -200,7 +200,8 @@ class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
             client[0], client[1], RESEND_SECONDS, "", self._give, retries=RESENDS, flock=False
         )
         self.sock.close()
-        self.connected, self.sock = sock, _Lossy(sock)
+        self.sock: _Lossy = _Lossy(sock)
+        self.connected = sock
         self.metrics = _Uncounted()
         self.request = request
         self._stream = stream
