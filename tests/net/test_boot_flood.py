@@ -25,7 +25,9 @@ pytestmark = pytest.mark.root
 
 MODES = ("proxy", "dhcp")
 IGNORED = 2
-MOST_GROWTH = 0.02
+# What a service may grow by, from the first to the last quarter of millions of packets; and of some
+# seconds, in which it still warms up.
+MOST_GROWTH, MOST_AT_FIRST = 0.02, 0.05
 FLAT = ("rss", "blocks", "maps")
 MIB = 1 << 20
 # Packets counted line by line, and the share of the readers' lines that they reach.
@@ -91,7 +93,7 @@ def coverage(packets: int) -> dict[str, Any]:
     return dict(json.loads(run.run(program, timeout=300, cwd=ROOT, extra_env=ENVIRONMENT)))
 
 
-def run_flood(mode: str, tmp_path: Path, dhcp: int, tftp: int, seed: int) -> None:
+def run_flood(mode: str, tmp_path: Path, dhcp: int, tftp: int, *, seed: int, most_growth: float) -> None:
     """One flood with all that must hold."""
     leases = [IPv4Address(f"192.0.2.{n}") for n in POOL] if mode == "dhcp" else []
     witness, more = DhcpWitness(SERVER, frozenset(leases), silent=IGNORED), drawn(1000)
@@ -112,17 +114,17 @@ def run_flood(mode: str, tmp_path: Path, dhcp: int, tftp: int, seed: int) -> Non
     for what in ("files", "threads"):
         assert told.after[what] <= told.usage[0][what], what
     for what in FLAT:
-        assert growth(told.usage, what) < MOST_GROWTH, text
+        assert growth(told.usage, what) < most_growth, text
     for name in READERS:
         assert reached[name]["covered_lines"] > LEAST_READ * reached[name]["num_statements"], text
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_hostile_packets_change_nothing(mode: str, tmp_path: Path) -> None:
-    run_flood(mode, tmp_path, dhcp=60_000, tftp=6_000, seed=1)
+    run_flood(mode, tmp_path, dhcp=60_000, tftp=6_000, seed=1, most_growth=MOST_AT_FIRST)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("mode", MODES)
 def test_two_million_hostile_packets_change_nothing(mode: str, tmp_path: Path) -> None:
-    run_flood(mode, tmp_path, dhcp=1_000_000, tftp=100_000, seed=2)
+    run_flood(mode, tmp_path, dhcp=1_000_000, tftp=100_000, seed=2, most_growth=MOST_GROWTH)

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 
 HEADER = 236
 COOKIE = b"\x63\x82\x53\x63"
-SMALLEST, LARGEST = 300, 1472
+SMALLEST, SURE, LARGEST = 300, 548, 1472
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)
 ANY, BROADCAST = "0.0.0.0", "255.255.255.255"
 PXE, HTTP = b"PXEClient", b"HTTPClient"
@@ -110,7 +110,12 @@ class DhcpWitness:
     def _header(self, asked: Message, answer: Message, data: bytes) -> None:
         _need(asked.op == 1, f"answered op {asked.op}")
         _need(answer.op == 2, f"op {answer.op}")
-        _need(SMALLEST <= len(data) <= LARGEST, f"{len(data)} bytes")
+        # RFC 2131 section 2: what a client takes unless option 57 says more. A relay cuts off its own.
+        told = asked.options.get(57, b"")
+        most = max(SURE, int.from_bytes(told, "big") - 28 if len(told) == 2 else 0)
+        most += 2 + len(answer.options.get(82, b""))
+        _need(SMALLEST <= len(data) <= min(most, LARGEST), f"{len(data)} bytes, at most {most}")
+        _need(b"\xff" in _read(data[HEADER + 4 :], {}), "options without an end")
         _need(answer.xid == asked.xid, "another xid")
         _need(answer.mac == asked.mac and data[34:44] == bytes(10), "another hardware address")
         _need(answer.giaddr == asked.giaddr, "another giaddr")
@@ -207,7 +212,8 @@ def _options(fields: list[bytes]) -> dict[int, bytes]:
     return found
 
 
-def _read(field: bytes, found: dict[int, bytes]) -> None:
+def _read(field: bytes, found: dict[int, bytes]) -> bytes:
+    """Add the options of a field to ``found``; what follows the last, with its END."""
     rest = field
     while rest and rest[0] != 255:
         if rest[0] == 0:
@@ -216,6 +222,7 @@ def _read(field: bytes, found: dict[int, bytes]) -> None:
         _need(len(rest) >= 2 and len(rest) >= 2 + rest[1], f"option {rest[0]} is cut")
         found[rest[0]] = found.get(rest[0], b"") + rest[2 : 2 + rest[1]]
         rest = rest[2 + rest[1] :]
+    return rest
 
 
 def _inner(field: bytes) -> None:
