@@ -22,8 +22,8 @@ from tests.support.goodclient import FENCE_MAC, GOOD_XIDS, GoodClient, as_machin
 from tests.support.tftpwitness import TftpSession
 
 WINDOW = 100
-# Windows whose answers may still come.
-REMEMBERED = 40
+# Windows whose answers may still come: an address is tried by ARP before it is offered.
+REMEMBERED = 400
 FENCE_SECONDS = 20.0
 SOURCE_PORTS = (67, 68, 4011, 2070)
 TFTP_SOCKETS_PER_ADDRESS = 24

@@ -120,8 +120,11 @@ class DhcpWitness:
         _need(answer.mac == asked.mac and data[34:44] == bytes(10), "another hardware address")
         _need(answer.giaddr == asked.giaddr, "another giaddr")
         _need(data[3] == 0 and data[8:10] == bytes(2), "hops or secs in an answer")
-        relayed_nak = answer.kind == NAK and asked.giaddr != ANY
-        _need(answer.flags == (0x8000 if relayed_nak else asked.flags & 0x8000), "other flags")
+        # RFC 2131 table 3: a NAK through a relay is broadcast there; other answers may be.
+        allowed = {asked.flags & 0x8000}
+        if asked.giaddr != ANY:
+            allowed = {0x8000} if answer.kind == NAK else allowed | {0x8000}
+        _need(answer.flags in allowed, "other flags")
         _need(answer.ciaddr in (ANY, asked.ciaddr), "another ciaddr")
         _need(answer.ciaddr == ANY or answer.kind == ACK, "a ciaddr outside an ACK")
         _need(answer.siaddr in (ANY, self.server), f"siaddr {answer.siaddr}")

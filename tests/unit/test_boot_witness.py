@@ -48,6 +48,7 @@ def test_a_good_answer_passes() -> None:
         (changed(3, b"\1"), "hops"),
         (changed(4, b"\0\0\0\0"), "xid"),
         (changed(10, b"\0\1"), "flags"),
+        (changed(10, b"\0\0"), "flags"),
         (changed(12, b"\x0a\0\0\1"), "ciaddr"),
         (changed(16, b"\xc0\0\2\x80"), "an address"),
         (changed(20, b"\xc0\0\2\2"), "siaddr"),

@@ -117,14 +117,26 @@ class Tftp:
         if file is None:
             self._refuse(client, TftpErrors.FileNotFound)
             return
-        sock = datagram_socket(self._address, 0)
-        # Connected: the kernel drops what others send to this transfer.
-        sock.connect(client)
+        sock = self._connected(client)
+        if sock is None:
+            return
         transfer = _Transfer(sock, client, request, file.open())
         self._transfers[client] = transfer
         self._loop.add(sock, lambda: self._step(client, transfer, transfer.receive))
         self._tell(client, f"{name}: sending {file.size} bytes")
         self._step(client, transfer, transfer.begin)
+
+    def _connected(self, client: tuple[str, int]) -> socket.socket | None:
+        """A transfer's own socket; None for an address that nobody can route to."""
+        sock = datagram_socket(self._address, 0)
+        try:
+            # The kernel drops what others send to this transfer.
+            sock.connect(client)
+        except OSError as error:
+            sock.close()
+            log.debug("no way to %s: %s", client[0], error)
+            return None
+        return sock
 
     def _step(self, client: tuple[str, int], transfer: _Transfer, step: Callable[[], None]) -> None:
         """Take one ``step`` of a transfer; it ends when it is complete, or the machine ends it."""
