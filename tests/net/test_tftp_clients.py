@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from castcore.boot import BootEvent
 from castcore.edge import run
+from castserver.services.bootfiles import BootFile, BootFiles
+from castserver.services.tftp import Tftp
 
 from tests.net.namespaces import inside
 from tests.support.bootroom import FILES, GOOD, SERVER, BootRoom, boot_room, make_tree
@@ -329,3 +333,16 @@ def test_one_address_cannot_take_every_place(room: BootRoom, tmp_path: Path) -> 
     assert 20 <= inside(room.cable.right, hog) < 80
     there(room, curl("get", "shimx64.efi", str(tmp_path / "got"), 512))
     assert (tmp_path / "got").read_bytes() == SHIM
+
+
+def test_a_request_from_where_there_is_no_way_back_is_dropped() -> None:
+    content = BootFile(len(SHIM), lambda: io.BytesIO(SHIM))
+    told: list[BootEvent] = []
+    # From a loopback address no other network can be reached.
+    tftp = Tftp("127.0.0.1", BootFiles({"shimx64.efi": content}, {}), told.append, port=0)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for port in range(1, 100):
+        tftp._open(request(*ASKED), ("192.0.2.9", port))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert not told
+    tftp.stop()
