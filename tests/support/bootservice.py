@@ -73,7 +73,7 @@ def main() -> None:
     services.start()
     failures = Failures()
     logging.getLogger().addHandler(failures)
-    listeners = [s for s in services._running if isinstance(s, DhcpListener)]
+    listeners = [one for one in gc.get_objects() if isinstance(one, DhcpListener)]
     print(json.dumps(usage()), flush=True)
     for _ in sys.stdin:
         counted = [asdict(listener.counters) for listener in listeners]
