@@ -23,6 +23,7 @@ from castcore.edge.net.dhcppacket import COOKIE, decode, encode
 from castcore.errors import BadPacket
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scapy.layers.dhcp import BOOTP
 
 SERVER = IPv4Interface("10.0.0.1/24")
 PLACE = BootPlace(SERVER.ip, 8080)
@@ -79,6 +80,24 @@ def test_no_packet_gets_more_than_the_protocol_allows(
         assert leased.yiaddr == UNSPECIFIED or leased.yiaddr in table.pool
         assert dict(leased.options)[Option.SERVER_ID] == PLACE.address.packed
         encode(leased)
+
+
+@given(near_packets())
+@example(HEADER.ljust(236, b"\0") + COOKIE + b"\x35\1\1")
+def test_scapy_reads_the_same_header(data: bytes) -> None:
+    header = BOOTP(data[:236])
+    try:
+        request = decode(data)
+    except BadPacket:
+        return
+    assert (header.op, header.htype, header.hlen) == (1, 1, 6)
+    assert (request.xid, request.secs, request.broadcast) == (
+        header.xid,
+        header.secs,
+        bool(int(header.flags) & 0x8000),
+    )
+    assert (str(request.ciaddr), str(request.giaddr)) == (header.ciaddr, header.giaddr)
+    assert request.mac == bytes(header.chaddr)[:6].hex(":")
 
 
 @given(st.dictionaries(CODES.filter(lambda code: code != 52), st.binary(max_size=700), max_size=6))
