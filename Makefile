@@ -8,7 +8,7 @@ REAL := tests/block tests/net tests/vm
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-full soak bench bench-cast bench-image lint format clean
+.PHONY: help setup demo test test-fast test-full soak bench bench-cast bench-image bench-boot lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,10 +35,11 @@ test: setup lint ## everything that fits in 40 minutes on 2 cores (.ci/run calls
 test-full: setup lint ## every test, every VM cell
 	$(ROOT) tools/rooted $(PYTEST) $(FAST) $(REAL)
 
-soak: setup ## casts to thousands of receivers in virtual time (15 minutes of 2 cores, no root)
+soak: setup ## casts to thousands of receivers in virtual time, two million hostile packets (20 minutes; root or sudo)
 	$(PYTEST) -m soak $(FAST)
+	$(ROOT) tools/rooted $(PYTEST) -s -m soak tests/net
 
-bench: bench-cast bench-image ## every benchmark there is (root or sudo)
+bench: bench-cast bench-image bench-boot ## every benchmark there is (root or sudo)
 
 bench-cast: setup ## casts beside udpcast and uftp on this machine (25 minutes; root or sudo)
 	@dpkg -s udpcast uftp >/dev/null 2>&1 || $(ROOT) apt-get install -q -y --no-install-recommends udpcast uftp
@@ -46,6 +47,9 @@ bench-cast: setup ## casts beside udpcast and uftp on this machine (25 minutes; 
 
 bench-image: setup ## capture and restore beside partclone, dd and qemu-img (15 minutes; root or sudo)
 	$(ROOT) tools/rooted $(PY) -m tests.bench.image $(BENCH)
+
+bench-boot: setup ## two hundred PXE machines at once, from DHCP to the last byte (2 minutes; root or sudo)
+	$(ROOT) tools/rooted $(PY) -m tests.bench.boot $(BENCH)
 
 format: setup ## format the code
 	$(PY) -m ruff format .

@@ -1,4 +1,4 @@
-"""What must survive a restart: machines, casts, and each machine's part in each cast.
+"""What must survive a restart: machines, casts, each machine's part in each cast, leases.
 
 Live figures (progress, rates) are not here: a client tells them again within a second. The schema is
 plain SQL types only, so that any database SQLAlchemy speaks to will do.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from castcore.errors import DiskFailed, FleetcastError, NoSpace
-from sqlalchemy import JSON, BigInteger, ForeignKey, String, create_engine, event, select
+from sqlalchemy import JSON, BigInteger, ForeignKey, String, create_engine, event, inspect, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -95,6 +95,37 @@ class SettingRow(Base):
     value: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
+class LeaseRow(Base):
+    """An address leased on one of our interfaces, or put aside because somebody else uses it."""
+
+    __tablename__ = "leases"
+
+    interface: Mapped[str] = mapped_column(String(64), primary_key=True)
+    address: Mapped[str] = mapped_column(String(15), primary_key=True)
+    mac: Mapped[str] = mapped_column(String(17))
+    state: Mapped[str] = mapped_column(String(16))
+    expires: Mapped[int] = mapped_column(BigInteger)
+    booted: Mapped[bool]
+
+
+class ReservationRow(Base):
+    """The address that one machine gets, and no other does."""
+
+    __tablename__ = "reservations"
+
+    mac: Mapped[str] = mapped_column(String(17), primary_key=True)
+    address: Mapped[str] = mapped_column(String(15), unique=True)
+
+
+class LeaseRuleRow(Base):
+    """The one row of what else the operator decided about leases."""
+
+    __tablename__ = "lease_rules"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    everyone: Mapped[bool]
+
+
 class Database:
     """The one door to the tables above; each call is one transaction. Raises NoSpace, DiskFailed."""
 
@@ -128,10 +159,15 @@ class Database:
         except DBAPIError as error:
             raise _failed(self._engine, error) from None
 
-    def save(self, *rows: Base) -> None:
-        """Insert or update ``rows``, all or none of them, durably."""
+    def save(self, *rows: Base, gone: Sequence[Base] = ()) -> None:
+        """Insert or update ``rows`` and remove those ``gone``, all or nothing, durably."""
         try:
             with self._sessions.begin() as session:
+                for row in gone:
+                    found = session.get(type(row), inspect(row).mapper.primary_key_from_instance(row))
+                    if found is not None:
+                        session.delete(found)
+                session.flush()  # before the rest: an address may have moved from one row to another
                 for row in rows:
                     session.merge(row)
         except DBAPIError as error:

@@ -10,6 +10,7 @@ from castserver.booting import Booting
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
+from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.views import StateView, state_view
 
@@ -26,6 +27,7 @@ class ServerParts:
     library: Library
     boots: BootWatch
     booting: Booting
+    leases: LeaseBook
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:

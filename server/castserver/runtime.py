@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,7 +21,7 @@ from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.image.store import require_space
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import Interface
-from castcore.edge.net.nics import IF_INET6
+from castcore.edge.net.nics import IF_INET6, nic
 from castcore.edge.net.portholder import holder
 from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, PortTaken
 from castcore.statement import ServerStatement, encode_statement
@@ -34,6 +35,7 @@ from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
+from castserver.leasebook import LeaseBook
 from castserver.legrun import Leg
 from castserver.library import Library
 from castserver.neighbours import Neighbours
@@ -155,6 +157,7 @@ class Server:
             library,
             BootWatch(fire),
             Booting(database, casts, auth, fire, self._neighbours, headless=headless),
+            LeaseBook(database, self._networks),
         )
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
@@ -244,7 +247,8 @@ class Server:
                 extra_cmdline=settings.extra_cmdline,
                 rules=settings.rules,
             )
-            return BootServices(boot, self.parts.clients, self._note_boot)
+            leases = self.parts.leases.on(own.name)
+            return BootServices(boot, self.parts.clients, self._note_boot, leases)
 
         choice = booting.chosen(own.name)
         return BootKeeper(own, choice, services, booting.setting, self._note_kept)
@@ -269,6 +273,10 @@ class Server:
     def _note_boot(self, event: BootEvent) -> None:
         self.parts.boots.note(event)
         self._listeners.boot(event)
+
+    def _networks(self) -> list[IPv4Interface]:
+        names = {interface.name for interface in self.settings.interfaces}
+        return [IPv4Interface(text) for name in sorted(names) for text in nic(name).addresses]
 
     def _offer(self, interface: Interface) -> OfferFields:
         casts = tuple(c.id for c in self.parts.casts.all() if not c.state.ended)

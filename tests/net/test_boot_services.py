@@ -288,7 +288,7 @@ def test_a_taken_port_is_named_with_its_holder(wire: Cable, settings: BootSettin
             if b":0043 " in table:
                 break
             threading.Event().wait(0.05)
-        services = BootServices(settings, Policy(), Events())
+        services = BootServices(replace(settings, mode=InterfaceMode.DHCP), Policy(), Events())
         with pytest.raises(PortTaken) as caught:
             inside(wire.left, services.start)
         assert caught.value.what == f'UDP port 67 is taken by "dnsmasq" (process {site.pid})'

@@ -24,11 +24,12 @@ STAY = ["--seed", "60"]
 def deaf_among(lab: CastLab, kinds: list[str], *arguments: str) -> tuple[Peer, list[Peer], Peer]:
     """A cast to receivers that then serve as these ``kinds``, and to one more, which is deaf.
 
-    It comes last, and all begin with it: until it notices that it is deaf, the others have finished.
+    It comes last, and all begin with it; the server gives it no chunk before the others have finished.
     """
     count, deaf = ["--chunks", str(CHUNKS)], len(kinds)
     lab.deafen(deaf)
-    sender = lab.sender(*count, "--clients", str(deaf + 1), "--serve-after", "60", *arguments)
+    late = ["--serve-after", "60", "--unicast-after", str(deaf)]
+    sender = lab.sender(*count, "--clients", str(deaf + 1), *late, *arguments)
     sender.until(lambda e: e["event"] == "ready", SECONDS)
     seeds = [lab.receiver(i, *count, *STAY, "--seed-as", kind) for i, kind in enumerate(kinds)]
     for seed in seeds:

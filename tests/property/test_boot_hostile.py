@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 
 from castcore.boot import (
     PXE_PORT,
@@ -23,6 +23,7 @@ from castcore.edge.net.dhcppacket import COOKIE, decode, encode
 from castcore.errors import BadPacket
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scapy.layers.dhcp import BOOTP
 
 SERVER = IPv4Interface("10.0.0.1/24")
 PLACE = BootPlace(SERVER.ip, 8080)
@@ -81,6 +82,24 @@ def test_no_packet_gets_more_than_the_protocol_allows(
         encode(leased)
 
 
+@given(near_packets())
+@example(HEADER.ljust(236, b"\0") + COOKIE + b"\x35\1\1")
+def test_scapy_reads_the_same_header(data: bytes) -> None:
+    header = BOOTP(data[:236])
+    try:
+        request = decode(data)
+    except BadPacket:
+        return
+    assert (header.op, header.htype, header.hlen) == (1, 1, 6)
+    assert (request.xid, request.secs, request.broadcast) == (
+        header.xid,
+        header.secs,
+        bool(int(header.flags) & 0x8000),
+    )
+    assert (str(request.ciaddr), str(request.giaddr)) == (header.ciaddr, header.giaddr)
+    assert request.mac == bytes(header.chaddr)[:6].hex(":")
+
+
 @given(st.dictionaries(CODES.filter(lambda code: code != 52), st.binary(max_size=700), max_size=6))
 def test_options_read_back_as_they_were_written(options: dict[int, bytes]) -> None:
     assert parse_options(encode_options(options.items())) == options
@@ -99,35 +118,3 @@ def test_a_tftp_request_is_read_or_refused(data: bytes) -> None:
         request = parse_request(data)
         assert request.name
         assert 8 <= request.granted().get("blksize", 512) <= 1468
-
-
-MACS = st.sampled_from([f"52:54:00:00:00:0{n}" for n in range(4)])
-ADDRESSES = st.integers(0, 5).map(lambda n: IPv4Address("10.0.0.252") + n)
-STEPS = st.tuples(
-    st.sampled_from(["offer", "bind", "release", "decline"]), MACS, ADDRESSES, st.floats(0, 2000)
-)
-
-
-@given(st.lists(STEPS, max_size=40))
-def test_an_address_is_never_leased_to_two_machines(
-    steps: list[tuple[str, str, IPv4Address, float]],
-) -> None:
-    pool = Pool(SERVER, IPv4Address("10.0.0.252"), IPv4Address("10.0.0.254"))
-    table, now = LeaseTable(pool), 0.0
-    bound: dict[IPv4Address, tuple[str, float]] = {}
-    for what, mac, address, later in steps:
-        now += later
-        holder, until = bound.get(address, ("", 0.0))
-        if what == "offer":
-            given_address = table.offer(mac, address, now)
-            if given_address is not None:
-                owner, end = bound.get(given_address, ("", 0.0))
-                assert owner in ("", mac) or end <= now
-        elif what == "bind" and table.bind(mac, address, now):
-            assert holder in ("", mac) or until <= now
-            bound = {a: kept for a, kept in bound.items() if kept[0] != mac}
-            bound[address] = (mac, now + pool.lease_seconds)
-        elif what in ("release", "decline"):
-            getattr(table, what)(mac, address, now)
-            if holder == mac:
-                del bound[address]

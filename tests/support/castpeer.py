@@ -194,7 +194,7 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
         ),
     )
     joined: set[str] = set()
-    server = ThreadingHTTPServer(("", HTTP_PORT), _handler(sender, source, joined))
+    server = ThreadingHTTPServer(("", HTTP_PORT), _handler(sender, source, joined, args.unicast_after))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     say(event="ready")
     while len(joined) < args.clients:
@@ -217,7 +217,30 @@ def cast(args: argparse.Namespace, source: ChunkSource) -> None:
     time.sleep(args.serve_after)
 
 
-def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[BaseHTTPRequestHandler]:
+class _Unicast:
+    """Single chunks of the cast, none of them before ``after`` receivers have everything."""
+
+    def __init__(self, sender: CastSender, source: ChunkSource, after: int) -> None:
+        self._sender, self._source, self._after = sender, source, after
+
+    def get(self, number: int, client: str) -> bytes:
+        """The chunk; nothing when it is too early, or too many ask."""
+        if self._sender.status().done < self._after:
+            return b""
+        self._after = 0  # for good: those who have finished may leave, or die
+        try:
+            time.sleep(self._sender.turn(client, number))
+        except Busy:
+            return b""
+        return self._source.read_stored(number)
+
+
+def _handler(
+    sender: CastSender, source: ChunkSource, joined: set[str], unicast_after: int
+) -> type[BaseHTTPRequestHandler]:
+    """Control and chunks of the cast."""
+    chunks = _Unicast(sender, source, unicast_after)
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -237,18 +260,11 @@ def _handler(sender: CastSender, source: ChunkSource, joined: set[str]) -> type[
                 peers = sender.peers(rest[0], self.client_address[0])
                 body = json.dumps(peers.to_json()).encode()
             else:
-                body = self.chunk(int(rest[0]), rest[1])
+                body = chunks.get(int(rest[0]), rest[1])
             self.send_response(200 if body else 503)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def chunk(self, number: int, client: str) -> bytes:
-            try:
-                time.sleep(sender.turn(client, number))
-            except Busy:
-                return b""
-            return source.read_stored(number)
 
         def log_message(self, *_: Any) -> None:
             """Say nothing: standard output is for events."""
@@ -333,6 +349,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--jumbo", action="store_true")
     made.add_argument("--rate", type=float, default=0)
     made.add_argument("--serve-after", type=float, default=0)
+    made.add_argument("--unicast-after", type=int, default=0)
     made.add_argument("--server", default="10.9.0.1")
     made.add_argument("--name", default="pc")
     made.add_argument("--mac", action="store_true")

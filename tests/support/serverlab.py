@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from ipaddress import ip_network
+from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.durables import Durables
+from castserver.leasebook import LeaseBook
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import Library, LibraryImage
 from castserver.parts import ServerParts
@@ -160,6 +161,7 @@ class ServerLab:
         self, database: Database | None = None, networks: Sequence[Network] = (NETWORK,)
     ) -> None:
         self.networks, self.lost = tuple(networks), dict[str, str]()
+        self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
         self.clock = FakeClock()
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
@@ -178,6 +180,7 @@ class ServerLab:
         ]
         self.casts = Casts(self.database, self.clients, self.library, legs)
         self.boots = BootWatch(self.clients.changed.fire)
+        self.leases = LeaseBook(self.database, lambda: self.ours)
         auth = OperatorAuth(TOKEN, self.clock)
         self.booting = Booting(self.database, self.casts, auth, self.clients.changed.fire)
         self.parts = ServerParts(
@@ -189,6 +192,7 @@ class ServerLab:
             self.library,
             self.boots,
             self.booting,
+            self.leases,
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)

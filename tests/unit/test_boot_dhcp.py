@@ -14,15 +14,17 @@ from castcore.boot import (
     BootPlace,
     BootStage,
     DhcpRequest,
+    LeaseRules,
     LeaseTable,
     MessageType,
     Pool,
     Verdict,
     dhcp_decide,
 )
-from castcore.boot.leases import DECLINE_SECONDS, OFFER_SECONDS
+from castcore.boot.leases import ASIDE_SECONDS, OFFER_SECONDS, PROBING_SECONDS
 from castcore.boot.message import UNSPECIFIED
 from castcore.boot.options import Option
+from castcore.boot.simpledhcp import in_use
 
 SERVER = IPv4Interface("10.0.0.1/24")
 PLACE = BootPlace(SERVER.ip, 8080)
@@ -38,8 +40,9 @@ class Everyone:
         return self.decision
 
 
-def small(count: int = 2, **more: object) -> LeaseTable:
-    return LeaseTable(replace(Pool(SERVER, FIRST, FIRST + count - 1), **more))  # type: ignore[arg-type]
+def small(count: int = 2, **rules: object) -> LeaseTable:
+    made = LeaseRules(**rules)  # type: ignore[arg-type]
+    return LeaseTable(Pool(SERVER, FIRST, FIRST + count - 1), lambda: made)
 
 
 def message(kind: MessageType, mac: str = ONE, *, pxe: bool = True, **more: object) -> DhcpRequest:
@@ -54,8 +57,13 @@ def ask(table: LeaseTable, asked: DhcpRequest, now: float = 0, port: int = SERVE
 
 
 def offered(table: LeaseTable, mac: str = ONE, now: float = 0, **more: object) -> IPv4Address | None:
-    reply = ask(table, message(MessageType.DISCOVER, mac, **more), now).reply  # type: ignore[arg-type]
-    return reply.yiaddr if reply else None
+    """The address in the OFFER, which nobody was found to use."""
+    verdict = ask(table, message(MessageType.DISCOVER, mac, **more), now)  # type: ignore[arg-type]
+    if verdict.reply is None:
+        return None
+    address = verdict.reply.yiaddr
+    assert table.proven(mac, address, now) == verdict.probe
+    return address
 
 
 def lease(table: LeaseTable, mac: str = ONE, now: float = 0) -> IPv4Address:
@@ -135,8 +143,107 @@ def test_a_declined_address_is_left_alone() -> None:
     lease(table, ONE)
     ask(table, message(MessageType.DECLINE, ONE, requested=FIRST))
     assert lease(table, ONE) == FIRST + 1
-    assert offered(table, TWO, now=DECLINE_SECONDS - 1) is None
-    assert offered(table, TWO, now=DECLINE_SECONDS + 1) == FIRST
+    assert offered(table, TWO, now=ASIDE_SECONDS - 1) is None
+    assert offered(table, TWO, now=ASIDE_SECONDS + 1) == FIRST
+
+
+def test_a_declined_address_is_told() -> None:
+    table = small()
+    lease(table, ONE)
+    event = ask(table, message(MessageType.DECLINE, ONE, requested=FIRST)).event
+    assert event is not None
+    assert event.detail == (
+        "10.0.0.128 is in use by another machine, which did not get it here: put aside"
+    )
+    again = ask(table, message(MessageType.DECLINE, ONE, requested=FIRST))
+    assert again == Verdict()
+
+
+def test_an_address_is_proven_once_for_each_offer() -> None:
+    table = small()
+    discover = message(MessageType.DISCOVER)
+    assert ask(table, discover).probe
+    assert ask(table, discover).probe  # the probe still runs
+    assert table.proven(ONE, FIRST, 1)
+    assert not ask(table, discover, now=2).probe
+    assert not ask(table, message(MessageType.REQUEST, requested=FIRST), now=3).probe
+    assert not ask(table, discover, now=3000).probe
+    assert ask(table, discover, now=4000).probe  # the lease has run out
+
+
+def test_an_address_that_was_never_proven_is_soon_free() -> None:
+    table = small(1)
+    ask(table, message(MessageType.DISCOVER))
+    assert offered(table, TWO, now=PROBING_SECONDS - 1) is None
+    assert offered(table, TWO, now=PROBING_SECONDS + 1) == FIRST
+    assert not table.proven(ONE, FIRST, PROBING_SECONDS + 2)
+
+
+def test_an_address_found_in_use_is_put_aside_and_its_user_may_have_it() -> None:
+    table = small(2)
+    ask(table, message(MessageType.DISCOVER))
+    event = in_use(ONE, FIRST, TWO, table, 0)
+    assert event is not None
+    assert TWO in event.detail
+    assert offered(table, ONE) == FIRST + 1
+    renewal = message(MessageType.REQUEST, TWO, ciaddr=FIRST)
+    reply = ask(table, renewal).reply
+    assert reply is not None
+    assert (reply.message_type, reply.yiaddr) == (MessageType.ACK, FIRST)
+
+
+def test_a_reserved_address_that_another_has_is_not_given_twice() -> None:
+    rules = LeaseRules()
+    table = LeaseTable(Pool(SERVER, FIRST, FIRST + 2), lambda: rules)
+    assert lease(table, TWO) == FIRST
+    rules = LeaseRules({ONE: FIRST})
+    told = ask(table, message(MessageType.REQUEST, ONE, requested=lease(table, ONE))).event
+    assert told is not None
+    assert told.detail == f"address {FIRST + 1}, for its reserved {FIRST} is taken"
+    denied = ask(table, message(MessageType.REQUEST, TWO, ciaddr=FIRST), now=1800).reply
+    assert denied is not None
+    assert denied.message_type is MessageType.NAK
+    assert lease(table, TWO, now=1800) == FIRST + 2
+    assert lease(table, ONE, now=1800) == FIRST
+
+
+def test_a_reservation_on_another_network_of_ours_means_nothing_here() -> None:
+    table = small(reservations={ONE: IPv4Address("192.168.7.7")})
+    assert offered(table, ONE) == FIRST
+    assert offered(table, ONE, pxe=False) == FIRST
+
+
+def test_a_reservation_taken_back_ends_with_the_lease() -> None:
+    rules = LeaseRules({ONE: IPv4Address("10.0.0.20")})
+    table = LeaseTable(Pool(SERVER, FIRST, FIRST + 1), lambda: rules)
+    address = lease(table, ONE)
+    rules = LeaseRules()
+    denied = ask(table, message(MessageType.REQUEST, ONE, ciaddr=address), now=1800).reply
+    assert denied is not None
+    assert denied.message_type is MessageType.NAK
+    assert lease(table, ONE, now=1800) == FIRST
+
+
+@pytest.mark.parametrize("kind", list(MessageType))
+def test_a_machine_of_another_network_is_not_leased_through_its_relay(kind: MessageType) -> None:
+    table = small(everyone=True)
+    relayed = message(kind, giaddr=IPv4Address("10.9.0.1"), requested=FIRST)
+    verdict = ask(table, relayed)
+    assert verdict.reply is None
+    assert table.leases(0) == ()
+    if kind is MessageType.DISCOVER:
+        assert verdict.event is not None
+        assert verdict.event.stage is BootStage.REFUSED
+        assert "relay 10.9.0.1" in verdict.event.detail
+    assert ask(table, replace(relayed, vendor_class="")) == Verdict()
+
+
+def test_a_relay_on_our_own_network_is_answered() -> None:
+    relayed = message(MessageType.DISCOVER, giaddr=IPv4Address("10.0.0.3"), relay_information=b"\1\1x")
+    reply = ask(small(), relayed).reply
+    assert reply is not None
+    assert (reply.yiaddr, reply.giaddr, reply.broadcast) == (FIRST, relayed.giaddr, False)
+    assert reply.options[-1] == (Option.RELAY_INFORMATION, b"\1\1x")
 
 
 def test_a_reservation_is_kept_for_its_machine() -> None:
@@ -196,7 +303,18 @@ def test_renewal_goes_by_the_address_in_use() -> None:
 
 def test_strangers_get_an_address_only_if_the_operator_says_so() -> None:
     assert offered(small(), pxe=False) is None
-    assert offered(small(serve_any=True), pxe=False) == FIRST
+    assert offered(small(everyone=True), pxe=False) == FIRST
+
+
+def test_a_stranger_loses_its_lease_when_the_operator_says_so() -> None:
+    rules = LeaseRules(everyone=True)
+    table = LeaseTable(Pool(SERVER, FIRST, FIRST), lambda: rules)
+    address = offered(table, pxe=False)
+    assert address is not None
+    asked = message(MessageType.REQUEST, pxe=False, requested=address, server_id=PLACE.address)
+    assert ask(table, asked).reply is not None
+    rules = LeaseRules()
+    assert ask(table, message(MessageType.REQUEST, pxe=False, ciaddr=address)).reply is None
 
 
 def test_the_booted_client_asks_again_without_pxe_and_is_served() -> None:
@@ -218,7 +336,7 @@ def test_the_boot_server_port_gives_no_address() -> None:
     [
         ("10.0.0.1/24", "10.0.0.128", "10.0.0.254"),
         ("10.0.0.1/30", "10.0.0.2", "10.0.0.2"),
-        ("169.254.7.7/16", "169.254.248.47", "169.254.255.254"),
+        ("169.254.7.7/16", "169.254.247.48", "169.254.254.255"),
     ],
 )
 def test_the_pool_is_the_upper_half_of_the_network(interface: str, first: str, last: str) -> None:
@@ -234,4 +352,4 @@ def test_a_network_without_room_has_no_pool() -> None:
 def test_our_own_address_is_never_leased() -> None:
     pool = Pool.of(IPv4Interface("10.0.0.200/24"))
     assert pool.server.ip not in pool
-    assert pool.server.ip not in set(pool.free_for_all())
+    assert pool.server.ip not in set(pool)

@@ -202,5 +202,7 @@ def test_relayed_and_unaddressed_machines_are_reached() -> None:
     assert relayed is not None
     assert destination(direct, ("0.0.0.0", 68), SERVER_PORT) == ("255.255.255.255", 68)
     assert destination(relayed, ("10.9.0.1", 67), SERVER_PORT) == ("10.9.0.1", 67)
+    # A relay would hand it on to its address otherwise, and a proxy gives none.
+    assert (direct.broadcast, relayed.broadcast) == (False, True)
     assert dict(relayed.options)[Option.RELAY_INFORMATION] == b"\1\1x"
     assert relayed.options[-1][0] == Option.RELAY_INFORMATION  # RFC 3046: last

@@ -23,6 +23,11 @@ def test_a_request_with_options() -> None:
     assert asked.granted() == {"blksize": 1428, "tsize": 0}
 
 
+def test_of_an_option_named_twice_the_last_counts() -> None:
+    asked = parse_request(b"\0\1x\0octet\0blksize\x00512\0blksize\x001024\0")
+    assert asked.granted() == {"blksize": 1024}
+
+
 def test_only_options_that_were_asked_for_are_granted() -> None:
     assert parse_request(b"\0\1x\0octet\0").granted() == {}
     assert parse_request(b"\0\1x\0octet\0tsize\x000\0").granted() == {"tsize": 0}

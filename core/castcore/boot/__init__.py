@@ -2,7 +2,7 @@
 
 from castcore.boot.answers import PXE_PORT, SERVER_PORT, destination
 from castcore.boot.bootclient import BootPlace, Kind, kind_of
-from castcore.boot.leases import Lease, LeaseTable, Pool
+from castcore.boot.leases import Lease, LeaseState, LeaseStore, LeaseTable, MemoryStore
 from castcore.boot.message import Architecture, DhcpReply, DhcpRequest, MessageType
 from castcore.boot.modes import (
     InterfaceMode,
@@ -14,7 +14,9 @@ from castcore.boot.modes import (
     named,
 )
 from castcore.boot.policy import BootDecision, BootEvent, BootPolicy, BootStage, Everyone, Verdict
+from castcore.boot.pool import LeaseRules, Pool
 from castcore.boot.presence import PROBE_SECONDS, PresenceWatch
+from castcore.boot.probation import ArpPacket, Probation
 from castcore.boot.proxy import decide as proxy_decide
 from castcore.boot.scripts import grub_config, ipxe_script, local_script
 from castcore.boot.simpledhcp import decide as dhcp_decide
@@ -26,6 +28,7 @@ __all__ = [
     "PXE_PORT",
     "SERVER_PORT",
     "Architecture",
+    "ArpPacket",
     "BootDecision",
     "BootEvent",
     "BootPlace",
@@ -39,12 +42,17 @@ __all__ = [
     "InterfaceMode",
     "Kind",
     "Lease",
+    "LeaseRules",
+    "LeaseState",
+    "LeaseStore",
     "LeaseTable",
+    "MemoryStore",
     "MessageType",
     "ModeDecision",
     "Pool",
     "Presence",
     "PresenceWatch",
+    "Probation",
     "Situation",
     "Verdict",
     "WantedMode",

@@ -27,6 +27,10 @@ def reply_to(
 
     siaddr and file go into the BOOTP fields, where shim and GRUB read them, and not only into options.
     """
+    relay = request.giaddr != UNSPECIFIED
+    # A relay hands a reply on to the address in it, so one without any must be broadcast there: a NAK
+    # (RFC 2131 table 3) and all that a proxy says (RFC 1542 section 5.4 knows no proxies).
+    homeless = yiaddr == UNSPECIFIED and request.ciaddr == UNSPECIFIED
     relayed = (
         ((Option.RELAY_INFORMATION, request.relay_information),) if request.relay_information else ()
     )
@@ -34,8 +38,7 @@ def reply_to(
         message_type=kind,
         xid=request.xid,
         mac=request.mac,
-        # RFC 2131 table 3: a NAK through a relay must be broadcast there.
-        broadcast=request.broadcast or (kind is MessageType.NAK and request.giaddr != UNSPECIFIED),
+        broadcast=request.broadcast or (relay and (homeless or kind is MessageType.NAK)),
         ciaddr=request.ciaddr if kind is MessageType.ACK else UNSPECIFIED,
         yiaddr=yiaddr,
         siaddr=info.siaddr if info else UNSPECIFIED,

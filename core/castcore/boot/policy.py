@@ -43,10 +43,14 @@ class BootEvent:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to send (None: nothing) and what to tell the operator (None: nothing worth telling)."""
+    """What to send (None: nothing) and what to tell the operator (None: nothing worth telling).
+
+    ``probe``: both wait until the address of ``reply`` has proven free.
+    """
 
     reply: DhcpReply | None = None
     event: BootEvent | None = None
+    probe: bool = False
 
 
 class BootPolicy(Protocol):

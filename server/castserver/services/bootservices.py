@@ -16,6 +16,8 @@ from castcore.boot import (
     BootPolicy,
     Everyone,
     InterfaceMode,
+    LeaseStore,
+    MemoryStore,
     Pool,
 )
 from castcore.edge.net import nics
@@ -56,12 +58,17 @@ class _Service(Protocol):
 
 
 class BootServices:
-    """Proxy or simple DHCP, TFTP and HTTP for one interface."""
+    """Proxy or simple DHCP, TFTP and HTTP for one interface; ``leases`` None: kept in memory."""
 
     def __init__(
-        self, settings: BootSettings, policy: BootPolicy, on_event: Callable[[BootEvent], None]
+        self,
+        settings: BootSettings,
+        policy: BootPolicy,
+        on_event: Callable[[BootEvent], None],
+        leases: LeaseStore | None = None,
     ) -> None:
         self.settings = settings
+        self._leases = leases or MemoryStore()
         self._policy = policy
         self._on_event = on_event
         self._running: list[_Service] = []
@@ -133,7 +140,7 @@ class BootServices:
         if mode is InterfaceMode.SKIP:
             return ProxyDhcp(interface, place, Everyone(BootDecision.LOCAL), self._on_event)
         pool = self.settings.pool or _default_pool(interface, place.address)
-        return SimpleDhcp(interface, place, self._policy, pool, self._on_event)
+        return SimpleDhcp(interface, place, self._policy, pool, self._on_event, self._leases)
 
 
 def _default_pool(interface: str, address: IPv4Address) -> Pool:

@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
-from castcore.boot import BootEvent, DhcpRequest, Verdict, destination
-from castcore.edge.net.bootsockets import BroadcastSocket
+from castcore.boot import BootEvent, DhcpReply, DhcpRequest, Verdict, destination
 from castcore.edge.net.dhcppacket import decode, encode
 from castcore.errors import BadPacket
 
-from castserver.services.loop import SocketLoop
+from castserver.services.loop import TICK_SECONDS, SocketLoop
 
 log = logging.getLogger(__name__)
 
 # Datagrams handled before other sockets of the loop get their turn.
 BATCH = 64
+
+
+class DhcpPort(Protocol):
+    """A UDP port of one interface: a BroadcastSocket or a TappedPort."""
+
+    port: int
+
+    def fileno(self) -> int:
+        """For selectors."""
+
+    def receive(self) -> tuple[bytes, tuple[str, int]]:
+        """One datagram and its sender. Raises BlockingIOError, BadPacket, OSError."""
+
+    def send(self, data: bytes, to: tuple[str, int]) -> None:
+        """Send one datagram. Raises OSError."""
+
+    def close(self) -> None:
+        """Free the port."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, and where it came from and to."""
+
+    request: DhcpRequest
+    source: tuple[str, int]
+    port: DhcpPort
 
 
 @dataclass(frozen=True)
@@ -31,65 +58,79 @@ class DhcpCounters:
 
 
 class DhcpListener:
-    """Listens on ``ports`` of one interface and sends what ``decide(request, port)`` says.
+    """Listens on ``ports``, which it closes, and sends what ``decide(request, port)`` says.
 
-    The sockets are opened here: NotFound, PortTaken, Refused.
+    Answers to what came together leave together, so that what must be on disk before is written once.
     """
 
     def __init__(
         self,
         interface: str,
-        address: str,
-        ports: tuple[int, ...],
+        ports: Sequence[DhcpPort],
         decide: Callable[[DhcpRequest, int], Verdict],
         on_event: Callable[[BootEvent], None],
+        *,
+        tick: Callable[[], None] | None = None,
+        tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self.counters = DhcpCounters()
+        self.on_event = on_event
         self._decide = decide
-        self._on_event = on_event
-        with contextlib.ExitStack() as undo:
-            self._sockets = []
-            for port in ports:
-                self._sockets.append(BroadcastSocket(interface, address, port))
-                undo.callback(self._sockets[-1].close)
-            undo.pop_all()
-        self._loop = SocketLoop(f"dhcp {interface}")
-        for sock in self._sockets:
-            self._loop.add(sock, partial(self._drain, sock))
+        self._ports = tuple(ports)
+        self._outbox: list[tuple[Asked, DhcpReply]] = []
+        self.loop = SocketLoop(f"dhcp {interface}", tick, tick_seconds)
+        for port in self._ports:
+            self.loop.add(port, partial(self._drain, port))
 
     def start(self) -> None:
         """Start answering."""
-        self._loop.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """Stop answering and free the ports."""
-        self._loop.stop()
-        for sock in self._sockets:
-            sock.close()
+        self.loop.stop()
+        for port in self._ports:
+            port.close()
 
-    def _drain(self, sock: BroadcastSocket) -> None:
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(BATCH):
-                data, source = sock.receive()
-                self._handle(sock, data, source)
+    def handle(self, asked: Asked) -> None:
+        """Decide on one request; an answer leaves at the next ``flush``."""
+        self.settle(asked, self._decide(asked.request, asked.port.port))
 
-    def _handle(self, sock: BroadcastSocket, data: bytes, source: tuple[str, int]) -> None:
-        self._count(received=1)
+    def settle(self, asked: Asked, verdict: Verdict) -> None:
+        """What becomes of a verdict."""
+        if verdict.reply is not None:
+            self._outbox.append((asked, verdict.reply))
+        if verdict.event is not None:
+            self.on_event(verdict.event)
+
+    def flush(self) -> None:
+        """Send every answer that waits."""
+        answers, self._outbox = self._outbox, []
+        for asked, reply in answers:
+            self._send(asked.port, encode(reply), destination(reply, asked.source, asked.port.port))
+
+    def _drain(self, port: DhcpPort) -> None:
         try:
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(BATCH):
+                    self._receive(port)
+        finally:
+            self.flush()
+
+    def _receive(self, port: DhcpPort) -> None:
+        try:
+            data, source = port.receive()
+            self._count(received=1)
             request = decode(data)
         except BadPacket as error:
             self._count(bad=1)
-            log.debug("port %d, from %s: %s", sock.port, source[0], error)
+            log.debug("port %d: %s", port.port, error)
             return
-        verdict = self._decide(request, sock.port)
-        if verdict.reply is not None:
-            self._send(sock, encode(verdict.reply), destination(verdict.reply, source, sock.port))
-        if verdict.event is not None:
-            self._on_event(verdict.event)
+        self.handle(Asked(request, source, port))
 
-    def _send(self, sock: BroadcastSocket, data: bytes, to: tuple[str, int]) -> None:
+    def _send(self, port: DhcpPort, data: bytes, to: tuple[str, int]) -> None:
         try:
-            sock.send(data, to)
+            port.send(data, to)
             self._count(answered=1)
         except OSError as error:
             # The interface went down, or an address nobody can route to: the client will ask again.

@@ -23,12 +23,15 @@ class HasFileno(Protocol):
 
 
 class SocketLoop:
-    """Handlers of readable sockets, and one called about every half second, in a thread of their own.
+    """Handlers of readable sockets, and one called about every ``seconds``, in a thread of their own.
 
     A handler that raises is logged and the loop goes on: nothing from the network may stop a service.
     """
 
-    def __init__(self, name: str, tick: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, name: str, tick: Callable[[], None] | None = None, seconds: float = TICK_SECONDS
+    ) -> None:
+        self._seconds = seconds
         self._selector = selectors.DefaultSelector()
         self._tick = tick
         self._wake, self._waker = socket.socketpair()
@@ -61,10 +64,10 @@ class SocketLoop:
     def _run(self) -> None:
         ticked = time.monotonic()
         while not self._stopping:
-            for key, _ in self._selector.select(TICK_SECONDS):
+            for key, _ in self._selector.select(self._seconds):
                 if key.data is not None and not self._stopping:
                     self._call(key.data)
-            if self._tick is not None and time.monotonic() - ticked >= TICK_SECONDS:
+            if self._tick is not None and time.monotonic() - ticked >= self._seconds:
                 ticked = time.monotonic()
                 self._call(self._tick)
 

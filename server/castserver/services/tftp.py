@@ -10,9 +10,9 @@ disk. This module is that loop.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import IO, Any
@@ -21,7 +21,7 @@ from castcore.boot import BootEvent, BootStage, bootnames
 from castcore.boot.tftprequest import Opcode, TftpRequest, parse_request
 from castcore.edge.net.bootsockets import datagram_socket, neighbour_mac
 from castcore.errors import BadPacket
-from tftpy.TftpContexts import TftpContextServer
+from tftpy.TftpContexts import TftpContextServer, TftpMetrics
 from tftpy.TftpPacketTypes import TftpPacketERR
 from tftpy.TftpShared import TftpErrors, TftpException, TftpTimeout
 from tftpy.TftpStates import TftpStateServerRecvRRQ
@@ -36,9 +36,14 @@ logging.getLogger("tftpy").setLevel(logging.CRITICAL)
 PORT = 69
 RESEND_SECONDS = 1.0
 RESENDS = 8
-# A storm of 500 machines, twice over; beyond, requests are dropped and asked again.
+# A storm of 500 machines, twice over; beyond, requests are dropped and asked again. One address may not
+# take the places of all.
 MOST_TRANSFERS = 1000
+MOST_OF_ONE_ADDRESS = 50
 BATCH = 64
+ACKNOWLEDGED, ENDED = b"\0\4", b"\0\5"
+# More than any acknowledgement or error text has.
+LARGEST_ANSWER = 1024
 
 
 class Tftp:
@@ -85,7 +90,7 @@ class Tftp:
             self.bad += 1
             log.debug("from %s: %s", client[0], error)
             return
-        if client in self._transfers or len(self._transfers) >= MOST_TRANSFERS:
+        if not self._may_open(request, client):
             return
         if request.opcode is Opcode.WRITE:
             self._refuse(client, TftpErrors.AccessViolation)
@@ -94,50 +99,73 @@ class Tftp:
         else:
             self._serve(request, client)
 
+    def _may_open(self, request: TftpRequest, client: tuple[str, int]) -> bool:
+        """Whether there is room for one more; what the client's port had before is ended."""
+        before = self._transfers.get(client)
+        if before is not None:
+            if before.acknowledged == 0 and before.request == request:
+                # It came twice on its way, or the machine is impatient: its first packet is under way.
+                return False
+            # Firmware that starts anew may do so from the same port.
+            self._close(client, "stopped: the machine asks anew")
+        beside = sum(address == client[0] for address, _ in self._transfers)
+        return len(self._transfers) < MOST_TRANSFERS and beside < MOST_OF_ONE_ADDRESS
+
     def _serve(self, request: TftpRequest, client: tuple[str, int]) -> None:
         name = bootnames.canonical(request.name)
         file = self._files.tftp.get(name)
         if file is None:
             self._refuse(client, TftpErrors.FileNotFound)
             return
-        sock = datagram_socket(self._address, 0)
-        # Connected: the kernel drops what others send to this transfer.
-        sock.connect(client)
+        sock = self._connected(client)
+        if sock is None:
+            return
         transfer = _Transfer(sock, client, request, file.open())
         self._transfers[client] = transfer
-        self._loop.add(sock, lambda: self._step(client, transfer.cycle))
+        self._loop.add(sock, lambda: self._step(client, transfer, transfer.receive))
         self._tell(client, f"{name}: sending {file.size} bytes")
-        self._step(client, transfer.begin)
+        self._step(client, transfer, transfer.begin)
 
-    def _step(self, client: tuple[str, int], step: Callable[[], None]) -> None:
-        """Take one ``step`` of a transfer; it ends when it is complete, refused, or not understood."""
-        transfer = self._transfers[client]
+    def _connected(self, client: tuple[str, int]) -> socket.socket | None:
+        """A transfer's own socket; None for an address that nobody can route to."""
+        sock = datagram_socket(self._address, 0)
+        try:
+            # The kernel drops what others send to this transfer.
+            sock.connect(client)
+        except OSError as error:
+            sock.close()
+            log.debug("no way to %s: %s", client[0], error)
+            return None
+        return sock
+
+    def _step(self, client: tuple[str, int], transfer: _Transfer, step: Callable[[], None]) -> None:
+        """Take one ``step`` of a transfer; it ends when it is complete, or the machine ends it."""
+        if self._transfers.get(client) is not transfer:
+            # It ended after its socket was found readable.
+            return
         try:
             step()
         except (TftpTimeout, BlockingIOError):
             return
-        except (TftpException, OSError, ValueError, LookupError, AssertionError, struct.error) as error:
-            # What tftpy raises for packets it cannot read; UnicodeDecodeError is a ValueError.
+        except (TftpException, OSError) as error:
             self._close(client, f"stopped: {' '.join(str(error).split())}")
             return
         if transfer.state is None:
             self._close(client, "complete")
 
     def _resend(self) -> None:
-        now = time.time()
+        now = time.monotonic()
         for client, transfer in list(self._transfers.items()):
-            if now - transfer.last_update < RESEND_SECONDS:
+            if now - transfer.sent < RESEND_SECONDS:
                 continue
-            if transfer.retry_count >= RESENDS:
+            if transfer.resent >= RESENDS:
                 self._close(client, "stopped: the machine no longer answers")
                 continue
-            transfer.retry_count += 1
-            transfer.last_update = now
-            self._step(client, transfer.state.resendLast)
+            self._step(client, transfer, transfer.again)
 
     def _close(self, client: tuple[str, int], how: str) -> None:
         transfer = self._transfers.pop(client)
-        self._loop.remove(transfer.sock)
+        self._loop.remove(transfer.connected)
         transfer.end()
         self._tell(client, f"{bootnames.canonical(transfer.request.name)}: {how}")
 
@@ -151,10 +179,31 @@ class Tftp:
         self._on_event(BootEvent(neighbour_mac(client[0]), BootStage.TFTP, detail))
 
 
-class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
-    """tftpy's transfer, on our socket and from our stream."""
+class _Lossy:
+    """A transfer's socket, to which a full queue is a lost packet: it is sent again like any other."""
 
-    sock: socket.socket
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def sendto(self, data: bytes, _to: tuple[str, int]) -> None:
+        """Send to the one this socket is connected to. Raises OSError when that one is gone."""
+        try:
+            self._socket.send(data)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
+                raise
+
+    def close(self) -> None:
+        """Free the port."""
+        self._socket.close()
+
+
+class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
+    """tftpy's transfer, on our socket and from our stream.
+
+    Only what moves it on counts as a sign of life: a machine that repeats itself (it waits for a block
+    that was lost) neither puts off that block's next sending nor keeps the transfer for ever.
+    """
 
     def __init__(
         self, sock: socket.socket, client: tuple[str, int], request: TftpRequest, stream: IO[bytes]
@@ -163,17 +212,45 @@ class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
             client[0], client[1], RESEND_SECONDS, "", self._give, retries=RESENDS, flock=False
         )
         self.sock.close()
-        self.sock = sock
+        self.sock: _Lossy = _Lossy(sock)
+        self.connected = sock
+        self.metrics = _Uncounted()
         self.request = request
         self._stream = stream
-        self.last_update = time.time()
+        self.sent = time.monotonic()
+        self.acknowledged = self.resent = 0
 
     def begin(self) -> None:
         """Send the first packet: the options, or the first block when none were asked for."""
         self.state = _Accepted(self).handle(self.request, self.host, self.port)
 
+    def receive(self) -> None:
+        """Take the machine's next packet. Raises OSError (none there, it is gone), TftpException."""
+        data = self.connected.recv(LARGEST_ANSWER)
+        if data[:2] not in (ACKNOWLEDGED, ENDED) or len(data) < 4:
+            # Nothing that a reader sends (RFC 1350): not worth ending what goes well.
+            log.debug("from %s: no acknowledgement (%s)", self.host, data[:4].hex())
+            return
+        before = self.next_block
+        self.state = self.state.handle(self.factory.parse(data), self.host, self.port)
+        if self.state is None or self.next_block != before:
+            self.acknowledged += 1
+            self.resent, self.sent = 0, time.monotonic()
+
+    def again(self) -> None:
+        """Send the last packet once more."""
+        self.resent, self.sent = self.resent + 1, time.monotonic()
+        self.state.resendLast()
+
     def _give(self, _name: str, **_who: Any) -> IO[bytes]:
         return self._stream
+
+
+class _Uncounted(TftpMetrics):  # type: ignore[misc]  # tftpy has no types
+    """tftpy's figures of a transfer, but for duplicates: it would end a transfer after twenty of one."""
+
+    def add_dup(self, _packet: object) -> None:
+        """A network may double what it likes."""
 
 
 class _Accepted(TftpStateServerRecvRRQ):  # type: ignore[misc]  # tftpy has no types

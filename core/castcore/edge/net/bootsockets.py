@@ -28,8 +28,7 @@ class BroadcastSocket:
 
     def __init__(self, interface: str, address: str, port: int) -> None:
         self.port = port
-        index = interface_index(interface)
-        self._info = _PKTINFO.pack(index, socket.inet_aton(address), bytes(4))
+        self._info = packet_info(interface_index(interface), address)
         self._socket = _opened("", port, interface)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
 
@@ -58,6 +57,11 @@ def datagram_socket(address: str, port: int) -> socket.socket:
     Raises as BroadcastSocket does.
     """
     return _opened(address, port)
+
+
+def packet_info(index: int, address: str) -> bytes:
+    """IP_PKTINFO that sends through the interface ``index`` from our ``address``."""
+    return _PKTINFO.pack(index, socket.inet_aton(address), bytes(4))
 
 
 def interface_index(interface: str) -> int:

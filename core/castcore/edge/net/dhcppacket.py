@@ -1,7 +1,8 @@
-"""DHCP packets on the wire and our frozen values, through scapy; scapy goes no further than here.
+"""DHCP packets on the wire and our frozen values; scapy writes headers, and goes no further than here.
 
-scapy reads and writes the fixed BOOTP header (RFC 951, RFC 2131 section 2). The options field is read by
-:mod:`castcore.boot.options`, which knows option overload and RFC 3396.
+Every packet of a network is read, hostile ones too, so reading is ours: the fixed BOOTP header (RFC 951,
+RFC 2131 section 2) here, the options field in :mod:`castcore.boot.options`, which knows option overload
+and RFC 3396.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv4Address
 
-from scapy.error import Scapy_Exception
 from scapy.layers.dhcp import BOOTP
 
 from castcore.boot.message import (
@@ -31,6 +31,8 @@ BROADCAST_FLAG = 0x8000
 FILE_FIELD = 128
 # PXE 2.1 section 2.2.1: no more than an Ethernet frame; real messages have 300 to 600 bytes.
 LARGEST = 1500
+# op, htype, hlen, hops, xid, secs, flags, ciaddr, (yiaddr, siaddr), giaddr, the MAC in chaddr
+_HEADER = struct.Struct("!4BIHH4s8x4s6s")
 
 
 def decode(data: bytes) -> DhcpRequest:
@@ -39,29 +41,22 @@ def decode(data: bytes) -> DhcpRequest:
         raise BadPacket(f"a DHCP packet of {len(data)} bytes")
     if data[HEADER : HEADER + len(COOKIE)] != COOKIE:
         raise BadPacket("a BOOTP packet without DHCP's magic cookie")
-    try:
-        # Only the header: scapy's reading of the options is not used, so hostile ones never reach it.
-        header = BOOTP(data[:HEADER])
-        op, htype, hlen, hops = header.op, header.htype, header.hlen, header.hops
-        addresses = IPv4Address(header.ciaddr), IPv4Address(header.giaddr)
-    except (Scapy_Exception, struct.error, ValueError, IndexError, TypeError) as error:
-        raise BadPacket(f"a BOOTP header that cannot be read: {error}") from None
+    op, htype, hlen, hops, xid, secs, flags, ciaddr, giaddr, chaddr = _HEADER.unpack_from(data)
     if op != BOOTREQUEST or htype != ETHERNET or hlen != MAC_BYTES or hops > 16:
         raise BadPacket(
             f"not a request from Ethernet (op {op}, htype {htype}, hlen {hlen}, hops {hops})"
         )
-    chaddr = bytes(header.chaddr)[:MAC_BYTES]
     if chaddr == bytes(MAC_BYTES) or chaddr[0] & 1:
         raise BadPacket(f"the hardware address {mac_text(chaddr)} is not one machine's")
     options = parse_options(data[HEADER + len(COOKIE) :], file=data[108:HEADER], sname=data[44:108])
     return read_options(
         options,
-        xid=int(header.xid),
+        xid=xid,
         mac=mac_text(chaddr),
-        secs=int(header.secs),
-        broadcast=bool(int(header.flags) & BROADCAST_FLAG),
-        ciaddr=addresses[0],
-        giaddr=addresses[1],
+        secs=secs,
+        broadcast=bool(flags & BROADCAST_FLAG),
+        ciaddr=IPv4Address(ciaddr),
+        giaddr=IPv4Address(giaddr),
     )
 
 
