@@ -178,7 +178,7 @@ class BootKeeper:
             self._forget_network()
             return f"the interface {name} is gone"
         if self._ear is None:
-            self._ear = self._world.ear(name)
+            self._open_ear()
         if state is not before and before is not None:
             now = self._world.clock()
             self._watch.doubt(now, LINK_SECONDS)
@@ -188,6 +188,16 @@ class BootKeeper:
             now_has = self._world.address(name) or "none"
             return f"{name} does not have the address {address} any more, but {now_has}"
         return ""
+
+    def _open_ear(self) -> None:
+        """Without the right to raw sockets only a proxy that is wanted for certain serves, and says so."""
+        try:
+            self._ear = self._world.ear(self._kept.interface)
+        except FleetcastError as error:
+            if self._choice.wanted is not WantedMode.PROXY:
+                raise
+            deaf = f"who else serves here cannot be seen: {error.what}"
+            self._kept = replace(self._kept, note=deaf)
 
     def _listen(self) -> None:
         ear = self._ear
@@ -201,7 +211,8 @@ class BootKeeper:
         """A probe is asked twice, and over after `PROBE_SECONDS`."""
         now, ear = self._world.clock(), self._ear
         if ear is None or self._link is LinkState.DOWN:
-            self._probed = self._probed or ear is not None
+            # Nobody can be asked, so nothing is waited for.
+            self._probed = True
             return
         if not self._probing:
             if now < self._next_probe:

@@ -8,7 +8,7 @@ import pytest
 from castcore.boot import FoundServer, Hearsay, InterfaceMode, MessageType, Presence, WantedMode
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
-from castcore.errors import PortTaken
+from castcore.errors import PortTaken, Refused
 from castserver.bootkeeper import TURN_SECONDS, BootKeeper, World
 from castserver.bootstate import Choice, Kept, Setting
 
@@ -22,7 +22,7 @@ class Network:
     """The ear and the clock: ``answering`` answer a question at once; time passes by hearing."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now, self.deaf = 1000.0, False
         self.answering: list[FoundServer] = []
         self.waiting: list[tuple[FoundServer, bool]] = []
         self.link, self.lease, self.asked, self.ears = LinkState.UP, "", 0, 0
@@ -47,6 +47,8 @@ class Network:
 
     def open(self, interface: str) -> Network:
         assert interface == "eth1"
+        if self.deaf:
+            raise Refused("asking needs root")
         self.ears += 1
         return self
 
@@ -233,3 +235,17 @@ def test_what_is_off_is_not_even_asked() -> None:
     lab.keeper.choose(Choice(WantedMode.OFF))
     lab.keeper.turn()
     assert (lab.keeper.kept.mode, lab.served[-1], lab.network.ears) == (SILENT, "stopped", 0)
+
+
+def test_a_proxy_that_is_wanted_for_certain_does_without_hearing() -> None:
+    for wanted, modes in ((WantedMode.PROXY, [PROXY]), (WantedMode.AUTO, [])):
+        lab = Lab(Choice(wanted))
+        lab.network.deaf = True
+        lab.keeper._stopping.set()  # so that nothing is waited for
+        if modes:
+            lab.keeper.turn()
+            assert "needs root" in lab.told[-1].note
+        else:
+            with pytest.raises(Refused):
+                lab.keeper.turn()
+        assert lab.served == modes
