@@ -190,7 +190,7 @@ class BootKeeper:
         return ""
 
     def _open_ear(self) -> None:
-        """Without the right to raw sockets only a proxy that is wanted for certain serves, and says so."""
+        """Without the right to raw sockets only a proxy wanted for certain serves, and says so."""
         try:
             self._ear = self._world.ear(self._kept.interface)
         except FleetcastError as error:
