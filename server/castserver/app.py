@@ -19,6 +19,7 @@ from castserver import (
     durableroutes,
     leaseroutes,
     operatorroutes,
+    storyroutes,
 )
 from castserver.access import Unauthorised
 from castserver.console import pages
@@ -58,6 +59,7 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(operatorroutes.routes)
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
+    app.include_router(storyroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)

@@ -40,6 +40,7 @@ def register(parts: Parts, registration: Registration) -> Registered:
     """A machine met before (UUID, serials) keeps its id; its older tokens end."""
     _require_text(registration.to_json())
     client, registered = parts.clients.register(registration)
+    parts.boots.arrived(client.traits.macs, client.id)
     parts.casts.offer(client, restarted=True)
     return registered
 

@@ -13,14 +13,16 @@ from castcore.cast.states import ClientClass, SenderState
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage, holdings, image_name
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from castserver.bootstate import BootingState
 from castserver.bootviews import BootingView, booting_view
-from castserver.bootwatch import BootSighting, BootWatch
+from castserver.bootwatch import BootWatch
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
 from castserver.policy import CastState, PartState
+from castserver.storyviews import BootView, boot_of, boot_view
+from castserver.viewbase import View
 
 OFFLINE = "offline"
 
@@ -28,26 +30,11 @@ OFFLINE = "offline"
 Refusals = dict[int | str, dict[str, Any]]
 
 
-class View(BaseModel):
-    """Base of all: values that never change once shown."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-
 class ErrorView(View):
     """Every refusal: what happened to which object, and what to do next."""
 
     error: str
     hint: str = ""
-
-
-class BootView(View):
-    """The last step of a machine's network boot."""
-
-    mac: str
-    stage: str
-    detail: str
-    when: int
 
 
 class ClientView(View):
@@ -58,7 +45,9 @@ class ClientView(View):
     online: bool
     state: str = Field(description="a ClientState, or `offline`")
     boots: BootDecision = Field(description="what it boots over the network next")
-    boot: BootView | None
+    boot: BootView | None = Field(description="its latest network boot; null: none was heard")
+    why: str = Field(description="how it stands with the machine, in a sentence; empty: it is here")
+    hint: str = Field(description="what to do about that, or to look at; may be empty")
     rate: int
     first_seen: int
     last_seen: int
@@ -173,7 +162,7 @@ class ImageView(View):
     used: int = 0
     stored: int = 0
     root: str = ""
-    disks: list[DiskView] = []
+    disks: list[DiskView] = Field(default=[])
     problem: str = ""
 
 
@@ -199,14 +188,16 @@ def client_view(client: Client, clients: Clients, boots: BootWatch) -> ClientVie
     registration, report = client.registration, client.report
     online = client.online(clients.clock())
     state = (report.state if report else ClientState.READY).value if online else OFFLINE
-    seen = boots.last(client.traits.macs)
+    boot, story = boot_of(client, boots, clients.clock() - client.heard, online=online)
     return ClientView(
         client=client.id,
         label=client_label(client),
         online=online,
         state=state,
         boots=client.boots,
-        boot=_boot_view(seen) if seen else None,
+        boot=boot,
+        why=story.sentence if story else "",
+        hint=story.hint if story else "",
         rate=int(client.rate) if online else 0,
         first_seen=client.first_seen,
         last_seen=client.last_seen,
@@ -283,15 +274,11 @@ def state_view(
     return StateView(
         clients=[client_view(c, clients, boots) for c in known],
         casts=[cast_view(c, clients) for c in casts],
-        booting=[_boot_view(s) for s in boots.others(macs)],
         pxe=booting_view(booting),
+        booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )
 
 
 def _sender_view(cast: Cast) -> SenderView | None:
     status = cast.run.status() if cast.run is not None else None
     return None if status is None else SenderView.model_validate(status)
-
-
-def _boot_view(sighting: BootSighting) -> BootView:
-    return BootView.model_validate(sighting)

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from castcore.boot import BootEvent, BootStage
-from castserver import bootroutes, operatorroutes
+from castserver import bootroutes, operatorroutes, storyroutes
 from castserver.app import MOST_BODY
 from castserver.auth import CONSOLE_HEADER, COOKIE, MOST_SESSIONS, SESSION_SECONDS, OperatorAuth
-from castserver.bootwatch import MOST_MACS, BootWatch
 from castserver.clients import LONGEST_LINE, MOST_LOG_LINES
 from castserver.signal import Signal
 from starlette.routing import Route
@@ -20,7 +19,8 @@ from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, TOKEN, FakeClient, S
 
 OPERATORS_CALLS = [
     (method, route.path)
-    for route in (*operatorroutes.routes.routes, *bootroutes.routes.routes)
+    for part in (operatorroutes, bootroutes, storyroutes)
+    for route in part.routes.routes
     if isinstance(route, Route)
     for method in sorted(route.methods or ())
 ]
@@ -44,7 +44,7 @@ def test_the_list_of_operators_calls_is_not_empty() -> None:
 @pytest.mark.parametrize(("method", "path"), OPERATORS_CALLS)
 def test_only_the_operator_operates(lab: ServerLab, method: str, path: str) -> None:
     client = FakeClient(lab, 1).register()
-    url = path.format(client=client.id, cast="c1", interface="eth1")
+    url = path.format(client=client.id, cast="c1", interface="eth1", mac="52:54:00:00:00:01")
     for headers in ({}, client.headers, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic x"}):
         answer = lab.http.request(method, url, headers=headers, json={})
         assert answer.status_code == 401, (headers, answer.text)
@@ -302,18 +302,3 @@ def test_a_signal_wakes_who_waits_and_is_never_missed() -> None:
         return [*woken, await signal.wait(seen, 5), await signal.wait(signal.count, 0.01)]
 
     assert asyncio.run(story()) == [True, True, True, True, False]
-
-
-def test_boot_sightings_are_bounded_and_the_latest_counts() -> None:
-    times = iter(range(10**6))
-    watch = BootWatch(lambda: None, clock=lambda: next(times))
-    for number in range(MOST_MACS + 5):
-        watch.note(BootEvent(f"{number:012x}", BootStage.DISCOVER, ""))
-    watch.note(BootEvent("", BootStage.FAILED, "a datagram of nobody"))
-    watch.note(BootEvent(f"{7:012x}", BootStage.HTTP, "vmlinuz"))
-    assert len(watch.others([])) == MOST_MACS
-    assert watch.last([f"{0:012x}"]) is None
-    last = watch.last([f"{7:012x}", f"{8:012x}"])
-    assert last is not None
-    assert last.stage == "http"
-    assert watch.others([])[0].mac == f"{7:012x}"

@@ -2,6 +2,8 @@
 
 from castcore.boot.answers import PXE_PORT, SERVER_PORT, destination
 from castcore.boot.bootclient import BootPlace, Kind, kind_of
+from castcore.boot.hearing import heard
+from castcore.boot.history import History, Step, continued
 from castcore.boot.leases import Lease, LeaseState, LeaseStore, LeaseTable, MemoryStore
 from castcore.boot.message import Architecture, DhcpReply, DhcpRequest, MessageType
 from castcore.boot.modes import (
@@ -13,13 +15,22 @@ from castcore.boot.modes import (
     mode_for,
     named,
 )
-from castcore.boot.policy import BootDecision, BootEvent, BootPolicy, BootStage, Everyone, Verdict
+from castcore.boot.policy import (
+    BootDecision,
+    BootEvent,
+    BootPolicy,
+    BootStage,
+    Everyone,
+    Transfer,
+    Verdict,
+)
 from castcore.boot.pool import LeaseRules, Pool
 from castcore.boot.presence import PROBE_SECONDS, PresenceWatch
 from castcore.boot.probation import ArpPacket, Probation
 from castcore.boot.proxy import decide as proxy_decide
 from castcore.boot.scripts import grub_config, ipxe_script, local_script
 from castcore.boot.simpledhcp import decide as dhcp_decide
+from castcore.boot.story import Outlook, Story, away, tell, unheard
 from castcore.boot.survey import FoundServer, Hearsay, boot_server_request, discover, hearsay
 from castcore.boot.trustarchive import trust_archive
 
@@ -39,6 +50,7 @@ __all__ = [
     "Everyone",
     "FoundServer",
     "Hearsay",
+    "History",
     "InterfaceMode",
     "Kind",
     "Lease",
@@ -49,18 +61,25 @@ __all__ = [
     "MemoryStore",
     "MessageType",
     "ModeDecision",
+    "Outlook",
     "Pool",
     "Presence",
     "PresenceWatch",
     "Probation",
     "Situation",
+    "Step",
+    "Story",
+    "Transfer",
     "Verdict",
     "WantedMode",
+    "away",
     "boot_server_request",
+    "continued",
     "destination",
     "dhcp_decide",
     "discover",
     "grub_config",
+    "heard",
     "hearsay",
     "ipxe_script",
     "kind_of",
@@ -68,5 +87,7 @@ __all__ = [
     "mode_for",
     "named",
     "proxy_decide",
+    "tell",
     "trust_archive",
+    "unheard",
 ]

@@ -18,14 +18,21 @@ class BootDecision(StrEnum):
 
 
 class BootStage(StrEnum):
-    """How far a machine's network boot came, in this order; the last four are not steps of it."""
+    """How far a machine's network boot came, in this order; the last four are not steps of it.
+
+    REQUESTED: it asks a DHCP server, ours or another, for an address. ASKED: it asks port 4011 what to
+    load. TFTP, HTTP: it loads a boot program or what that needs. CLIENT: our client runs on it.
+    """
 
     DISCOVER = "discover"
     OFFERED = "offered"
+    REQUESTED = "requested"
     LEASED = "leased"
+    ASKED = "asked"
     TFTP = "tftp"
     HTTP = "http"
     KERNEL = "kernel"
+    CLIENT = "client"
     SKIPPED = "skipped"
     REFUSED = "refused"
     IGNORED = "ignored"
@@ -33,12 +40,37 @@ class BootStage(StrEnum):
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """How far a boot ``file`` was sent: ``done`` of its ``total`` bytes. ``over``: it ended there."""
+
+    file: str
+    done: int
+    total: int
+    over: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the machine got all of it."""
+        return self.over and self.done >= self.total
+
+    @property
+    def percent(self) -> int:
+        """How much of the file, rounded down."""
+        return min(self.done * 100 // self.total, 100) if self.total > 0 else 0
+
+
+@dataclass(frozen=True)
 class BootEvent:
-    """One thing that happened to the machine ``mac`` ("" when it could not be told which)."""
+    """One thing that happened to the machine ``mac`` ("" when it could not be told which).
+
+    ``address``: the IPv4 address it has or asks for, "" when that is not known.
+    """
 
     mac: str
     stage: BootStage
     detail: str
+    address: str = ""
+    transfer: Transfer | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from castcore.edge.commandline import Screen
@@ -14,9 +15,13 @@ from castserver.operatorclient import Operator
 
 NAME = "machines"
 HELP = "list or show a running server's machines, or have one boot our client or its disk"
-EXAMPLE = "fleetcast machines boot-client m4716fe48"
+EXAMPLE = (
+    "fleetcast machines boot-client m4716fe48\n"
+    "  fleetcast machines show 52:54:00:12:34:56    (why does that PC not come?)"
+)
+DAY = 86400
+SHOW = "one machine, its disks, its last report, and its network boots; or the boots of a MAC address"
 ACTIONS = {
-    "show": "one machine, its disks and its last report",
     "logs": "the last lines of its client's log",
     "boot-client": "its next network boot is our client again",
     "boot-disk": "its network boots end at once, so that it boots its disk",
@@ -28,7 +33,11 @@ ACTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    operatorclient.add_actions(actions, {"list": "every machine the server ever met"})
+    listed = "every machine the server ever met, and those that try to boot now"
+    operatorclient.add_actions(actions, {"list": listed})
+    operatorclient.add_actions(
+        actions, {"show": SHOW}, ("machine", "the machine's id, or a MAC address")
+    )
     operatorclient.add_actions(actions, ACTIONS, ("machine", "the machine's id"))
 
 
@@ -37,15 +46,20 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     operator = Operator.of(args)
     match args.action:
         case "list":
-            machines = operator.get("clients")
-            screen.say(_listing(machines))
-            return {"machines": machines}
+            state = operator.get("state")
+            screen.say(_listing(state["clients"], state["booting"]))
+            return {"machines": state["clients"], "booting": state["booting"]}
         case "logs":
             lines = operator.get("clients", args.machine, "logs")
             screen.say("\n".join(map(printable, lines)))
             return {"logs": lines}
+        case "show" if _is_mac(args.machine):
+            boot = operator.get("boots", args.machine)
+            screen.say("\n".join(_boot_lines(boot, time.time())))
+            return boot
         case "show":
             machine = operator.get("clients", args.machine)
+            machine["boots_heard"] = operator.get("clients", args.machine, "boots")
         case "reboot" | "power-off":
             machine = operator.post("clients", args.machine, "order", body={"kind": args.action})
         case action:
@@ -54,10 +68,22 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     return machine
 
 
-def _listing(machines: list[dict[str, Any]]) -> str:
+def _is_mac(text: str) -> bool:
+    return len(text) == 17 and text.count(":") + text.count("-") == 5
+
+
+def _listing(machines: list[dict[str, Any]], booting: list[dict[str, Any]]) -> str:
     rows = [("MACHINE", "STATE", "BOOTS", "NAME")]
     rows += [(m["client"], m["state"], m["boots"], m["label"]) for m in machines]
-    return "\n".join(table(rows, indent=""))
+    heading, *shown = table(rows, indent="")
+    lines = [heading]
+    for line, machine in zip(shown, machines, strict=True):
+        lines += [line, *([f"  {printable(machine['why'])}"] if machine["why"] else [])]
+    if booting:
+        rows = [("BOOTING", "CAME TO", "HOW IT STANDS")]
+        rows += [(b["mac"], b["stage"], b["sentence"]) for b in booting]
+        lines += ["", *table(rows, indent="")]
+    return "\n".join(lines)
 
 
 def _details(machine: dict[str, Any]) -> str:
@@ -66,10 +92,36 @@ def _details(machine: dict[str, Any]) -> str:
     lines = [
         f"machine {machine['client']}: {machine['label']}",
         f"  state      {', '.join(filter(None, (machine['state'], said)))}",
+        *([f"  why        {printable(machine['why'])}"] if machine["why"] else []),
+        *([f"             {printable(machine['hint'])}"] if machine["hint"] else []),
         f"  boots      {'our client' if machine['boots'] == 'client' else 'its own disk'}",
         f"  firmware   {facts['firmware']}{', Secure Boot' if facts['secure_boot'] else ''}",
         f"  uuid       {facts['uuid'] or 'none'}",
     ]
     rows = [("DISK", "SIZE", "MODEL", "")]
     rows += [(d["path"], human(d["size"]), d["model"], d["held_by"]) for d in machine["disks"]]
-    return "\n".join([*lines, *table(rows)])
+    boots = [line for boot in machine.get("boots_heard", ()) for line in _boot_lines(boot, time.time())]
+    return "\n".join([*lines, *table(rows), *boots])
+
+
+def _boot_lines(boot: dict[str, Any], now: float) -> list[str]:
+    """A network card's boots: how the latest stands, then the last events."""
+    lines = [
+        f"network boot of {boot['mac']}, attempt {boot['attempt']}: came to {boot['stage']}",
+        f"  {printable(boot['sentence'])}",
+        *([f"  next: {printable(boot['hint'])}"] if boot["hint"] else []),
+    ]
+    rows = [("WHEN", "ATTEMPT", "STAGE", "WHAT")]
+    rows += [_event_row(event, now) for event in boot["events"]]
+    return [*lines, *table(rows)]
+
+
+def _event_row(event: dict[str, Any], now: float) -> tuple[str, str, str, str]:
+    today = now - event["when"] < DAY
+    when = time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", time.localtime(event["when"]))
+    words = [event["detail"]]
+    if event["total"] and event["done"] < event["total"]:
+        words.append(f"({event['done'] * 100 // event['total']}% of {human(event['total'])})")
+    if event["times"] > 1:
+        words.append(f"({event['times']} times)")
+    return when, str(event["attempt"]), event["stage"], " ".join(words)

@@ -49,6 +49,7 @@ _templates.globals |= {
     "joined": show.joined,
     "proven": show.proven,
     "receptions": show.receptions,
+    "MOST_BOOTS": show.MOST_BOOTS,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from castcore.boot import Outlook
 from castcore.control import ClientState, Report
 from castcore.units import human
 
@@ -11,6 +12,8 @@ from castserver.casttable import clock, megabytes, percent
 from castserver.policy import CastState, PartState
 from castserver.views import OFFLINE, CastView, ReceptionView, StateView
 
+# Rows of network boots on the page; who invents MACs must not fill it.
+MOST_BOOTS = 50
 BUSY = (
     ClientState.PLANNING,
     ClientState.JOINING,
@@ -103,10 +106,11 @@ def moment(seconds: int | None, now: int) -> str:
 
 def mark(state: str) -> str:
     """The colour class of a state's word: good, bad, busy, wait or off."""
-    if state in (ClientState.DONE, PartState.DONE, CastState.DONE):
+    if state in (ClientState.DONE, PartState.DONE, CastState.DONE, Outlook.ARRIVED):
         return "good"
-    if state in (PartState.FAILED, PartState.REFUSED, PartState.GONE, CastState.CANCELLED):
+    lost = (PartState.FAILED, PartState.REFUSED, PartState.GONE, CastState.CANCELLED, Outlook.STUCK)
+    if state in lost:
         return "bad"
-    if state in (CastState.RUNNING, PartState.JOINED, *BUSY):
+    if state in (CastState.RUNNING, PartState.JOINED, Outlook.BOOTING, *BUSY):
         return "busy"
-    return "off" if state == OFFLINE else "wait"
+    return "off" if state in (OFFLINE, Outlook.AWAY, Outlook.DISK) else "wait"

@@ -7,13 +7,13 @@ import re
 import socketserver
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from castcore.boot import BootEvent, BootStage, bootnames
+from castcore.boot import BootEvent, BootStage, Transfer, bootnames
 from castcore.edge.net.bootsockets import neighbour_mac
 from castcore.edge.net.portholder import bind_error
 
@@ -153,8 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._headers(file, span)
         if body:
-            self._tell(name, f"{name}: sending {span.end - span.first} bytes")
-            self._send(file, span)
+            self._send(name, file, span)
 
     def _headers(self, file: BootFile, span: Span) -> None:
         self.send_response(HTTPStatus.PARTIAL_CONTENT if span.partial else HTTPStatus.OK)
@@ -177,18 +176,28 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    def _send(self, file: BootFile, span: Span) -> None:
-        with file.open() as stream:
-            stream.seek(span.first)
-            left = span.end - span.first
-            while left and (piece := stream.read(min(left, COPY_BYTES))):
-                self.wfile.write(piece)
-                left -= len(piece)
-        if left:
-            # The file shrank under us: the promised length cannot be kept, so the connection must end.
+    def _send(self, name: str, file: BootFile, span: Span) -> None:
+        sent = Transfer(name, span.first, file.size)
+        self._tell(f"sending {span.end - span.first} bytes", sent)
+        how = "stopped: the machine broke it off"
+        try:
+            with file.open() as stream:
+                stream.seek(span.first)
+                while sent.done < span.end and (
+                    piece := stream.read(min(span.end - sent.done, COPY_BYTES))
+                ):
+                    self.wfile.write(piece)
+                    sent = replace(sent, done=sent.done + len(piece))
+            how = "complete" if sent.done == span.end else "stopped: the file shrank"
+        finally:
+            self._tell(how, replace(sent, over=True))
+        if sent.done < span.end:
+            # The promised length cannot be kept, so the connection must end.
             self.close_connection = True
 
-    def _tell(self, name: str, detail: str) -> None:
+    def _tell(self, how: str, sent: Transfer) -> None:
         assert isinstance(self.server, _Server)
-        stage = BootStage.KERNEL if name == bootnames.KERNEL else BootStage.HTTP
-        self.server.on_event(BootEvent(neighbour_mac(self.client_address[0]), stage, detail))
+        stage = BootStage.KERNEL if sent.file == bootnames.KERNEL else BootStage.HTTP
+        address = str(self.client_address[0])
+        detail = f"{sent.file}: {how}"
+        self.server.on_event(BootEvent(neighbour_mac(address), stage, detail, address, sent))

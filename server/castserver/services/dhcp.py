@@ -70,7 +70,9 @@ class SimpleDhcp(DhcpListener):
                 undo.callback(ports[-1].close)
             self._arp = ArpSocket(interface)
             undo.pop_all()
-        super().__init__(interface, ports, decide, on_event, tick=self._step, tick_seconds=STEP_SECONDS)
+        super().__init__(
+            interface, place.address, ports, decide, on_event, tick=self._step, tick_seconds=STEP_SECONDS
+        )
         self.loop.add(self._arp, self._hear)
 
     def stop(self) -> None:

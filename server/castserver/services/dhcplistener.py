@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import IPv4Address
 from typing import Protocol
 
-from castcore.boot import BootEvent, DhcpReply, DhcpRequest, Verdict, destination
+from castcore.boot import BootEvent, DhcpReply, DhcpRequest, Verdict, destination, heard
 from castcore.edge.net.dhcppacket import decode, encode
 from castcore.errors import BadPacket
 
@@ -60,12 +61,14 @@ class DhcpCounters:
 class DhcpListener:
     """Listens on ``ports``, which it closes, and sends what ``decide(request, port)`` says.
 
+    ``own`` is our address there. What a request tells of its machine's boot is an event before that.
     Answers to what came together leave together, so that what must be on disk before is written once.
     """
 
     def __init__(
         self,
         interface: str,
+        own: IPv4Address,
         ports: Sequence[DhcpPort],
         decide: Callable[[DhcpRequest, int], Verdict],
         on_event: Callable[[BootEvent], None],
@@ -76,6 +79,7 @@ class DhcpListener:
         self.counters = DhcpCounters()
         self.on_event = on_event
         self._decide = decide
+        self._own = own
         self._ports = tuple(ports)
         self._outbox: list[tuple[Asked, DhcpReply]] = []
         self.loop = SocketLoop(f"dhcp {interface}", tick, tick_seconds)
@@ -126,6 +130,9 @@ class DhcpListener:
             self._count(bad=1)
             log.debug("port %d: %s", port.port, error)
             return
+        told = heard(request, port.port, self._own)
+        if told is not None:
+            self.on_event(told)
         self.handle(Asked(request, source, port))
 
     def _send(self, port: DhcpPort, data: bytes, to: tuple[str, int]) -> None:

@@ -43,7 +43,7 @@ class ProxyDhcp(DhcpListener):
             undo.pop_all()
         ports = [boot_port] if offers is None else [offers, boot_port]
         decide = partial(proxy_decide, place=place, policy=policy)
-        super().__init__(interface, ports, decide, on_event)
+        super().__init__(interface, place.address, ports, decide, on_event)
         if instead:
             on_event(BootEvent("", BootStage.FAILED, instead))
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
-from castcore.boot import BootEvent, BootStage, bootnames
+from castcore.boot import BootEvent, BootStage, Transfer, bootnames
 from castcore.boot.tftprequest import Opcode, TftpRequest, parse_request
 from castcore.edge.net.bootsockets import datagram_socket, neighbour_mac
 from castcore.errors import BadPacket
@@ -120,10 +120,10 @@ class Tftp:
         sock = self._connected(client)
         if sock is None:
             return
-        transfer = _Transfer(sock, client, request, file.open())
+        transfer = _Transfer(sock, client, request, file.open(), file.size)
         self._transfers[client] = transfer
         self._loop.add(sock, lambda: self._step(client, transfer, transfer.receive))
-        self._tell(client, f"{name}: sending {file.size} bytes")
+        self._tell(client, f"sending {file.size} bytes", Transfer(name, 0, file.size))
         self._step(client, transfer, transfer.begin)
 
     def _connected(self, client: tuple[str, int]) -> socket.socket | None:
@@ -167,7 +167,7 @@ class Tftp:
         transfer = self._transfers.pop(client)
         self._loop.remove(transfer.connected)
         transfer.end()
-        self._tell(client, f"{bootnames.canonical(transfer.request.name)}: {how}")
+        self._tell(client, how, transfer.told())
 
     def _refuse(self, client: tuple[str, int], code: int) -> None:
         packet = TftpPacketERR()
@@ -175,8 +175,9 @@ class Tftp:
         with contextlib.suppress(OSError):
             self._socket.sendto(packet.encode().buffer, client)
 
-    def _tell(self, client: tuple[str, int], detail: str) -> None:
-        self._on_event(BootEvent(neighbour_mac(client[0]), BootStage.TFTP, detail))
+    def _tell(self, client: tuple[str, int], how: str, sent: Transfer) -> None:
+        mac, detail = neighbour_mac(client[0]), f"{sent.file}: {how}"
+        self._on_event(BootEvent(mac, BootStage.TFTP, detail, client[0], sent))
 
 
 class _Lossy:
@@ -206,7 +207,12 @@ class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
     """
 
     def __init__(
-        self, sock: socket.socket, client: tuple[str, int], request: TftpRequest, stream: IO[bytes]
+        self,
+        sock: socket.socket,
+        client: tuple[str, int],
+        request: TftpRequest,
+        stream: IO[bytes],
+        size: int,
     ) -> None:
         super().__init__(
             client[0], client[1], RESEND_SECONDS, "", self._give, retries=RESENDS, flock=False
@@ -216,7 +222,7 @@ class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
         self.connected = sock
         self.metrics = _Uncounted()
         self.request = request
-        self._stream = stream
+        self._size, self._stream = size, stream
         self.sent = time.monotonic()
         self.acknowledged = self.resent = 0
 
@@ -241,6 +247,12 @@ class _Transfer(TftpContextServer):  # type: ignore[misc]  # tftpy has no types
         """Send the last packet once more."""
         self.resent, self.sent = self.resent + 1, time.monotonic()
         self.state.resendLast()
+
+    def told(self) -> Transfer:
+        """How far it came, now that it is over: the last block counts once it is acknowledged."""
+        waits = len(getattr(self.last_pkt, "data", b"")) if self.state is not None else 0
+        done = max(self.metrics.bytes - waits, 0)
+        return Transfer(bootnames.canonical(self.request.name), done, self._size, over=True)
 
     def _give(self, _name: str, **_who: Any) -> IO[bytes]:
         return self._stream

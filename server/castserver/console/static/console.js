@@ -5,6 +5,7 @@ const live = document.getElementById("live");
 const line = document.getElementById("line");
 const ticked = new Set();
 const PAUSE = 1000; // milliseconds between two redraws
+const AGING = 15000; // and the longest between two: what is said of a machine changes by silence too
 let wanted = false;
 let drawing = false;
 
@@ -111,5 +112,6 @@ document.getElementById("new-cast").addEventListener("submit", async (event) => 
 
 const stream = new EventSource("/api/v1/events");
 stream.addEventListener("state", redraw);
+setInterval(redraw, AGING);
 stream.onopen = () => { line.textContent = "live"; };
 stream.onerror = () => { line.textContent = "server gone, trying again…"; };

@@ -1,0 +1,45 @@
+"""What a machine's own packets tell of its network boot, whatever is answered to them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from castcore.boot.answers import PXE_PORT, SERVER_PORT
+from castcore.boot.bootclient import kind_of
+from castcore.boot.message import UNSPECIFIED, DhcpRequest, MessageType
+from castcore.boot.policy import BootEvent, BootStage
+
+
+def heard(request: DhcpRequest, port: int, own: IPv4Address) -> BootEvent | None:
+    """The event that a ``request`` to our ``port`` at ``own`` is; None when it is no network boot.
+
+    The detail of a DISCOVER is the value of the machine's ``Kind``.
+    """
+    kind = kind_of(request)
+    if kind is None:
+        return None
+    match port, request.message_type:
+        case (port, MessageType.DISCOVER) if port == SERVER_PORT:
+            return BootEvent(request.mac, BootStage.DISCOVER, kind.value)
+        case (port, MessageType.REQUEST) if port == SERVER_PORT:
+            return _requested(request, own)
+        case (port, MessageType.REQUEST | MessageType.INFORM) if port == PXE_PORT:
+            if request.server_id in (UNSPECIFIED, own):
+                detail = f"{kind.value}: asked port {PXE_PORT} what to load"
+                return BootEvent(request.mac, BootStage.ASKED, detail, _known(request.ciaddr))
+    return None
+
+
+def _requested(request: DhcpRequest, own: IPv4Address) -> BootEvent:
+    """It is broadcast, so that we hear whose offer it took (RFC 2131 section 3.1, step 3)."""
+    wanted = request.requested if request.requested != UNSPECIFIED else request.ciaddr
+    if request.server_id == UNSPECIFIED:
+        whom = "its DHCP server"
+    else:
+        whom = "us" if request.server_id == own else f"the DHCP server {request.server_id}"
+    detail = f"asked {whom} for the address {wanted}"
+    return BootEvent(request.mac, BootStage.REQUESTED, detail, _known(wanted))
+
+
+def _known(address: IPv4Address) -> str:
+    return "" if address == UNSPECIFIED else str(address)

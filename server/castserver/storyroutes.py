@@ -1,0 +1,44 @@
+"""What the operator asks of network boots: all that were heard, one card's, one machine's."""
+
+from castcore.boot import unheard
+from castcore.control import API
+from castcore.errors import NotFound
+from fastapi import APIRouter
+
+from castserver.access import Name, Operator, Parts
+from castserver.storyviews import BootHistoryView, BootView, boot_history_view, boot_view
+from castserver.views import ErrorView, Refusals
+
+_MISSING: Refusals = {404: {"model": ErrorView, "description": "Nothing was heard of it"}}
+
+routes = APIRouter(
+    prefix=API,
+    tags=["operator"],
+    dependencies=[Operator],
+    responses={401: {"model": ErrorView, "description": "Not the operator"}},
+)
+
+
+@routes.get("/boots", summary="Every network boot heard of late")
+def list_boots(parts: Parts) -> list[BootView]:
+    """The latest of each network card (at most 2000 of them), the one heard last first."""
+    return [boot_view(history, parts.boots.now()) for history in parts.boots.others()]
+
+
+@routes.get("/boots/{mac}", summary="One network card's boots", responses=_MISSING)
+def show_boot(parts: Parts, mac: Name) -> BootHistoryView:
+    """With its last events, the oldest first. A card that never was heard is not found: the error says
+    what that may mean.
+    """
+    found = parts.boots.of([mac.replace("-", ":")])
+    if not found:
+        story = unheard(mac)
+        raise NotFound(story.sentence, hint=story.hint)
+    return boot_history_view(found[0], parts.boots.now())
+
+
+@routes.get("/clients/{client}/boots", summary="One machine's network boots", responses=_MISSING)
+def show_client_boots(parts: Parts, client: Name) -> list[BootHistoryView]:
+    """One for each of its network cards that was heard, the one heard last first."""
+    macs = parts.clients.get(client).traits.macs
+    return [boot_history_view(history, parts.boots.now()) for history in parts.boots.of(macs)]

@@ -1,0 +1,97 @@
+"""What the API shows of network boots: how far each came, and why it does not go on."""
+
+from __future__ import annotations
+
+import math
+
+from castcore.boot import BootStage, History, Outlook, Step, Story, away, tell
+from pydantic import Field
+
+from castserver.bootwatch import BootWatch
+from castserver.clients import Client
+from castserver.viewbase import View
+
+
+class BootView(View):
+    """One network card's latest network boot; times are Unix seconds."""
+
+    mac: str
+    stage: BootStage = Field(description="how far it came: `discover` ... `kernel`, `client`")
+    detail: str = Field(description="the last thing that happened")
+    when: int = Field(description="when that was")
+    attempt: int = Field(description="its number, counted since the server started")
+    began: int
+    outlook: Outlook
+    sentence: str = Field(description="how it stands, at the moment of this answer")
+    hint: str = Field(description="what to do, or to look at; may be empty")
+
+
+class BootEventView(View):
+    """One thing that happened in a network boot."""
+
+    when: int = Field(description="its last time, when it was repeated")
+    attempt: int
+    stage: BootStage
+    detail: str
+    times: int
+    done: int | None = Field(description="bytes sent of a file; null: no file was sent")
+    total: int | None
+
+
+class BootHistoryView(BootView):
+    """A network boot with the last events of this and the attempts before."""
+
+    events: list[BootEventView]
+
+
+def boot_view(history: History, now: float) -> BootView:
+    """``history`` as the API shows it in lists; it holds one step at least."""
+    return BootView(**_fields(history, now))
+
+
+def boot_history_view(history: History, now: float) -> BootHistoryView:
+    """``history`` with its events."""
+    return BootHistoryView(**_fields(history, now), events=[_event(step) for step in history.steps])
+
+
+def boot_of(
+    client: Client, boots: BootWatch, silent: float, *, online: bool
+) -> tuple[BootView | None, Story | None]:
+    """The latest network boot of ``client``'s machine, and why it is not here (None: it is).
+
+    ``silent``: the seconds since its client was heard, infinite if not since the server started.
+    """
+    now = boots.now()
+    histories = boots.of(client.traits.macs)
+    latest = histories[0] if histories else None
+    heard = now - silent if math.isfinite(silent) else client.last_seen
+    story = None if online else away(heard, latest, now)
+    return boot_view(latest, now) if latest else None, story
+
+
+def _fields(history: History, now: float) -> dict[str, object]:
+    story, last = tell(history, now), history.latest
+    return {
+        "mac": history.mac,
+        "stage": history.reached,
+        "detail": last.event.detail,
+        "when": int(last.when),
+        "attempt": history.attempt,
+        "began": int(history.began),
+        "outlook": story.outlook,
+        "sentence": story.sentence,
+        "hint": story.hint,
+    }
+
+
+def _event(step: Step) -> BootEventView:
+    sent = step.event.transfer
+    return BootEventView(
+        when=int(step.when),
+        attempt=step.attempt,
+        stage=step.event.stage,
+        detail=step.event.detail,
+        times=step.times,
+        done=sent.done if sent else None,
+        total=sent.total if sent else None,
+    )
