@@ -43,6 +43,11 @@ def hops(text: str) -> int:
     return _within(text, 1, 255)
 
 
+def seconds(text: str) -> int:
+    """A time to wait."""
+    return _within(text, 1, 3600)
+
+
 def rate(text: str) -> int:
     """Bytes a second, given in MB/s."""
     value = float(text)

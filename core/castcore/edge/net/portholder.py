@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from pathlib import Path
 
 from castcore.errors import FleetcastError, NetworkFailed, NotFound, PortTaken, Refused
 
 PROC = Path("/proc")
 TCP_LISTEN = "0A"
+# What stands in the command line of our own program, however it was started.
+OURS = {"fleetcast", "castserver"}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The program that holds a port; ``ours``: it is one of Fleetcast's."""
+
+    name: str
+    process: int
+    ours: bool
+
+    def __str__(self) -> str:
+        return f'"{self.name}" (process {self.process})'
 
 
 def holder(protocol: str, port: int, proc: Path = PROC) -> str:
@@ -16,12 +31,18 @@ def holder(protocol: str, port: int, proc: Path = PROC) -> str:
 
     Unknown is usual without root, for sockets of another network namespace, and when it was just freed.
     """
+    return str(holder_of(protocol, port, proc) or "")
+
+
+def holder_of(protocol: str, port: int, proc: Path = PROC) -> Holder | None:
+    """As `holder`; None if unknown."""
     inodes = {inode for table in (protocol, f"{protocol}6") for inode in _inodes(proc, table, port)}
     for process in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
         if inodes & _sockets(process):
             name = _text(process / "comm").strip() or "a program"
-            return f'"{name}" (process {process.name})'
-    return ""
+            words = {Path(word).name for word in _text(process / "cmdline").split("\0")}
+            return Holder(name, int(process.name), ours=bool(words & OURS))
+    return None
 
 
 def bind_error(error: OSError, protocol: str, address: str, port: int) -> FleetcastError:
