@@ -139,9 +139,19 @@ def test_another_pxe_server_is_a_problem_and_is_named(wire: Cable) -> None:
 
 
 def test_a_taken_port_is_a_problem_and_its_holder_is_named(wire: Cable) -> None:
-    with dnsmasq(wire.left) as process:
+    taker = inside(wire.left, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with taker:
+        taker.bind(("0.0.0.0", 69))
         found = doctor(wire.left, status=9)
     assert found["ports"]["level"] == "problem"
+    assert "UDP 69 (TFTP: the first small boot files) is taken by" in found["ports"]["what"]
+    assert f"(process {os.getpid()})" in found["ports"]["what"]
+
+
+def test_a_dhcp_server_of_this_host_is_named(wire: Cable) -> None:
+    with dnsmasq(wire.left) as process:
+        found = doctor(wire.left)
+    assert found["ports"]["level"] == "warning"
     assert (
         f'UDP 67 (DHCP, proxy DHCP) is taken by "dnsmasq" (process {process})' in found["ports"]["what"]
     )

@@ -85,7 +85,7 @@ STUCK = [
     ),
     (
         (discover(), said(BootStage.FAILED, "no address left in 10.0.0.128 to 10.0.0.254")),
-        "it gets no address: no address left in 10.0.0.128 to 10.0.0.254",
+        "it does not get on: no address left in 10.0.0.128 to 10.0.0.254",
     ),
     (
         (*CHAIN, sent(BootStage.TFTP, "shimx64.efi", 43)),
@@ -196,11 +196,33 @@ def test_an_address_refused_once_does_not_outlast_the_next_one() -> None:
     assert "10.0.0.130" in story(discover(), OFFERED, refused, discover(), OFFERED, given)[1]
 
 
+def test_an_image_that_was_ordered_is_no_client_that_is_missed() -> None:
+    part = Transfer("boot/once/0123456789abcdef/floppy.img", 30, 100, over=True)
+    read = BootEvent(MAC, BootStage.HTTP, "floppy.img: complete", "", part)
+    outlook, told, _ = story(discover(Kind.IPXE_BIOS), OFFERED, read)
+    assert (outlook, told) == (Outlook.DISK, "it boots the image ordered for it since 10 min")
+    onward = said(BootStage.SKIPPED, "UEFI PXE: told to go on to its HTTP boot, for the image ordered")
+    assert "told to go on to its HTTP boot" in story(discover(), onward)[1]
+
+
+def test_a_file_that_we_could_not_serve_is_our_own_fault() -> None:
+    failed = said(BootStage.FAILED, "vmlinuz is not served: Input/output error")
+    outlook, told, hint = story(*CHAIN, SHIM, GRUB, CONFIG, failed)
+    assert outlook is Outlook.STUCK
+    assert told == "it does not get on: vmlinuz is not served: Input/output error"
+    assert "boot tree" in hint
+
+
 def history_of(*steps: tuple[float, BootEvent]) -> History:
     history = History(MAC)
     for when, event in steps:
         history = continued(history, event, when)
     return history
+
+
+def test_what_is_told_beside_a_discover_begins_no_attempt() -> None:
+    beside = said(BootStage.DISCOVER, "10.0.0.130 is in use by another machine: put aside")
+    assert history_of((0, discover()), (1, beside), (2, OFFERED)).attempt == 1
 
 
 def test_repeated_questions_are_one_attempt_and_counted() -> None:

@@ -142,7 +142,7 @@ def judged_host(*interfaces: InterfaceFacts, **facts: Any) -> list[Finding]:
 
 def test_ports_are_free_ours_or_somebody_elses() -> None:
     ours = PortFact(TCP8080, '"fleetcast" (process 7)', ours=True)
-    taken = PortFact(UDP67, '"dnsmasq" (process 8)')
+    taken = PortFact(PORTS[1], '"dnsmasq" (process 8)')
     free = PortFact(PORTS[2])
     one, two, three = (
         f for f in judged_host(replace(GOOD, ports=(ours, taken, free))) if f.check == "ports"
@@ -150,8 +150,16 @@ def test_ports_are_free_ours_or_somebody_elses() -> None:
     assert (one.level, one.what) == (Level.OK, "free: UDP 69")
     assert (two.level, two.what) == (Level.OK, "held by our own server: TCP 8080")
     assert (three.level, three.subject) == (Level.PROBLEM, "eth1")
-    assert 'UDP 67 (DHCP, proxy DHCP) is taken by "dnsmasq" (process 8)' in three.what
+    assert 'UDP 4011 (PXE boot server) is taken by "dnsmasq" (process 8)' in three.what
     assert "--boot-mode off" in three.do
+
+
+def test_a_dhcp_server_on_this_host_leaves_room_for_a_proxy() -> None:
+    taken = PortFact(UDP67, '"dnsmasq" (process 8)')
+    (found,) = (f for f in judged_host(replace(GOOD, ports=(taken,))) if f.check == "ports")
+    assert found.level is Level.WARNING
+    assert 'UDP 67 (DHCP, proxy DHCP) is taken by "dnsmasq" (process 8)' in found.what
+    assert "beside" in found.do
 
 
 def test_a_taken_port_that_can_be_moved_says_by_which_option() -> None:

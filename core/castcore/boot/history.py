@@ -22,6 +22,7 @@ _ASKING = frozenset(
     }
 )
 _IPXE = frozenset(kind.value for kind in Kind if kind.is_ipxe)
+_KINDS = frozenset(kind.value for kind in Kind)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def _rank(stage: BootStage) -> int:
 def _begins(history: History, event: BootEvent, when: float) -> bool:
     """Whether a new attempt begins: at a DISCOVER that neither repeats one nor is a boot program's."""
     steps = history.current
-    if not steps or event.stage is not BootStage.DISCOVER:
+    if not steps or event.stage is not BootStage.DISCOVER or event.detail not in _KINDS:
+        # What is told of a DISCOVER beside the machine's kind belongs to the attempt under way.
         return not steps
     if event.detail in _IPXE and any(step.event.stage is BootStage.TFTP for step in steps):
         # The iPXE that came by TFTP asks once more, for itself.

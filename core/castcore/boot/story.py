@@ -31,6 +31,8 @@ _ANSWERS = frozenset(
     }
 )
 _BY_HTTP = frozenset({Kind.HTTP.value, *(kind.value for kind in Kind if kind.is_ipxe)})
+# An image that one machine was ordered to boot: read in parts, for as long as it runs from it.
+_ONCE = "boot/once/"
 _INITRD = bootnames.INITRD.rpartition("/")[2]
 _KERNEL = bootnames.KERNEL.rpartition("/")[2]
 
@@ -123,8 +125,8 @@ def _turned_away(answered: Step | None, history: History, now: float) -> Story |
         case BootStage.SKIPPED:
             return Story(
                 Outlook.DISK,
-                f"it was told to boot its own disk {ago} ago, as decided for it",
-                "to have our client again: `fleetcast machines boot-client ID`",
+                f"it was {detail.partition(': ')[2] or 'sent on'} {ago} ago, as decided for it",
+                "`fleetcast machines boot-client ID` and PXE deploy switched on bring our client again",
             )
         case BootStage.REFUSED:
             return Story(
@@ -137,8 +139,8 @@ def _turned_away(answered: Step | None, history: History, now: float) -> Story |
         case BootStage.FAILED if history.latest.event.stage in (*_ANSWERS, BootStage.DISCOVER):
             return Story(
                 Outlook.STUCK,
-                f"it gets no address: {detail}",
-                "enlarge the range of addresses, or free some",
+                f"it does not get on: {detail}",
+                "mend it at this server (its range of addresses, its boot tree), restart the machine",
             )
     return None
 
@@ -190,7 +192,7 @@ def _loading(sent: list[Step], now: float) -> Story:
     name = _base(transfer)
     if not transfer.over:
         return Story(Outlook.BOOTING, f"it loads {name} by {way} since {span(silent)}")
-    if not transfer.whole:
+    if not transfer.whole and not transfer.file.startswith(_ONCE):
         if silent <= AGAIN_SECONDS:
             return Story(Outlook.BOOTING, f"it loads {name} by {way}")
         return Story(
@@ -199,6 +201,8 @@ def _loading(sent: list[Step], now: float) -> Story:
             f" ({last.event.detail.partition(': ')[2]})",
             "look at its cable, its switch port (speed, duplex, errors) and its screen",
         )
+    if transfer.file.startswith(_ONCE):
+        return Story(Outlook.DISK, f"it boots the image ordered for it since {span(silent)}")
     files = {_base(s.event.transfer) for s in sent if s.event.transfer and s.event.transfer.whole}
     return _loaded(files, name, silent)
 
@@ -236,7 +240,7 @@ def _next(files: set[str], name: str) -> tuple[str, str]:
             return "GRUB never fetched its configuration", screen
         case _ if _KERNEL in files:
             return f"never fetched {_INITRD}", http
-        case "grub.cfg" | "boot.ipxe":
+        case script if script.endswith((".cfg", ".ipxe")):
             return "never fetched the kernel by HTTP", http
     return "asked for nothing more", "its screen says more"
 

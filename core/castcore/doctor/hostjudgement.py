@@ -11,6 +11,8 @@ from castcore.doctor.firewall import Answer, Asked, Passage, passage
 from castcore.doctor.ports import Port
 
 HOST = "host"
+# It can be listened to by raw packets though another has it.
+DHCP_PORT = 67
 
 
 def judge_host(facts: HostFacts) -> tuple[Finding, ...]:
@@ -31,8 +33,9 @@ def _ports(subject: str, ports: tuple[PortFact, ...]) -> Iterator[Finding]:
         yield Finding(Level.OK, subject, "ports", f"held by our own server: {', '.join(ours)}")
     for fact in ports:
         if fact.taken and not fact.ours:
+            beside = fact.port.first == DHCP_PORT
             yield Finding(
-                Level.PROBLEM,
+                Level.WARNING if beside else Level.PROBLEM,
                 subject,
                 "ports",
                 f"{_first(fact.port)} ({fact.port.use}) is taken by {fact.taken}",
@@ -46,6 +49,8 @@ def _first(port: Port) -> str:
 
 
 def _remedy(port: Port) -> str:
+    if port.first == DHCP_PORT:
+        return "proxy DHCP listens beside that program; our own DHCP server would need the port"
     if port.setting:
         return f"stop that program, or give `fleetcast serve` another {port.setting}"
     return "stop that program" + (", or boot nothing here (--boot-mode off)" if port.booting else "")
