@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from castcore.boot import BootStage, History, Outlook, Step, Story, away, tell
 from pydantic import Field
@@ -69,7 +70,7 @@ def boot_of(
     return boot_view(latest, now) if latest else None, story
 
 
-def _fields(history: History, now: float) -> dict[str, object]:
+def _fields(history: History, now: float) -> dict[str, Any]:
     story, last = tell(history, now), history.latest
     return {
         "mac": history.mac,

@@ -80,9 +80,9 @@ def _listing(machines: list[dict[str, Any]], booting: list[dict[str, Any]]) -> s
     for line, machine in zip(shown, machines, strict=True):
         lines += [line, *([f"  {printable(machine['why'])}"] if machine["why"] else [])]
     if booting:
-        rows = [("BOOTING", "CAME TO", "HOW IT STANDS")]
-        rows += [(b["mac"], b["stage"], b["sentence"]) for b in booting]
-        lines += ["", *table(rows, indent="")]
+        boots = [("BOOTING", "CAME TO", "HOW IT STANDS")]
+        boots += [(b["mac"], b["stage"], b["sentence"]) for b in booting]
+        lines += ["", *table(boots, indent="")]
     return "\n".join(lines)
 
 

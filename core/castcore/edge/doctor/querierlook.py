@@ -31,15 +31,16 @@ _IP_MREQN = struct.Struct("=4s4si")
 
 
 def look_for_querier(interface: Interface, seconds: float) -> Querying:
-    """Listen for at most ``seconds`` on ``interface``, over IPv4 after leaving a group once.
+    """Listen for ``seconds`` (2 at least) on ``interface``, over IPv4 after leaving a group once.
 
     Returns at once when a querier is heard. Raises NetworkFailed, also without the right to raw sockets.
     """
+    seconds = max(seconds, 2 * JOINED_SECONDS)
     if interface.family is socket.AF_INET6:
         return _listened(interface, seconds)
     try:
         with _ear(interface) as ear:
-            end = time.monotonic() + max(seconds, 2 * JOINED_SECONDS)
+            end = time.monotonic() + seconds
             with _member(interface):
                 heard = _hears(ear, min(end, time.monotonic() + JOINED_SECONDS))
             return Querying(heard or _hears(ear, end), seconds, provoked=True)
