@@ -21,6 +21,7 @@ from castcore.boot import (
     unheard,
 )
 from castcore.boot.history import MOST_STEPS
+from castcore.boot.message import LOOKING_CLASS
 from castcore.boot.story import span
 
 MAC = "52:54:00:00:00:07"
@@ -305,3 +306,5 @@ def test_what_a_machines_own_packets_tell() -> None:
     assert heard(request(MessageType.REQUEST, server_id=SITE), 4011, OWN) is None
     assert heard(request(MessageType.DISCOVER, vendor_class="MSFT 5.0"), 67, OWN) is None
     assert heard(request(MessageType.RELEASE), 67, OWN) is None
+    # Another Fleetcast server looks around.
+    assert heard(request(MessageType.DISCOVER, user_class=LOOKING_CLASS), 67, OWN) is None

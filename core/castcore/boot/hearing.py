@@ -6,17 +6,17 @@ from ipaddress import IPv4Address
 
 from castcore.boot.answers import PXE_PORT, SERVER_PORT
 from castcore.boot.bootclient import kind_of
-from castcore.boot.message import UNSPECIFIED, DhcpRequest, MessageType
+from castcore.boot.message import LOOKING_CLASS, UNSPECIFIED, DhcpRequest, MessageType
 from castcore.boot.policy import BootEvent, BootStage
 
 
 def heard(request: DhcpRequest, port: int, own: IPv4Address) -> BootEvent | None:
-    """The event that a ``request`` to our ``port`` at ``own`` is; None when it is no network boot.
+    """The event that a ``request`` to our ``port`` at ``own`` is; None when it is no machine that boots.
 
     The detail of a DISCOVER is the value of the machine's ``Kind``.
     """
     kind = kind_of(request)
-    if kind is None:
+    if kind is None or request.user_class == LOOKING_CLASS:
         return None
     match port, request.message_type:
         case (port, MessageType.DISCOVER) if port == SERVER_PORT:
