@@ -194,6 +194,7 @@ def test_an_address_refused_once_does_not_outlast_the_next_one() -> None:
     refused = said(BootStage.FAILED, "asked for 10.9.9.9, which it cannot have")
     assert "10.9.9.9" in story(discover(), OFFERED, refused)[1]
     given = said(BootStage.LEASED, "address 10.0.0.130")
+    assert "10.0.0.130" in story(discover(), OFFERED, refused, given)[1]
     assert "10.0.0.130" in story(discover(), OFFERED, refused, discover(), OFFERED, given)[1]
 
 
@@ -259,6 +260,12 @@ def test_the_end_of_a_transfer_replaces_its_beginning() -> None:
     begun = sent(BootStage.TFTP, "shimx64.efi", 0, over=False)
     told = history_of((0, discover()), (1, begun), (2, SHIM), (3, begun))
     assert [s.event for s in told.steps] == [discover(), SHIM, begun]
+
+
+def test_what_is_forgotten_of_an_arrival_breaks_nothing() -> None:
+    renewals = [(n, said(BootStage.LEASED, f"address 10.0.0.{n}")) for n in range(2, 100)]
+    told = history_of((0, discover()), (1, said(BootStage.CLIENT)), *renewals)
+    assert tell(told, 200).sentence == "our client runs on it"
 
 
 def test_the_number_of_steps_is_bounded_and_the_stage_is_kept() -> None:

@@ -18,16 +18,16 @@ def heard(request: DhcpRequest, port: int, own: IPv4Address) -> BootEvent | None
     kind = kind_of(request)
     if kind is None or request.user_class == LOOKING_CLASS:
         return None
-    match port, request.message_type:
-        case (port, MessageType.DISCOVER) if port == SERVER_PORT:
-            return BootEvent(request.mac, BootStage.DISCOVER, kind.value)
-        case (port, MessageType.REQUEST) if port == SERVER_PORT:
-            return _requested(request, own)
-        case (port, MessageType.REQUEST | MessageType.INFORM) if port == PXE_PORT:
-            if request.server_id in (UNSPECIFIED, own):
-                detail = f"{kind.value}: asked port {PXE_PORT} what to load"
-                return BootEvent(request.mac, BootStage.ASKED, detail, _known(request.ciaddr))
-    return None
+    what = request.message_type, port
+    if what == (MessageType.DISCOVER, SERVER_PORT):
+        return BootEvent(request.mac, BootStage.DISCOVER, kind.value)
+    if what == (MessageType.REQUEST, SERVER_PORT):
+        return _requested(request, own)
+    asks = port == PXE_PORT and request.message_type in (MessageType.REQUEST, MessageType.INFORM)
+    if not asks or request.server_id not in (UNSPECIFIED, own):
+        return None
+    detail = f"{kind.value}: asked port {PXE_PORT} what to load"
+    return BootEvent(request.mac, BootStage.ASKED, detail, _known(request.ciaddr))
 
 
 def _requested(request: DhcpRequest, own: IPv4Address) -> BootEvent:

@@ -30,6 +30,7 @@ _ANSWERS = frozenset(
         BootStage.FAILED,
     }
 )
+_TURNED_AWAY = _ANSWERS - {BootStage.OFFERED}
 _BY_HTTP = frozenset({Kind.HTTP.value, *(kind.value for kind in Kind if kind.is_ipxe)})
 # An image that one machine was ordered to boot: read in parts, for as long as it runs from it.
 _ONCE = "boot/once/"
@@ -63,8 +64,7 @@ def tell(history: History, now: float) -> Story:
     """
     steps = history.current
     if history.reached is BootStage.CLIENT:
-        took = f", {span(_arrival(steps) - history.began)} after its first packet"
-        return Story(Outlook.ARRIVED, f"our client runs on it{took if len(steps) > 1 else ''}")
+        return Story(Outlook.ARRIVED, f"our client runs on it{_took(history)}")
     answered = next((s for s in reversed(steps) if s.event.stage in _ANSWERS), None)
     turned = _turned_away(answered, history, now)
     if turned is not None:
@@ -108,8 +108,10 @@ def span(seconds: float) -> str:
     return f"{left} s"
 
 
-def _arrival(steps: tuple[Step, ...]) -> float:
-    return next(s.when for s in steps if s.event.stage is BootStage.CLIENT)
+def _took(history: History) -> str:
+    """How long the boot took, as far as that is remembered."""
+    arrived = [s.when for s in history.current if s.event.stage is BootStage.CLIENT]
+    return f", {span(arrived[0] - history.began)} after its first packet" if arrived else ""
 
 
 def _last_discover(steps: tuple[Step, ...]) -> Step | None:
@@ -132,7 +134,7 @@ def _turned_away(answered: Step | None, history: History, now: float) -> Story |
             return Story(
                 Outlook.STUCK,
                 f"it cannot be booted: {detail}",
-                "change its firmware's boot mode, or boot it from our USB medium",
+                "mend what that says, or change its firmware's boot mode",
             )
         case BootStage.IGNORED:
             return Story(Outlook.DISK, f"it asked {ago} ago and got no answer: {detail}")
@@ -149,7 +151,8 @@ def _asking(history: History, asked: Step | None, now: float) -> Story:
     """Of a machine that has fetched nothing, or nothing since it asked anew."""
     steps = history.current
     since = steps.index(asked) if asked is not None else 0
-    last = max(steps[since:], key=lambda s: (list(BootStage).index(s.event.stage), s.when))
+    heard = [s for s in steps[since:] if s.event.stage not in _TURNED_AWAY] or [history.latest]
+    last = max(heard, key=lambda s: (list(BootStage).index(s.event.stage), s.when))
     by_http = asked is not None and asked.event.detail in _BY_HTTP
     fact, missing, hint = _unfinished(last, "HTTP" if by_http else "TFTP")
     silent = now - history.latest.when
@@ -179,8 +182,9 @@ def _unfinished(last: Step, way: str) -> tuple[str, str, str]:
             return f"it {last.event.detail}", missing, rival
         case BootStage.LEASED:
             return f"it has our {last.event.detail}", f"fetched no file by {way}", rival
-        case _:
+        case BootStage.ASKED:
             return f"it was told its boot file at port {PXE_PORT}", f"fetched none by {way}", rival
+    return f"it was heard last with: {last.event.detail}", "asked for nothing more", "see its screen"
 
 
 def _loading(sent: list[Step], now: float) -> Story:
