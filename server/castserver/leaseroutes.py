@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.access import Name, Operator, Parts
 from castserver.leasebook import KeptLease
-from castserver.views import ErrorView, Refusals, View
+from castserver.viewbase import View
+from castserver.views import ErrorView, Refusals
 
 _REFUSED: Refusals = {403: {"model": ErrorView, "description": "The address or the MAC cannot be used"}}
 _MISSING: Refusals = {404: {"model": ErrorView, "description": "Nothing is reserved for this machine"}}
