@@ -12,7 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from castserver import castroutes, clientroutes, durableroutes, leaseroutes, operatorroutes
+from castserver import (
+    bootimageroutes,
+    castroutes,
+    clientroutes,
+    durableroutes,
+    leaseroutes,
+    operatorroutes,
+)
 from castserver.access import Unauthorised
 from castserver.console import pages
 from castserver.views import ErrorView
@@ -50,6 +57,7 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(durableroutes.router(casts), prefix=API)
     app.include_router(operatorroutes.routes)
     app.include_router(leaseroutes.routes)
+    app.include_router(bootimageroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from castserver.auth import OperatorAuth
+from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
@@ -26,12 +27,13 @@ class ServerParts:
     library: Library
     boots: BootWatch
     leases: LeaseBook
+    once: BootOnce
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
         with self.clients.lock:
-            return state_view(self.clients, self.casts.all(), self.boots)
+            return state_view(self.clients, self.casts.all(), self.boots, self.once)
 
     def wake(self) -> None:
         """Let every request that waits look again (at ``stopping``, for one)."""

@@ -27,6 +27,8 @@ from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
 from castserver.auth import OperatorAuth, load_or_make_token
+from castserver.bootimages import FOLDER, BootImages
+from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
@@ -144,6 +146,7 @@ class Server:
             library,
             BootWatch(clients.changed.fire),
             LeaseBook(database, self._networks),
+            BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
         )
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
@@ -217,9 +220,10 @@ class Server:
                 extra_cmdline=settings.extra_cmdline,
                 rules=settings.rules,
             ),
-            self.parts.clients,
+            self.parts.once,
             self._note_boot,
             self.parts.leases.on(interface.name),
+            self.parts.once,
         )
         try:
             boot.start()

@@ -2,13 +2,14 @@
 
 from castcore.boot.answers import PXE_PORT, SERVER_PORT, destination
 from castcore.boot.bootclient import BootPlace, Kind, kind_of
+from castcore.boot.bootimage import BootImage, ImageForm
 from castcore.boot.leases import Lease, LeaseState, LeaseStore, LeaseTable, MemoryStore
 from castcore.boot.message import Architecture, DhcpReply, DhcpRequest, MessageType
 from castcore.boot.policy import BootDecision, BootEvent, BootMode, BootPolicy, BootStage, Verdict
 from castcore.boot.pool import LeaseRules, Pool
 from castcore.boot.probation import ArpPacket, Probation
 from castcore.boot.proxy import decide as proxy_decide
-from castcore.boot.scripts import grub_config, ipxe_script, local_script
+from castcore.boot.scripts import ClientBoot
 from castcore.boot.simpledhcp import decide as dhcp_decide
 from castcore.boot.trustarchive import trust_archive
 
@@ -19,12 +20,15 @@ __all__ = [
     "ArpPacket",
     "BootDecision",
     "BootEvent",
+    "BootImage",
     "BootMode",
     "BootPlace",
     "BootPolicy",
     "BootStage",
+    "ClientBoot",
     "DhcpReply",
     "DhcpRequest",
+    "ImageForm",
     "Kind",
     "Lease",
     "LeaseRules",
@@ -38,10 +42,7 @@ __all__ = [
     "Verdict",
     "destination",
     "dhcp_decide",
-    "grub_config",
-    "ipxe_script",
     "kind_of",
-    "local_script",
     "proxy_decide",
     "trust_archive",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,8 @@ from castcore.errors import NotFound, Refused
 from castserver.services import bootfiles
 from castserver.services.boothttp import BootHttp
 from castserver.services.dhcp import SimpleDhcp
+from castserver.services.imageorders import NO_ORDERS, ImageOrders
+from castserver.services.machinefiles import MachineFiles
 from castserver.services.proxydhcp import ProxyDhcp
 from castserver.services.tftp import Tftp
 
@@ -56,12 +58,15 @@ class BootServices:
         policy: BootPolicy,
         on_event: Callable[[BootEvent], None],
         leases: LeaseStore | None = None,
+        orders: ImageOrders = NO_ORDERS,
     ) -> None:
         self.settings = settings
         self._leases = leases or MemoryStore()
         self._policy = policy
+        self._orders = orders
         self._on_event = on_event
         self._running: list[_Service] = []
+        self._files: bootfiles.BootFiles | None = None
 
     def start(self) -> None:
         """Open every port, then answer: no machine is offered a file that cannot be fetched.
@@ -72,26 +77,31 @@ class BootServices:
         if self.settings.mode is BootMode.OFF:
             return
         with contextlib.ExitStack() as undo:
+            interface_index(self.settings.interface)
+            files = self._load()
+            undo.callback(files.close)
             opened = []
             for make in (self._http, self._tftp, self._dhcp):
-                opened.append(make())
+                opened.append(make(files))
                 undo.callback(opened[-1].stop)
             undo.pop_all()
         for service in opened:
             service.start()
-        self._running = opened
+        self._running, self._files = opened, files
 
     def stop(self) -> None:
         """Stop answering (DHCP first) and free every port."""
         while self._running:
             self._running.pop().stop()
+        if self._files is not None:
+            self._files.close()
 
     def _place(self) -> BootPlace:
         return BootPlace(IPv4Address(self.settings.address), self.settings.http_port)
 
-    def _files(self) -> bootfiles.BootFiles:
+    def _load(self) -> bootfiles.BootFiles:
         settings = self.settings
-        return bootfiles.load(
+        tree = bootfiles.load(
             settings.tree,
             self._place(),
             server_url=settings.server_url,
@@ -99,15 +109,16 @@ class BootServices:
             extra=settings.extra_cmdline,
             rules=settings.rules,
         )
+        own = MachineFiles(tree.client, self._policy, self._orders, self._on_event)
+        return replace(tree.files, own=own.find)
 
-    def _http(self) -> _Service:
-        interface_index(self.settings.interface)
-        return BootHttp(self.settings.address, self.settings.http_port, self._files(), self._on_event)
+    def _http(self, files: bootfiles.BootFiles) -> _Service:
+        return BootHttp(self.settings.address, self.settings.http_port, files, self._on_event)
 
-    def _tftp(self) -> _Service:
-        return Tftp(self.settings.address, self._files(), self._on_event)
+    def _tftp(self, files: bootfiles.BootFiles) -> _Service:
+        return Tftp(self.settings.address, files, self._on_event)
 
-    def _dhcp(self) -> _Service:
+    def _dhcp(self, _files: bootfiles.BootFiles) -> _Service:
         interface, place = self.settings.interface, self._place()
         if self.settings.mode is BootMode.PROXY:
             return ProxyDhcp(interface, place, self._policy, self._on_event)

@@ -120,7 +120,14 @@ class Tftp:
         sock = self._connected(client)
         if sock is None:
             return
-        transfer = _Transfer(sock, client, request, file.open())
+        try:
+            stream = file.open()
+        except OSError as error:
+            sock.close()
+            self._tell(client, f"{name} is not served: {error.strerror}", BootStage.FAILED)
+            self._refuse(client, TftpErrors.FileNotFound)
+            return
+        transfer = _Transfer(sock, client, request, stream)
         self._transfers[client] = transfer
         self._loop.add(sock, lambda: self._step(client, transfer, transfer.receive))
         self._tell(client, f"{name}: sending {file.size} bytes")
@@ -175,8 +182,8 @@ class Tftp:
         with contextlib.suppress(OSError):
             self._socket.sendto(packet.encode().buffer, client)
 
-    def _tell(self, client: tuple[str, int], detail: str) -> None:
-        self._on_event(BootEvent(neighbour_mac(client[0]), BootStage.TFTP, detail))
+    def _tell(self, client: tuple[str, int], detail: str, stage: BootStage = BootStage.TFTP) -> None:
+        self._on_event(BootEvent(neighbour_mac(client[0]), stage, detail))
 
 
 class _Lossy:
