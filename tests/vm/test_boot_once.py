@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from castcore.edge import run
@@ -17,6 +20,7 @@ from tests.vm.firmware import Firmware
 from tests.vm.lab import Lab, lab
 from tests.vm.labserver import FLEETCAST
 from tests.vm.machine import PC
+from tests.vm.network import inside
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 FOLDER = BUILD / "test-boot-once"
@@ -75,8 +79,15 @@ def _take_in(folder: Path) -> None:
         run.run(command, timeout=60)
 
 
+def fleetcast(running: Lab, *words: str) -> Any:
+    """The result of a command given on the server."""
+    command = [*FLEETCAST, *words, "--json", "--state", str(FOLDER / "server")]
+    said = run.run([*inside(running.network.server), *command], timeout=60)
+    return json.loads(said.splitlines()[-1])
+
+
 def waiting(running: Lab, image: str) -> list[str]:
-    listed = running.server.get("/boot-images")
+    listed = fleetcast(running, "bootimages", "list")["boot_images"]
     return next(list(one["machines"]) for one in listed if one["image"] == image)
 
 
@@ -91,7 +102,7 @@ def test_firmware_boots_an_image_once_and_then_our_client(running: Lab, number: 
     cell = CELLS[number]
     first = PC(f"once{number}", 30 + number, cell.firmware)
     again = PC(f"then{number}", 30 + number, cell.firmware)
-    running.server.post(f"/boot-images/{cell.image}/boot", {"machines": [first.mac]})
+    fleetcast(running, "bootimages", "boot", cell.image, first.mac)
     assert waiting(running, cell.image) == [first.mac]
     _boots(running, first, STARTED, *[READ_ON] * cell.reads_on)
     assert waiting(running, cell.image) == []
@@ -111,10 +122,16 @@ def _boots(running: Lab, pc: PC, *wanted: re.Pattern[str]) -> None:
         machine.power_off()
 
 
-def test_a_floppy_on_uefi_is_refused_and_the_machine_boots_our_client(running: Lab) -> None:
+@pytest.mark.full
+def test_a_floppy_on_uefi_is_refused_and_its_order_dropped(running: Lab) -> None:
     pc = PC("floppy", 50, Firmware.UEFI)
-    running.server.post("/boot-images/floppy.img/boot", {"machines": [pc.mac]})
-    running.power_on(pc).serial.wait(CLIENT, BOOT_SECONDS)
-    log: Callable[[], str] = running.server.log.read_text
-    assert "UEFI firmware boots no floppies" in log()
+    fleetcast(running, "bootimages", "boot", "floppy.img", pc.mac)
+    machine = running.power_on(pc)
+    try:
+        end = time.monotonic() + BOOT_SECONDS
+        while "UEFI firmware boots no floppies" not in running.server.log.read_text():
+            assert time.monotonic() < end, machine.serial.tail()
+            time.sleep(0.5)
+    finally:
+        machine.power_off()
     assert waiting(running, "floppy.img") == []
