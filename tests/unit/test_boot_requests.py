@@ -226,6 +226,12 @@ def test_a_range_counts_only_for_who_has_parts_of_the_same() -> None:
     assert not range_counts('""', "")
 
 
+def test_people_are_told_names_without_hashes() -> None:
+    assert bootnames.shown("boot/boot.ipxe") == "boot/boot.ipxe"
+    assert bootnames.shown(bootnames.by_hash(bootnames.KERNEL, "ab" * 32)) == "vmlinuz"
+    assert bootnames.shown(bootnames.once_name("0123456789abcdef", "x.iso")) == "x.iso"
+
+
 MAC, UUID = "52:54:00:fc:00:01", "f1ee7ca5-7000-4000-8000-000000000001"
 
 

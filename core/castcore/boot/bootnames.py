@@ -60,6 +60,12 @@ def is_kernel(name: str) -> bool:
     return name == KERNEL or (name.startswith(f"{HASHED}/") and name.endswith(f"/{kernel}"))
 
 
+def shown(name: str) -> str:
+    """How the canonical ``name`` is told to people: without hashes, MACs and orders."""
+    long = name.startswith((f"{HASHED}/", f"{MACHINE}/", f"{ONCE}/"))
+    return name.rpartition("/")[2] if long else name
+
+
 class MachineFile(StrEnum):
     """What is made for one machine when it asks for it."""
 

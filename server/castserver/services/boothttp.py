@@ -164,7 +164,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             stream = file.open()
         except OSError as error:
-            self._tell(file, BootStage.FAILED, f"{name} is not served: {error.strerror}")
+            self._tell(
+                file, BootStage.FAILED, f"{bootnames.shown(name)} is not served: {error.strerror}"
+            )
             self._nothing(HTTPStatus.NOT_FOUND)
             return
         with stream:
@@ -206,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         left = span.end - span.first
         if not file.quiet:
             stage = BootStage.KERNEL if bootnames.is_kernel(name) else BootStage.HTTP
-            self._tell(file, stage, f"{name}: sending {left} bytes")
+            self._tell(file, stage, f"{bootnames.shown(name)}: sending {left} bytes")
         stream.seek(span.first)
         while left and (piece := self._piece(name, file, stream, left)):
             self.wfile.write(piece)
@@ -222,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return stream.read(min(left, COPY_BYTES))
         except OSError as error:
-            self._tell(file, BootStage.FAILED, f"{name} was cut off: {error.strerror}")
+            self._tell(file, BootStage.FAILED, f"{bootnames.shown(name)} was cut off: {error.strerror}")
             return b""
 
     def _tell(self, file: BootFile, stage: BootStage, detail: str) -> None:
