@@ -114,7 +114,7 @@ def test_no_byte_of_an_empty_file_can_be_asked_for() -> None:
 
 def tree(folder: Path, contents: Mapping[str, bytes] = ROLES, **changes: object) -> Path:
     files = {}
-    for role, data in (ROLES | contents).items():
+    for role, data in {**ROLES, **contents}.items():
         (folder / role).write_bytes(data)
         files[role] = {"name": role, "size": len(data), "blake3": digest(data).hex()}
     (folder / "tree.json").write_text(json.dumps({"format": 1, "files": files} | changes))
