@@ -27,7 +27,7 @@ routes = APIRouter(
 
 
 class Machines(BaseModel):
-    """Machines to boot an image."""
+    """Machines that are to boot an image, or not."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,6 +49,13 @@ def boot(parts: Parts, image: ImageName, body: Machines) -> Machines:
     The answer names them: one whose MAC was given by its id, if it was met before.
     """
     return Machines(machines=parts.once.order(image, body.machines))
+
+
+@routes.post("/cancel", summary="Take orders back", responses=_MISSING)
+def cancel(parts: Parts, body: Machines) -> list[BootImageView]:
+    """The machines boot what they booted before; one that runs from an image goes on."""
+    parts.once.take_back(body.machines)
+    return list_boot_images(parts)
 
 
 @routes.post("/{image}/delete", summary="Delete it", responses=_MISSING | _REFUSED)

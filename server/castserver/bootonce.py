@@ -83,7 +83,19 @@ class BootOnce:
 
     def cancel(self, client: Client) -> None:
         """The machine boots what it had, unless it has begun already."""
-        names = (client.id, *client.traits.macs)
+        self._cancel((client.id, *client.traits.macs))
+
+    def take_back(self, machines: Iterable[str]) -> None:
+        """As ``cancel``, for ids or MACs: of machines never met, too. Raises NotFound."""
+        for machine in machines:
+            mac = boot_mac(machine)
+            client = self._clients.by_mac(mac) if mac else self._clients.get(machine)
+            if client is None:
+                self._cancel((mac,))
+            else:
+                self.cancel(client)
+
+    def _cancel(self, names: Iterable[str]) -> None:
         with self._lock:
             at = [(n, Slot.WAITING) for n in names if (n, Slot.WAITING) in self._orders]
             for key in at:
@@ -100,7 +112,7 @@ class BootOnce:
         if waiting:
             raise InUse(
                 f"boot image {image} is ordered for {', '.join(waiting[:5])}",
-                hint="`fleetcast machines boot-client` or `boot-disk` takes an order back",
+                hint="`fleetcast bootimages cancel` takes orders back",
             )
         self.images.delete(image)
 

@@ -274,6 +274,18 @@ def test_an_order_is_taken_back_by_saying_what_to_boot(lab: ServerLab, action: s
     assert lab.once.decide(*boot(client)) is not BootDecision.IMAGE
 
 
+def test_orders_are_taken_back_by_id_and_by_mac(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    order(lab, "tool.img", client.id, STRANGER)
+    url, machines = "/api/v1/boot-images/cancel", [client.id, STRANGER]
+    left = lab.http.post(url, headers=OPERATOR, json={"machines": machines}).json()
+    assert [image["machines"] for image in left] == [[], [], []]
+    lab.restart()
+    assert lab.once.waiting() == []
+    answer = lab.http.post(url, headers=OPERATOR, json={"machines": ["nobody"]})
+    assert answer.status_code == 404
+
+
 def test_an_image_that_machines_wait_for_is_not_deleted(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     order(lab, "tool.img", client.id)
@@ -287,7 +299,7 @@ def test_an_image_that_machines_wait_for_is_not_deleted(lab: ServerLab) -> None:
     assert lab.http.post(url, headers=OPERATOR).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["", "/tool.img/boot", "/tool.img/delete"])
+@pytest.mark.parametrize("path", ["", "/tool.img/boot", "/cancel", "/tool.img/delete"])
 def test_only_the_operator_has_machines_boot_images(lab: ServerLab, path: str) -> None:
     client = FakeClient(lab, 1).register()
     call: Callable[..., object] = lab.http.get if path == "" else lab.http.post

@@ -17,6 +17,7 @@ from castserver.operatorclient import Operator
 NAME = "bootimages"
 HELP = "ISO, disk and floppy images that chosen machines boot once, in place of our client"
 EXAMPLE = "fleetcast bootimages boot bios-update.img m4716fe48 m22d0f1a7"
+MACHINES = "a machine's id, or the MAC of one never met"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "boot", help="have machines boot an image once, at their next network boot"
     )
     boot.add_argument("image", help="the image's name")
-    boot.add_argument(
-        "machines", nargs="+", metavar="MACHINE", help="a machine's id, or the MAC of one never met"
+    cancel = actions.add_parser(
+        "cancel", help="have machines boot what they had, unless they came already"
     )
-    operatorclient.add_arguments(boot)
+    for action in (boot, cancel):
+        action.add_argument("machines", nargs="+", metavar="MACHINE", help=MACHINES)
+        operatorclient.add_arguments(action)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
@@ -48,6 +51,8 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             answer = operator.post("boot-images", args.image, "boot", body={"machines": args.machines})
             screen.say(f"{args.image} is what these boot next, once: {', '.join(answer['machines'])}")
             return answer
+        case "cancel":
+            images = operator.post("boot-images", "cancel", body={"machines": args.machines})
         case "delete":
             images = operator.post("boot-images", args.image, "delete")
         case _:

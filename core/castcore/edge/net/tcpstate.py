@@ -19,7 +19,7 @@ def acknowledged(connection: socket.socket, seconds: float) -> bool:
     A send returns when our own kernel has the bytes, where megabytes may wait for a peer that is gone.
     """
     end = time.monotonic() + seconds
-    while left := _unacknowledged(connection):
+    while _unacknowledged(connection):
         if not _alive(connection) or time.monotonic() > end:
             return False
         time.sleep(_LOOK_SECONDS)
