@@ -223,7 +223,7 @@ class Server:
             self.parts.once,
             self._note_boot,
             self.parts.leases.on(interface.name),
-            self.parts.once,
+            orders=self.parts.once,
         )
         try:
             boot.start()

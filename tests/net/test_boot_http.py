@@ -54,7 +54,7 @@ class Serving:
         clients = Clients(self._database)
         images = BootImages(self._folder / "boot-images")
         self.once = BootOnce(self._database, images, clients, lambda: None)
-        self._services = BootServices(self._settings, self.once, self._events, self.once)
+        self._services = BootServices(self._settings, self.once, self._events, orders=self.once)
         inside(self._wire.left, self._services.start)
 
     def restart(self) -> None:
