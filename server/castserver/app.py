@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castserver import (
+    bootimageroutes,
     bootroutes,
     castroutes,
     clientroutes,
@@ -60,6 +61,7 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(bootimageroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)

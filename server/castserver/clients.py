@@ -163,10 +163,21 @@ class Clients:
 
     def decide(self, mac: str, uuid: str) -> BootDecision:
         """What the machine with ``mac`` and firmware ``uuid`` boots over the network."""
+        client = self.at_boot(mac, uuid)
+        boots = BootDecision.CLIENT if client is None else client.boots
+        return boot_decision(boots=boots, known=client is not None)
+
+    def at_boot(self, mac: str, uuid: str) -> Client | None:
+        """The machine whose firmware asks to boot; None: never met."""
         with self.lock:
             name = find_at_boot(self._known(), mac, uuid)
-            boots = BootDecision.CLIENT if name is None else self._clients[name].boots
-        return boot_decision(known=name is not None, boots=boots)
+            return None if name is None else self._clients[name]
+
+    def by_mac(self, mac: str) -> Client | None:
+        """The machine that said last that it has a card with ``mac`` (lower case, colons)."""
+        return max(
+            (c for c in self.all() if mac in c.traits.macs), key=lambda c: c.last_seen, default=None
+        )
 
     def _known(self) -> Iterable[tuple[str, Traits]]:
         return ((c.id, c.traits) for c in self._clients.values())

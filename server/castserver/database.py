@@ -126,6 +126,21 @@ class LeaseRuleRow(Base):
     everyone: Mapped[bool]
 
 
+class BootOnceRow(Base):
+    """A machine's order to boot an image once, waiting or used; ``order`` "": there is none."""
+
+    __tablename__ = "boot_once"
+
+    machine: Mapped[str] = mapped_column(String(32), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(16), primary_key=True)
+    order: Mapped[str] = mapped_column(String(64))
+    image: Mapped[str] = mapped_column(String(100))
+    size: Mapped[int] = mapped_column(BigInteger)
+    changed: Mapped[int] = mapped_column(BigInteger)
+    form: Mapped[str] = mapped_column(String(16))
+    since: Mapped[int] = mapped_column(BigInteger)
+
+
 class Database:
     """The one door to the tables above; each call is one transaction. Raises NoSpace, DiskFailed."""
 

@@ -81,14 +81,14 @@ class NewOrder(BaseModel):
 def list_clients(parts: Parts) -> list[ClientView]:
     """The order is that of their first registration."""
     with parts.clients.lock:
-        return [client_view(c, parts.clients, parts.boots) for c in parts.clients.all()]
+        return [client_view(c, parts.clients, parts.boots, parts.once) for c in parts.clients.all()]
 
 
 @routes.get("/clients/{client}", summary="One machine", responses=_MISSING)
 def show_client(parts: Parts, client: Name) -> ClientView:
     """Its hardware, its disks, its last report."""
     with parts.clients.lock:
-        return client_view(parts.clients.get(client), parts.clients, parts.boots)
+        return client_view(parts.clients.get(client), parts.clients, parts.boots, parts.once)
 
 
 @routes.get("/clients/{client}/logs", summary="The last lines of a client's log", responses=_MISSING)
@@ -100,14 +100,18 @@ def show_logs(parts: Parts, client: Name) -> list[str]:
 @routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=_MISSING)
 def boot_client(parts: Parts, client: Name) -> ClientView:
     """A machine that was cast boots its disk; after this its next network boot is our client again."""
-    parts.clients.set_boots(parts.clients.get(client), BootDecision.CLIENT)
+    found = parts.clients.get(client)
+    parts.once.cancel(found)
+    parts.clients.set_boots(found, BootDecision.CLIENT)
     return show_client(parts, client)
 
 
 @routes.post("/clients/{client}/boot-disk", summary="Boot its own disk", responses=_MISSING)
 def boot_disk(parts: Parts, client: Name) -> ClientView:
     """Its network boots end at once from now on, so that its firmware goes on to the disk."""
-    parts.clients.set_boots(parts.clients.get(client), BootDecision.LOCAL)
+    found = parts.clients.get(client)
+    parts.once.cancel(found)
+    parts.clients.set_boots(found, BootDecision.LOCAL)
     return show_client(parts, client)
 
 

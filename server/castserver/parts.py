@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from castserver.auth import OperatorAuth
 from castserver.booting import Booting
+from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
 from castserver.clients import Clients
@@ -28,12 +29,15 @@ class ServerParts:
     boots: BootWatch
     booting: Booting
     leases: LeaseBook
+    once: BootOnce
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
         with self.clients.lock:
-            return state_view(self.clients, self.casts.all(), self.boots, self.booting.state())
+            return state_view(
+                self.clients, self.casts.all(), self.boots, self.booting.state(), self.once
+            )
 
     def wake(self) -> None:
         """Let every request that waits look again (at ``stopping``, for one)."""

@@ -8,12 +8,15 @@ GATHERING --enough joined, or the operator--> RUNNING --every part ended--> DONE
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
 from castcore.boot import BootDecision
 from castcore.control import ClientState, Report
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class CastState(StrEnum):
@@ -63,9 +66,20 @@ class CastRules:
     targets: frozenset[str] | None = None
 
 
-def boot_decision(*, known: bool, boots: BootDecision) -> BootDecision:
-    """What a machine boots over the network: our client, unless what it boots was decided otherwise."""
+def boot_decision(*, boots: BootDecision, known: bool = True, ordered: bool = False) -> BootDecision:
+    """What a machine boots over the network: our client, unless what it boots was decided otherwise.
+
+    ``ordered``: an image waits to be booted once.
+    """
+    if ordered:
+        return BootDecision.IMAGE
     return boots if known else BootDecision.CLIENT
+
+
+def boot_mac(name: str) -> str:
+    """``name`` as a MAC address in lower case with colons; "" when it is none."""
+    plain = name.strip().lower().replace("-", ":")
+    return plain if _MAC.fullmatch(plain) else ""
 
 
 def wants(state: CastState, rules: CastRules, machine: str, part: PartState | None) -> bool:

@@ -28,8 +28,10 @@ from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
 from castserver.auth import OperatorAuth, load_or_make_token
+from castserver.bootimages import FOLDER, BootImages
 from castserver.booting import Booting
 from castserver.bootkeeper import BootKeeper
+from castserver.bootonce import BootOnce
 from castserver.bootstate import Choice, DeployEnd, Kept, Listeners, Neighbour
 from castserver.bootwatch import BootWatch
 from castserver.casts import Casts
@@ -158,6 +160,7 @@ class Server:
             BootWatch(fire),
             Booting(database, casts, auth, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
+            BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
         )
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
@@ -248,7 +251,8 @@ class Server:
                 rules=settings.rules,
             )
             leases = self.parts.leases.on(own.name)
-            return BootServices(boot, self.parts.clients, self._note_boot, leases)
+            once = self.parts.once
+            return BootServices(boot, once, self._note_boot, orders=once, leases=leases)
 
         choice = booting.chosen(own.name)
         return BootKeeper(own, choice, services, booting.setting, self._note_kept)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from castcore.boot import BootDecision
+from castcore.boot import BootDecision, ImageForm
 from castcore.cast.states import ClientClass, SenderState
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage, holdings, image_name
 from pydantic import Field
 
+from castserver.bootimages import StoredBootImage
+from castserver.bootonce import BootOnce
 from castserver.bootstate import BootingState
 from castserver.bootviews import BootingView, booting_view
 from castserver.bootwatch import BootWatch
@@ -45,6 +47,7 @@ class ClientView(View):
     online: bool
     state: str = Field(description="a ClientState, or `offline`")
     boots: BootDecision = Field(description="what it boots over the network next")
+    boot_image: str = Field(description="the boot image it boots next, once; empty: none")
     boot: BootView | None = Field(description="its latest network boot; null: none was heard")
     why: str = Field(description="how it stands with the machine, in a sentence; empty: it is here")
     hint: str = Field(description="what to do about that, or to look at; may be empty")
@@ -166,6 +169,16 @@ class ImageView(View):
     problem: str = ""
 
 
+class BootImageView(View):
+    """One boot image; `problem` says why nothing boots from it ("" when it can)."""
+
+    image: str
+    size: int
+    form: ImageForm | None
+    problem: str
+    machines: list[str] = Field(description="those that have still to boot it: ids, or MACs")
+
+
 class StateView(View):
     """Everything live, as the event stream sends it."""
 
@@ -183,7 +196,7 @@ def client_label(client: Client) -> str:
     return f"{model} · {mac}"
 
 
-def client_view(client: Client, clients: Clients, boots: BootWatch) -> ClientView:
+def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOnce) -> ClientView:
     """``client`` as the API shows it."""
     registration, report = client.registration, client.report
     online = client.online(clients.clock())
@@ -195,6 +208,7 @@ def client_view(client: Client, clients: Clients, boots: BootWatch) -> ClientVie
         online=online,
         state=state,
         boots=client.boots,
+        boot_image=once.waiting_for(client),
         boot=boot,
         why=story.sentence if story else "",
         hint=story.hint if story else "",
@@ -265,14 +279,25 @@ def image_view(stored: StoredImage) -> ImageView:
     )
 
 
+def boot_image_view(stored: StoredBootImage, once: BootOnce) -> BootImageView:
+    """A boot image as the API shows it."""
+    return BootImageView(
+        image=stored.name,
+        size=stored.size,
+        form=stored.image.form if stored.image else None,
+        problem=stored.problem,
+        machines=[order.machine for order in once.waiting() if order.image.name == stored.name],
+    )
+
+
 def state_view(
-    clients: Clients, casts: list[Cast], boots: BootWatch, booting: BootingState
+    clients: Clients, casts: list[Cast], boots: BootWatch, booting: BootingState, once: BootOnce
 ) -> StateView:
     """Everything live; call it with the clients' lock held."""
     known = clients.all()
     macs = [mac for c in known for mac in c.traits.macs]
     return StateView(
-        clients=[client_view(c, clients, boots) for c in known],
+        clients=[client_view(c, clients, boots, once) for c in known],
         casts=[cast_view(c, clients) for c in casts],
         pxe=booting_view(booting),
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],

@@ -20,7 +20,7 @@ from castserver.services.bootservices import BootServices, BootSettings
 from scapy.layers.dhcp import BOOTP, DHCP
 
 from tests.net.namespaces import Cable, cable, inside, ip
-from tests.unit.test_boot_requests import ROLES, tree
+from tests.unit.test_boot_requests import tree
 
 pytestmark = pytest.mark.root
 
@@ -70,14 +70,7 @@ def wire() -> Iterator[Cable]:
 
 @pytest.fixture
 def settings(wire: Cable, tmp_path: Path) -> BootSettings:
-    tree(tmp_path)
-    (tmp_path / "shim").write_bytes(SHIM)
-    (tmp_path / "kernel").write_bytes(KERNEL)
-    text = (tmp_path / "tree.json").read_text()
-    sizes = {"shim": len(SHIM), "kernel": len(KERNEL)}
-    for role, size in sizes.items():
-        text = text.replace(f'"{role}", "size": {len(ROLES[role])}', f'"{role}", "size": {size}')
-    (tmp_path / "tree.json").write_text(text)
+    tree(tmp_path, {"shim": SHIM, "kernel": KERNEL})
     return BootSettings(
         wire.wire, OURS, InterfaceMode.PROXY, tmp_path, f"https://{OURS}:8443", server_key=b"k" * 32
     )

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from castcore import trust
 from castcore.disk import Extent
 from castcore.edge import run
 from castcore.edge.image.store import MANIFEST_FILE
@@ -68,7 +69,7 @@ def tree(tmp_path: Path) -> Path:
     files = {}
     for role, name in zip(("kernel", "initrd", "shim", "grub", "ipxe"), names, strict=True):
         (folder / name).write_bytes(b"boot")
-        files[role] = {"name": name, "size": 4, "blake3": "00"}
+        files[role] = {"name": name, "size": 4, "blake3": trust.digest(b"boot").hex()}
     (folder / "tree.json").write_text(json.dumps({"format": 1, "arch": "x86_64", "files": files}))
     return folder
 

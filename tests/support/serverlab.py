@@ -19,7 +19,9 @@ from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app
 from castserver.auth import OperatorAuth
+from castserver.bootimages import BootImages
 from castserver.booting import Booting
+from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
 from castserver.castroutes import RunningCast
 from castserver.casts import Casts
@@ -158,8 +160,12 @@ class ServerLab:
     """
 
     def __init__(
-        self, database: Database | None = None, networks: Sequence[Network] = (NETWORK,)
+        self,
+        database: Database | None = None,
+        networks: Sequence[Network] = (NETWORK,),
+        boot_images: Path = Path("/nonexistent"),
     ) -> None:
+        self.boot_images = boot_images
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -183,6 +189,9 @@ class ServerLab:
         self.leases = LeaseBook(self.database, lambda: self.ours)
         auth = OperatorAuth(TOKEN, self.clock)
         self.booting = Booting(self.database, self.casts, auth, self.clients.changed.fire)
+        self.once = BootOnce(
+            self.database, BootImages(self.boot_images), self.clients, self.clients.changed.fire
+        )
         self.parts = ServerParts(
             "testlab",
             b"{}",
@@ -193,6 +202,7 @@ class ServerLab:
             self.boots,
             self.booting,
             self.leases,
+            self.once,
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)

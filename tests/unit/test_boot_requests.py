@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from castcore.boot import BootPlace, bootnames
+from castcore.boot.bootnames import MachineFile, MachineName
 from castcore.boot.tftprequest import Opcode, TftpRequest, parse_request
 from castcore.errors import BadImage, BadPacket, NotFound
+from castcore.trust import digest
 from castserver.services import bootfiles
 from castserver.services.boothttp import Span, span_of
+from castserver.services.conditions import has_it, range_counts
 
 PLACE = BootPlace(IPv4Address("10.0.0.1"), 8080)
 ROLES = {"kernel": b"k", "initrd": b"ii", "shim": b"s", "grub": b"g", "ipxe": b"u"}
@@ -107,17 +112,18 @@ def test_no_byte_of_an_empty_file_can_be_asked_for() -> None:
     assert span_of("", 0) == Span(0, 0, partial=False)
 
 
-def tree(folder: Path, **changes: object) -> Path:
+def tree(folder: Path, contents: Mapping[str, bytes] = ROLES, **changes: object) -> Path:
     files = {}
-    for role, data in ROLES.items():
+    for role, data in {**ROLES, **contents}.items():
         (folder / role).write_bytes(data)
-        files[role] = {"name": role, "size": len(data), "blake3": ""}
+        files[role] = {"name": role, "size": len(data), "blake3": digest(data).hex()}
     (folder / "tree.json").write_text(json.dumps({"format": 1, "files": files} | changes))
     return folder
 
 
 def load(folder: Path) -> bootfiles.BootFiles:
-    return bootfiles.load(folder, PLACE, server_url="https://10.0.0.1:8443", server_key=b"k", extra="")
+    url = "https://10.0.0.1:8443"
+    return bootfiles.load(folder, PLACE, server_url=url, server_key=b"k", extra="").files
 
 
 def test_the_boot_files_are_a_closed_set(tmp_path: Path) -> None:
@@ -152,3 +158,113 @@ def test_a_role_or_a_byte_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "kernel").write_bytes(b"")
     with pytest.raises(BadImage, match="size differs"):
         load(tmp_path)
+    (tmp_path / "kernel").write_bytes(b"K")
+    with pytest.raises(BadImage, match="content differs"):
+        load(tmp_path)
+    (tmp_path / "kernel").unlink()
+    with pytest.raises(BadImage, match="has no kernel"):
+        load(tmp_path)
+
+
+def test_large_files_go_by_their_hash_and_may_be_kept_for_ever(tmp_path: Path) -> None:
+    files = load(tree(tmp_path))
+    for role, name in (("kernel", "vmlinuz"), ("initrd", "initrd.img")):
+        found = files.http[f"boot/files/{digest(ROLES[role]).hex()}/{name}"]
+        assert found.open().read() == ROLES[role]
+        assert found.caching is bootfiles.Caching.FOR_EVER
+        plain = files.http[f"boot/{name}"]
+        assert (plain.tag, plain.caching) == (found.tag, bootfiles.Caching.ASK_AGAIN)
+
+
+def test_a_tree_that_is_replaced_is_served_on_as_it_was(tmp_path: Path) -> None:
+    files = load(tree(tmp_path))
+    (tmp_path / "new").write_bytes(b"another kernel")
+    (tmp_path / "new").rename(tmp_path / "kernel")
+    (tmp_path / "initrd").unlink()
+    assert files.http["boot/vmlinuz"].open().read() == b"k"
+    assert files.http["boot/initrd.img"].open().read() == b"ii"
+    files.close()
+
+
+def test_a_file_that_is_changed_in_place_is_refused_in_the_middle_too(tmp_path: Path) -> None:
+    files = load(tree(tmp_path, {"kernel": b"old " * 1000}))
+    stream = files.http["boot/vmlinuz"].open()
+    assert stream.read(4) == b"old "
+    with (tmp_path / "kernel").open("r+b") as kernel:
+        kernel.write(b"new ")
+    os.utime(tmp_path / "kernel", ns=(1, 1))
+    with pytest.raises(OSError, match="changed"):
+        stream.read(4)
+    with pytest.raises(OSError, match="changed"):
+        files.http["boot/vmlinuz"].open()
+    assert files.http["boot/initrd.img"].open().read() == b"ii"
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "held"),
+    [
+        ('"abc"', True),
+        ('W/"abc"', True),
+        ('"x", W/"y" ,"abc"', True),
+        ("*", True),
+        ("", False),
+        ("abc", False),
+        ('"abcd"', False),
+        ('"ab', False),
+    ],
+)
+def test_who_has_the_file_already(if_none_match: str, *, held: bool) -> None:
+    assert has_it(if_none_match, "abc") is held
+    assert not has_it(if_none_match, "")
+
+
+def test_a_range_counts_only_for_who_has_parts_of_the_same() -> None:
+    assert range_counts("", "abc")
+    assert range_counts('"abc"', "abc")
+    for other in ('W/"abc"', '"x"', "Tue, 15 Nov 1994 12:45:26 GMT", '"x", "abc"', "*"):
+        assert not range_counts(other, "abc")
+    assert not range_counts('""', "")
+
+
+def test_people_are_told_names_without_hashes() -> None:
+    assert bootnames.shown("boot/boot.ipxe") == "boot/boot.ipxe"
+    assert bootnames.shown(bootnames.by_hash(bootnames.KERNEL, "ab" * 32)) == "vmlinuz"
+    assert bootnames.shown(bootnames.once_name("0123456789abcdef", "x.iso")) == "x.iso"
+
+
+MAC, UUID = "52:54:00:fc:00:01", "f1ee7ca5-7000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        (f"boot/machine/{MAC}/{UUID}/image", MachineName(MAC, UUID, MachineFile.IMAGE)),
+        (f"boot/machine/{MAC}/grub.cfg", MachineName(MAC, "", MachineFile.GRUB)),
+        (
+            f"boot/machine/52-54-00-FC-00-01/{UUID.upper()}/efi.ipxe",
+            MachineName(MAC, UUID, MachineFile.IPXE_UEFI),
+        ),
+        ("boot/machine", None),
+        ("boot/machine/image", None),
+        (f"boot/machine/{MAC}", None),
+        (f"boot/machine/{MAC}/{UUID}", None),
+        (f"boot/machine/{MAC}/shim", None),
+        (f"boot/machine/{MAC}/{UUID}/{UUID}/image", None),
+        (f"boot/machine/{MAC}0/image", None),
+        (f"boot/machine/{MAC[:-1]}/image", None),
+        (f"boot/machine/{MAC}/none/image", None),
+        (f"boot/machine/../{UUID}/image", None),
+        (f"boot/machine/\u0665{MAC[1:]}/image", None),
+    ],
+)
+def test_names_of_machines_own_files(name: str, wanted: MachineName | None) -> None:
+    assert bootnames.machine_name(name) == wanted
+    if wanted is not None:
+        assert bootnames.machine_name(str(wanted)) == wanted
+
+
+def test_an_order_is_known_by_its_number_alone() -> None:
+    name = bootnames.once_name("0123456789abcdef", "x.iso")
+    assert bootnames.order_of(name) == "0123456789abcdef"
+    for bad in ("boot/once/../x.iso", "boot/once", "boot/once/01/x", "boot/once/0123456789ABCDEF/x"):
+        assert bootnames.order_of(bad) == ""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import stat
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
-from castcore.boot import BootPlace, grub_config, ipxe_script, local_script, trust_archive
+from castcore.boot import BootImage, BootPlace, ClientBoot, ImageForm, scripts, trust_archive
 from castcore.errors import Refused
 
 PLACE = BootPlace(IPv4Address("10.0.0.1"), 8080)
 URL = "https://10.0.0.1:8443"
+MAC = "52:54:00:00:00:07"
+INITRDS = ("boot/files/bb/trust.cpio", "boot/files/cc/initrd.img")
+CLIENT = ClientBoot(PLACE, "boot/files/aa/vmlinuz", INITRDS, URL, "console=ttyS0  quiet")
 
 
 def unpack(data: bytes) -> dict[str, tuple[int, bytes]]:
@@ -32,29 +36,58 @@ def unpack(data: bytes) -> dict[str, tuple[int, bytes]]:
         found[name] = (fields[1], content)
 
 
-def test_grub_loads_the_kernel_with_both_initrds_and_its_own_mac() -> None:
-    text = grub_config(PLACE, URL, "console=ttyS0  quiet")
-    base = "(http,10.0.0.1:8080)/boot/"
-    wanted = f"fleetcast.server={URL} fleetcast.bootif=$net_default_mac console=ttyS0 quiet;"
-    assert f"linux {base}vmlinuz {wanted}" in text
-    assert f"initrd {base}trust.cpio {base}initrd.img;" in text
-    assert text.rstrip().endswith("exit")
+def test_grub_asks_for_the_machines_own_configuration_until_it_gives_up() -> None:
+    lines = [line.strip() for line in scripts.grub_entry(PLACE).splitlines()]
+    assert "source (http,10.0.0.1:8080)/boot/machine/$net_default_mac/$machine/grub.cfg" in lines
+    assert "smbios --type 1 --get-uuid 8 --set machine" in lines
+    assert "for attempt in 1 2 3; do" in lines
+    assert lines[-1] == "exit"
+
+
+def test_grub_loads_the_kernel_with_both_initrds_by_their_hashes() -> None:
+    text = scripts.grub_client(CLIENT, MAC)
+    base = "(http,10.0.0.1:8080)/boot/files"
+    wanted = f"fleetcast.server={URL} fleetcast.bootif={MAC} console=ttyS0 quiet;"
+    assert f"linux {base}/aa/vmlinuz {wanted}" in text
+    assert f"initrd {base}/bb/trust.cpio {base}/cc/initrd.img;" in text
+
+
+def test_ipxe_asks_for_the_machines_own_script() -> None:
+    lines = scripts.ipxe_entry(PLACE).splitlines()
+    assert lines[0] == "#!ipxe"
+    own = "http://10.0.0.1:8080/boot/machine/${netX/mac:hexhyp}/${uuid}/${platform}.ipxe"
+    assert f"chain --replace {own} || goto failed" in lines
+    assert lines[-1] == "exit 1"
 
 
 def test_ipxe_loads_the_same_on_bios_and_uefi() -> None:
-    lines = ipxe_script(PLACE, URL, "quiet").splitlines()
+    lines = scripts.ipxe_client(CLIENT, MAC).splitlines()
     assert lines[0] == "#!ipxe"
     kernel = next(line for line in lines if line.startswith("kernel "))
-    assert "http://10.0.0.1:8080/boot/vmlinuz initrd=trust.cpio initrd=initrd.img " in kernel
-    assert "fleetcast.bootif=${netX/mac} quiet ||" in kernel
+    url = "http://10.0.0.1:8080/boot/files"
+    assert f"{url}/aa/vmlinuz initrd=trust.cpio initrd=initrd.img " in kernel
+    assert f"fleetcast.bootif={MAC} console=ttyS0 quiet ||" in kernel
     assert [line.split()[1] for line in lines if line.startswith("initrd ")] == [
-        "http://10.0.0.1:8080/boot/trust.cpio",
-        "http://10.0.0.1:8080/boot/initrd.img",
+        f"{url}/bb/trust.cpio",
+        f"{url}/cc/initrd.img",
     ]
 
 
+@pytest.mark.parametrize(
+    ("form", "drive"), [(ImageForm.FLOPPY, "0x00"), (ImageForm.DISK, "0x80"), (ImageForm.ISO, "0x80")]
+)
+def test_ipxe_boots_an_image_as_the_drive_it_is(form: ImageForm, drive: str) -> None:
+    image = BootImage("dos.img", 1, 1, form)
+    url = "http://10.0.0.1:8080/boot/once/0123/dos.img"
+    wanted = f"sanboot --no-describe --drive {drive} {url} || goto failed"
+    lines = scripts.ipxe_image(PLACE, "0123", image).splitlines()
+    assert wanted in lines
+    # It gives up: the machine boots its next device then.
+    assert lines[-1] == "exit 1"
+
+
 def test_a_skipping_script_fails_so_that_firmware_goes_on() -> None:
-    assert local_script().splitlines()[-1] == "exit 1"
+    assert scripts.local_script().splitlines()[-1] == "exit 1"
 
 
 @pytest.mark.parametrize(
@@ -62,9 +95,9 @@ def test_a_skipping_script_fails_so_that_firmware_goes_on() -> None:
 )
 def test_kernel_arguments_that_a_loader_would_interpret_are_refused(bad: str) -> None:
     with pytest.raises(Refused, match="extra kernel arguments"):
-        grub_config(PLACE, URL, bad)
+        scripts.grub_client(replace(CLIENT, extra=bad), MAC)
     with pytest.raises(Refused, match="extra kernel arguments"):
-        ipxe_script(PLACE, URL, bad)
+        scripts.ipxe_client(replace(CLIENT, extra=bad), MAC)
 
 
 def test_the_trust_archive_holds_key_and_url_after_their_directories() -> None:

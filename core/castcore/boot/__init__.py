@@ -2,6 +2,7 @@
 
 from castcore.boot.answers import PXE_PORT, SERVER_PORT, destination
 from castcore.boot.bootclient import BootPlace, Kind, kind_of
+from castcore.boot.bootimage import BootImage, ImageForm
 from castcore.boot.hearing import heard
 from castcore.boot.history import History, Step, continued
 from castcore.boot.leases import Lease, LeaseState, LeaseStore, LeaseTable, MemoryStore
@@ -28,7 +29,7 @@ from castcore.boot.pool import LeaseRules, Pool
 from castcore.boot.presence import PROBE_SECONDS, PresenceWatch
 from castcore.boot.probation import ArpPacket, Probation
 from castcore.boot.proxy import decide as proxy_decide
-from castcore.boot.scripts import grub_config, ipxe_script, local_script
+from castcore.boot.scripts import ClientBoot
 from castcore.boot.simpledhcp import decide as dhcp_decide
 from castcore.boot.story import Outlook, Story, away, tell, unheard
 from castcore.boot.survey import FoundServer, Hearsay, boot_server_request, discover, hearsay
@@ -42,15 +43,18 @@ __all__ = [
     "ArpPacket",
     "BootDecision",
     "BootEvent",
+    "BootImage",
     "BootPlace",
     "BootPolicy",
     "BootStage",
+    "ClientBoot",
     "DhcpReply",
     "DhcpRequest",
     "Everyone",
     "FoundServer",
     "Hearsay",
     "History",
+    "ImageForm",
     "InterfaceMode",
     "Kind",
     "Lease",
@@ -78,12 +82,9 @@ __all__ = [
     "destination",
     "dhcp_decide",
     "discover",
-    "grub_config",
     "heard",
     "hearsay",
-    "ipxe_script",
     "kind_of",
-    "local_script",
     "mode_for",
     "named",
     "proxy_decide",

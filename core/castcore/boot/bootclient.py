@@ -11,6 +11,7 @@ from enum import Enum, IntEnum
 from ipaddress import IPv4Address
 
 from castcore.boot import bootnames
+from castcore.boot.bootnames import MachineFile, MachineName
 from castcore.boot.message import Architecture, DhcpRequest, suboptions
 from castcore.boot.options import Option, encode_options
 from castcore.boot.policy import BootDecision
@@ -111,11 +112,16 @@ def refusal(request: DhcpRequest, kind: Kind) -> str:
     return ""
 
 
+def goes_on_to_http(kind: Kind, decision: BootDecision) -> bool:
+    """Whether the attempt is ended because it is the machine's HTTP boot entry that takes the image."""
+    return kind is Kind.UEFI and decision is BootDecision.IMAGE
+
+
 def boot_info(request: DhcpRequest, kind: Kind, decision: BootDecision, place: BootPlace) -> BootInfo:
-    """What a machine of ``kind`` is told for ``decision`` (CLIENT or LOCAL)."""
+    """What a machine of ``kind`` is told for ``decision`` (CLIENT, IMAGE or LOCAL)."""
     if kind is Kind.HTTP:
         return _http_info(request, decision, place)
-    if decision is BootDecision.LOCAL:
+    if decision is BootDecision.LOCAL or goes_on_to_http(kind, decision):
         return _local_info(request, kind, place)
     file = place.url(bootnames.IPXE_SCRIPT) if kind.is_ipxe else _first_file(kind)
     item = suboptions(request.vendor_specific).get(Pxe.BOOT_ITEM)
@@ -159,9 +165,12 @@ def _local_info(request: DhcpRequest, kind: Kind, place: BootPlace) -> BootInfo:
 
 
 def _http_info(request: DhcpRequest, decision: BootDecision, place: BootPlace) -> BootInfo:
+    names = {
+        BootDecision.CLIENT: bootnames.HTTP_SHIM,
+        BootDecision.IMAGE: str(MachineName(request.mac, request.uuid, MachineFile.IMAGE)),
+    }
     # A machine to be skipped gets an address that answers 404 at once: no answer costs it minutes.
-    name = bootnames.HTTP_SHIM if decision is BootDecision.CLIENT else bootnames.NOTHING
-    file = place.url(name)
+    file = place.url(names.get(decision, bootnames.NOTHING))
     options = (*_identity(request, HTTP_CLASS), (int(Option.BOOT_FILE), file.encode()))
     return BootInfo(file=file, siaddr=place.address, options=options)
 

@@ -10,10 +10,11 @@ from castcore.boot.message import DhcpReply
 
 
 class BootDecision(StrEnum):
-    """What a machine that tries a network boot gets."""
+    """What a machine that tries a network boot gets; IMAGE: the boot image that was ordered for it."""
 
     CLIENT = "client"
     LOCAL = "local"
+    IMAGE = "image"
     IGNORE = "ignore"
 
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from castcore.boot.answers import PXE_PORT, reply_to
-from castcore.boot.bootclient import BootPlace, Kind, boot_info, kind_of, refusal
+from castcore.boot.bootclient import (
+    BootPlace,
+    Kind,
+    boot_info,
+    goes_on_to_http,
+    kind_of,
+    refusal,
+)
 from castcore.boot.message import LOOKING_CLASS, DhcpRequest, MessageType
 from castcore.boot.policy import BootDecision, BootEvent, BootPolicy, BootStage, Verdict
 
@@ -35,7 +42,8 @@ def boot_decision(
 ) -> tuple[BootDecision, BootEvent]:
     """The policy's word on the machine, unless it cannot be booted; and the event that tells it."""
     decision = policy.decide(request.mac, request.uuid)
-    why = refusal(request, kind) if decision is BootDecision.CLIENT else ""
+    ours = decision in (BootDecision.CLIENT, BootDecision.IMAGE)
+    why = refusal(request, kind) if ours else ""
     if why:
         return BootDecision.IGNORE, BootEvent(request.mac, BootStage.REFUSED, why)
     if decision is BootDecision.LOCAL and kind is Kind.UNSUPPORTED:
@@ -43,11 +51,18 @@ def boot_decision(
         return BootDecision.IGNORE, BootEvent(request.mac, BootStage.IGNORED, refusal(request, kind))
     stages = {
         BootDecision.CLIENT: (BootStage.OFFERED, f"{kind.value}: offered the client"),
+        BootDecision.IMAGE: _for_image(kind),
         BootDecision.LOCAL: (BootStage.SKIPPED, f"{kind.value}: told to boot its own disk"),
         BootDecision.IGNORE: (BootStage.IGNORED, f"{kind.value}: not ours to answer"),
     }
     stage, detail = stages[decision]
     return decision, BootEvent(request.mac, stage, detail)
+
+
+def _for_image(kind: Kind) -> tuple[BootStage, str]:
+    if goes_on_to_http(kind, BootDecision.IMAGE):
+        return BootStage.SKIPPED, f"{kind.value}: told to go on to its HTTP boot, for the image ordered"
+    return BootStage.OFFERED, f"{kind.value}: offered the image ordered for it"
 
 
 def _for_another(request: DhcpRequest, place: BootPlace) -> bool:

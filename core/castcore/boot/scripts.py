@@ -1,21 +1,46 @@
-"""The texts that loaders run: GRUB's configuration and iPXE's scripts."""
+"""The texts that loaders run: GRUB's configuration and iPXE's scripts.
+
+Loaders first get a text that is the same for every machine. It asks for the machine's own, which is
+made when it is asked for, and holds the hashes of the files to load.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from castcore.boot import bootnames
 from castcore.boot.bootclient import BootPlace
+from castcore.boot.bootimage import BootImage
+from castcore.boot.bootnames import MachineFile
 from castcore.errors import Refused
 
 # What neither GRUB, iPXE nor the kernel gives a meaning of its own.
 _PLAIN = re.compile(r"[A-Za-z0-9 ._,:;=/@%+*()\[\]~^!?-]*")
 _GRUB_MEANS = ";"
-# The trust archive first: Linux's EFI stub (reached from iPXE) puts the files together without padding,
-# and an archive that does not start on a 4-byte boundary is not unpacked. Ours is whole sectors long.
-INITRDS = (bootnames.TRUST, bootnames.INITRD)
 ATTEMPTS = 3
 PAUSE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class ClientBoot:
+    """What it takes to boot our client: where its files are, and what its kernel is told.
+
+    The trust archive is the first of ``initrds``: Linux's EFI stub (reached from iPXE) puts the files
+    together without padding, and an archive that does not start on a 4-byte boundary is not unpacked.
+    Ours is whole sectors long.
+    """
+
+    place: BootPlace
+    kernel: str
+    initrds: tuple[str, ...]
+    server_url: str
+    extra: str = ""
+
+    def arguments(self, mac: str) -> str:
+        """The kernel's command line on the machine with ``mac``. Raises Refused."""
+        parts = [f"fleetcast.server={self.server_url}", f"fleetcast.bootif={mac}"]
+        return " ".join(part for part in (*parts, checked_arguments(self.extra)) if part)
 
 
 def checked_arguments(text: str) -> str:
@@ -31,28 +56,22 @@ def checked_arguments(text: str) -> str:
     return " ".join(text.split())
 
 
-def grub_config(place: BootPlace, server_url: str, extra: str = "") -> str:
-    """GRUB 2.12's configuration; the same for every machine, each puts in its own MAC.
+def grub_entry(place: BootPlace) -> str:
+    """GRUB 2.12's first configuration, the same for every machine: it asks for the machine's own.
 
     After a failed attempt GRUB pauses and tries again, then gives the machine back to its firmware.
     """
-    base = f"(http,{place.address}:{place.http_port})"
-    arguments = _arguments(server_url, "$net_default_mac", extra)
-    files = " ".join(f"{base}/{name}" for name in INITRDS)
-    load = [
-        f"  if linux {base}/{bootnames.KERNEL} {arguments}; then",
-        f"    if initrd {files}; then boot; fi",
-        "  fi",
-        f'  echo "Fleetcast: {place.address} did not give the boot files; trying again."',
-        f"  sleep {PAUSE_SECONDS}",
-    ]
+    own = f"{_grub_device(place)}/{bootnames.MACHINE}/$net_default_mac/$machine/{MachineFile.GRUB}"
     tries = " ".join(str(n + 1) for n in range(ATTEMPTS))
     lines = [
-        "# Made by Fleetcast for each request.",
+        "# Made by Fleetcast.",
         "set timeout=0",
-        'echo "Fleetcast: loading the client ..."',
+        # SMBIOS's UUID; a GRUB without the module leaves it out, and the server goes by the MAC.
+        "smbios --type 1 --get-uuid 8 --set machine",
         f"for attempt in {tries}; do",
-        *load,
+        f"  source {own}",
+        f'  echo "Fleetcast: {place.address} did not give the boot files; trying again."',
+        f"  sleep {PAUSE_SECONDS}",
         "done",
         'echo "Fleetcast: giving up, back to the firmware."',
         "exit",
@@ -60,32 +79,57 @@ def grub_config(place: BootPlace, server_url: str, extra: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def ipxe_script(place: BootPlace, server_url: str, extra: str = "") -> str:
-    """The script that boots the client from iPXE, on BIOS and on UEFI.
+def grub_client(boot: ClientBoot, mac: str) -> str:
+    """The configuration of the machine with ``mac``: one attempt to boot our client."""
+    base = _grub_device(boot.place)
+    files = " ".join(f"{base}/{name}" for name in boot.initrds)
+    lines = [
+        "# Made by Fleetcast for this machine.",
+        'echo "Fleetcast: loading the client ..."',
+        f"if linux {base}/{boot.kernel} {boot.arguments(mac)}; then",
+        f"  if initrd {files}; then boot; fi",
+        "fi",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def grub_local() -> str:
+    """The configuration of a machine that shall not boot our client after all."""
+    return 'echo "Fleetcast: back to the firmware."\nexit\n'
+
+
+def ipxe_entry(place: BootPlace) -> str:
+    """iPXE's first script, the same for every machine: it asks for the machine's own."""
+    own = f"{bootnames.MACHINE}/${{netX/mac:hexhyp}}/${{uuid}}/${{platform}}.ipxe"
+    # netX is the interface that was opened last: the one this script came through.
+    return _ipxe(place, [f"chain --replace {place.url(own)} || goto failed"])
+
+
+def ipxe_client(boot: ClientBoot, mac: str) -> str:
+    """The script that boots our client on the machine with ``mac``, by BIOS and by UEFI.
 
     ``initrd=`` names both files for the EFI kernel, which looks them up itself; on BIOS iPXE hands
     them over.
     """
-    # netX is the interface that was opened last: the one this script came through.
-    arguments = _arguments(server_url, "${netX/mac}", extra)
-    names = " ".join(f"initrd={name.rpartition('/')[2]}" for name in INITRDS)
+    names = " ".join(f"initrd={name.rpartition('/')[2]}" for name in boot.initrds)
     lines = [
-        "#!ipxe",
         "echo Fleetcast: loading the client ...",
-        "set attempt:int32 0",
-        ":again",
         "imgfree",
-        f"kernel {place.url(bootnames.KERNEL)} {names} {arguments} || goto failed",
-        *(f"initrd {place.url(name)} || goto failed" for name in INITRDS),
+        f"kernel {boot.place.url(boot.kernel)} {names} {boot.arguments(mac)} || goto failed",
+        *(f"initrd {boot.place.url(name)} || goto failed" for name in boot.initrds),
         "boot || goto failed",
-        ":failed",
-        f"echo Fleetcast: {place.address} did not give the boot files, or this firmware refused them.",
-        f"sleep {PAUSE_SECONDS}",
-        "inc attempt",
-        f"iseq ${{attempt}} {ATTEMPTS} || goto again",
-        "exit 1",
     ]
-    return "\n".join(lines) + "\n"
+    return _ipxe(boot.place, lines)
+
+
+def ipxe_image(place: BootPlace, order: str, image: BootImage) -> str:
+    """The script that boots ``image`` as a disk that iPXE reads over HTTP."""
+    url = place.url(bootnames.once_name(order, image.name))
+    lines = [
+        f"echo Fleetcast: booting {image.name}, this once ...",
+        f"sanboot --no-describe --drive {image.form.bios_drive:#04x} {url} || goto failed",
+    ]
+    return _ipxe(place, lines)
 
 
 def local_script() -> str:
@@ -96,6 +140,22 @@ def local_script() -> str:
     return "#!ipxe\necho Fleetcast: booting from the local disk.\nexit 1\n"
 
 
-def _arguments(server_url: str, mac: str, extra: str) -> str:
-    parts = [f"fleetcast.server={server_url}", f"fleetcast.bootif={mac}", checked_arguments(extra)]
-    return " ".join(part for part in parts if part)
+def _ipxe(place: BootPlace, attempt: list[str]) -> str:
+    """A script of the lines ``attempt``, which go to ``failed`` and are tried ``ATTEMPTS`` times."""
+    lines = [
+        "#!ipxe",
+        "set attempt:int32 0",
+        ":again",
+        *attempt,
+        ":failed",
+        f"echo Fleetcast: {place.address} did not give the boot files, or this firmware refused them.",
+        f"sleep {PAUSE_SECONDS}",
+        "inc attempt",
+        f"iseq ${{attempt}} {ATTEMPTS} || goto again",
+        "exit 1",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _grub_device(place: BootPlace) -> str:
+    return f"(http,{place.address}:{place.http_port})"

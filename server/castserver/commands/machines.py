@@ -89,12 +89,13 @@ def _listing(machines: list[dict[str, Any]], booting: list[dict[str, Any]]) -> s
 def _details(machine: dict[str, Any]) -> str:
     facts = machine["machine"]
     said = (machine["report"] or {}).get("message")
+    once = f"{machine['boot_image']}, this once; then " if machine["boot_image"] else ""
     lines = [
         f"machine {machine['client']}: {machine['label']}",
         f"  state      {', '.join(filter(None, (machine['state'], said)))}",
         *([f"  why        {printable(machine['why'])}"] if machine["why"] else []),
         *([f"             {printable(machine['hint'])}"] if machine["hint"] else []),
-        f"  boots      {'our client' if machine['boots'] == 'client' else 'its own disk'}",
+        f"  boots      {once}{'our client' if machine['boots'] == 'client' else 'its own disk'}",
         f"  firmware   {facts['firmware']}{', Secure Boot' if facts['secure_boot'] else ''}",
         f"  uuid       {facts['uuid'] or 'none'}",
     ]

@@ -1,36 +1,79 @@
-"""The boot files of one interface: the PXE tree's, and those the server makes for each request."""
+"""The boot files of one interface: the PXE tree's, and those that are the same for every machine."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
-from castcore.boot import BootPlace, bootnames, grub_config, ipxe_script, local_script, trust_archive
-from castcore.errors import BadImage, NotFound
+from castcore.boot import BootPlace, ClientBoot, bootnames, scripts, trust_archive
+from castcore.errors import BadImage, DiskFailed, NotFound
+from castcore.trust import digest
+
+from castserver.services.steadyfile import HeldFile
 
 TREE_FILE = "tree.json"
 TREE_FORMAT = 1
 HINT = "make it with `media-builder pxe --output DIR`"
+BINARY = "application/octet-stream"
+TEXT = "text/plain; charset=utf-8"
+
+
+class Caching(StrEnum):
+    """What may be kept of an answer (RFC 9111 section 5.2.2, RFC 8246)."""
+
+    # Under this name there is never anything else: it holds the hash.
+    FOR_EVER = "public, max-age=31536000, immutable"
+    ASK_AGAIN = "no-cache"
+    NEVER = "no-store"
 
 
 @dataclass(frozen=True)
 class BootFile:
-    """One file to serve: its size in bytes and a way to read it from the start."""
+    """One file to serve: its size in bytes and a way to read it from the start (raises OSError).
+
+    ``tag`` is its strong validator ("": none). ``quiet``: its transfers are not told. ``sent`` is called
+    when the machine has got an answer with bytes of it whole.
+    """
 
     size: int
     open: Callable[[], IO[bytes]]
+    tag: str = ""
+    caching: Caching = Caching.NEVER
+    media_type: str = BINARY
+    mac: str = ""
+    quiet: bool = False
+    sent: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
 class BootFiles:
-    """All that is served, by canonical name; nothing else exists for a client."""
+    """All that is served, by canonical name; nothing else exists for a client.
+
+    ``own`` makes what HTTP serves for each request, None for what there is not.
+    """
 
     tftp: Mapping[str, BootFile]
     http: Mapping[str, BootFile]
+    own: Callable[[str], BootFile | None] = lambda _: None
+    close: Callable[[], None] = lambda: None
+
+    def over_http(self, name: str) -> BootFile | None:
+        """The file with that canonical ``name``; None: there is none."""
+        return self.http.get(name) or self.own(name)
+
+
+@dataclass(frozen=True)
+class LoadedTree:
+    """A PXE tree: its files, and what it takes to boot our client with them."""
+
+    files: BootFiles
+    client: ClientBoot
 
 
 def load(
@@ -41,30 +84,48 @@ def load(
     server_key: bytes,
     extra: str,
     rules: bytes = b"",
-) -> BootFiles:
+) -> LoadedTree:
     """The files of the PXE ``tree`` with our scripts; ``rules`` is the clients' rule file, if any.
 
-    Raises NotFound, BadImage, Refused.
+    They are held open until ``files.close``. Raises NotFound, BadImage, DiskFailed, Refused.
     """
-    roles = _roles(tree)
-    grub = _made(grub_config(place, server_url, extra).encode())
-    tftp = {name: roles[role] for role, name in bootnames.TFTP_ROLES.items()}
-    http = {name: roles[role] for role, name in bootnames.HTTP_ROLES.items()}
-    made = {
-        bootnames.TRUST: _made(trust_archive(server_key, server_url, rules)),
-        bootnames.GRUB_CONFIG: grub,
-        bootnames.IPXE_SCRIPT: _made(ipxe_script(place, server_url, extra).encode()),
-        bootnames.LOCAL_SCRIPT: _made(local_script().encode()),
-    }
-    return BootFiles(tftp=tftp | {bootnames.GRUB_CONFIG: grub}, http=http | made)
+    scripts.checked_arguments(extra)
+    with contextlib.ExitStack() as undo:
+        roles = _roles(tree, undo)
+        hashed = {bootnames.HTTP_ROLES[role]: roles[role] for role in ("kernel", "initrd")}
+        hashed[bootnames.TRUST] = made(trust_archive(server_key, server_url, rules))
+        names = {name: bootnames.by_hash(name, file.tag) for name, file in hashed.items()}
+        grub = made(scripts.grub_entry(place).encode(), TEXT)
+        http = {name: roles[role] for role, name in bootnames.HTTP_ROLES.items()} | hashed
+        http |= {names[name]: _for_ever(file) for name, file in hashed.items()}
+        http |= {
+            bootnames.GRUB_CONFIG: grub,
+            bootnames.IPXE_SCRIPT: made(scripts.ipxe_entry(place).encode(), TEXT),
+            bootnames.LOCAL_SCRIPT: made(scripts.local_script().encode(), TEXT),
+        }
+        tftp = {name: roles[role] for role, name in bootnames.TFTP_ROLES.items()}
+        initrds = (names[bootnames.TRUST], names[bootnames.INITRD])
+        client = ClientBoot(place, names[bootnames.KERNEL], initrds, server_url, extra)
+        files = BootFiles(tftp | {bootnames.GRUB_CONFIG: grub}, http, close=undo.pop_all().close)
+    return LoadedTree(files, client)
 
 
-def _roles(tree: Path) -> dict[str, BootFile]:
+def made(data: bytes, media_type: str = BINARY) -> BootFile:
+    """A file of bytes that we made, the same for everybody."""
+    tag = digest(data).hex()
+    return BootFile(len(data), lambda: io.BytesIO(data), tag, Caching.ASK_AGAIN, media_type)
+
+
+def _for_ever(file: BootFile) -> BootFile:
+    return BootFile(file.size, file.open, file.tag, Caching.FOR_EVER)
+
+
+def _roles(tree: Path, undo: contextlib.ExitStack) -> dict[str, BootFile]:
     entries = _entries(tree)
     missing = sorted({*bootnames.TFTP_ROLES, *bootnames.HTTP_ROLES} - set(entries))
     if missing:
         raise BadImage(f"the boot tree {tree} has no {', '.join(missing)}", hint=HINT)
-    return {role: _file(tree, entry) for role, entry in entries.items()}
+    return {role: _file(tree, entry, undo) for role, entry in entries.items()}
 
 
 def _entries(tree: Path) -> dict[str, Any]:
@@ -79,15 +140,18 @@ def _entries(tree: Path) -> dict[str, Any]:
         raise BadImage(f"the boot tree {tree} cannot be read: {error}", hint=HINT) from None
 
 
-def _file(tree: Path, entry: Mapping[str, Any]) -> BootFile:
+def _file(tree: Path, entry: Mapping[str, Any], undo: contextlib.ExitStack) -> BootFile:
     path = tree / str(entry["name"])
-    size = path.stat().st_size if path.is_file() else -1
-    if size != entry["size"]:
+    try:
+        held = HeldFile(path)
+    except FileNotFoundError:
+        raise BadImage(f"the boot tree {tree} has no {path.name}", hint=HINT) from None
+    except OSError as error:
+        raise DiskFailed(f"{path} cannot be read: {error.strerror}") from None
+    undo.callback(held.close)
+    if held.mark.size != entry["size"] or held.digest.hex() != entry["blake3"]:
+        differs = "size" if held.mark.size != entry["size"] else "content"
         raise BadImage(
-            f"{path} is not the file that {TREE_FILE} describes (its size differs)", hint=HINT
+            f"{path} is not the file that {TREE_FILE} describes (its {differs} differs)", hint=HINT
         )
-    return BootFile(size, lambda: path.open("rb"))
-
-
-def _made(data: bytes) -> BootFile:
-    return BootFile(len(data), lambda: io.BytesIO(data))
+    return BootFile(held.mark.size, held.open, held.digest.hex(), Caching.ASK_AGAIN)

@@ -1,4 +1,4 @@
-"""HTTP for kernel, initrds, scripts, UEFI HTTP boot: boot files only; GET, HEAD, ranges (RFC 9110)."""
+"""HTTP for kernel, initrds, scripts, images, UEFI HTTP boot; GET, HEAD, ranges, tags (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from castcore.boot import BootEvent, BootStage, Transfer, bootnames
 from castcore.edge.net.bootsockets import neighbour_mac
 from castcore.edge.net.portholder import bind_error
+from castcore.edge.net.tcpstate import acknowledged
 
 from castserver.services.bootfiles import BootFile, BootFiles
+from castserver.services.conditions import has_it, range_counts
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def span_of(header: str, size: int) -> Span | None:
 
 
 class BootHttp:
-    """Serves ``files.http`` on ``address:port``. NotFound, PortTaken, Refused from the constructor."""
+    """Serves ``files.over_http`` on ``address:port``. Raises NotFound, PortTaken, Refused."""
 
     def __init__(
         self, address: str, port: int, files: BootFiles, on_event: Callable[[BootEvent], None]
@@ -143,26 +145,50 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         assert isinstance(self.server, _Server)
         name = bootnames.canonical(unquote(urlsplit(self.path).path, errors="replace"))
-        file = self.server.files.http.get(name)
+        file = self.server.files.over_http(name)
         if file is None:
             self._nothing(HTTPStatus.NOT_FOUND)
-            return
-        span = span_of(self.headers.get("Range", ""), file.size)
+        elif has_it(self._header("If-None-Match"), file.tag):
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self._caching(file)
+            self.end_headers()
+        else:
+            self._file(name, file, body=body)
+
+    def _file(self, name: str, file: BootFile, *, body: bool) -> None:
+        asked = self._header("Range") if range_counts(self._header("If-Range"), file.tag) else ""
+        span = span_of(asked, file.size)
         if span is None:
             self._nothing(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"bytes */{file.size}")
             return
-        self._headers(file, span)
-        if body:
-            self._send(name, file, span)
+        try:
+            stream = file.open()
+        except OSError as error:
+            self._fail(file, f"{bootnames.shown(name)} is not served: {error.strerror}")
+            self._nothing(HTTPStatus.NOT_FOUND)
+            return
+        with stream:
+            self._headers(file, span)
+            if body:
+                self._send(name, file, stream, span)
+
+    def _header(self, name: str) -> str:
+        return ", ".join(self.headers.get_all(name, ()))
 
     def _headers(self, file: BootFile, span: Span) -> None:
         self.send_response(HTTPStatus.PARTIAL_CONTENT if span.partial else HTTPStatus.OK)
-        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Type", file.media_type)
         self.send_header("Content-Length", str(span.end - span.first))
         self.send_header("Accept-Ranges", "bytes")
+        self._caching(file)
         if span.partial:
             self.send_header("Content-Range", f"bytes {span.first}-{span.end - 1}/{file.size}")
         self.end_headers()
+
+    def _caching(self, file: BootFile) -> None:
+        self.send_header("Cache-Control", file.caching)
+        if file.tag:
+            self.send_header("ETag", f'"{file.tag}"')
 
     def _nothing(self, status: HTTPStatus, content_range: str = "") -> None:
         """Answer without a file. Never an empty body: shim 16.1 on OVMF waits for one for ever."""
@@ -176,28 +202,46 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    def _send(self, name: str, file: BootFile, span: Span) -> None:
-        sent = Transfer(name, span.first, file.size)
-        self._tell(f"sending {span.end - span.first} bytes", sent)
+    def _send(self, name: str, file: BootFile, stream: IO[bytes], span: Span) -> None:
+        sent = Transfer(bootnames.shown(name), span.first, file.size)
+        self._tell(name, file, f"sending {span.end - span.first} bytes", sent)
         how = "stopped: the machine broke it off"
         try:
-            with file.open() as stream:
-                stream.seek(span.first)
-                while sent.done < span.end and (
-                    piece := stream.read(min(span.end - sent.done, COPY_BYTES))
-                ):
-                    self.wfile.write(piece)
-                    sent = replace(sent, done=sent.done + len(piece))
-            how = "complete" if sent.done == span.end else "stopped: the file shrank"
+            stream.seek(span.first)
+            while sent.done < span.end and (
+                piece := self._piece(name, file, stream, span.end - sent.done)
+            ):
+                self.wfile.write(piece)
+                sent = replace(sent, done=sent.done + len(piece))
+            how = "complete" if sent.done == span.end else "stopped: the file has changed"
         finally:
-            self._tell(how, replace(sent, over=True))
+            self._tell(name, file, how, replace(sent, over=True))
         if sent.done < span.end:
             # The promised length cannot be kept, so the connection must end.
             self.close_connection = True
+        elif file.sent is not None and acknowledged(self.connection, IDLE_SECONDS):
+            file.sent()
 
-    def _tell(self, how: str, sent: Transfer) -> None:
+    def _piece(self, name: str, file: BootFile, stream: IO[bytes], left: int) -> bytes:
+        """The next bytes; none when the file has changed under us, and never those of another one."""
+        try:
+            return stream.read(min(left, COPY_BYTES))
+        except OSError as error:
+            self._fail(file, f"{bootnames.shown(name)} was cut off: {error.strerror}")
+            return b""
+
+    def _tell(self, name: str, file: BootFile, how: str, sent: Transfer) -> None:
+        if not file.quiet:
+            stage = BootStage.KERNEL if bootnames.is_kernel(name) else BootStage.HTTP
+            self._event(file, stage, f"{sent.file}: {how}", sent)
+
+    def _fail(self, file: BootFile, detail: str) -> None:
+        self._event(file, BootStage.FAILED, detail)
+
+    def _event(
+        self, file: BootFile, stage: BootStage, detail: str, sent: Transfer | None = None
+    ) -> None:
         assert isinstance(self.server, _Server)
-        stage = BootStage.KERNEL if sent.file == bootnames.KERNEL else BootStage.HTTP
         address = str(self.client_address[0])
-        detail = f"{sent.file}: {how}"
-        self.server.on_event(BootEvent(neighbour_mac(address), stage, detail, address, sent))
+        mac = file.mac or neighbour_mac(address)
+        self.server.on_event(BootEvent(mac, stage, detail, address, sent))

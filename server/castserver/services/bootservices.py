@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +27,8 @@ from castcore.errors import NotFound, Refused
 from castserver.services import bootfiles
 from castserver.services.boothttp import BootHttp
 from castserver.services.dhcp import SimpleDhcp
+from castserver.services.imageorders import NO_ORDERS, ImageOrders
+from castserver.services.machinefiles import MachineFiles
 from castserver.services.proxydhcp import ProxyDhcp
 from castserver.services.tftp import Tftp
 
@@ -66,13 +68,16 @@ class BootServices:
         policy: BootPolicy,
         on_event: Callable[[BootEvent], None],
         leases: LeaseStore | None = None,
+        orders: ImageOrders = NO_ORDERS,
     ) -> None:
         self.settings = settings
         self._leases = leases or MemoryStore()
         self._policy = policy
+        self._orders = orders
         self._on_event = on_event
         self._running: list[_Service] = []
         self._answering: _Service | None = None
+        self._files: bootfiles.BootFiles | None = None
 
     def start(self) -> None:
         """Open every port, then answer: no machine is offered a file that cannot be fetched.
@@ -83,15 +88,18 @@ class BootServices:
         if self.settings.mode is InterfaceMode.SILENT:
             return
         with contextlib.ExitStack() as undo:
+            interface_index(self.settings.interface)
+            files = self._load()
+            undo.callback(files.close)
             opened = []
             for make in (self._http, self._tftp):
-                opened.append(make())
+                opened.append(make(files))
                 undo.callback(opened[-1].stop)
             answering = self._dhcp(self.settings.mode)
             undo.pop_all()
         for service in (*opened, answering):
             service.start()
-        self._running, self._answering = opened, answering
+        self._running, self._answering, self._files = opened, answering, files
 
     def change(self, mode: InterfaceMode) -> None:
         """Answer in another ``mode`` from now on; who is loading files goes on loading them.
@@ -111,13 +119,16 @@ class BootServices:
         self.change(InterfaceMode.SILENT)
         while self._running:
             self._running.pop().stop()
+        if self._files is not None:
+            self._files.close()
+            self._files = None
 
     def _place(self) -> BootPlace:
         return BootPlace(IPv4Address(self.settings.address), self.settings.http_port)
 
-    def _files(self) -> bootfiles.BootFiles:
+    def _load(self) -> bootfiles.BootFiles:
         settings = self.settings
-        return bootfiles.load(
+        tree = bootfiles.load(
             settings.tree,
             self._place(),
             server_url=settings.server_url,
@@ -125,13 +136,14 @@ class BootServices:
             extra=settings.extra_cmdline,
             rules=settings.rules,
         )
+        own = MachineFiles(tree.client, self._policy, self._orders, self._on_event)
+        return replace(tree.files, own=own.find)
 
-    def _http(self) -> _Service:
-        interface_index(self.settings.interface)
-        return BootHttp(self.settings.address, self.settings.http_port, self._files(), self._on_event)
+    def _http(self, files: bootfiles.BootFiles) -> _Service:
+        return BootHttp(self.settings.address, self.settings.http_port, files, self._on_event)
 
-    def _tftp(self) -> _Service:
-        return Tftp(self.settings.address, self._files(), self._on_event)
+    def _tftp(self, files: bootfiles.BootFiles) -> _Service:
+        return Tftp(self.settings.address, files, self._on_event)
 
     def _dhcp(self, mode: InterfaceMode) -> _Service:
         interface, place = self.settings.interface, self._place()

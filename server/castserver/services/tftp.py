@@ -120,7 +120,15 @@ class Tftp:
         sock = self._connected(client)
         if sock is None:
             return
-        transfer = _Transfer(sock, client, request, file.open(), file.size)
+        try:
+            stream = file.open()
+        except OSError as error:
+            sock.close()
+            detail = f"{name} is not served: {error.strerror}"
+            self._on_event(BootEvent(neighbour_mac(client[0]), BootStage.FAILED, detail, client[0]))
+            self._refuse(client, TftpErrors.FileNotFound)
+            return
+        transfer = _Transfer(sock, client, request, stream, file.size)
         self._transfers[client] = transfer
         self._loop.add(sock, lambda: self._step(client, transfer, transfer.receive))
         self._tell(client, f"sending {file.size} bytes", Transfer(name, 0, file.size))
