@@ -23,6 +23,7 @@ from castcore.boot.options import Option
 
 MAC = "52:54:00:00:00:01"
 PLACE = BootPlace(IPv4Address("10.0.0.1"), 8080)
+ARM64 = replace(PLACE, arm64=True)
 # The features the iPXE of our lab announces: HTTP (0x13) and EFI (0x24) among them.
 IPXE_FEATURES = bytes.fromhex("130101240101")
 
@@ -135,7 +136,9 @@ def test_on_67_only_a_discover_is_answered(kind: MessageType) -> None:
     ("asked", "named"),
     [
         (request(6), "32-bit UEFI"),
-        (request(11), "ARM64"),
+        (request(11), "architecture 11 (ARM64 UEFI): the boot tree holds no files for ARM64"),
+        (request(19, "HTTPClient:Arch:00019"), "the boot tree holds no files for ARM64"),
+        (request(10), "32-bit ARM"),
         (request(77), "architecture 77"),
         (request(15, "HTTPClient:Arch:00015"), "32-bit UEFI HTTP"),
         (request(None, vendor="PXEClient"), "option 93"),
@@ -148,6 +151,28 @@ def test_what_cannot_be_booted_is_refused_in_a_sentence(asked: DhcpRequest, name
     assert verdict.event is not None
     assert verdict.event.stage is BootStage.REFUSED
     assert named in verdict.event.detail
+
+
+@pytest.mark.parametrize(
+    ("asked", "file"),
+    [
+        (request(11), "shimaa64.efi"),
+        (request(11, user_class=b"iPXE"), "shimaa64.efi"),
+        (request(19, "HTTPClient:Arch:00019"), "http://10.0.0.1:8080/boot/shimaa64.efi"),
+        (request(7), "shimx64.efi"),
+        (request(16, "HTTPClient:Arch:00016"), "http://10.0.0.1:8080/boot/shimx64.efi"),
+    ],
+)
+def test_a_tree_with_arm64_files_boots_both(asked: DhcpRequest, file: str) -> None:
+    reply = proxy_decide(asked, SERVER_PORT, ARM64, Policy()).reply
+    assert reply is not None
+    assert reply.file == file
+
+
+@pytest.mark.parametrize("place", [PLACE, ARM64])
+def test_arm64_machines_are_skipped_by_who_could_boot_them(place: BootPlace) -> None:
+    verdict = proxy_decide(request(11), SERVER_PORT, place, Policy(BootDecision.LOCAL))
+    assert (verdict.reply is not None) == place.arm64
 
 
 @pytest.mark.parametrize("architecture", [0, 7, 9])

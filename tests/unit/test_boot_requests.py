@@ -126,6 +126,29 @@ def load(folder: Path) -> bootfiles.BootFiles:
     return bootfiles.load(folder, PLACE, server_url=url, server_key=b"k", extra="").files
 
 
+ARM64 = {"kernel-arm64": b"ak", "initrd-arm64": b"ai", "shim-arm64": b"as", "grub-arm64": b"ag"}
+
+
+def test_a_tree_may_hold_files_for_arm64(tmp_path: Path) -> None:
+    plain = load(tree(tmp_path))
+    files = load(tree(tmp_path, ARM64))
+    assert set(files.tftp) - set(plain.tftp) == {"shimaa64.efi", "grubaa64.efi"}
+    more = {name for name in set(files.http) - set(plain.http) if not name.startswith("boot/files/")}
+    loaders = {"boot/shimaa64.efi", "boot/grubaa64.efi"}
+    assert more == {"boot/arm64/vmlinuz", "boot/arm64/initrd.img", *loaders}
+    assert files.tftp["shimaa64.efi"].open().read() == b"as"
+    hashed = bootnames.by_hash(bootnames.KERNEL_ARM64, digest(b"ak").hex())
+    assert files.http[hashed].open().read() == b"ak"
+    assert bootnames.is_kernel(hashed)
+
+
+@pytest.mark.parametrize("role", ARM64)
+def test_a_tree_with_some_of_the_arm64_files_is_incomplete(tmp_path: Path, role: str) -> None:
+    some = {name: data for name, data in ARM64.items() if name != role}
+    with pytest.raises(BadImage, match=role):
+        load(tree(tmp_path, some))
+
+
 def test_the_boot_files_are_a_closed_set(tmp_path: Path) -> None:
     files = load(tree(tmp_path))
     assert set(files.tftp) == {"shimx64.efi", "grubx64.efi", "undionly.kpxe", "grub/grub.cfg"}

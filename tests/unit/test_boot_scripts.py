@@ -52,6 +52,15 @@ def test_grub_loads_the_kernel_with_both_initrds_by_their_hashes() -> None:
     assert f"initrd {base}/bb/trust.cpio {base}/cc/initrd.img;" in text
 
 
+def test_grub_goes_by_its_processor_where_there_are_files_for_arm64() -> None:
+    arm64 = replace(CLIENT, kernel="boot/files/dd/vmlinuz")
+    lines = scripts.grub_client(replace(CLIENT, arm64=arm64), MAC).splitlines()
+    at = {word: n for n, line in enumerate(lines) for word in ("/dd/", "/aa/", "else") if word in line}
+    assert 'if [ "$grub_cpu" = "arm64" ]; then' in lines
+    assert at["/dd/"] < at["else"] < at["/aa/"]
+    assert "grub_cpu" not in scripts.grub_client(CLIENT, MAC)
+
+
 def test_ipxe_asks_for_the_machines_own_script() -> None:
     lines = scripts.ipxe_entry(PLACE).splitlines()
     assert lines[0] == "#!ipxe"

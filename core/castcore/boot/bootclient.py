@@ -47,6 +47,8 @@ class Kind(Enum):
     HTTP = "UEFI HTTP boot"
     IPXE_BIOS = "iPXE on BIOS"
     IPXE_UEFI = "iPXE on UEFI"
+    ARM64 = "ARM64 UEFI PXE"
+    ARM64_HTTP = "ARM64 UEFI HTTP boot"
     UNSUPPORTED = "unsupported"
 
     @property
@@ -54,8 +56,29 @@ class Kind(Enum):
         """Whether it runs scripts."""
         return self in (Kind.IPXE_BIOS, Kind.IPXE_UEFI)
 
+    @property
+    def is_http(self) -> bool:
+        """Whether its firmware loads by HTTP from the start."""
+        return self in (Kind.HTTP, Kind.ARM64_HTTP)
 
-_UEFI = frozenset({Architecture.UEFI_X64, Architecture.UEFI_X64_OLD})
+    @property
+    def is_arm64(self) -> bool:
+        """Whether it takes files of its own, which a boot tree may lack."""
+        return self in (Kind.ARM64, Kind.ARM64_HTTP)
+
+
+_PXE_KINDS: dict[int | None, Kind] = {
+    Architecture.BIOS: Kind.BIOS,
+    Architecture.UEFI_X64: Kind.UEFI,
+    Architecture.UEFI_X64_OLD: Kind.UEFI,
+    Architecture.UEFI_ARM64: Kind.ARM64,
+}
+_HTTP_KINDS: dict[int | None, Kind] = {
+    Architecture.HTTP_X64: Kind.HTTP,
+    Architecture.HTTP_ARM64: Kind.ARM64_HTTP,
+}
+# iPXE runs scripts; on ARM64 it loads what the firmware would.
+_IPXE_KINDS = {Kind.BIOS: Kind.IPXE_BIOS, Kind.UEFI: Kind.IPXE_UEFI}
 _NAMES: dict[int, str] = {
     Architecture.UEFI_IA32: "32-bit UEFI",
     Architecture.HTTP_IA32: "32-bit UEFI HTTP boot",
@@ -67,10 +90,11 @@ _NAMES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class BootPlace:
-    """Where this interface's machines find us."""
+    """Where this interface's machines find us; ``arm64``: there are files for ARM64 machines too."""
 
     address: IPv4Address
     http_port: int
+    arm64: bool = False
 
     def url(self, path: str) -> str:
         """The plain-HTTP address of a boot file."""
@@ -89,24 +113,29 @@ class BootInfo:
 def kind_of(request: DhcpRequest) -> Kind | None:
     """The family of the machine; None when it is not booting from the network at all."""
     if request.vendor_class.startswith(HTTP_CLASS):
-        return Kind.HTTP if request.architecture == Architecture.HTTP_X64 else Kind.UNSUPPORTED
+        return _HTTP_KINDS.get(request.architecture, Kind.UNSUPPORTED)
     if not request.vendor_class.startswith(PXE_CLASS):
         return None
-    if request.architecture == Architecture.BIOS:
-        return Kind.IPXE_BIOS if request.is_ipxe else Kind.BIOS
-    if request.architecture in _UEFI:
-        return Kind.IPXE_UEFI if request.is_ipxe else Kind.UEFI
-    return Kind.UNSUPPORTED
+    kind = _PXE_KINDS.get(request.architecture, Kind.UNSUPPORTED)
+    return _IPXE_KINDS.get(kind, kind) if request.is_ipxe else kind
 
 
-def refusal(request: DhcpRequest, kind: Kind) -> str:
+def has_files(kind: Kind, place: BootPlace) -> bool:
+    """Whether there is anything that machines of ``kind`` could load."""
+    return kind is not Kind.UNSUPPORTED and (place.arm64 or not kind.is_arm64)
+
+
+def refusal(request: DhcpRequest, kind: Kind, place: BootPlace) -> str:
     """Why this machine cannot be booted, in a sentence; "" when it can."""
-    if kind is Kind.UNSUPPORTED:
+    if not has_files(kind, place):
         number = request.architecture
         if number is None:
             return "it does not say its architecture (DHCP option 93), so no boot program can be chosen"
         name = _NAMES.get(number, "unknown")
-        return f"architecture {number} ({name}): only x86-64 UEFI and BIOS machines are booted"
+        why = (
+            "the boot tree holds no files for ARM64" if kind.is_arm64 else "such machines are not booted"
+        )
+        return f"architecture {number} ({name}): {why}, only x86-64 UEFI and BIOS"
     if kind is Kind.IPXE_UEFI and not _ipxe_has(request, IPXE_FEATURE_EFI, IPXE_FEATURE_HTTP):
         return "its network card's iPXE cannot load an EFI kernel over HTTP; use its firmware's own PXE"
     return ""
@@ -114,13 +143,13 @@ def refusal(request: DhcpRequest, kind: Kind) -> str:
 
 def goes_on_to_http(kind: Kind, decision: BootDecision) -> bool:
     """Whether the attempt is ended because it is the machine's HTTP boot entry that takes the image."""
-    return kind is Kind.UEFI and decision is BootDecision.IMAGE
+    return kind in (Kind.UEFI, Kind.ARM64) and decision is BootDecision.IMAGE
 
 
 def boot_info(request: DhcpRequest, kind: Kind, decision: BootDecision, place: BootPlace) -> BootInfo:
     """What a machine of ``kind`` is told for ``decision`` (CLIENT, IMAGE or LOCAL)."""
-    if kind is Kind.HTTP:
-        return _http_info(request, decision, place)
+    if kind.is_http:
+        return _http_info(request, kind, decision, place)
     if decision is BootDecision.LOCAL or goes_on_to_http(kind, decision):
         return _local_info(request, kind, place)
     file = place.url(bootnames.IPXE_SCRIPT) if kind.is_ipxe else _first_file(kind)
@@ -138,7 +167,7 @@ def boot_info(request: DhcpRequest, kind: Kind, decision: BootDecision, place: B
 
 
 def _first_file(kind: Kind) -> str:
-    return bootnames.UNDIONLY if kind is Kind.BIOS else bootnames.SHIM
+    return {Kind.BIOS: bootnames.UNDIONLY, Kind.ARM64: bootnames.SHIM_ARM64}.get(kind, bootnames.SHIM)
 
 
 def _local_info(request: DhcpRequest, kind: Kind, place: BootPlace) -> BootInfo:
@@ -164,9 +193,9 @@ def _local_info(request: DhcpRequest, kind: Kind, place: BootPlace) -> BootInfo:
     return BootInfo(file=file, siaddr=place.address, options=tuple(options))
 
 
-def _http_info(request: DhcpRequest, decision: BootDecision, place: BootPlace) -> BootInfo:
+def _http_info(request: DhcpRequest, kind: Kind, decision: BootDecision, place: BootPlace) -> BootInfo:
     names = {
-        BootDecision.CLIENT: bootnames.HTTP_SHIM,
+        BootDecision.CLIENT: bootnames.HTTP_SHIM_ARM64 if kind.is_arm64 else bootnames.HTTP_SHIM,
         BootDecision.IMAGE: str(MachineName(request.mac, request.uuid, MachineFile.IMAGE)),
     }
     # A machine to be skipped gets an address that answers 404 at once: no answer costs it minutes.

@@ -16,11 +16,17 @@ GRUB = "grubx64.efi"
 UNDIONLY = "undionly.kpxe"
 GRUB_CONFIG = "grub/grub.cfg"
 
+SHIM_ARM64 = "shimaa64.efi"
+GRUB_ARM64 = "grubaa64.efi"
+
 KERNEL = "boot/vmlinuz"
 INITRD = "boot/initrd.img"
 TRUST = "boot/trust.cpio"
 HTTP_SHIM = f"boot/{SHIM}"
 HTTP_GRUB = f"boot/{GRUB}"
+KERNEL_ARM64 = "boot/arm64/vmlinuz"
+INITRD_ARM64 = "boot/arm64/initrd.img"
+HTTP_SHIM_ARM64 = f"boot/{SHIM_ARM64}"
 IPXE_SCRIPT = "boot/boot.ipxe"
 LOCAL_SCRIPT = "boot/local.ipxe"
 # Never a file: asked for by a UEFI HTTP boot that must end at once.
@@ -33,6 +39,14 @@ ONCE = "boot/once"
 # Role in tree.json -> the names it is served under.
 TFTP_ROLES = {"shim": SHIM, "grub": GRUB, "ipxe": UNDIONLY}
 HTTP_ROLES = {"kernel": KERNEL, "initrd": INITRD, "shim": HTTP_SHIM, "grub": HTTP_GRUB}
+# Of a tree that boots ARM64 machines too: all of these, or none.
+TFTP_ROLES_ARM64 = {"shim-arm64": SHIM_ARM64, "grub-arm64": GRUB_ARM64}
+HTTP_ROLES_ARM64 = {
+    "kernel-arm64": KERNEL_ARM64,
+    "initrd-arm64": INITRD_ARM64,
+    "shim-arm64": HTTP_SHIM_ARM64,
+    "grub-arm64": f"boot/{GRUB_ARM64}",
+}
 LONGEST_NAME = 255
 
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}", re.IGNORECASE)
@@ -57,7 +71,9 @@ def by_hash(name: str, digest: str) -> str:
 def is_kernel(name: str) -> bool:
     """Whether the canonical ``name`` is the kernel's, under whatever hash."""
     kernel = KERNEL.rpartition("/")[2]
-    return name == KERNEL or (name.startswith(f"{HASHED}/") and name.endswith(f"/{kernel}"))
+    return name in (KERNEL, KERNEL_ARM64) or (
+        name.startswith(f"{HASHED}/") and name.endswith(f"/{kernel}")
+    )
 
 
 def shown(name: str) -> str:

@@ -8,6 +8,7 @@ from castcore.boot.bootclient import (
     Kind,
     boot_info,
     goes_on_to_http,
+    has_files,
     kind_of,
     refusal,
 )
@@ -29,7 +30,7 @@ def decide(request: DhcpRequest, port: int, place: BootPlace, policy: BootPolicy
     kind = kind_of(request)
     if answer is None or kind is None or _for_another(request, place):
         return Verdict()
-    decision, event = boot_decision(request, kind, policy)
+    decision, event = boot_decision(request, kind, place, policy)
     if decision is BootDecision.IGNORE:
         return Verdict(event=event)
     info = boot_info(request, kind, decision, place)
@@ -38,17 +39,18 @@ def decide(request: DhcpRequest, port: int, place: BootPlace, policy: BootPolicy
 
 
 def boot_decision(
-    request: DhcpRequest, kind: Kind, policy: BootPolicy
+    request: DhcpRequest, kind: Kind, place: BootPlace, policy: BootPolicy
 ) -> tuple[BootDecision, BootEvent]:
     """The policy's word on the machine, unless it cannot be booted; and the event that tells it."""
     decision = policy.decide(request.mac, request.uuid)
     ours = decision in (BootDecision.CLIENT, BootDecision.IMAGE)
-    why = refusal(request, kind) if ours else ""
+    why = refusal(request, kind, place) if ours else ""
     if why:
         return BootDecision.IGNORE, BootEvent(request.mac, BootStage.REFUSED, why)
-    if decision is BootDecision.LOCAL and kind is Kind.UNSUPPORTED:
+    if decision is BootDecision.LOCAL and not has_files(kind, place):
         # A menu without boot programs suits any architecture, but firmware we never met is left alone.
-        return BootDecision.IGNORE, BootEvent(request.mac, BootStage.IGNORED, refusal(request, kind))
+        why = refusal(request, kind, place)
+        return BootDecision.IGNORE, BootEvent(request.mac, BootStage.IGNORED, why)
     stages = {
         BootDecision.CLIENT: (BootStage.OFFERED, f"{kind.value}: offered the client"),
         BootDecision.IMAGE: _for_image(kind),

@@ -28,7 +28,7 @@ class ClientBoot:
 
     The trust archive is the first of ``initrds``: Linux's EFI stub (reached from iPXE) puts the files
     together without padding, and an archive that does not start on a 4-byte boundary is not unpacked.
-    Ours is whole sectors long.
+    Ours is whole sectors long. ``arm64``: the same for ARM64 machines, if there is anything for them.
     """
 
     place: BootPlace
@@ -36,6 +36,7 @@ class ClientBoot:
     initrds: tuple[str, ...]
     server_url: str
     extra: str = ""
+    arm64: ClientBoot | None = None
 
     def arguments(self, mac: str) -> str:
         """The kernel's command line on the machine with ``mac``. Raises Refused."""
@@ -81,16 +82,22 @@ def grub_entry(place: BootPlace) -> str:
 
 def grub_client(boot: ClientBoot, mac: str) -> str:
     """The configuration of the machine with ``mac``: one attempt to boot our client."""
+    load = _grub_load(boot, mac)
+    if boot.arm64 is not None:
+        arm64 = _grub_load(boot.arm64, mac)
+        load = ['if [ "$grub_cpu" = "arm64" ]; then', *arm64, "else", *load, "fi"]
+    lines = ["# Made by Fleetcast for this machine.", 'echo "Fleetcast: loading the client ..."', *load]
+    return "\n".join(lines) + "\n"
+
+
+def _grub_load(boot: ClientBoot, mac: str) -> list[str]:
     base = _grub_device(boot.place)
     files = " ".join(f"{base}/{name}" for name in boot.initrds)
-    lines = [
-        "# Made by Fleetcast for this machine.",
-        'echo "Fleetcast: loading the client ..."',
+    return [
         f"if linux {base}/{boot.kernel} {boot.arguments(mac)}; then",
         f"  if initrd {files}; then boot; fi",
         "fi",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def grub_local() -> str:

@@ -124,7 +124,7 @@ def _boot(
     kind = kind_of(request)
     if kind is None:
         return None, None, table.serves(request.mac)
-    decision, event = proxy.boot_decision(request, kind, policy)
+    decision, event = proxy.boot_decision(request, kind, place, policy)
     if decision is BootDecision.IGNORE:
         return None, event, False
     return boot_info(request, kind, decision, place), event, True

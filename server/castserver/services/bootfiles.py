@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,8 @@ from castserver.services.steadyfile import HeldFile
 TREE_FILE = "tree.json"
 TREE_FORMAT = 1
 HINT = "make it with `media-builder pxe --output DIR`"
+# Served by their hash too.
+LARGE = (bootnames.KERNEL, bootnames.INITRD, bootnames.KERNEL_ARM64, bootnames.INITRD_ARM64)
 BINARY = "application/octet-stream"
 TEXT = "text/plain; charset=utf-8"
 
@@ -92,20 +94,29 @@ def load(
     scripts.checked_arguments(extra)
     with contextlib.ExitStack() as undo:
         roles = _roles(tree, undo)
-        hashed = {bootnames.HTTP_ROLES[role]: roles[role] for role in ("kernel", "initrd")}
+        over_http = bootnames.HTTP_ROLES | bootnames.HTTP_ROLES_ARM64
+        over_tftp = bootnames.TFTP_ROLES | bootnames.TFTP_ROLES_ARM64
+        http = {over_http[role]: file for role, file in roles.items() if role in over_http}
+        hashed = {name: http[name] for name in LARGE if name in http}
         hashed[bootnames.TRUST] = made(trust_archive(server_key, server_url, rules))
         names = {name: bootnames.by_hash(name, file.tag) for name, file in hashed.items()}
         grub = made(scripts.grub_entry(place).encode(), TEXT)
-        http = {name: roles[role] for role, name in bootnames.HTTP_ROLES.items()} | hashed
-        http |= {names[name]: _for_ever(file) for name, file in hashed.items()}
+        http |= hashed | {names[name]: _for_ever(file) for name, file in hashed.items()}
         http |= {
             bootnames.GRUB_CONFIG: grub,
             bootnames.IPXE_SCRIPT: made(scripts.ipxe_entry(place).encode(), TEXT),
             bootnames.LOCAL_SCRIPT: made(scripts.local_script().encode(), TEXT),
         }
-        tftp = {name: roles[role] for role, name in bootnames.TFTP_ROLES.items()}
-        initrds = (names[bootnames.TRUST], names[bootnames.INITRD])
-        client = ClientBoot(place, names[bootnames.KERNEL], initrds, server_url, extra)
+        tftp = {over_tftp[role]: file for role, file in roles.items() if role in over_tftp}
+
+        def boot(kernel: str, initrd: str) -> ClientBoot:
+            initrds = (names[bootnames.TRUST], names[initrd])
+            return ClientBoot(place, names[kernel], initrds, server_url, extra)
+
+        client = boot(bootnames.KERNEL, bootnames.INITRD)
+        if bootnames.KERNEL_ARM64 in names:
+            arm64 = boot(bootnames.KERNEL_ARM64, bootnames.INITRD_ARM64)
+            client = replace(client, arm64=arm64)
         files = BootFiles(tftp | {bootnames.GRUB_CONFIG: grub}, http, close=undo.pop_all().close)
     return LoadedTree(files, client)
 
@@ -122,7 +133,9 @@ def _for_ever(file: BootFile) -> BootFile:
 
 def _roles(tree: Path, undo: contextlib.ExitStack) -> dict[str, BootFile]:
     entries = _entries(tree)
-    missing = sorted({*bootnames.TFTP_ROLES, *bootnames.HTTP_ROLES} - set(entries))
+    arm64 = {*bootnames.TFTP_ROLES_ARM64, *bootnames.HTTP_ROLES_ARM64}
+    needed = {*bootnames.TFTP_ROLES, *bootnames.HTTP_ROLES}
+    missing = sorted((needed | arm64 if arm64 & set(entries) else needed) - set(entries))
     if missing:
         raise BadImage(f"the boot tree {tree} has no {', '.join(missing)}", hint=HINT)
     return {role: _file(tree, entry, undo) for role, entry in entries.items()}

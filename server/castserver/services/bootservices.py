@@ -19,6 +19,7 @@ from castcore.boot import (
     LeaseStore,
     MemoryStore,
     Pool,
+    bootnames,
 )
 from castcore.edge.net import nics
 from castcore.edge.net.bootsockets import interface_index
@@ -89,8 +90,8 @@ class BootServices:
             return
         with contextlib.ExitStack() as undo:
             interface_index(self.settings.interface)
-            files = self._load()
-            undo.callback(files.close)
+            self._files = files = self._load()
+            undo.callback(self._close_files)
             opened = []
             for make in (self._http, self._tftp):
                 opened.append(make(files))
@@ -99,7 +100,7 @@ class BootServices:
             undo.pop_all()
         for service in (*opened, answering):
             service.start()
-        self._running, self._answering, self._files = opened, answering, files
+        self._running, self._answering = opened, answering
 
     def change(self, mode: InterfaceMode) -> None:
         """Answer in another ``mode`` from now on; who is loading files goes on loading them.
@@ -119,6 +120,9 @@ class BootServices:
         self.change(InterfaceMode.SILENT)
         while self._running:
             self._running.pop().stop()
+        self._close_files()
+
+    def _close_files(self) -> None:
         if self._files is not None:
             self._files.close()
             self._files = None
@@ -146,7 +150,9 @@ class BootServices:
         return Tftp(self.settings.address, files, self._on_event)
 
     def _dhcp(self, mode: InterfaceMode) -> _Service:
-        interface, place = self.settings.interface, self._place()
+        assert self._files is not None, "what is offered has been opened"
+        interface = self.settings.interface
+        place = replace(self._place(), arm64=bootnames.SHIM_ARM64 in self._files.tftp)
         if mode is InterfaceMode.PROXY:
             return ProxyDhcp(interface, place, self._policy, self._on_event)
         if mode is InterfaceMode.SKIP:
