@@ -219,7 +219,7 @@ class Server:
             ),
             self.parts.clients,
             self._note_boot,
-            self.parts.leases.on(interface.name),
+            leases=self.parts.leases.on(interface.name),
         )
         try:
             boot.start()
