@@ -38,7 +38,7 @@ def serving(
     leases: LeaseStore | None = None,
 ) -> Iterator[BootServices]:
     """The boot services on host ``s``."""
-    services = BootServices(settings, Policy(), events, leases)
+    services = BootServices(settings, Policy(), events, leases=leases)
     net.inside("s", services.start)
     try:
         yield services
