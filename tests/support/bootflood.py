@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,16 +160,19 @@ class _Tftp:
         port = self._ports.get(heard.to)
         if port is None or port.session is None:
             return
-        session = port.session
-        if port.before is not None and heard.port == port.before.server_port:
-            session = port.before
+        session, before = port.session, port.before
         try:
+            if before is not None and heard.port == before.server_port != session.server_port:
+                # The transfer before is sent again, or its port was given to this one.
+                with suppress(AssertionError):
+                    before.judge(heard.data, heard.port)
+                    return
             block = session.judge(heard.data, heard.port)
         except AssertionError as error:
             self._flood.wrong[f"TFTP: {error}"] += 1
             return
         self._flood.answers[f"TFTP opcode {heard.data[1]}"] += 1
-        if session is port.session and block >= 0:
+        if block >= 0:
             port.block = block
 
     def _follow(self, port: _Port) -> bool:
