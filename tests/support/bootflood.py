@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,8 @@ from tests.support.goodclient import FENCE_MAC, GOOD_XIDS, GoodClient, as_machin
 from tests.support.tftpwitness import TftpSession
 
 WINDOW = 100
-# Windows whose answers may still come: an address is tried by ARP before it is offered.
-REMEMBERED = 400
+# So long an answer may still come: an address is tried by ARP before it is offered.
+REMEMBERED_SECONDS = 8.0
 FENCE_SECONDS = 20.0
 SOURCE_PORTS = (67, 68, 4011, 2070)
 TFTP_SOCKETS_PER_ADDRESS = 24
@@ -57,7 +58,7 @@ class _Dhcp:
         self._flood, self._fuzz, self._witness = flood, fuzz, witness
         self._sockets = [_socket(FUZZERS[0], port) for port in SOURCE_PORTS]
         self._asked: dict[int, Sent] = {}
-        self._windows: deque[list[int]] = deque()
+        self._windows: deque[tuple[float, list[int]]] = deque()
         self._fences: set[int] = set()
         self._xid = 0
         self._good = as_machine(golden()[0], FENCE_MAC)
@@ -71,9 +72,10 @@ class _Dhcp:
         mine = [self._send(data, port) for data, port in packets]
         fences = {self._send(self._kind(1), 67), self._send(self._kind(3), 4011)}
         self._fences |= fences
-        self._windows.append([*mine, *fences])
-        if len(self._windows) > REMEMBERED:
-            for xid in self._windows.popleft():
+        now = time.monotonic()
+        self._windows.append((now, [*mine, *fences]))
+        while self._windows[0][0] < now - REMEMBERED_SECONDS:
+            for xid in self._windows.popleft()[1]:
                 del self._asked[xid]
         return fences
 
@@ -159,16 +161,19 @@ class _Tftp:
         port = self._ports.get(heard.to)
         if port is None or port.session is None:
             return
-        session = port.session
-        if port.before is not None and heard.port == port.before.server_port:
-            session = port.before
+        session, before = port.session, port.before
         try:
+            if before is not None and heard.port == before.server_port != session.server_port:
+                # The transfer before is sent again, or its port was given to this one.
+                with suppress(AssertionError):
+                    before.judge(heard.data, heard.port)
+                    return
             block = session.judge(heard.data, heard.port)
         except AssertionError as error:
             self._flood.wrong[f"TFTP: {error}"] += 1
             return
         self._flood.answers[f"TFTP opcode {heard.data[1]}"] += 1
-        if session is port.session and block >= 0:
+        if block >= 0:
             port.block = block
 
     def _follow(self, port: _Port) -> bool:
@@ -250,9 +255,11 @@ def _windows(
         sides[1].turn(int((number + 1) * per_window) - told.sent["TFTP request"])
         # The window before this one is waited for: the server is never idle.
         open_fences -= _wait(sides[0], ear, before, sides[1])
-    end = time.monotonic() + FENCE_SECONDS
-    while told.sent["TFTP request"] < tftp and time.monotonic() < end:
-        sides[1].turn(tftp - told.sent["TFTP request"])
+    went_on = time.monotonic()
+    while told.sent["TFTP request"] < tftp:
+        if sides[1].turn(tftp - told.sent["TFTP request"]):
+            went_on = time.monotonic()
+        assert time.monotonic() - went_on < FENCE_SECONDS, "TFTP requests are no longer answered"
         open_fences -= _wait(sides[0], ear, sides[0].window([]), sides[1])
     _wait(sides[0], ear, open_fences, sides[1])
     told.seconds = time.monotonic() - begun
