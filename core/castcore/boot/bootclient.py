@@ -20,6 +20,8 @@ HTTP_CLASS = "HTTPClient"
 # iPXE's feature list inside option 175 (iPXE src/include/ipxe/features.h): EFI images, HTTP.
 IPXE_FEATURE_EFI = 0x24
 IPXE_FEATURE_HTTP = 0x13
+# Its version, three bytes, in the same list.
+IPXE_VERSION = 0xEB
 
 
 class Pxe(IntEnum):
@@ -66,10 +68,14 @@ _NAMES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class BootPlace:
-    """Where this interface's machines find us."""
+    """Where this interface's machines find us.
+
+    ``oldest_ipxe``: older iPXE on BIOS is given ours instead of a script; () trusts every version.
+    """
 
     address: IPv4Address
     http_port: int
+    oldest_ipxe: tuple[int, ...] = ()
 
     def url(self, path: str) -> str:
         """The plain-HTTP address of a boot file."""
@@ -85,14 +91,17 @@ class BootInfo:
     options: tuple[tuple[int, bytes], ...]
 
 
-def kind_of(request: DhcpRequest) -> Kind | None:
-    """The family of the machine; None when it is not booting from the network at all."""
+def kind_of(request: DhcpRequest, oldest_ipxe: tuple[int, ...] = ()) -> Kind | None:
+    """The family of the machine; None when it is not booting from the network at all.
+
+    iPXE on BIOS that is older than ``oldest_ipxe`` counts as plain PXE, so that it loads our iPXE.
+    """
     if request.vendor_class.startswith(HTTP_CLASS):
         return Kind.HTTP if request.architecture == Architecture.HTTP_X64 else Kind.UNSUPPORTED
     if not request.vendor_class.startswith(PXE_CLASS):
         return None
     if request.architecture == Architecture.BIOS:
-        return Kind.IPXE_BIOS if request.is_ipxe else Kind.BIOS
+        return Kind.IPXE_BIOS if _runs_scripts(request, oldest_ipxe) else Kind.BIOS
     if request.architecture in _UEFI:
         return Kind.IPXE_UEFI if request.is_ipxe else Kind.UEFI
     return Kind.UNSUPPORTED
@@ -176,6 +185,11 @@ def _identity(request: DhcpRequest, vendor_class: str) -> tuple[tuple[int, bytes
 
 def _encapsulated(inner: Sequence[tuple[int, bytes]]) -> bytes:
     return encode_options(inner).rstrip(b"\0")
+
+
+def _runs_scripts(request: DhcpRequest, oldest_ipxe: tuple[int, ...]) -> bool:
+    version = tuple(suboptions(request.ipxe).get(IPXE_VERSION, b""))
+    return request.is_ipxe and version >= oldest_ipxe
 
 
 def _ipxe_has(request: DhcpRequest, *features: int) -> bool:

@@ -44,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server-url", default="", help="the server the client shall find")
     parser.add_argument("--server-key", default="", help="that server's public key, in hex")
     parser.add_argument("--extra-cmdline", default="", help="more kernel arguments")
+    parser.add_argument(
+        "--oldest-ipxe",
+        type=_version,
+        default=(),
+        metavar="VERSION",
+        help="give BIOS machines whose network card has an older iPXE (1.21, say) the boot tree's own;"
+        " not above that one's version",
+    )
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
@@ -60,6 +68,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         server_key=_key(args.server_key),
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
+        oldest_ipxe=args.oldest_ipxe,
     )
 
     def show(event: BootEvent) -> None:
@@ -73,6 +82,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         threading.Event().wait()
     finally:
         services.stop()
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 def _key(text: str) -> bytes:

@@ -18,6 +18,7 @@ from castserver.services import bootfiles
 from castserver.services.boothttp import BootHttp
 from castserver.services.dhcp import SimpleDhcp
 from castserver.services.proxydhcp import ProxyDhcp
+from castserver.services.routeranswers import RouterAnswers
 from castserver.services.tftp import Tftp
 
 
@@ -26,7 +27,7 @@ class BootSettings:
     """What to serve on one interface. ``address`` is ours there; OFF serves nothing at all.
 
     ``pool`` None: the upper half of the interface's network (DHCP mode only). ``rules``: the rule file
-    by which clients choose their disk.
+    by which clients choose their disk. ``oldest_ipxe``: see BootPlace.
     """
 
     interface: str
@@ -39,6 +40,7 @@ class BootSettings:
     extra_cmdline: str = ""
     pool: Pool | None = None
     rules: bytes = b""
+    oldest_ipxe: tuple[int, ...] = ()
 
 
 class _Service(Protocol):
@@ -60,7 +62,8 @@ class BootServices:
         self.settings = settings
         self._leases = leases or MemoryStore()
         self._policy = policy
-        self._on_event = on_event
+        self._tell = on_event
+        self._routers = RouterAnswers(settings.interface)
         self._running: list[_Service] = []
 
     def start(self) -> None:
@@ -79,15 +82,22 @@ class BootServices:
             undo.pop_all()
         for service in opened:
             service.start()
+        self._routers.start()
         self._running = opened
 
     def stop(self) -> None:
         """Stop answering (DHCP first) and free every port."""
+        self._routers.stop()
         while self._running:
             self._running.pop().stop()
 
+    def _on_event(self, event: BootEvent) -> None:
+        self._routers.note(event)
+        self._tell(event)
+
     def _place(self) -> BootPlace:
-        return BootPlace(IPv4Address(self.settings.address), self.settings.http_port)
+        settings = self.settings
+        return BootPlace(IPv4Address(settings.address), settings.http_port, settings.oldest_ipxe)
 
     def _files(self) -> bootfiles.BootFiles:
         settings = self.settings

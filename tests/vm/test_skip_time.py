@@ -1,0 +1,89 @@
+"""What skip mode saves: the time from the first DHCP packet to the local disk's loader.
+
+The same firmware boots, in one run, beside our proxy in skip mode and the site's DHCP server, beside
+such a server alone, and on a network where nobody answers. The seconds stand in ``build/skip-time``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import ExitStack
+
+import pytest
+from castcore.boot import BootDecision, BootMode
+
+from tests.vm import network
+from tests.vm.bootpc import booting, wait_for_ends
+from tests.vm.bootplan import BootFirmware
+from tests.vm.bootserver import boot_server
+from tests.vm.boottree import BUILD, accel, tree
+from tests.vm.firmware import USUAL, NetworkBoot
+from tests.vm.machine import PC
+from tests.vm.network import SERVER_INTERFACE
+from tests.vm.site import site_dhcp
+
+pytestmark = [pytest.mark.vm, pytest.mark.root]
+# The name of a network of the test, which is also that of its bridge.
+OURS, DHCP, SILENT = "lan", "dhcp", "silent"
+PATIENCE_SECONDS = 400.0
+MOST_SLOWER_SECONDS = 1.0
+# OVMF alone tries PXE over IPv4, HTTP over IPv4, and HTTP over IPv6, each for a minute.
+MOST_OF_SILENCE = 0.25
+SECOND_SITE = (
+    "--interface=site1",
+    "--dhcp-range=192.168.78.100,192.168.78.199,255.255.255.0,1h",
+)
+
+
+def measured(name: str, firmware: BootFirmware, boot: NetworkBoot) -> dict[str, float]:
+    """Seconds by network, of one run; -1 for a PC that did not reach its disk."""
+    folder = BUILD / "skip-time" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tree(), accel()  # made before anything waits for them
+    network.remove_stale(print)
+    model = firmware.model
+    with network.built() as net, ExitStack() as stack:
+        for bridge in (DHCP, SILENT):
+            network.add_bridge(net, bridge)
+        network.attach(net, net.site, "site1", "192.168.78.1", DHCP)
+        stack.enter_context(site_dhcp(net, folder, SECOND_SITE))
+        ours = boot_server(
+            net,
+            folder,
+            interface=SERVER_INTERFACE,
+            mode=BootMode.PROXY,
+            decision=BootDecision.LOCAL,
+        )
+        stack.enter_context(ours)
+        pcs = {
+            bridge: stack.enter_context(
+                booting(
+                    PC(bridge, number, model.firmware, card=model.card, boot=boot), net, folder, bridge
+                )
+            )
+            for number, bridge in enumerate((OURS, DHCP, SILENT), 1)
+        }
+        wait_for_ends(list(pcs.values()), PATIENCE_SECONDS)
+        seconds = {bridge: pc.since_request or -1.0 for bridge, pc in pcs.items()}
+    (folder / "result.json").write_text(json.dumps(seconds) + "\n")
+    print(f"{name}: {seconds}")
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "firmware", "boot"),
+    [
+        ("bios", BootFirmware.VIRTIO, USUAL),
+        ("uefi", BootFirmware.UEFI, USUAL),
+        pytest.param("uefi-ipv6", BootFirmware.UEFI, NetworkBoot(ipv6=True), marks=pytest.mark.full),
+    ],
+)
+def test_a_skipped_machine_is_at_its_disk_sooner(
+    name: str, firmware: BootFirmware, boot: NetworkBoot
+) -> None:
+    seconds = measured(name, firmware, boot)
+    assert min(seconds.values()) > 0, seconds
+    assert seconds[OURS] <= seconds[DHCP] + MOST_SLOWER_SECONDS
+    assert seconds[OURS] <= MOST_OF_SILENCE * seconds[SILENT]
