@@ -17,8 +17,8 @@ from tests.vm.firmware import USUAL, Firmware, NetworkBoot
 from tests.vm.machine import Card
 
 VIRTIO, E1000, RTL8139 = "virtio-net-pci", "e1000", "rtl8139"
-# QEMU's ROMs call themselves iPXE 1.0.0; the boot tree's undionly.kpxe is of 1.21 or later.
-REPLACE_ROMS = ("--oldest-ipxe", "1.21")
+# QEMU's ROMs are iPXE without HTTPS.
+REPLACE_ROMS = ("--replace-ipxe",)
 
 
 class Family(StrEnum):

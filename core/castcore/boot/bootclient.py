@@ -20,8 +20,9 @@ HTTP_CLASS = "HTTPClient"
 # iPXE's feature list inside option 175 (iPXE src/include/ipxe/features.h): EFI images, HTTP.
 IPXE_FEATURE_EFI = 0x24
 IPXE_FEATURE_HTTP = 0x13
-# Its version, three bytes, in the same list.
-IPXE_VERSION = 0xEB
+# The tree's own has it, those of network cards have not. Its version tells nothing: Debian's calls
+# itself 1.0.0 as old ROMs do.
+IPXE_FEATURE_HTTPS = 0x14
 
 
 class Pxe(IntEnum):
@@ -70,12 +71,12 @@ _NAMES: dict[int, str] = {
 class BootPlace:
     """Where this interface's machines find us.
 
-    ``oldest_ipxe``: older iPXE on BIOS is given ours instead of a script; () trusts every version.
+    ``replace_ipxe``: iPXE on BIOS without HTTPS, as network cards have it, is given ours.
     """
 
     address: IPv4Address
     http_port: int
-    oldest_ipxe: tuple[int, ...] = ()
+    replace_ipxe: bool = False
 
     def url(self, path: str) -> str:
         """The plain-HTTP address of a boot file."""
@@ -91,17 +92,18 @@ class BootInfo:
     options: tuple[tuple[int, bytes], ...]
 
 
-def kind_of(request: DhcpRequest, oldest_ipxe: tuple[int, ...] = ()) -> Kind | None:
+def kind_of(request: DhcpRequest, *, replace_ipxe: bool = False) -> Kind | None:
     """The family of the machine; None when it is not booting from the network at all.
 
-    iPXE on BIOS that is older than ``oldest_ipxe`` counts as plain PXE, so that it loads our iPXE.
+    iPXE on BIOS that cannot load our script by HTTP, or that shall be replaced (see BootPlace), counts
+    as plain PXE, so that it loads our iPXE.
     """
     if request.vendor_class.startswith(HTTP_CLASS):
         return Kind.HTTP if request.architecture == Architecture.HTTP_X64 else Kind.UNSUPPORTED
     if not request.vendor_class.startswith(PXE_CLASS):
         return None
     if request.architecture == Architecture.BIOS:
-        return Kind.IPXE_BIOS if _runs_scripts(request, oldest_ipxe) else Kind.BIOS
+        return Kind.IPXE_BIOS if _runs_scripts(request, replace_ipxe=replace_ipxe) else Kind.BIOS
     if request.architecture in _UEFI:
         return Kind.IPXE_UEFI if request.is_ipxe else Kind.UEFI
     return Kind.UNSUPPORTED
@@ -187,9 +189,10 @@ def _encapsulated(inner: Sequence[tuple[int, bytes]]) -> bytes:
     return encode_options(inner).rstrip(b"\0")
 
 
-def _runs_scripts(request: DhcpRequest, oldest_ipxe: tuple[int, ...]) -> bool:
-    version = tuple(suboptions(request.ipxe).get(IPXE_VERSION, b""))
-    return request.is_ipxe and version >= oldest_ipxe
+def _runs_scripts(request: DhcpRequest, *, replace_ipxe: bool) -> bool:
+    wanted = IPXE_FEATURE_HTTPS if replace_ipxe else IPXE_FEATURE_HTTP
+    # One that lists no features at all is believed: a relay or a build may leave them out.
+    return request.is_ipxe and (not request.ipxe or _ipxe_has(request, wanted))
 
 
 def _ipxe_has(request: DhcpRequest, *features: int) -> bool:

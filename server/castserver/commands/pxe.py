@@ -45,12 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server-key", default="", help="that server's public key, in hex")
     parser.add_argument("--extra-cmdline", default="", help="more kernel arguments")
     parser.add_argument(
-        "--oldest-ipxe",
-        type=_version,
-        default=(),
-        metavar="VERSION",
-        help="give BIOS machines whose network card has an older iPXE (1.21, say) the boot tree's own;"
-        " not above that one's version",
+        "--replace-ipxe",
+        action="store_true",
+        help="BIOS machines whose network card has an iPXE without HTTPS load the boot tree's instead",
     )
 
 
@@ -68,7 +65,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         server_key=_key(args.server_key),
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
-        oldest_ipxe=args.oldest_ipxe,
+        replace_ipxe=args.replace_ipxe,
     )
 
     def show(event: BootEvent) -> None:
@@ -82,10 +79,6 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         threading.Event().wait()
     finally:
         services.stop()
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
 
 
 def _key(text: str) -> bytes:

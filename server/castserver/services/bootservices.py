@@ -27,7 +27,7 @@ class BootSettings:
     """What to serve on one interface. ``address`` is ours there; OFF serves nothing at all.
 
     ``pool`` None: the upper half of the interface's network (DHCP mode only). ``rules``: the rule file
-    by which clients choose their disk. ``oldest_ipxe``: see BootPlace.
+    by which clients choose their disk. ``replace_ipxe``: see BootPlace.
     """
 
     interface: str
@@ -40,7 +40,7 @@ class BootSettings:
     extra_cmdline: str = ""
     pool: Pool | None = None
     rules: bytes = b""
-    oldest_ipxe: tuple[int, ...] = ()
+    replace_ipxe: bool = False
 
 
 class _Service(Protocol):
@@ -97,7 +97,7 @@ class BootServices:
 
     def _place(self) -> BootPlace:
         settings = self.settings
-        return BootPlace(IPv4Address(settings.address), settings.http_port, settings.oldest_ipxe)
+        return BootPlace(IPv4Address(settings.address), settings.http_port, settings.replace_ipxe)
 
     def _files(self) -> bootfiles.BootFiles:
         settings = self.settings
