@@ -48,6 +48,7 @@ class BootFirmware(Enum):
     UEFI = "uefi"
     HTTP = "uefi-http"
     IPXE_UEFI = "uefi-ipxe-e1000"
+    IPXE_SECURE = "uefi-secure-ipxe-e1000"
     VIRTIO = "bios-virtio"
     E1000 = "bios-e1000"
     RTL8139 = "bios-rtl8139"
@@ -65,6 +66,8 @@ _MODELS = {
     # Without its PXE entries the firmware gets to HTTP at once, not after their time-outs.
     BootFirmware.HTTP: Model(Family.HTTP, Firmware.UEFI_SECURE, Card(VIRTIO), NetworkBoot(pxe=False)),
     BootFirmware.IPXE_UEFI: Model(Family.IPXE_UEFI, Firmware.UEFI, Card(E1000, rom=True)),
+    # Secure Boot refuses the kernel to this iPXE; the firmware's own PXE comes next.
+    BootFirmware.IPXE_SECURE: Model(Family.IPXE_UEFI, Firmware.UEFI_SECURE, Card(E1000, rom=True)),
     BootFirmware.VIRTIO: Model(Family.IPXE, Firmware.BIOS, Card(VIRTIO, rom=True)),
     BootFirmware.E1000: Model(Family.IPXE, Firmware.BIOS, Card(E1000, rom=True)),
     BootFirmware.RTL8139: Model(Family.IPXE, Firmware.BIOS, Card(RTL8139, rom=True)),
@@ -115,8 +118,8 @@ CHOSEN = tuple(
         (Site.ALONE, _CLIENT, (BootFirmware.UEFI, BootFirmware.UNDIONLY)),
         (Site.ALONE, _LOCAL, (BootFirmware.HTTP, BootFirmware.IPXE_UEFI, BootFirmware.VIRTIO)),
         (Site.RELAY, _CLIENT, (BootFirmware.HTTP, BootFirmware.RTL8139)),
-        (Site.RELAY, _LOCAL, (BootFirmware.SECURE, BootFirmware.IPXE_UEFI, BootFirmware.RTL8139)),
-        (Site.TWO, _CLIENT, (BootFirmware.IPXE_UEFI, BootFirmware.E1000)),
+        (Site.RELAY, _LOCAL, (BootFirmware.SECURE, BootFirmware.IPXE_SECURE, BootFirmware.RTL8139)),
+        (Site.TWO, _CLIENT, (BootFirmware.IPXE_SECURE, BootFirmware.E1000)),
         (Site.TWO, _LOCAL, (BootFirmware.SECURE, BootFirmware.HTTP)),
     )
 )
@@ -142,4 +145,5 @@ _MIXED = (
     BootFirmware.E1000,
     BootFirmware.IPXE_UEFI,
     BootFirmware.RTL8139,
+    BootFirmware.IPXE_SECURE,
 )

@@ -29,7 +29,9 @@ OURS, DHCP, SILENT = "lan", "dhcp", "silent"
 PATIENCE_SECONDS = 400.0
 MOST_SLOWER_SECONDS = 1.0
 MOST_OF_SILENCE = 0.25
-SECOND_SITE = (
+# dnsmasq pings a new address for 3 s before it offers it, with us and without: no part of the question.
+SITES = (
+    "--no-ping",
     "--interface=site1",
     "--dhcp-range=192.168.78.100,192.168.78.199,255.255.255.0,1h",
 )
@@ -47,7 +49,7 @@ def measured(name: str, firmware: BootFirmware, boot: NetworkBoot) -> dict[str, 
         for bridge in (DHCP, SILENT):
             network.add_bridge(net, bridge)
         network.attach(net, net.site, "site1", "192.168.78.1", DHCP)
-        stack.enter_context(site_dhcp(net, folder, SECOND_SITE))
+        stack.enter_context(site_dhcp(net, folder, SITES))
         ours = boot_server(
             net,
             folder,
