@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from castcore.edge import run
 from scapy.layers.dhcp import BOOTP
+from scapy.layers.inet import TCP
 from scapy.utils import PcapReader
 
 from tests.vm.network import Network, inside
@@ -18,6 +20,7 @@ from tests.vm.network import Network, inside
 _FILTER = "not tcp src port 8080"
 _START_SECONDS = 5.0
 _REQUEST = 1
+_GET = re.compile(rb"GET (\S+) HTTP")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,13 @@ class Capture:
                 if BOOTP in packet and packet[BOOTP].op == _REQUEST:
                     return float(packet.time)
         return None
+
+    def fetched(self) -> list[str]:
+        """The names it asked for by HTTP, in order."""
+        with PcapReader(str(self.path)) as packets:
+            payloads = [bytes(p[TCP].payload) for p in packets if TCP in p]
+        found = map(_GET.match, payloads)
+        return [match[1].decode() for match in found if match]
 
 
 @contextmanager

@@ -32,7 +32,11 @@ _LEGS = {SERVER_INTERFACE: BootMode.PROXY, farnetwork.SERVER_FAR_INTERFACE: Boot
 
 @dataclass(frozen=True)
 class Boot:
-    """How one PC's boot went: what it ended with, what its console said, what our server told of it."""
+    """How one PC's boot went.
+
+    ``end`` is the last word on its console ``serial``; ``told`` is what our server said of it,
+    ``fetched`` the names it asked for by HTTP.
+    """
 
     firmware: BootFirmware
     end: str
@@ -40,6 +44,7 @@ class Boot:
     since_request: float | None
     serial: str
     told: tuple[str, ...]
+    fetched: tuple[str, ...]
 
 
 def run_row(row: Row) -> tuple[Boot, ...]:
@@ -103,6 +108,7 @@ def _boot(firmware: BootFirmware, pc: BootingPC, servers: list[BootServer]) -> B
         since_request=pc.since_request,
         serial=pc.running.serial.text(),
         told=tuple(line for server in servers for line in server.told_of(mac)),
+        fetched=tuple(pc.capture.fetched()),
     )
 
 

@@ -39,7 +39,8 @@ def came_to_our_client(boot: Boot) -> str:
     """What is wrong with a boot that should have come to our client; "" nothing."""
     if not CLIENT.fullmatch(boot.end):
         return "it did not come to our client"
-    if not any(told.startswith("kernel ") for told in boot.told):
+    # By the capture: behind a relay our server cannot tell by the address whose request it is.
+    if not any("vmlinuz" in name for name in boot.fetched):
         return "its kernel did not come from us"
     if boot.firmware.model.firmware is Firmware.UEFI_SECURE and SECURE not in boot.serial:
         return "Secure Boot was not enforced"
@@ -53,6 +54,8 @@ def went_to_its_own_disk(boot: Boot) -> str:
     word = "UEFI" if boot.firmware.model.firmware.is_uefi else "BIOS"
     if not boot.end.endswith(f"the local disk booted by {word}"):
         return "it did not boot its own disk"
+    if any("vmlinuz" in name for name in boot.fetched):
+        return "it took our kernel"
     if not any(told.startswith("skipped ") for told in boot.told):
         return "it was not we who ended its network boot"
     return ""
