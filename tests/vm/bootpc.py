@@ -67,14 +67,18 @@ def booting(pc: PC, network: Network, folder: Path, bridge: str = "lan") -> Iter
 
 
 def wait_for_ends(pcs: Sequence[BootingPC], patience: float) -> None:
-    """Wait until each PC has come to an end, at most ``patience`` seconds.
+    """Wait until each PC has come to an end or is off, at most ``patience`` seconds.
 
     A PC that has ended is switched off: the others need the processor.
     """
-    last = time.monotonic() + patience
-    while time.monotonic() < last and any(pc.ended is None for pc in pcs):
-        for pc in pcs:
-            if pc.ended is None and pc.end:
+    waiting, last = list(pcs), time.monotonic() + patience
+    while waiting and time.monotonic() < last:
+        for pc in tuple(waiting):
+            if off := not pc.running.is_on:
+                pc.running.power_off()  # until all it said was read
+            if pc.end:
                 pc.ended = time.time()
+            if pc.end or off:
                 pc.running.power_off()
+                waiting.remove(pc)
         time.sleep(_LOOK_SECONDS)

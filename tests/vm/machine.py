@@ -137,13 +137,14 @@ def powered(
     """Power on ``pc``; its logs and firmware store live in ``folder``. It is off when the block is left.
 
     ``tap`` is its port on the lab's bridge (None: no network card) and ``inside`` the command prefix
-    that enters the bridge's namespace.
+    that enters the bridge's namespace. Both paths are absolute.
     """
     folder.mkdir(parents=True, exist_ok=True)
     control = folder / f"{pc.name}.qmp"
     control.unlink(missing_ok=True)
     with run.started(
-        [*inside, *_command(pc, folder, disk, control, tap, accel)],
+        [*inside, *_command(pc, folder, disk, control.name, tap, accel)],
+        cwd=folder,
         merged=True,
     ) as process:
         assert process.stdout is not None
@@ -155,7 +156,7 @@ def powered(
             running.power_off()
 
 
-def _command(pc: PC, folder: Path, disk: Path, control: Path, tap: str | None, accel: str) -> list[str]:
+def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, accel: str) -> list[str]:
     command = ["qemu-system-x86_64", "-name", pc.name, "-accel", accel]
     command += ["-cpu", _CPU[accel], "-smp", "1", "-m", str(MEMORY_MIB)]
     command += firmware.arguments(pc.firmware, folder / f"{pc.name}.vars.fd", pc.boot)
