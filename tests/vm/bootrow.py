@@ -71,7 +71,7 @@ def _site(row: Row, net: Network, folder: Path) -> Iterator[list[BootServer]]:
     legs = {SERVER_INTERFACE: BootMode.DHCP if row.site is Site.ALONE else BootMode.PROXY}
     with ExitStack() as stack:
         if row.site is Site.ISC:
-            stack.enter_context(site_dhcpd(net, folder, BUILD / "cache"))
+            stack.enter_context(site_dhcpd(net, folder))
         elif row.site is not Site.ALONE:
             more = _RELAYED_RANGE if row.site is Site.RELAY else ()
             stack.enter_context(site_dhcp(net, folder, more))

@@ -1,7 +1,4 @@
-"""ISC's DHCP server as the site's: addresses and a router, and not a word about booting.
-
-It is unpacked from Debian's package, not installed: no DHCP server may start on the host by itself.
-"""
+"""ISC's DHCP server as the site's: addresses and a router, and not a word about booting."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from castcore.edge import run
 
 from tests.vm.network import SITE_INTERFACE, SUBNET, Network, inside
 
-PACKAGE = "isc-dhcp-server"
-_DOWNLOAD_SECONDS = 120.0
+_PROGRAM = "dhcpd"
 _START_SECONDS = 5.0
 _SETTINGS = f"""
 authoritative;
@@ -28,31 +24,17 @@ subnet {SUBNET}.0 netmask 255.255.255.0 {{
 """
 
 
-def program(cache: Path) -> Path:
-    """The server's program below ``cache``, fetched at the first call. Raises ProgramFailed."""
-    root = cache / PACKAGE
-    if not root.is_dir():
-        partial = cache / f".partial-{PACKAGE}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        # As root apt drops its rights for downloads, which our folder does not grant.
-        fetch = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", PACKAGE]
-        run.run(fetch, cwd=partial, timeout=_DOWNLOAD_SECONDS)
-        (package,) = partial.glob("*.deb")
-        run.run(["dpkg-deb", "-x", str(package), str(partial)], timeout=_DOWNLOAD_SECONDS)
-        package.unlink()
-        partial.rename(root)
-    return root / "usr/sbin/dhcpd"
-
-
 @contextmanager
-def site_dhcpd(network: Network, folder: Path, cache: Path) -> Iterator[None]:
-    """The server on the site's address until the block is left. Raises ProgramFailed."""
+def site_dhcpd(network: Network, folder: Path) -> Iterator[None]:
+    """The server on the site's address until the block is left. Raises MissingProgram, ProgramFailed."""
+    run.require((_PROGRAM,), hint="run `make setup`")
+    # A copy: AppArmor lets the one in its own place read and write in /etc/dhcp and /var/lib/dhcp only.
+    program = shutil.copy(run.find(_PROGRAM) or "", folder / _PROGRAM)
     settings, leases = folder / "dhcpd.conf", folder / "dhcpd.leases"
     log = folder / "site-dhcp.log"
     settings.write_text(_SETTINGS)
     leases.write_bytes(b"")
-    command = [str(program(cache)), "-4", "-f", "-d", "--no-pid", "-cf", str(settings)]
+    command = [str(program), "-4", "-f", "-d", "--no-pid", "-cf", str(settings)]
     command += ["-lf", str(leases), SITE_INTERFACE]
     enter = inside(network.site)
     with (
@@ -65,3 +47,4 @@ def site_dhcpd(network: Network, folder: Path, cache: Path) -> Iterator[None]:
                 raise run.ProgramFailed(f"the site's DHCP server did not start: see {log}")
             time.sleep(0.1)
         yield
+    (folder / _PROGRAM).unlink()
