@@ -39,7 +39,31 @@ _FLASH = {
 _BOARD = "q35,sata=off"
 
 
-def arguments(firmware: Firmware, own_variables: Path) -> list[str]:
+@dataclass(frozen=True)
+class NetworkBoot:
+    """Which entries OVMF makes for a network card (fw_cfg of QEMU; a BIOS knows nothing of it).
+
+    Without a router PXE over IPv6 only waits for a minute; the LAN of the lab has IPv4.
+    """
+
+    pxe: bool = True
+    ipv6: bool = False
+
+    def arguments(self) -> list[str]:
+        """QEMU's arguments that switch off what is not wanted."""
+        off = {
+            "IPv4PXESupport": not self.pxe,
+            "IPv6PXESupport": not (self.pxe and self.ipv6),
+            "IPv6Support": not self.ipv6,
+        }
+        names = [name for name, is_off in off.items() if is_off]
+        return [word for n in names for word in ("-fw_cfg", f"name=opt/org.tianocore/{n},string=n")]
+
+
+USUAL = NetworkBoot()
+
+
+def arguments(firmware: Firmware, own_variables: Path, boot: NetworkBoot = USUAL) -> list[str]:
     """QEMU's arguments for ``firmware``; ``own_variables`` becomes this PC's UEFI variable store.
 
     Raises MissingProgram naming the package.
@@ -54,8 +78,7 @@ def arguments(firmware: Firmware, own_variables: Path) -> list[str]:
     if secure:
         # Only code in system management mode may write the variable store: what "enforced" rests on.
         result += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
-    # Without a router advertisement PXE over IPv6 only waits; the LAN of the lab has IPv4.
-    result += ["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"]
+    result += boot.arguments()
     return [
         *result,
         "-drive",

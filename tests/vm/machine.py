@@ -16,7 +16,7 @@ from castcore.errors import NetworkFailed
 from castcore.units import GIB
 
 from tests.vm import firmware, qmp
-from tests.vm.firmware import Firmware
+from tests.vm.firmware import USUAL, Firmware, NetworkBoot
 from tests.vm.serial import SerialLog
 
 MEMORY_MIB = 1536
@@ -25,6 +25,21 @@ QUIT_SECONDS = 10.0
 # Emulating one processor, QEMU 7.2 (Debian 12) now and then leaves rubbish in the flags after
 # cmpxchg16b, and Linux 6.12 dies of a double fault in kmalloc; without cx16 it uses something else.
 _CPU = {"kvm": "host", "tcg": "max,cx16=off"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network card: QEMU's model, and whether its option ROM (iPXE) is in it.
+
+    UEFI has its own driver for virtio's; the ROM is the BIOS machine's only way to boot.
+    """
+
+    model: str = "virtio-net-pci"
+    rom: bool = False
+
+    def device(self, mac: str, first: str) -> str:
+        """QEMU's -device argument on the network ``lan``."""
+        return f"{self.model},netdev=lan,mac={mac}{'' if self.rom else ',romfile='}{first}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,8 @@ class PC:
     disk_size: int = 4 * GIB
     network_boot: bool = True  # network first, then the disk; else the disk alone
     sata_disks: int = 0  # so many SATA disks (see `sata_files`) in place of one on virtio
+    card: Card | None = None  # None: virtio's, with its ROM where the firmware needs it
+    boot: NetworkBoot = USUAL
 
     @property
     def mac(self) -> str:
@@ -59,6 +76,7 @@ class Running:
     disk: Path
     control: Path
     powered_on: float = field(default_factory=time.monotonic)
+    powered_on_at: float = field(default_factory=time.time)  # as packet captures count
 
     @property
     def is_on(self) -> bool:
@@ -119,13 +137,14 @@ def powered(
     """Power on ``pc``; its logs and firmware store live in ``folder``. It is off when the block is left.
 
     ``tap`` is its port on the lab's bridge (None: no network card) and ``inside`` the command prefix
-    that enters the bridge's namespace.
+    that enters the bridge's namespace. Both paths are absolute.
     """
     folder.mkdir(parents=True, exist_ok=True)
     control = folder / f"{pc.name}.qmp"
     control.unlink(missing_ok=True)
     with run.started(
-        [*inside, *_command(pc, folder, disk, control, tap, accel)],
+        [*inside, *_command(pc, folder, disk, control.name, tap, accel)],
+        cwd=folder,
         merged=True,
     ) as process:
         assert process.stdout is not None
@@ -137,20 +156,19 @@ def powered(
             running.power_off()
 
 
-def _command(pc: PC, folder: Path, disk: Path, control: Path, tap: str | None, accel: str) -> list[str]:
+def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, accel: str) -> list[str]:
     command = ["qemu-system-x86_64", "-name", pc.name, "-accel", accel]
     command += ["-cpu", _CPU[accel], "-smp", "1", "-m", str(MEMORY_MIB)]
-    command += firmware.arguments(pc.firmware, folder / f"{pc.name}.vars.fd")
+    command += firmware.arguments(pc.firmware, folder / f"{pc.name}.vars.fd", pc.boot)
     command += ["-uuid", pc.uuid, "-smbios", _smbios(pc)]
     command += ["-nodefaults", "-vga", "std", "-display", "none", "-serial", "stdio"]
     command += ["-qmp", f"unix:{control},server=on,wait=off"]
     command += _disks(pc, disk, 1 + (tap is not None and pc.network_boot))
     if tap is not None:
-        # UEFI has its own driver for this card; the option ROM (iPXE) is the BIOS machine's way to boot.
-        rom = ",romfile=" if pc.firmware.is_uefi else ""
+        card = pc.card or Card(rom=not pc.firmware.is_uefi)
         first = ",bootindex=1" if pc.network_boot else ""
         command += ["-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no,vhost=off"]
-        command += ["-device", f"virtio-net-pci,netdev=lan,mac={pc.mac}{rom}{first}"]
+        command += ["-device", card.device(pc.mac, first)]
     # What the boot environment does in its first second must not depend on gathered entropy.
     return [*command, "-device", "virtio-rng-pci"]
 

@@ -29,7 +29,7 @@ PROGRAMS = ("ip", "nft", "ethtool", "dnsmasq", "tcpdump")
 _SECONDS = 20.0
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_OURS = re.compile(rf"^{PREFIX}-(?P<pid>\d+)-(lan|site|server)\b", re.MULTILINE)
+_OURS = re.compile(rf"^{PREFIX}-(?P<pid>\d+)-(lan|site|server|relay)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Network:
     site: str
     server: str
 
-    def add_port(self, name: str) -> str:
-        """A new tap on the bridge for one PC; returns the tap's name (at most 15 characters)."""
+    def add_port(self, name: str, bridge: str = "lan") -> str:
+        """A new tap on a bridge for one PC; returns the tap's name (at most 15 characters)."""
         _ip(self.lan, "tuntap", "add", "dev", name, "mode", "tap")
         # An emulated PC may wait a second for its turn of a busy processor; a real card would not.
-        _ip(self.lan, "link", "set", name, "master", "lan", "txqueuelen", "10000", "up")
+        _ip(self.lan, "link", "set", name, "master", bridge, "txqueuelen", "10000", "up")
         return name
 
     def lose(self, port: str, per_mille: int) -> None:
@@ -103,20 +103,16 @@ def built() -> Iterator[Network]:
         yield network
     finally:
         for namespace in (network.lan, network.site, network.server):
-            _remove(namespace)
+            remove(namespace)
 
 
 def _make(network: Network) -> None:
     for namespace in (network.lan, network.site, network.server):
         run.run(["ip", "netns", "add", namespace], timeout=_SECONDS)
         _ip(namespace, "link", "set", "lo", "up")
-    # A managed switch as sites have it: multicast goes only to ports that asked (IGMP snooping), and
-    # someone asks who listens (the querier), without which snooping switches forget members.
-    snooping = ("mcast_snooping", "1", "mcast_querier", "1", "mcast_startup_query_interval", "100")
-    _ip(network.lan, "link", "add", "lan", "type", "bridge", "forward_delay", "0", *snooping)
-    _ip(network.lan, "link", "set", "lan", "up")
-    _attach(network, network.site, SITE_INTERFACE, SITE_ADDRESS)
-    _attach(network, network.server, SERVER_INTERFACE, SERVER_ADDRESS)
+    add_bridge(network, "lan")
+    attach(network, network.site, SITE_INTERFACE, SITE_ADDRESS)
+    attach(network, network.server, SERVER_INTERFACE, SERVER_ADDRESS)
     # Segmentation in the card would pass the bridge as one 64 KiB packet; no wire works so.
     offloads = ["tso", "off", "gso", "off", "tx-udp-segmentation", "off"]
     run.run(
@@ -125,12 +121,23 @@ def _make(network: Network) -> None:
     )
 
 
-def _attach(network: Network, namespace: str, interface: str, address: str) -> None:
-    """Join ``namespace`` to the bridge by a veth pair; its end gets ``address``/24."""
+def add_bridge(network: Network, name: str) -> None:
+    """A bridge that plays a managed switch, in the lab's namespace for them.
+
+    Multicast goes only to ports that asked (IGMP snooping), and someone asks who listens (the
+    querier), without which snooping switches forget members.
+    """
+    snooping = ("mcast_snooping", "1", "mcast_querier", "1", "mcast_startup_query_interval", "100")
+    _ip(network.lan, "link", "add", name, "type", "bridge", "forward_delay", "0", *snooping)
+    _ip(network.lan, "link", "set", name, "up")
+
+
+def attach(network: Network, namespace: str, interface: str, address: str, bridge: str = "lan") -> None:
+    """Join ``namespace`` to a bridge by a veth pair; its end gets ``address``/24."""
     port = f"to-{interface}"
     peer = ("peer", "name", interface, "netns", namespace)
     _ip(network.lan, "link", "add", port, "type", "veth", *peer)
-    _ip(network.lan, "link", "set", port, "master", "lan", "up")
+    _ip(network.lan, "link", "set", port, "master", bridge, "up")
     _ip(namespace, "address", "add", f"{address}/24", "brd", "+", "dev", interface)
     _ip(namespace, "link", "set", interface, "up")
 
@@ -141,10 +148,11 @@ def remove_stale(say: Callable[[str], None]) -> None:
     for found in _OURS.finditer(listed):
         if not os.path.exists(f"/proc/{found['pid']}"):
             say(f"removing {found[0]}, left behind by a run that was killed")
-            _remove(found[0])
+            remove(found[0])
 
 
-def _remove(namespace: str) -> None:
+def remove(namespace: str) -> None:
+    """Take down ``namespace`` with every program in it; nothing when it is not there."""
     with suppress(run.ProgramFailed):  # never made, or gone already
         for pid in run.run(["ip", "netns", "pids", namespace], timeout=_SECONDS).split():
             with suppress(ProcessLookupError):

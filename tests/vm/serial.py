@@ -44,6 +44,11 @@ class SerialLog:
                 self._news.wait(left)
             return found
 
+    def text(self) -> str:
+        """Everything that was said."""
+        with self._news:
+            return self._text
+
     def tail(self, lines: int = 12) -> list[str]:
         """The last ``lines`` non-empty lines."""
         with self._news:

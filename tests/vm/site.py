@@ -6,7 +6,7 @@ What it really offered is read from the wire by a capture on its own interface, 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +37,11 @@ class SiteDhcp:
 
 
 @contextmanager
-def site_dhcp(network: Network, folder: Path) -> Iterator[SiteDhcp]:
-    """dnsmasq as the site's DHCP server until the block is left. Raises ProgramFailed."""
+def site_dhcp(network: Network, folder: Path, more: Sequence[str] = ()) -> Iterator[SiteDhcp]:
+    """dnsmasq as the site's DHCP server until the block is left. Raises ProgramFailed.
+
+    ``more`` are further arguments, as a range for a network behind a relay.
+    """
     log, capture = folder / "site-dhcp.log", folder / "site-dhcp.pcap"
     dnsmasq = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"]
     dnsmasq += [
@@ -50,7 +53,7 @@ def site_dhcp(network: Network, folder: Path) -> Iterator[SiteDhcp]:
     dnsmasq += ["--dhcp-authoritative", f"--dhcp-leasefile={folder / 'site-dhcp.leases'}"]
     # dnsmasq names itself as the next server unless told otherwise; 0.0.0.0 is "none" (RFC 2131, 2).
     dnsmasq += ["--dhcp-option=option:server-ip-address,0.0.0.0"]
-    dnsmasq += ["--log-facility=-", "--pid-file="]
+    dnsmasq += ["--log-facility=-", "--pid-file=", *more]
     tcpdump = ["tcpdump", "-i", SITE_INTERFACE, "-U", "-w", str(capture), "-Z", "root"]
     tcpdump += ["udp", "and", "src", "host", SITE_ADDRESS, "and", "src", "port", "67"]
     enter = inside(network.site)

@@ -21,6 +21,9 @@ HTTP_CLASS = "HTTPClient"
 # iPXE's feature list inside option 175 (iPXE src/include/ipxe/features.h): EFI images, HTTP.
 IPXE_FEATURE_EFI = 0x24
 IPXE_FEATURE_HTTP = 0x13
+# The tree's own has it, those of network cards have not. Its version tells nothing: Debian's calls
+# itself 1.0.0 as old ROMs do.
+IPXE_FEATURE_HTTPS = 0x14
 
 
 class Pxe(IntEnum):
@@ -90,10 +93,15 @@ _NAMES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class BootPlace:
-    """Where this interface's machines find us; ``arm64``: there are files for ARM64 machines too."""
+    """Where this interface's machines find us.
+
+    ``replace_ipxe``: iPXE on BIOS without HTTPS, as network cards have it, is given ours.
+    ``arm64``: there are files for ARM64 machines too.
+    """
 
     address: IPv4Address
     http_port: int
+    replace_ipxe: bool = False
     arm64: bool = False
 
     def url(self, path: str) -> str:
@@ -110,13 +118,19 @@ class BootInfo:
     options: tuple[tuple[int, bytes], ...]
 
 
-def kind_of(request: DhcpRequest) -> Kind | None:
-    """The family of the machine; None when it is not booting from the network at all."""
+def kind_of(request: DhcpRequest, *, replace_ipxe: bool = False) -> Kind | None:
+    """The family of the machine; None when it is not booting from the network at all.
+
+    iPXE on BIOS that cannot load our script by HTTP, or that shall be replaced (see BootPlace), counts
+    as plain PXE, so that it loads our iPXE.
+    """
     if request.vendor_class.startswith(HTTP_CLASS):
         return _HTTP_KINDS.get(request.architecture, Kind.UNSUPPORTED)
     if not request.vendor_class.startswith(PXE_CLASS):
         return None
     kind = _PXE_KINDS.get(request.architecture, Kind.UNSUPPORTED)
+    if kind is Kind.BIOS:
+        return Kind.IPXE_BIOS if _runs_scripts(request, replace_ipxe=replace_ipxe) else kind
     return _IPXE_KINDS.get(kind, kind) if request.is_ipxe else kind
 
 
@@ -214,6 +228,12 @@ def _identity(request: DhcpRequest, vendor_class: str) -> tuple[tuple[int, bytes
 
 def _encapsulated(inner: Sequence[tuple[int, bytes]]) -> bytes:
     return encode_options(inner).rstrip(b"\0")
+
+
+def _runs_scripts(request: DhcpRequest, *, replace_ipxe: bool) -> bool:
+    wanted = IPXE_FEATURE_HTTPS if replace_ipxe else IPXE_FEATURE_HTTP
+    # One that lists no features at all is believed: a relay or a build may leave them out.
+    return request.is_ipxe and (not request.ipxe or _ipxe_has(request, wanted))
 
 
 def _ipxe_has(request: DhcpRequest, *features: int) -> bool:

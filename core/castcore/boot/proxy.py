@@ -27,7 +27,7 @@ _ANSWERS = {
 def decide(request: DhcpRequest, port: int, place: BootPlace, policy: BootPolicy) -> Verdict:
     """What a proxy at ``place`` answers to a ``request`` that came to ``port``."""
     answer = _ANSWERS.get((port, request.message_type))
-    kind = kind_of(request)
+    kind = kind_of(request, replace_ipxe=place.replace_ipxe)
     if answer is None or kind is None or _for_another(request, place):
         return Verdict()
     decision, event = boot_decision(request, kind, place, policy)

@@ -121,7 +121,7 @@ def _boot(
     request: DhcpRequest, place: BootPlace, policy: BootPolicy, table: LeaseTable
 ) -> tuple[BootInfo | None, BootEvent | None, bool]:
     """Boot information for the machine, what to tell of it, and whether it gets an address at all."""
-    kind = kind_of(request)
+    kind = kind_of(request, replace_ipxe=place.replace_ipxe)
     if kind is None:
         return None, None, table.serves(request.mac)
     decision, event = proxy.boot_decision(request, kind, place, policy)

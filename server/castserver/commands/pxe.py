@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server-url", default="", help="the server the client shall find")
     parser.add_argument("--server-key", default="", help="that server's public key, in hex")
     parser.add_argument("--extra-cmdline", default="", help="more kernel arguments")
+    parser.add_argument(
+        "--replace-ipxe",
+        action="store_true",
+        help="BIOS machines whose network card has an iPXE without HTTPS load the boot tree's instead",
+    )
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
@@ -71,6 +76,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         server_key=_key(args.server_key),
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
+        replace_ipxe=args.replace_ipxe,
     )
 
     def services(mode: InterfaceMode) -> BootServices:

@@ -31,6 +31,7 @@ from castserver.services.dhcp import SimpleDhcp
 from castserver.services.imageorders import NO_ORDERS, ImageOrders
 from castserver.services.machinefiles import MachineFiles
 from castserver.services.proxydhcp import ProxyDhcp
+from castserver.services.routeranswers import RouterAnswers
 from castserver.services.tftp import Tftp
 
 
@@ -39,7 +40,7 @@ class BootSettings:
     """What to serve on one interface. ``address`` is ours there; SILENT serves nothing at all.
 
     ``pool`` None: the upper half of the interface's network (DHCP mode only). ``rules``: the rule file
-    by which clients choose their disk.
+    by which clients choose their disk. ``replace_ipxe``: see BootPlace.
     """
 
     interface: str
@@ -52,6 +53,7 @@ class BootSettings:
     extra_cmdline: str = ""
     pool: Pool | None = None
     rules: bytes = b""
+    replace_ipxe: bool = False
 
 
 class _Service(Protocol):
@@ -75,7 +77,8 @@ class BootServices:
         self._leases = leases or MemoryStore()
         self._policy = policy
         self._orders = orders
-        self._on_event = on_event
+        self._tell = on_event
+        self._routers = RouterAnswers(settings.interface)
         self._running: list[_Service] = []
         self._answering: _Service | None = None
         self._files: bootfiles.BootFiles | None = None
@@ -100,6 +103,7 @@ class BootServices:
             undo.pop_all()
         for service in (*opened, answering):
             service.start()
+        self._routers.start()
         self._running, self._answering = opened, answering
 
     def change(self, mode: InterfaceMode) -> None:
@@ -117,6 +121,7 @@ class BootServices:
 
     def stop(self) -> None:
         """Stop answering (DHCP first) and free every port."""
+        self._routers.stop()
         self.change(InterfaceMode.SILENT)
         while self._running:
             self._running.pop().stop()
@@ -127,8 +132,13 @@ class BootServices:
             self._files.close()
             self._files = None
 
+    def _on_event(self, event: BootEvent) -> None:
+        self._routers.note(event)
+        self._tell(event)
+
     def _place(self) -> BootPlace:
-        return BootPlace(IPv4Address(self.settings.address), self.settings.http_port)
+        settings = self.settings
+        return BootPlace(IPv4Address(settings.address), settings.http_port, settings.replace_ipxe)
 
     def _load(self) -> bootfiles.BootFiles:
         settings = self.settings

@@ -1,0 +1,27 @@
+"""What every network boot of the tests starts from: the boot tree and the way PCs are emulated."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from castmedia.pxe import Options, build
+from castmedia.recipe import Profile
+
+from tests.vm.machine import accelerator
+
+BUILD = Path(__file__).resolve().parents[2] / "build"
+
+
+@cache
+def tree() -> Path:
+    """The boot tree, built by the media builder (cached when nothing changed)."""
+    output = BUILD / f"media-{Profile.VIRTUAL}"
+    build(output, Options(BUILD / "cache", Profile.VIRTUAL))
+    return output
+
+
+@cache
+def accel() -> str:
+    """QEMU's accelerator for virtual PCs here."""
+    return accelerator(tree() / "vmlinuz")

@@ -1,0 +1,97 @@
+"""What skip mode saves: the time from the first DHCP packet to the local disk's loader.
+
+The same firmware boots, in one run, beside our proxy in skip mode and the site's DHCP server, beside
+such a server alone, and on a network where nobody answers. The seconds stand in ``build/skip-time``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import ExitStack
+
+import pytest
+from castcore.boot import BootDecision, InterfaceMode
+
+from tests.vm import network
+from tests.vm.bootpc import booting, wait_for_ends
+from tests.vm.bootplan import BootFirmware
+from tests.vm.bootserver import boot_server
+from tests.vm.boottree import BUILD, accel, tree
+from tests.vm.firmware import USUAL, NetworkBoot
+from tests.vm.machine import PC
+from tests.vm.network import SERVER_INTERFACE
+from tests.vm.site import site_dhcp
+
+pytestmark = [pytest.mark.vm, pytest.mark.root]
+# The name of a network of the test, which is also that of its bridge.
+OURS, DHCP, SILENT = "lan", "dhcp", "silent"
+PATIENCE_SECONDS = 400.0
+MOST_SLOWER_SECONDS = 1.0
+MOST_OF_SILENCE = 0.25
+# dnsmasq pings a new address for 3 s before it offers it, with us and without: no part of the question.
+SITES = (
+    "--no-ping",
+    "--interface=site1",
+    "--dhcp-range=192.168.78.100,192.168.78.199,255.255.255.0,1h",
+)
+
+
+def measured(name: str, firmware: BootFirmware, boot: NetworkBoot) -> dict[str, float]:
+    """Seconds by network, of one run in which every PC reached its disk."""
+    folder = BUILD / "skip-time" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tree(), accel()  # made before anything waits for them
+    network.remove_stale(print)
+    model = firmware.model
+    with network.built() as net, ExitStack() as stack:
+        for bridge in (DHCP, SILENT):
+            network.add_bridge(net, bridge)
+        network.attach(net, net.site, "site1", "192.168.78.1", DHCP)
+        stack.enter_context(site_dhcp(net, folder, SITES))
+        ours = boot_server(
+            net,
+            folder,
+            interface=SERVER_INTERFACE,
+            mode=InterfaceMode.PROXY,
+            decision=BootDecision.LOCAL,
+        )
+        stack.enter_context(ours)
+        pcs = {
+            bridge: stack.enter_context(
+                booting(
+                    PC(bridge, number, model.firmware, card=model.card, boot=boot), net, folder, bridge
+                )
+            )
+            for number, bridge in enumerate((OURS, DHCP, SILENT), 1)
+        }
+        wait_for_ends(list(pcs.values()), PATIENCE_SECONDS)
+    seconds = {bridge: pc.since_request for bridge, pc in pcs.items()}
+    (folder / "result.json").write_text(json.dumps(seconds) + "\n")
+    print(f"{name}: {seconds}")
+    reached = {bridge: taken for bridge, taken in seconds.items() if taken is not None}
+    assert reached == seconds
+    return reached
+
+
+@pytest.mark.parametrize(
+    ("name", "firmware", "boot"),
+    [
+        pytest.param("bios", BootFirmware.VIRTIO, USUAL, id="bios"),
+        pytest.param("uefi", BootFirmware.UEFI, USUAL, id="uefi"),
+    ],
+)
+def test_a_skipped_machine_is_at_its_disk_sooner(
+    name: str, firmware: BootFirmware, boot: NetworkBoot
+) -> None:
+    seconds = measured(name, firmware, boot)
+    assert seconds[OURS] <= seconds[DHCP] + MOST_SLOWER_SECONDS
+    assert seconds[OURS] <= MOST_OF_SILENCE * seconds[SILENT]
+
+
+@pytest.mark.full
+def test_what_follows_over_ipv6_is_not_ours_to_end_but_costs_no_more_than_without_us() -> None:
+    seconds = measured("uefi-ipv6", BootFirmware.UEFI, NetworkBoot(ipv6=True))
+    assert seconds[OURS] <= seconds[DHCP] + MOST_SLOWER_SECONDS
+    assert seconds[OURS] < seconds[SILENT]
