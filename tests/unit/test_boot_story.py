@@ -198,8 +198,12 @@ def test_an_address_refused_once_does_not_outlast_the_next_one() -> None:
     assert "10.0.0.130" in story(discover(), OFFERED, refused, discover(), OFFERED, given)[1]
 
 
-def test_an_image_that_was_ordered_is_no_client_that_is_missed() -> None:
-    part = Transfer("boot/once/0123456789abcdef/floppy.img", 30, 100, over=True)
+@pytest.mark.parametrize(
+    "name",
+    ["boot/once/0123456789abcdef/floppy.img", f"boot/machine/{MAC.replace(':', '-')}/image"],
+)
+def test_an_image_that_was_ordered_is_no_client_that_is_missed(name: str) -> None:
+    part = Transfer(name, 30, 100, over=True)
     read = BootEvent(MAC, BootStage.HTTP, "floppy.img: complete", "", part)
     outlook, told, _ = story(discover(Kind.IPXE_BIOS), OFFERED, read)
     assert (outlook, told) == (Outlook.DISK, "it boots the image ordered for it since 10 min")

@@ -120,6 +120,12 @@ def machine_name(name: str) -> MachineName | None:
     return MachineName(mac.lower().replace("-", ":"), uuid.lower(), MachineFile(last))
 
 
+def is_ordered_image(name: str) -> bool:
+    """Whether the canonical ``name`` is that of an image which one machine was ordered to boot."""
+    machine = machine_name(name)
+    return name.startswith(f"{ONCE}/") or (machine is not None and machine.file is MachineFile.IMAGE)
+
+
 def once_name(order: str, image: str) -> str:
     """The name of ``image`` for the machine that ``order`` is for, for as long as it runs from it."""
     return f"{ONCE}/{order}/{image}"

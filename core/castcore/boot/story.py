@@ -32,8 +32,6 @@ _ANSWERS = frozenset(
 )
 _TURNED_AWAY = _ANSWERS - {BootStage.OFFERED}
 _BY_HTTP = frozenset({Kind.HTTP.value, *(kind.value for kind in Kind if kind.is_ipxe)})
-# An image that one machine was ordered to boot: read in parts, for as long as it runs from it.
-_ONCE = "boot/once/"
 _INITRD = bootnames.INITRD.rpartition("/")[2]
 _KERNEL = bootnames.KERNEL.rpartition("/")[2]
 
@@ -196,7 +194,9 @@ def _loading(sent: list[Step], now: float) -> Story:
     name = _base(transfer)
     if not transfer.over:
         return Story(Outlook.BOOTING, f"it loads {name} by {way} since {span(silent)}")
-    if not transfer.whole and not transfer.file.startswith(_ONCE):
+    # Read in parts, for as long as the machine runs from it.
+    ordered = bootnames.is_ordered_image(transfer.file)
+    if not transfer.whole and not ordered:
         if silent <= AGAIN_SECONDS:
             return Story(Outlook.BOOTING, f"it loads {name} by {way}")
         return Story(
@@ -205,7 +205,7 @@ def _loading(sent: list[Step], now: float) -> Story:
             f" ({last.event.detail.partition(': ')[2]})",
             "look at its cable, its switch port (speed, duplex, errors) and its screen",
         )
-    if transfer.file.startswith(_ONCE):
+    if ordered:
         return Story(Outlook.DISK, f"it boots the image ordered for it since {span(silent)}")
     files = {_base(s.event.transfer) for s in sent if s.event.transfer and s.event.transfer.whole}
     return _loaded(files, name, silent)

@@ -203,8 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(text)
 
     def _send(self, name: str, file: BootFile, stream: IO[bytes], span: Span) -> None:
-        sent = Transfer(bootnames.shown(name), span.first, file.size)
-        self._tell(name, file, f"sending {span.end - span.first} bytes", sent)
+        sent = Transfer(name, span.first, file.size)
+        self._tell(file, f"sending {span.end - span.first} bytes", sent)
         how = "stopped: the machine broke it off"
         try:
             stream.seek(span.first)
@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
                 sent = replace(sent, done=sent.done + len(piece))
             how = "complete" if sent.done == span.end else "stopped: the file has changed"
         finally:
-            self._tell(name, file, how, replace(sent, over=True))
+            self._tell(file, how, replace(sent, over=True))
         if sent.done < span.end:
             # The promised length cannot be kept, so the connection must end.
             self.close_connection = True
@@ -230,10 +230,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(file, f"{bootnames.shown(name)} was cut off: {error.strerror}")
             return b""
 
-    def _tell(self, name: str, file: BootFile, how: str, sent: Transfer) -> None:
+    def _tell(self, file: BootFile, how: str, sent: Transfer) -> None:
         if not file.quiet:
-            stage = BootStage.KERNEL if bootnames.is_kernel(name) else BootStage.HTTP
-            self._event(file, stage, f"{sent.file}: {how}", sent)
+            stage = BootStage.KERNEL if bootnames.is_kernel(sent.file) else BootStage.HTTP
+            self._event(file, stage, f"{bootnames.shown(sent.file)}: {how}", sent)
 
     def _fail(self, file: BootFile, detail: str) -> None:
         self._event(file, BootStage.FAILED, detail)
