@@ -54,7 +54,11 @@ class Booting:
             if name.startswith(INTERFACE)
         }
         usual = Deploy() if headless else Deploy(ends=frozenset(DeployEnd))
-        self._deploy = _deploy(rows[DEPLOY]) if DEPLOY in rows else usual
+        # What the operator chose, None for never; the command line's word for one run is not kept.
+        self._chosen_ends = _ends(rows[DEPLOY]) if DEPLOY in rows else None
+        stored = rows.get(DEPLOY, {"on": usual.on, "why": usual.why})
+        ends = usual.ends if self._chosen_ends is None else self._chosen_ends
+        self._deploy = Deploy(stored["on"], stored["why"], ends)
         self._keepers: dict[str, BootKeeper] = {}
         self._over = self._ended()
 
@@ -99,6 +103,7 @@ class Booting:
             now = self._deploy
             was = now.on if on is None else on
             why = now.why if on is None else "the operator turned it off"
+            self._chosen_ends = self._chosen_ends if ends is None else ends
             self._save_deploy(Deploy(was, "" if was else why, now.ends if ends is None else ends))
         self._changed()
 
@@ -161,7 +166,8 @@ class Booting:
             )
 
     def _save_deploy(self, deploy: Deploy) -> None:
-        value = {"on": deploy.on, "why": deploy.why, "ends": sorted(deploy.ends)}
+        ends = None if self._chosen_ends is None else sorted(self._chosen_ends)
+        value = {"on": deploy.on, "why": deploy.why, "ends": ends}
         self._database.save(SettingRow(name=DEPLOY, value=value))
         if deploy.on:
             self._over = self._ended()
@@ -173,5 +179,5 @@ def _choice(value: Any) -> Choice:
     return Choice(WantedMode(value["wanted"]), bool(value["own_dhcp"]))
 
 
-def _deploy(value: Any) -> Deploy:
-    return Deploy(value["on"], value["why"], frozenset(map(DeployEnd, value["ends"])))
+def _ends(value: Any) -> frozenset[DeployEnd] | None:
+    return None if value["ends"] is None else frozenset(map(DeployEnd, value["ends"]))

@@ -19,6 +19,7 @@ from castcore.boot import (
     FoundServer,
     Hearsay,
     InterfaceMode,
+    MessageType,
     ModeDecision,
     Presence,
     PresenceWatch,
@@ -205,7 +206,9 @@ class BootKeeper:
             self._stopping.wait(TURN_SECONDS)
             return
         for said in ear.hear(TURN_SECONDS):
-            self._watch.heard(said.server, self._world.clock(), by_us=ear.asked_for(said))
+            offered = said.kind is MessageType.OFFER
+            by_us = ear.asked_for(said)
+            self._watch.heard(said.server, self._world.clock(), by_us=by_us, offered=offered)
 
     def _ask(self) -> None:
         """A probe is asked twice, and over after `PROBE_SECONDS`."""
@@ -253,7 +256,9 @@ class BootKeeper:
             self._watch.doubt(now, WITHDRAWN_SECONDS + self._world.jitter())
         if decision.warning and decision.warning != self._kept.warning:
             # Before anything is served.
-            self._kept = replace(self._kept, warning=decision.warning, servers=servers)
+            self._kept = replace(
+                self._kept, reason=decision.reason, warning=decision.warning, servers=servers
+            )
             self._tell(self._kept)
         if decision.mode is not mode and (
             now >= self._retry_at or decision.mode is InterfaceMode.SILENT
@@ -277,6 +282,8 @@ class BootKeeper:
 
     def _serve(self, mode: InterfaceMode) -> tuple[InterfaceMode, str]:
         """Serve in ``mode``; return what is served now, and the problem."""
+        # Whatever goes wrong below, nobody is served then.
+        self._kept = replace(self._kept, mode=InterfaceMode.SILENT)
         try:
             if self._services is not None:
                 self._services.change(mode)

@@ -232,7 +232,7 @@ class Server:
         try:
             booting.start(keepers)
         except PortTaken as error:
-            instead = "or turn network booting off with --boot-mode off"
+            instead = "or serve beside it with --boot-mode proxy, or boot nothing with --boot-mode off"
             raise PortTaken(error.what, hint=f"{error.hint}, {instead}") from None
 
     def _keeper(self, own: Interface, tree: Path) -> BootKeeper:

@@ -58,8 +58,15 @@ class PresenceWatch:
         """A probe begins."""
         self._asked = now
 
-    def heard(self, found: FoundServer, now: float, *, by_us: bool) -> None:
-        """``found`` said something: to our question (``by_us``), or between it and others."""
+    def heard(self, found: FoundServer, now: float, *, by_us: bool, offered: bool = False) -> None:
+        """``found`` said something: to our question (``by_us``), or between it and others.
+
+        ``offered``: an OFFER. One to us without an address is a proxy's, which may have leased before:
+        as a DHCP server it is believed from now on only while it gives us addresses.
+        """
+        leasing = self._sightings.get((found.address, _Role.DHCP))
+        if by_us and offered and not found.dhcp and leasing is not None:
+            self._sightings[found.address, _Role.DHCP] = replace(leasing, answers=True)
         for role, does in ((_Role.DHCP, found.dhcp), (_Role.PXE, found.pxe)):
             if does:
                 self._note(role, found, now, by_us=by_us)

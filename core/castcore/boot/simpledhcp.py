@@ -12,7 +12,7 @@ from castcore.boot import proxy
 from castcore.boot.answers import PXE_PORT, reply_to
 from castcore.boot.bootclient import BootInfo, BootPlace, boot_info, kind_of
 from castcore.boot.leases import LeaseState, LeaseTable
-from castcore.boot.message import UNSPECIFIED, DhcpRequest, MessageType
+from castcore.boot.message import LOOKING_CLASS, UNSPECIFIED, DhcpRequest, MessageType
 from castcore.boot.options import Option
 from castcore.boot.policy import BootDecision, BootEvent, BootPolicy, BootStage, Verdict
 
@@ -74,7 +74,11 @@ def _discover(
     info, event, served = _boot(request, place, policy, table)
     if not served:
         return Verdict(event=event)
-    lease = table.offer(request.mac, request.requested, now, booted=info is not None)
+    # Another server that looks around is answered, so that it sees us, and is no machine that boots.
+    looks = request.user_class == LOOKING_CLASS
+    event = None if looks else event
+    booted = info is not None and not looks
+    lease = table.offer(request.mac, request.requested, now, booted=booted)
     if lease is None:
         pool = table.pool
         detail = f"no address left in {pool.first} to {pool.last}"

@@ -31,6 +31,7 @@ _ANSWERS = frozenset(
     }
 )
 _TURNED_AWAY = _ANSWERS - {BootStage.OFFERED}
+_KINDS = frozenset(kind.value for kind in Kind)
 _BY_HTTP = frozenset({Kind.HTTP.value, *(kind.value for kind in Kind if kind.is_ipxe)})
 _INITRD = bootnames.INITRD.rpartition("/")[2]
 _KERNEL = bootnames.KERNEL.rpartition("/")[2]
@@ -113,7 +114,12 @@ def _took(history: History) -> str:
 
 
 def _last_discover(steps: tuple[Step, ...]) -> Step | None:
-    return next((s for s in reversed(steps) if s.event.stage is BootStage.DISCOVER), None)
+    return next((s for s in reversed(steps) if _is_discover(s)), None)
+
+
+def _is_discover(step: Step) -> bool:
+    """Whether it is the machine's own; of an address found in use there is a DISCOVER told as well."""
+    return step.event.stage is BootStage.DISCOVER and step.event.detail in _KINDS
 
 
 def _turned_away(answered: Step | None, history: History, now: float) -> Story | None:

@@ -101,7 +101,9 @@ def hearsay(frame: bytes) -> Hearsay | None:
         raise BadPacket("a BOOTP message without a known DHCP message type")
     kind = MessageType(code[0])
     if fields[0] == _REQUEST:
-        server = _chosen(kind, datagram, options)
+        # One that came through a relay chose among the servers of another network.
+        relayed = any(fields[10])
+        server = None if relayed else _chosen(kind, datagram, options)
     else:
         names = (b"", b"") if _overloaded(field) else (sname.rstrip(b"\0"), file.rstrip(b"\0"))
         server = _answering(kind, datagram, yiaddr, names, options)

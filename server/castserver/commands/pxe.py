@@ -95,7 +95,9 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         keeper.settled.wait()
         if keeper.failure is not None:
             raise keeper.failure
-        screen.say(f"Serving network boots on {args.interface} ({address}); Ctrl-C ends it.")
+        serving = keeper.kept.mode is not InterfaceMode.SILENT
+        doing = "Serving network boots" if serving else "Waiting to serve network boots"
+        screen.say(f"{doing} on {args.interface} ({address}); Ctrl-C ends it.")
         threading.Event().wait()
     finally:
         keeper.stop()

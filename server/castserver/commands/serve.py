@@ -33,6 +33,7 @@ from castserver.statedir import default_state
 
 NAME = "serve"
 HELP = "serve network boots, casts, the REST API and the web console"
+HOW_TO_GET_A_TREE = "`media-builder pxe --output DIR` makes one"
 EXAMPLE = (
     "fleetcast serve --state /var/lib/fleetcast --images /srv/images"
     " --boot-tree /srv/fleetcast/pxe --interface eth1 --boot-mode proxy"
@@ -106,7 +107,9 @@ def _transmitter(
 
 def _settings(args: argparse.Namespace) -> ServerSettings:
     if args.boot_tree is None and any(mode is not WantedMode.OFF for _, mode in args.boot_mode):
-        raise Refused("--boot-mode needs --boot-tree", hint="`media-builder pxe --output DIR` makes one")
+        raise Refused("--boot-mode needs --boot-tree", hint=HOW_TO_GET_A_TREE)
+    if args.boot_tree is None and (args.own_dhcp or args.deploy_end):
+        raise Refused("--own-dhcp and --deploy-end need --boot-tree", hint=HOW_TO_GET_A_TREE)
     if args.start_clients and not args.image:
         raise Refused("--start-clients needs --image", hint="name the image to cast")
     interfaces = named_interfaces(args.interface or [_only_interface()])

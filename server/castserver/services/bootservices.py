@@ -101,10 +101,14 @@ class BootServices:
                 undo.callback(opened[-1].stop)
             answering = self._dhcp(self.settings.mode)
             undo.pop_all()
-        for service in (*opened, answering):
-            service.start()
-        self._routers.start()
         self._running, self._answering = opened, answering
+        try:
+            for service in (*opened, answering):
+                service.start()
+            self._routers.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def change(self, mode: InterfaceMode) -> None:
         """Answer in another ``mode`` from now on; who is loading files goes on loading them.
