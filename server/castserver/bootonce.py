@@ -73,11 +73,17 @@ class BootOnce:
         found = self.images.get(image)
         names = list(dict.fromkeys(self._named(machine, found) for machine in machines))
         now = int(time.time())
+        known = [self._clients.get(name) for name in names if not boot_mac(name)]
         with self._lock:
+            # What was ordered for a card before its machine was met is replaced too.
+            macs = [mac for client in known for mac in client.traits.macs]
+            before = [(m, Slot.WAITING) for m in macs if (m, Slot.WAITING) in self._orders]
+            for key in before:
+                del self._orders[key]
             for name in names:
                 order = Order(secrets.token_hex(16), name, found, now)
                 self._orders[name, Slot.WAITING] = order
-            self._save(*((name, Slot.WAITING) for name in names))
+            self._save(*before, *((name, Slot.WAITING) for name in names))
         self._changed()
         return names
 
@@ -104,7 +110,7 @@ class BootOnce:
         self._changed()
 
     def delete(self, image: str) -> None:
-        """Remove a stored image and let go of its orders that were used.
+        """Remove a stored image.
 
         Raises NotFound, DiskFailed, InUse: machines wait for it.
         """

@@ -1,12 +1,19 @@
 """What the operator asks of network boots: all that were heard, one card's, one machine's."""
 
-from castcore.boot import unheard
+from castcore.boot import History, Story, unheard
 from castcore.control import API
 from castcore.errors import NotFound
 from fastapi import APIRouter
 
 from castserver.access import Name, Operator, Parts
-from castserver.storyviews import BootHistoryView, BootView, boot_history_view, boot_view
+from castserver.parts import ServerParts
+from castserver.storyviews import (
+    BootHistoryView,
+    BootView,
+    absence,
+    boot_history_view,
+    boot_view,
+)
 from castserver.views import ErrorView, Refusals
 
 _MISSING: Refusals = {404: {"model": ErrorView, "description": "Nothing was heard of it"}}
@@ -22,7 +29,8 @@ routes = APIRouter(
 @routes.get("/boots", summary="Every network boot heard of late")
 def list_boots(parts: Parts) -> list[BootView]:
     """The latest of each network card (at most 2000 of them), the one heard last first."""
-    return [boot_view(history, parts.boots.now()) for history in parts.boots.others()]
+    now = parts.boots.now()
+    return [boot_view(history, now, _absence(parts, history)) for history in parts.boots.others()]
 
 
 @routes.get("/boots/{mac}", summary="One network card's boots", responses=_MISSING)
@@ -34,11 +42,17 @@ def show_boot(parts: Parts, mac: Name) -> BootHistoryView:
     if not found:
         story = unheard(mac)
         raise NotFound(story.sentence, hint=story.hint)
-    return boot_history_view(found[0], parts.boots.now())
+    return boot_history_view(found[0], parts.boots.now(), _absence(parts, found[0]))
 
 
 @routes.get("/clients/{client}/boots", summary="One machine's network boots", responses=_MISSING)
 def show_client_boots(parts: Parts, client: Name) -> list[BootHistoryView]:
     """One for each of its network cards that was heard, the one heard last first."""
     macs = parts.clients.get(client).traits.macs
-    return [boot_history_view(history, parts.boots.now()) for history in parts.boots.of(macs)]
+    now = parts.boots.now()
+    return [boot_history_view(found, now, _absence(parts, found)) for found in parts.boots.of(macs)]
+
+
+def _absence(parts: ServerParts, history: History) -> Story | None:
+    client = parts.clients.by_mac(history.mac)
+    return absence(client, history, parts.clients, parts.boots.now())

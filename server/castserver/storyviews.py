@@ -9,7 +9,7 @@ from castcore.boot import BootStage, History, Outlook, Step, Story, away, tell
 from pydantic import Field
 
 from castserver.bootwatch import BootWatch
-from castserver.clients import Client
+from castserver.clients import Client, Clients
 from castserver.viewbase import View
 
 
@@ -45,14 +45,27 @@ class BootHistoryView(BootView):
     events: list[BootEventView]
 
 
-def boot_view(history: History, now: float) -> BootView:
-    """``history`` as the API shows it in lists; it holds one step at least."""
-    return BootView(**_fields(history, now))
+def boot_view(history: History, now: float, story: Story | None = None) -> BootView:
+    """``history`` as the API shows it in lists; it holds one step at least.
+
+    ``story``: how it stands, if more is known of that than the history tells.
+    """
+    return BootView(**_fields(history, now, story))
 
 
-def boot_history_view(history: History, now: float) -> BootHistoryView:
+def boot_history_view(history: History, now: float, story: Story | None = None) -> BootHistoryView:
     """``history`` with its events."""
-    return BootHistoryView(**_fields(history, now), events=[_event(step) for step in history.steps])
+    events = [_event(step) for step in history.steps]
+    return BootHistoryView(**_fields(history, now, story), events=events)
+
+
+def absence(client: Client | None, history: History, clients: Clients, now: float) -> Story | None:
+    """Why ``client`` is not here, None while it is, or when no machine (None) has that card."""
+    clock = clients.clock()
+    if client is None or client.online(clock):
+        return None
+    silent = clock - client.heard
+    return away(now - silent if math.isfinite(silent) else client.last_seen, history, now)
 
 
 def boot_of(
@@ -67,11 +80,11 @@ def boot_of(
     latest = histories[0] if histories else None
     heard = now - silent if math.isfinite(silent) else client.last_seen
     story = None if online else away(heard, latest, now)
-    return boot_view(latest, now) if latest else None, story
+    return boot_view(latest, now, story) if latest else None, story
 
 
-def _fields(history: History, now: float) -> dict[str, Any]:
-    story, last = tell(history, now), history.latest
+def _fields(history: History, now: float, known: Story | None) -> dict[str, Any]:
+    story, last = known or tell(history, now), history.latest
     return {
         "mac": history.mac,
         "stage": history.reached,

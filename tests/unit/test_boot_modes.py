@@ -157,6 +157,18 @@ def test_a_server_that_knows_its_own_machines_only_is_believed_for_a_day() -> No
     assert watch.presence(HEARD_SECONDS + 13) is ABSENT
 
 
+def test_a_server_that_withdrew_and_answers_as_a_proxy_leases_no_more() -> None:
+    watch = PresenceWatch()
+    leasing = FoundServer(RIVAL.address, RIVAL.mac, "", pxe=True, dhcp=True)
+    watch.heard(leasing, 0, by_us=False)  # its OFFER to a machine
+    for now in (10, 14):
+        assert watch.presence(now) is PRESENT
+        watch.asked(now)
+        watch.heard(RIVAL, now + 1, by_us=True, offered=True)
+        watch.probed(now + 3)
+    assert (watch.presence(17), watch.servers()) == (ABSENT, (RIVAL,))
+
+
 def test_a_lease_of_our_own_is_a_server() -> None:
     watch = PresenceWatch()
     watch.leased(held=True)

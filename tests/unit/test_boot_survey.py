@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 from castcore.boot import (
@@ -11,8 +11,11 @@ from castcore.boot import (
     DhcpReply,
     Everyone,
     FoundServer,
+    LeaseTable,
     MessageType,
+    Pool,
     boot_server_request,
+    dhcp_decide,
     discover,
     hearsay,
     proxy_decide,
@@ -100,6 +103,8 @@ def test_a_request_names_the_server_it_chose() -> None:
     assert heard is not None
     assert heard.server == FoundServer(str(SITE), "", "")
     assert hearsay(discover(OURS, 7, pxe=True)) is None
+    payload[24:28] = IPv4Address("10.9.0.254").packed
+    assert hearsay(encode_frame(to_server, bytes(payload))) is None, "a relay's: of another network"
 
 
 def test_a_name_is_safe_to_print() -> None:
@@ -135,3 +140,8 @@ def test_a_fleetcast_server_that_looks_around_is_answered_and_not_told() -> None
     verdict = proxy_decide(decode(payload), 67, place, policy)
     assert verdict.reply is not None
     assert verdict.event is None
+    table = LeaseTable(Pool.of(IPv4Interface(f"{SITE}/24")))
+    leased = dhcp_decide(decode(payload), 67, place, policy, table, 0)
+    assert leased.reply is not None
+    assert leased.event is None
+    assert not table.serves(OURS), "it is no machine that boots"

@@ -41,6 +41,10 @@ def port(protocol: str, right: Any, op: str = "==") -> dict[str, Any]:
     return match({"payload": {"protocol": protocol, "field": "dport"}}, right, op)
 
 
+def xt(target: str) -> dict[str, Any]:
+    return {"xt": {"type": "target", "name": target}}
+
+
 def iif(right: Any, op: str = "==") -> dict[str, Any]:
     return match({"meta": {"key": "iifname"}}, right, op)
 
@@ -85,6 +89,9 @@ CASES: list[tuple[str, dict[str, Any], Asked, Passage]] = [
     ("one sender, then all", listing([SENDER, ACCEPT], [ACCEPT]), TFTP, OPEN),
     ("a rate", listing([{"limit": {"rate": 5}}, ACCEPT]), TFTP, UNSURE),
     ("another program's match", listing([{"xt": None}, ACCEPT]), TFTP, UNSURE),
+    ("iptables' REJECT", listing([xt("REJECT")], policy="accept"), TFTP, UNSURE),
+    ("an unnamed target", listing([{"xt": None}], policy="accept"), TFTP, UNSURE),
+    ("iptables' LOG", listing([xt("LOG")], policy="accept"), TFTP, OPEN),
     ("a jump that accepts", listing([{"jump": {"target": "a"}}], a=([ACCEPT],)), TFTP, OPEN),
     (
         "a jump that returns",

@@ -204,6 +204,13 @@ def test_a_machine_never_met_is_ordered_by_its_mac(lab: ServerLab, files: Machin
     assert b"--drive 0x00 " in script.open().read()
 
 
+def test_a_machine_has_one_order_though_it_was_ordered_before_it_was_met(lab: ServerLab) -> None:
+    lab.once.order("dos.img", ["52:54:00:00:00:01"])  # the card of number 1
+    client = FakeClient(lab, 1).register()
+    lab.once.order("tool.img", [client.id])
+    assert [(o.machine, o.image.name) for o in lab.once.waiting()] == [(client.id, "tool.img")]
+
+
 def test_the_mac_of_a_machine_met_is_that_machine(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     assert lab.once.order("tool.img", [boot(client)[0]]) == [client.id]

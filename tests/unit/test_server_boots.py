@@ -87,6 +87,17 @@ def test_a_client_without_a_network_boot_has_none(lab: ServerLab) -> None:
     assert lab.operator("GET", "/boots") == []
 
 
+def test_a_machine_that_came_and_is_away_again_is_not_here(lab: ServerLab) -> None:
+    note(lab, KNOWN, BootStage.DISCOVER, BootStage.OFFERED, BootStage.KERNEL)
+    client = FakeClient(lab, 1).register()
+    lab.clock.now += 600
+    later(lab, 600)
+    for path in (f"/boots/{KNOWN}", f"/clients/{client.id}"):
+        shown = lab.operator("GET", path)
+        assert (shown.get("boot") or shown)["outlook"] == "away"
+    assert [b["outlook"] for b in lab.operator("GET", "/boots")] == ["away"]
+
+
 def test_a_machine_that_stays_away_has_a_reason(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     lab.clock.now += 600

@@ -32,7 +32,7 @@ _ANSWERS = frozenset(
 )
 _TURNED_AWAY = _ANSWERS - {BootStage.OFFERED}
 _KINDS = frozenset(kind.value for kind in Kind)
-_BY_HTTP = frozenset({Kind.HTTP.value, *(kind.value for kind in Kind if kind.is_ipxe)})
+_BY_HTTP = frozenset(kind.value for kind in Kind if kind.is_http or kind.is_ipxe)
 _INITRD = bootnames.INITRD.rpartition("/")[2]
 _KERNEL = bootnames.KERNEL.rpartition("/")[2]
 
@@ -66,9 +66,11 @@ def tell(history: History, now: float) -> Story:
         return Story(Outlook.ARRIVED, f"our client runs on it{_took(history)}")
     answered = next((s for s in reversed(steps) if s.event.stage in _ANSWERS), None)
     turned = _turned_away(answered, history, now)
-    if turned is not None:
-        return turned
     sent = [s for s in steps if s.event.transfer is not None]
+    # An image that cannot be booted is refused to a machine that then loads our client.
+    goes_on = bool(sent and answered and steps.index(sent[-1]) > steps.index(answered))
+    if turned is not None and not (turned.outlook is Outlook.STUCK and goes_on):
+        return turned
     asked = _last_discover(steps)
     if sent and (asked is None or sent[-1].when >= asked.when):
         return _loading(sent, now)
@@ -246,7 +248,9 @@ def _next(files: set[str], name: str) -> tuple[str, str]:
             )
         case bootnames.SHIM:
             return f"never fetched {bootnames.GRUB}", screen
-        case bootnames.GRUB:
+        case bootnames.SHIM_ARM64:
+            return f"never fetched {bootnames.GRUB_ARM64}", screen
+        case bootnames.GRUB | bootnames.GRUB_ARM64:
             return "GRUB never fetched its configuration", screen
         case _ if _KERNEL in files:
             return f"never fetched {_INITRD}", http

@@ -49,6 +49,8 @@ class Answer:
 
 
 Chain = tuple[str, str, str]
+# Targets of iptables rules (nft shows them as `xt`) after which the next rule is asked.
+_GO_ON_TARGETS = frozenset({"LOG", "NFLOG", "MARK", "CONNMARK", "TRACE"})
 
 
 def passage(ruleset: Mapping[str, Any], asked: Asked) -> Answer:
@@ -111,7 +113,7 @@ class _Rules:
                 perhaps = {_Fate.GO_ON}
             if verdict.keys() & _VERDICTS:
                 return perhaps | self._then(verdict, chain, asked, depth)
-        return {_Fate.GO_ON}
+        return {_Fate.GO_ON, _Fate.DROP} if _may_reject(rule) else {_Fate.GO_ON}
 
     def _then(self, verdict: Mapping[str, Any], chain: Chain, asked: Asked, depth: int) -> set[_Fate]:
         """What a verdict comes to: chains that it leads into are walked."""
@@ -205,3 +207,12 @@ def _value(left: Any, asked: Asked) -> tuple[Any, ...] | None:
 
 def _key(entry: Mapping[str, Any], name: str = "name") -> Chain:
     return str(entry["family"]), str(entry["table"]), str(entry[name])
+
+
+def _may_reject(rule: Mapping[str, Any]) -> bool:
+    """Whether the ``rule`` ends in a target of iptables that may turn the packet away."""
+    last = (rule.get("expr") or [{}])[-1]
+    if "xt" not in last:
+        return False
+    target = last["xt"] or {}  # older programs do not say which
+    return target.get("type", "target") == "target" and target.get("name") not in _GO_ON_TARGETS
