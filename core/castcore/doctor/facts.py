@@ -1,4 +1,4 @@
-"""What was seen of a host's network; gathered in ``castcore.edge.net.examination``."""
+"""What was seen of a host's network; gathered in ``castcore.edge.doctor.examination``."""
 
 from __future__ import annotations
 
