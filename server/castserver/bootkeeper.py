@@ -270,7 +270,8 @@ class BootKeeper:
             mode=mode,
             reason=decision.reason,
             warning=decision.warning,
-            problem=problem if decision.mode is not mode else "",
+            # A start that failed is told by who waits for it.
+            problem=problem if decision.mode is not mode and self.failure is None else "",
             note=note,
             presence=presence,
             servers=servers,
@@ -300,7 +301,8 @@ class BootKeeper:
     def _fail(self, error: FleetcastError) -> None:
         """The network cannot even be asked."""
         self._note_failure(error)
-        self._show(replace(self._kept, problem=error.what))
+        if self.failure is None:
+            self._show(replace(self._kept, problem=error.what))
 
     def _show(self, kept: Kept) -> None:
         changed, self._kept = kept != self._kept, kept
