@@ -270,8 +270,7 @@ class BootKeeper:
             mode=mode,
             reason=decision.reason,
             warning=decision.warning,
-            # A start that failed is told by who waits for it.
-            problem=problem if decision.mode is not mode and self.failure is None else "",
+            problem=problem if decision.mode is not mode else "",
             note=note,
             presence=presence,
             servers=servers,
@@ -301,12 +300,12 @@ class BootKeeper:
     def _fail(self, error: FleetcastError) -> None:
         """The network cannot even be asked."""
         self._note_failure(error)
-        if self.failure is None:
-            self._show(replace(self._kept, problem=error.what))
+        self._show(replace(self._kept, problem=error.what))
 
     def _show(self, kept: Kept) -> None:
         changed, self._kept = kept != self._kept, kept
-        if changed:
+        # A start that failed is told by who waits for it, and ends the program.
+        if changed and self.failure is None:
             self._tell(kept)
 
     def _note_failure(self, error: FleetcastError) -> None:
