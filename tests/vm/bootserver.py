@@ -31,7 +31,7 @@ class BootServer:
     def told_of(self, mac: str) -> list[str]:
         """What it has told of the machine so far: ``stage detail``."""
         lines = self.log.read_text(errors="replace").splitlines()
-        return [" ".join(line.split()[1:]) for line in lines if line.startswith(mac)]
+        return [" ".join(line.split()[2:]) for line in lines if line.startswith(f"boot  {mac}")]
 
 
 @contextmanager
