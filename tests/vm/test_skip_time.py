@@ -79,7 +79,8 @@ def measured(name: str, firmware: BootFirmware, boot: NetworkBoot) -> dict[str, 
     ("name", "firmware", "boot"),
     [
         pytest.param("bios", BootFirmware.VIRTIO, USUAL, id="bios"),
-        pytest.param("uefi", BootFirmware.UEFI, USUAL, id="uefi"),
+        # Two minutes, most of them of waiting for nobody.
+        pytest.param("uefi", BootFirmware.UEFI, USUAL, id="uefi", marks=pytest.mark.full),
     ],
 )
 def test_a_skipped_machine_is_at_its_disk_sooner(
