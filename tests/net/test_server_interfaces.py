@@ -23,6 +23,8 @@ from tests.unit.test_boot_requests import tree
 pytestmark = pytest.mark.root
 
 SIZE = 32 * MIB
+# What some machine asks for, once its iPXE runs.
+OWN_SCRIPT = bootnames.MachineName("52:54:00:00:00:99", "", bootnames.MachineFile.IPXE_BIOS)
 SECONDS = 150.0
 
 
@@ -125,7 +127,9 @@ def test_machines_boot_from_the_interface_of_their_network(source: Path, tmp_pat
         server.until(lambda e: e["event"] == "serving", SECONDS)
         for net in (0, 1):
             ours = f"10.6.{net}.1"
-            fetch = f"import urllib.request as u; print(u.urlopen('http://{ours}:8080/{bootnames.IPXE_SCRIPT}').read())"
+            fetch = (
+                f"import urllib.request as u; print(u.urlopen('http://{ours}:8080/{OWN_SCRIPT}').read())"
+            )
             script = nets.inside(f"c{net}", sys.executable, "-c", fetch)
             assert f"fleetcast.server=https://{ours}:8443" in script
 
