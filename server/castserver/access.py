@@ -2,13 +2,15 @@
 
 from typing import Annotated
 
+from castcore.control import API
 from castcore.errors import FleetcastError
-from fastapi import Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 
 from castserver.auth import CONSOLE_HEADER, COOKIE
 from castserver.castroutes import Token
 from castserver.clients import Client
 from castserver.parts import ServerParts
+from castserver.views import ErrorView
 
 
 class Unauthorised(FleetcastError):
@@ -50,4 +52,13 @@ async def operator(request: Request, parts: Parts, token: Token) -> None:
 
 
 OwnClient = Annotated[Client, Depends(own_client)]
-Operator = Depends(operator)
+
+
+def operator_routes(tag: str, path: str = "") -> APIRouter:
+    """The operator's own routes below ``path`` of the API, under ``tag`` in its document."""
+    return APIRouter(
+        prefix=f"{API}{path}",
+        tags=[tag],
+        dependencies=[Depends(operator)],
+        responses={401: {"model": ErrorView, "description": "Not the operator"}},
+    )

@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-from castcore.control import API
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Operator, Parts
+from castserver.access import Parts, operator_routes
 from castserver.operatorroutes import MOST_CLIENTS
 from castserver.views import BootImageView, ErrorView, Refusals, boot_image_view
 
@@ -18,12 +17,7 @@ _REFUSED: Refusals = {
     409: {"model": ErrorView, "description": "Machines wait for it"},
 }
 
-routes = APIRouter(
-    prefix=f"{API}/boot-images",
-    tags=["boot images"],
-    dependencies=[Operator],
-    responses={401: {"model": ErrorView, "description": "Not the operator"}},
-)
+routes = operator_routes("boot images", "/boot-images")
 
 
 class Machines(BaseModel):

@@ -1,11 +1,9 @@
 """The operator's calls about network booting: PXE deploy, and what is served on each interface."""
 
 from castcore.boot import WantedMode
-from castcore.control import API
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Name, Operator, Parts
+from castserver.access import Name, Parts, operator_routes
 from castserver.bootstate import Choice, DeployEnd
 from castserver.bootviews import BootingView, booting_view
 from castserver.views import ErrorView, Refusals
@@ -15,12 +13,7 @@ _MISSING: Refusals = {
     404: {"model": ErrorView, "description": "No machines are booted on such an interface"}
 }
 
-routes = APIRouter(
-    prefix=f"{API}/booting",
-    tags=["operator"],
-    dependencies=[Operator],
-    responses={401: {"model": ErrorView, "description": "Not the operator"}},
-)
+routes = operator_routes("operator", "/booting")
 
 
 class NewDeploy(BaseModel):

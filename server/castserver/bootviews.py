@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from castcore.boot import InterfaceMode, Presence, WantedMode
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from castserver.bootstate import BootingState, DeployEnd, Kept
+from castserver.viewbase import View
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-
-class OtherServerView(_View):
+class OtherServerView(View):
     """Another DHCP or PXE server; `mac` and `name` are empty when unknown."""
 
     address: str
@@ -22,7 +19,7 @@ class OtherServerView(_View):
     pxe: bool = Field(description="it gives boot information")
 
 
-class NeighbourView(_View):
+class NeighbourView(View):
     """Another Fleetcast server on one of our networks."""
 
     name: str
@@ -30,7 +27,7 @@ class NeighbourView(_View):
     interface: str
 
 
-class KeptView(_View):
+class KeptView(View):
     """Network booting on one interface."""
 
     interface: str
@@ -46,7 +43,7 @@ class KeptView(_View):
     servers: list[OtherServerView]
 
 
-class BootingView(_View):
+class BootingView(View):
     """PXE deploy, and every interface."""
 
     deploy: bool

@@ -4,11 +4,9 @@ import time
 from ipaddress import IPv4Address
 
 from castcore.boot import LeaseState
-from castcore.control import API
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Name, Operator, Parts
+from castserver.access import Name, Parts, operator_routes
 from castserver.leasebook import KeptLease
 from castserver.viewbase import View
 from castserver.views import ErrorView, Refusals
@@ -16,12 +14,7 @@ from castserver.views import ErrorView, Refusals
 _REFUSED: Refusals = {403: {"model": ErrorView, "description": "The address or the MAC cannot be used"}}
 _MISSING: Refusals = {404: {"model": ErrorView, "description": "Nothing is reserved for this machine"}}
 
-routes = APIRouter(
-    prefix=API,
-    tags=["addresses"],
-    dependencies=[Operator],
-    responses={401: {"model": ErrorView, "description": "Not the operator"}},
-)
+routes = operator_routes("addresses")
 
 
 class LeaseView(View):

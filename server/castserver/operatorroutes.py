@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 import anyio.to_thread
 from castcore.boot import BootDecision
-from castcore.control import API, AfterCast, OrderKind
+from castcore.control import AfterCast, OrderKind
 from castcore.errors import Refused
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Name, Operator, Parts
+from castserver.access import Name, Parts, operator_routes
 from castserver.castmodel import Request
 from castserver.legrun import CastOptions
 from castserver.parts import ServerParts
@@ -39,12 +38,7 @@ _MISSING: Refusals = {
     404: {"model": ErrorView, "description": "There is no such machine, cast or image"}
 }
 
-routes = APIRouter(
-    prefix=API,
-    tags=["operator"],
-    dependencies=[Operator],
-    responses={401: {"model": ErrorView, "description": "Not the operator"}},
-)
+routes = operator_routes("operator")
 
 
 class NewCast(BaseModel):

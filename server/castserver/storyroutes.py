@@ -1,11 +1,9 @@
 """What the operator asks of network boots: all that were heard, one card's, one machine's."""
 
 from castcore.boot import History, Story, unheard
-from castcore.control import API
 from castcore.errors import NotFound
-from fastapi import APIRouter
 
-from castserver.access import Name, Operator, Parts
+from castserver.access import Name, Parts, operator_routes
 from castserver.parts import ServerParts
 from castserver.storyviews import (
     BootHistoryView,
@@ -18,12 +16,7 @@ from castserver.views import ErrorView, Refusals
 
 _MISSING: Refusals = {404: {"model": ErrorView, "description": "Nothing was heard of it"}}
 
-routes = APIRouter(
-    prefix=API,
-    tags=["operator"],
-    dependencies=[Operator],
-    responses={401: {"model": ErrorView, "description": "Not the operator"}},
-)
+routes = operator_routes("operator")
 
 
 @routes.get("/boots", summary="Every network boot heard of late")
