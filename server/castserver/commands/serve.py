@@ -184,9 +184,9 @@ def _introduce(server: Server, screen: Screen) -> None:
     screen.say(f"  PXE deploy   {state if booting.interfaces else 'none, without --boot-tree'}")
     for kept in booting.interfaces:
         screen.say(f"  on {kept.interface:9} {kept.mode}: {kept.reason}")
-    if server.first_password is not None:
-        screen.say(f"  log in as    {FIRST}, password {server.first_password} (shown this once)")
-        screen.emit({"event": "first-user", "user": FIRST, "password": server.first_password})
+    first = server.first_password
+    if first is not None:
+        screen.say(f"  log in as    {FIRST}, password {first} (shown this once)")
     screen.emit(
         {
             "event": "serving",
@@ -198,6 +198,8 @@ def _introduce(server: Server, screen: Screen) -> None:
             "pxe": booting_view(booting).model_dump(mode="json"),
         }
     )
+    if first is not None:
+        screen.emit({"event": "first-user", "user": FIRST, "password": first})
 
 
 def _open_cast(server: Server, image: str, start_clients: int | None, screen: Screen) -> None:
