@@ -107,7 +107,10 @@ class ImageWriter:
         if record.kind is ChunkKind.DATA:
             place = self._places.get(record.digest)
             if place is None:
-                place = self._borrow(loan) if loan is not None else self._append(record, stored)
+                if loan is not None:
+                    place = self._borrow(loan)
+                else:
+                    place = self._append(record.digest, record.codec, stored)
                 self._places[record.digest] = place
             record = replace(
                 record, stored=place.size, codec=place.codec, pack=place.pack, pack_offset=place.offset
@@ -116,6 +119,11 @@ class ImageWriter:
         else:
             self._stored_digests.append(NOTHING)
         self._records.append(encode_record(record))
+
+    def keep(self, content_digest: bytes, codec: Codec, stored: Content) -> None:
+        """Store a content before its chunk is added. Raises NoSpace or DiskFailed."""
+        if content_digest not in self._places:
+            self._places[content_digest] = self._append(content_digest, codec, stored)
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Write index and manifest and sync all; return ``manifest`` with index and packs filled in."""
@@ -139,7 +147,7 @@ class ImageWriter:
             write_synced(self._directory / SIGNATURE_FILE, sign_manifest(data, self._key))
         return complete
 
-    def _append(self, record: ChunkRecord, stored: Content) -> _Place:
+    def _append(self, content_digest: bytes, codec: Codec, stored: Content) -> _Place:
         if self._pack is None or self._pack.size + len(stored) > self._limit:
             self._close_pack()
             self._own = len(self._sizes)
@@ -147,8 +155,8 @@ class ImageWriter:
             self._sizes.append(0)
         offset = self._pack.append(stored)
         self._sizes[self._own] = self._pack.size
-        name = record.digest if record.codec is Codec.RAW else digest(stored)
-        return _Place(len(stored), record.codec, self._own, offset, name)
+        name = content_digest if codec is Codec.RAW else digest(stored)
+        return _Place(len(stored), codec, self._own, offset, name)
 
     def _borrow(self, loan: Loan) -> _Place:
         if not self._book.fits(loan):
