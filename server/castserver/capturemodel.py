@@ -106,6 +106,7 @@ def sources(disks: Sequence[DiskFacts], named: tuple[str, ...] | None) -> list[D
 
 
 def capture_from_row(row: CaptureRow) -> Capture:
+    """The capture that ``row`` holds."""
     asked = row.options
     return Capture(
         row.id,
@@ -126,6 +127,7 @@ def capture_from_row(row: CaptureRow) -> Capture:
 
 
 def capture_row(capture: Capture) -> CaptureRow:
+    """``capture`` as a row."""
     return CaptureRow(
         id=capture.id,
         machine=capture.client,

@@ -156,7 +156,7 @@ class Upload:
         """Let it lie for the next server."""
         store = self.hand_over()
         if store is not None:
-            store.leave()
+            _leave(store)
 
     def _going(self) -> UploadStore:
         if isinstance(self.end, FleetcastError):
@@ -252,7 +252,7 @@ class Uploads:
             for upload in self._going():
                 upload.leave()
             for store in self._waiting.values():
-                store.leave()
+                _leave(store)
             self._waiting = {}
 
     def _going(self) -> list[Upload]:
@@ -280,6 +280,13 @@ class Uploads:
         ended = [name for name, upload in self._uploads.items() if upload.end is not None]
         for name in ended[: max(len(ended) - MOST_ENDED, 0)]:
             del self._uploads[name]
+
+
+def _leave(store: UploadStore) -> None:
+    try:
+        store.leave()
+    except FleetcastError as error:
+        log.error("%s", error.what)  # the next server keeps what it can read
 
 
 def _made_by(path: Path, machine: str) -> bool:

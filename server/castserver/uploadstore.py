@@ -141,7 +141,10 @@ class UploadStore:
 
     def leave(self) -> None:
         """Let it lie for the next server to go on with."""
-        self._close()
+        try:
+            self._writer.sync()
+        finally:
+            self._close()
         self._partial.leave()
 
     def _close(self) -> None:
