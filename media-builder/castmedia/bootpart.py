@@ -39,6 +39,10 @@ CLUSTER_SECTORS = (8, 4, 2, 1)
 RESERVED_SECTORS = 32
 
 Content = bytes | Path
+_CONFIG, _KERNEL, _INITRD, _SETTINGS = (
+    path.lstrip("/")
+    for path in (grubconfig.CONFIG, grubconfig.KERNEL, grubconfig.INITRD, grubconfig.SETTINGS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,14 @@ class BootPart:
         return hashed.digest()
 
     @property
+    def loaded_bytes(self) -> int:
+        """Bytes that a machine reads into memory: kernel, boot image, settings."""
+        return sum(content_size(self.files[name]) for name in (_KERNEL, _INITRD, _SETTINGS))
+
+    @property
     def loaders(self) -> dict[str, Content]:
         """What UEFI firmware itself must find: loaders and menu, without kernel and boot image."""
         return {n: c for n, c in self.files.items() if n.startswith("EFI/") or n == _CONFIG}
-
-
-_CONFIG = grubconfig.CONFIG.lstrip("/")
 
 
 def boot_part(
@@ -85,9 +91,9 @@ def boot_part(
         GRUB: debian / GRUB_SOURCE,
         KEYS: debian / KEYS_SOURCE,
         _CONFIG: config.encode(),
-        grubconfig.KERNEL.lstrip("/"): from_packages["kernel"],
-        grubconfig.INITRD.lstrip("/"): stages.image(debian),
-        grubconfig.SETTINGS.lstrip("/"): carried,
+        _KERNEL: from_packages["kernel"],
+        _INITRD: stages.image(debian),
+        _SETTINGS: carried,
     }
     return BootPart(files, stages.bios_grub(debian))
 
@@ -97,7 +103,9 @@ def fat_size(files: Mapping[str, Content], *, spare: int = MIB) -> int:
 
     FAT32 has a least size of about 33 MiB.
     """
-    content = sum(round_up(_size(c), CLUSTER_SECTORS[0] * SECTOR) + SECTOR for c in files.values())
+    content = sum(
+        round_up(content_size(c), CLUSTER_SECTORS[0] * SECTOR) + SECTOR for c in files.values()
+    )
     # Two tables of four bytes for each cluster of at least 512 bytes.
     tables = content * 8 // SECTOR
     least = (LEAST_CLUSTERS + RESERVED_SECTORS) * SECTOR + LEAST_CLUSTERS * 8
@@ -105,50 +113,53 @@ def fat_size(files: Mapping[str, Content], *, spare: int = MIB) -> int:
 
 
 def write_fat(
-    image: Path, files: Mapping[str, Content], *, label: str, size: int, volume_id: str, bits: int = 32
+    image: Path,
+    files: Mapping[str, Content],
+    *,
+    label: str,
+    size: int,
+    volume_id: str,
+    offset: int = 0,
+    bits: int = 32,
 ) -> None:
-    """Make the file ``image`` a FAT file system of ``size`` bytes with ``files``; reproducible.
+    """Make a FAT file system of ``size`` bytes with ``files`` at byte ``offset`` of the file ``image``.
 
-    ``volume_id`` is eight hex digits; ``bits`` is FAT's width, 32 or 16 or 12. Raises NoSpace when the
-    files have no room in it, run.ProgramFailed.
+    The file is made, or lengthened, when it is not there or too short. ``volume_id`` is eight hex
+    digits; ``bits`` is FAT's width, 32 or 16. Equal inputs give equal bytes. Raises NoSpace when the
+    files have no room in it, OSError, run.ProgramFailed.
     """
-    with image.open("wb") as file:
-        file.truncate(size)
-    command = [
-        "mkfs.fat",
-        "--invariant",
-        "-F",
-        str(bits),
-        "-i",
-        volume_id,
-        "-n",
-        label,
-        "-S",
-        str(SECTOR),
-    ]
-    if bits == 32:
-        command += ["-s", str(_cluster_sectors(size)), "-R", str(RESERVED_SECTORS)]
-    run.run([*command, str(image)], timeout=SECONDS)
+    with image.open("ab") as file:
+        if file.tell() < offset + size:
+            file.truncate(offset + size)
+    first = offset // SECTOR
+    command = ["mkfs.fat", "--invariant", "-F", str(bits), "-i", volume_id, "-n", label]
+    command += ["-S", str(SECTOR), "--offset", str(first), "-h", str(first)]
+    # Clusters as small as can be, where there are enough for the width anyway.
+    command += ["-s", str(_cluster_sectors(size) if bits == 32 else 1)]
+    command += ["-R", str(RESERVED_SECTORS)] if bits == 32 else []
+    run.run([*command, str(image), str(size // 1024)], timeout=SECONDS)
     try:
-        _fill(image, files)
+        _fill(f"{image}@@{offset}", files)
     except run.ProgramFailed as error:
+        if "No space left" in error.stderr:
+            raise NoSpace(f"the file system of {image.parent} is full") from error
         if "full" in error.stderr.lower():
             raise NoSpace(f"the boot files have no room in {size} bytes of FAT") from error
         raise
 
 
-def _fill(image: Path, files: Mapping[str, Content]) -> None:
+def _fill(drive: str, files: Mapping[str, Content]) -> None:
     """Copy ``files`` into the file system, each by itself: their order is ours, not a directory's."""
     # mtools gives folders the time that the variable says; copies keep their own (-m).
     when = {"SOURCE_DATE_EPOCH": str(newc.FIXED_TIME), "TZ": "UTC"}
     parents = {str(p) for name in files for p in PurePosixPath(name).parents if p.name}
     for name in sorted(parents):
-        run.run(["mmd", "-i", str(image), f"::/{name}"], timeout=SECONDS, extra_env=when)
+        run.run(["mmd", "-i", drive, f"::/{name}"], timeout=SECONDS, extra_env=when)
     with tempfile.TemporaryDirectory(prefix="fleetcast-fat-") as scratch:
         source = Path(scratch, "file")
         for name, content in sorted(files.items()):
             _put(source, content)
-            command = ["mcopy", "-i", str(image), "-m", str(source), f"::/{name}"]
+            command = ["mcopy", "-i", drive, "-m", str(source), f"::/{name}"]
             run.run(command, timeout=SECONDS, extra_env=when)
 
 
@@ -170,7 +181,8 @@ def _put(path: Path, content: Content) -> None:
     os.utime(path, (newc.FIXED_TIME, newc.FIXED_TIME))
 
 
-def _size(content: Content) -> int:
+def content_size(content: Content) -> int:
+    """Bytes of a file."""
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 

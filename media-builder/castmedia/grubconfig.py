@@ -47,6 +47,7 @@ def grub_config(
     ``settings``: whether the medium has a settings archive. Raises Refused for words that GRUB
     interprets.
     """
+    words = scripts.checked_arguments(words)
     lines = ["# Made by Fleetcast.", *_find_files(), "probe --set=medium --fs-uuid $root"]
     lines += _terminal(serial)
     lines += [f"set timeout={SECONDS}", "set default=0"]

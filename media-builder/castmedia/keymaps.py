@@ -12,6 +12,8 @@ FOLDER = "usr/share/keymaps/i386"
 SUFFIX = ".kmap.gz"
 # The first bytes of a binary keymap (busybox console-tools/loadkmap.c).
 MAGIC = b"bkeymap"
+# A flag for each of 256 tables, then the tables: 128 keys of two bytes each.
+LEAST_BYTES = len(MAGIC) + 256 + 256
 SECONDS = 60
 
 
@@ -29,6 +31,7 @@ def binary(debian: Path, name: str) -> bytes:
         raise NotFound(f"there is no keymap {name!r}", hint=f"there are {', '.join(near)} ...")
     command = ["chroot", str(debian), "loadkeys", "--quiet", "--bkeymap", "--unicode", name]
     made = run.run(command, timeout=SECONDS)
-    if not made.startswith(MAGIC):
+    # It may say nothing of what it could not read, and make an empty one.
+    if not made.startswith(MAGIC) or len(made) < LEAST_BYTES:
         raise NotFound(f"loadkeys made nothing of the keymap {name!r}")
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,12 +34,12 @@ def build(
     check_host()
     names = {file.name for file in recipe(options.profile).boot_files}
     tree.check_output(output, {INITRD, SETTINGS, *names})
-    with stages(options, say=say, progress=progress) as made, tempfile.TemporaryDirectory() as scratch:
+    with stages(options, say=say, progress=progress) as made, made.scratch() as scratch:
         debian = made.packages()
         keymap = made.keymap(debian, choices.settings.keymap)
         files = made.boot_files(debian)
         if not choices.says_nothing:
-            settings = Path(scratch, SETTINGS)
+            settings = scratch / SETTINGS
             settings.write_bytes(archive(choices.settings, choices.files, choices.hooks, keymap=keymap))
             files["settings"] = (SETTINGS, settings)
         return tree.write_tree(output, files | {"initrd": (INITRD, made.image(debian))})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from castmedia import (
     mirror,
     modules,
 )
-from castmedia.cache import StageCache, file_digest, files_digest
+from castmedia.cache import PARTIAL, StageCache, file_digest, files_digest
 from castmedia.recipe import DATA, Profile, Recipe, recipe
 
 HOST_PROGRAMS = ("mmdebstrap", "chroot", "apt-get", "dpkg-deb", "tar")
@@ -207,6 +208,12 @@ class Stages:
     def keymap(self, debian: Path, name: str) -> bytes:
         """The binary keymap ``name``, b"" for "". Raises NotFound."""
         return keymaps.binary(debian, name) if name else b""
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder in the cache, gone when the block is left (or at the next build)."""
+        with tempfile.TemporaryDirectory(dir=self.cache.root, prefix=PARTIAL) as folder:
+            yield Path(folder)
 
     def _detail(self, step: str) -> Callable[[str], None]:
         return lambda line: self.progress(Progress(step, 0, 0, line[:60]))
