@@ -29,6 +29,7 @@ from castserver import (
     clientroutes,
     durableroutes,
     leaseroutes,
+    mediaroutes,
     operatorroutes,
     storyroutes,
     uploadroutes,
@@ -72,6 +73,7 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
     app.include_router(captureroutes.routes)
+    app.include_router(mediaroutes.routes)
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)

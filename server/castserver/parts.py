@@ -14,6 +14,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.media import Media
 from castserver.views import StateView, state_view
 
 
@@ -32,6 +33,7 @@ class ServerParts:
     leases: LeaseBook
     once: BootOnce
     captures: Captures
+    media: Media
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
@@ -44,6 +46,7 @@ class ServerParts:
                 self.booting.state(),
                 self.once,
                 self.captures.all(),
+                self.media.now,
             )
 
     def wake(self) -> None:

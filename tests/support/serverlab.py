@@ -31,7 +31,9 @@ from castserver.database import Database
 from castserver.durables import Durables
 from castserver.leasebook import LeaseBook
 from castserver.legrun import CastOptions, Leg, OpenImage
-from castserver.library import Library, LibraryImage
+from castserver.library import LIBRARY, Library, LibraryImage, Shelved
+from castserver.media import Media
+from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
 from castserver.uploads import Uploads
 from castserver.wayin import Network, WayIn
@@ -73,7 +75,10 @@ class FakeLibrary(Library):
             StoredImage(Path(f"/images/{n}.fcast"), None, "a test's image") for n in self.images
         )
 
-    def open(self, name: str) -> LibraryImage:
+    def all(self) -> tuple[Shelved, ...]:
+        return tuple(Shelved(image, LIBRARY) for image in self.list())
+
+    def open(self, name: str, root: str = "") -> LibraryImage:
         if name not in self.images:
             raise NotFound(f"there is no image {name!r}")
         self.opened.append(FakeImage(name, self.images[name]))
@@ -147,6 +152,19 @@ class FakeSender:
         return CastStatus(state, 1000 if self.started else 0, 0, 0, 1, 0, clients, self.failure)
 
 
+class NoEyes:
+    """See no medium."""
+
+    def look(self) -> tuple[Seen, ...]:
+        return ()
+
+    def wait(self) -> set[str]:
+        return set()
+
+    def close(self) -> None:
+        pass
+
+
 class FakeClock:
     def __init__(self) -> None:
         self.now = 1000.0
@@ -192,6 +210,7 @@ class ServerLab:
         self.uploads = Uploads(self.store, self.clock)
         if self.store.is_dir():
             self.uploads.adopt()
+        self.media = Media(NoEyes())
         self.boots = BootWatch(self.clients.changed.fire)
         self.leases = LeaseBook(self.database, lambda: self.ours)
         auth = OperatorAuth(TOKEN, self.clock)
@@ -211,6 +230,7 @@ class ServerLab:
             self.leases,
             self.once,
             Captures(self.database, self.clients, self.uploads),
+            self.media,
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)

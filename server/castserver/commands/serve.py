@@ -28,7 +28,8 @@ from castserver.bootviews import booting_view
 from castserver.castmodel import Request
 from castserver.onair import Transmitter
 from castserver.policy import CastRules
-from castserver.runtime import Server, ServerSettings
+from castserver.runtime import Server
+from castserver.settings import ServerSettings
 from castserver.statedir import default_state
 
 NAME = "serve"
@@ -52,6 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IF",
         help="name or address of an interface that clients are on; again for each more to cast through"
         " (default: the only wired one)",
+    )
+    add(
+        "--media",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="image file (or device) of a deploy medium: used while it is there; repeated (sticks are"
+        " found by themselves)",
     )
     add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
@@ -135,6 +145,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
         rules=_rules(args.rules),
+        media=tuple(args.media),
     )
 
 
