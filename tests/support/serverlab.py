@@ -78,7 +78,7 @@ class FakeLibrary(Library):
     def all(self) -> tuple[Shelved, ...]:
         return tuple(Shelved(image, LIBRARY) for image in self.list())
 
-    def open(self, name: str, root: str = "") -> LibraryImage:
+    def open(self, name: str, root: str = "") -> LibraryImage:  # noqa: ARG002
         if name not in self.images:
             raise NotFound(f"there is no image {name!r}")
         self.opened.append(FakeImage(name, self.images[name]))
