@@ -67,9 +67,9 @@ class Lab:
         self.wire, self.folder, self.images = wire, folder, images
 
     @contextmanager
-    def serving(self) -> Iterator[Popen[bytes]]:
+    def serving(self, *more: str | Path) -> Iterator[Popen[bytes]]:
         options = ["--state", self.folder / "state", "--images", self.images]
-        words = [*self._fleetcast("serve"), *options, "--interface", self.wire.wire, "--json"]
+        words = [*self._fleetcast("serve"), *options, "--interface", self.wire.wire, "--json", *more]
         with (self.folder / "server.log").open("ab") as log:
             line = [str(word) for word in words]
             process = Popen(line, stdout=subprocess.PIPE, stderr=log)
@@ -94,6 +94,14 @@ class Lab:
         done = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert done.returncode == code, (done.stdout, done.stderr)
         return json.loads((done.stdout or done.stderr).splitlines()[-1])
+
+    def images_listed(self) -> list[dict[str, Any]]:
+        """The operator's view of the images."""
+        token = (self.folder / "state" / TOKEN_FILE).read_text().strip()
+        https = PinnedHttps(URL, self.digest, token)
+        found = inside(self.wire.left, lambda: https.get_json(f"{API}/images"))
+        assert isinstance(found, list)
+        return found
 
     def machine(self) -> str:
         """The id of the client, once it is ready."""
