@@ -24,7 +24,8 @@ class MediaState(StrEnum):
 class Medium:
     """A connected deploy medium; ``where`` is its device or file, ``key`` tells one connection apart.
 
-    ``problem`` says why it cannot be used, "" when it can; then ``root`` is where it is mounted.
+    ``problem`` says why it cannot be used, "" when it can; then ``root`` is where it is mounted, and
+    ``ledger`` where its ledger lies: path, offset, size in bytes.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Medium:
     serial: str = ""
     size: int = 0
     root: str = ""
+    ledger: tuple[str, int, int] = ("", 0, 0)
     problem: str = ""
 
 

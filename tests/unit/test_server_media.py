@@ -99,11 +99,14 @@ class Stick:
         self.mounted: list[str] = []
         self.failing = ""
         self.none: set[str] = set()
+        self.unreadable: set[str] = set()
         self.now = 100.0
         self.eyes, self.users = FakeEyes(), FakeUsers()
         self.media = Media(self.eyes, World(self.check, self.open, lambda: self.now))
 
     def check(self, path: str) -> FoundMedium | None:
+        if path in self.unreadable:
+            raise DiskFailed(f"{path}: not permitted to open it")
         if path in self.none:
             return None
         return FoundMedium(path, f"id of {path}", "serial", 9 * MIB, 512, None)  # type: ignore[arg-type]
@@ -170,10 +173,10 @@ def test_media_come_and_go(stick: Stick) -> None:
     until(lambda: len(stick.users.heard) == 2)
     assert stick.users.heard[1] == ("gone", "medium of /dev/sdb (/dev/sdb) was pulled out", True)
     until(lambda: not stick.mounted)
-    assert stick.media.now.state is MediaState.NONE
+    assert stick.media.now.used == ""
     stick.plug("/dev/sdb", "another time")
     until(lambda: len(stick.users.heard) == 3)
-    assert stick.media.now.state is MediaState.CONNECTED
+    assert stick.media.now.used == "another time"
     assert len(changes) >= 3
     stick.media.stop()
     assert stick.mounted == []
@@ -194,6 +197,13 @@ def test_a_medium_that_cannot_be_opened_is_told_and_tried_again(stick: Stick) ->
     stick.eyes.moved.set()
     until(lambda: stick.users.heard)
     assert [m.problem for m in stick.media.now.connected] == [""]
+
+
+def test_a_disk_that_cannot_be_read_is_told_only_where_it_was_named(stick: Stick) -> None:
+    stick.unreadable = {"/dev/sda", "/dev/sdb"}
+    stick.eyes.there = [Seen(1, "a", "/dev/sda"), Seen(2, "b", "/dev/sdb", named=True)]
+    stick.media.find()
+    assert [one.where for one in stick.media.now.connected] == ["/dev/sdb"]
 
 
 def test_a_disk_that_becomes_a_medium_is_looked_at_anew(stick: Stick) -> None:
@@ -234,7 +244,7 @@ def test_casts_from_a_pulled_medium_end_and_no_others() -> None:
     ended = lab.casts.get(first["cast"])
     assert (ended.state, ended.message) == (CastState.FAILED, "medium Room 1 (/dev/sdb) was pulled out")
     assert {p.state for p in ended.parts.values()} == {PartState.FAILED}
-    assert lab.library.opened[0].closed, "its files are closed at once"
+    until(lambda: lab.library.opened[0].closed)
     assert not lab.casts.uses("a")
     assert not lab.casts.get(second["cast"]).state.ended
     assert isinstance(lab.library.opened[1], FakeImage)
