@@ -94,9 +94,17 @@ def _disk(block: Path) -> Seen | None:
     try:
         size = int((block / "size").read_text())
         sequence = int((block / "diskseq").read_text())
+        if _is_detached(block):
+            return None
     except (OSError, ValueError):
         return None
     return Seen(sequence, f"disk-{sequence}", f"/dev/{block.name}") if size else None
+
+
+def _is_detached(block: Path) -> bool:
+    """Whether the device is a loop device that was detached, and only waits for its last user."""
+    flag = block / "loop/autoclear"
+    return flag.exists() and flag.read_text().strip() != "0"
 
 
 def _named(path: Path) -> Seen | None:
