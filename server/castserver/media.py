@@ -193,7 +193,8 @@ class Media:
             opened.serial,
             found.size,
             str(opened.root),
-            tuple(opened.ledger),
+            opened.ledger.offset,
+            opened.ledger.size,
         )
 
     def _lose(self, held: _Held) -> None:

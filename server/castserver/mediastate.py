@@ -24,8 +24,8 @@ class MediaState(StrEnum):
 class Medium:
     """A connected deploy medium; ``where`` is its device or file, ``key`` tells one connection apart.
 
-    ``problem`` says why it cannot be used, "" when it can; then ``root`` is where it is mounted, and
-    ``ledger`` where its ledger lies: path, offset, size in bytes.
+    ``problem`` says why it cannot be used, "" when it can; then ``root`` is where it is mounted, and its
+    licence ledger is the ``ledger_size`` bytes from ``ledger_at`` of ``where``.
     """
 
     key: str
@@ -35,7 +35,8 @@ class Medium:
     serial: str = ""
     size: int = 0
     root: str = ""
-    ledger: tuple[str, int, int] = ("", 0, 0)
+    ledger_at: int = 0
+    ledger_size: int = 0
     problem: str = ""
 
 
