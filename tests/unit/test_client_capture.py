@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from castclient import screen
 from castclient.capturejob import chosen
-from castclient.model import CastNow
+from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase
 from castclient.program import Happening, leaving_kind
 from castcore.control import AfterCast, ClientState, Order, OrderKind
@@ -69,3 +70,10 @@ def test_disks_are_known_by_what_stays() -> None:
     assert [disk.path for disk in chosen(("wwn-1", "wwn-0"), disks)] == ["/dev/sda", "/dev/sdb"]
     with pytest.raises(NotFound):
         chosen(("wwn-2",), disks)
+
+
+def test_every_state_has_its_screen() -> None:
+    for state in ClientState:
+        now = CastNow("k1", state, done=3, total=10)
+        model = Model("0.1", phase=Phase.CASTING, cast=now)
+        assert len(screen.render(model, 80, 25)) == 25
