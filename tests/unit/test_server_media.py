@@ -23,7 +23,7 @@ from castserver.mediastate import MediaNow, MediaState, Medium, came, went
 from castserver.policy import CastState, PartState
 
 from tests.support.images import make_image, noise
-from tests.support.serverlab import FakeClient, FakeImage, ServerLab
+from tests.support.serverlab import TOKEN, FakeClient, FakeImage, ServerLab
 
 A, B = Medium("a", "/dev/sdb", "id-a", "Room 1"), Medium("b", "/dev/sdc", "id-b", "Room 2")
 BAD = Medium("c", "/dev/sdd", problem="its data partition holds nothing that is known")
@@ -311,3 +311,21 @@ def test_images_of_library_and_medium_stand_side_by_side(shelves: tuple[Path, Me
 def test_a_medium_that_was_pulled_just_now_lists_nothing(shelves: tuple[Path, Medium]) -> None:
     gone = Medium("m", "/dev/sdb", name="Room 1", root="/nonexistent")
     assert {one.where for one in Library(shelves[0], lambda: gone).all()} == {"library"}
+
+
+def test_console_and_api_show_media_and_captures() -> None:
+    lab = ServerLab()
+    client = FakeClient(lab, 1).register()
+    lab.http.post("/login", data={"token": TOKEN})
+    assert "no medium" in lab.http.get("/live").text
+    lab.media._now = came(came(MediaNow(), A), BAD)
+    shown = lab.operator("GET", "/media")
+    assert (shown["state"], [m["used"] for m in shown["media"]]) == ("medium connected", [True, False])
+    lab.operator("POST", "/captures", {"client": client.id, "image": "office"})
+    page = lab.http.get("/live").text
+    for text in ("medium connected", "Room 1", BAD.problem, "office-525400000001", "cancel-capture"):
+        assert text in page, text
+    lab.media._now = went(lab.media.now, "a", casting=True)
+    page = lab.http.get("/").text
+    assert "medium Room 1 was pulled out" in page
+    assert lab.operator("GET", "/state")["media"]["state"] == "no medium"
