@@ -15,7 +15,7 @@ MOST_DISKS, MOST_PARTITION = 64, 128
 _MISSING: Refusals = {404: {"model": ErrorView, "description": "There is no such machine or capture"}}
 _REFUSED: Refusals = {
     403: {"model": ErrorView, "description": "No client is connected, or no disk fits"},
-    409: {"model": ErrorView, "description": "The machine is at work"},
+    409: {"model": ErrorView, "description": "The machine is at work, or an image lends to others"},
 }
 
 routes = operator_routes("captures")
