@@ -189,6 +189,23 @@ def test_a_medium_that_cannot_be_opened_is_told_and_tried_again(stick: Stick) ->
     stick.media.start(stick.users, lambda: None)
     [medium] = stick.media.now.connected
     assert (medium.problem, stick.media.now.used) == (stick.failing, "")
+    stick.now += RETRY_SECONDS
+    stick.none.add("/dev/sdb")
+    stick.eyes.moved.set()
+    until(lambda: not stick.media.now.connected)
+    stick.none.clear()
+    stick.failing = ""
+    stick.eyes.touched = {"/dev/sdb"}
+    stick.eyes.moved.set()
+    until(lambda: stick.users.heard)
+    assert [m.problem for m in stick.media.now.connected] == [""]
+
+
+def test_a_medium_that_is_busy_is_not_tried_all_the_time(stick: Stick) -> None:
+    stick.failing = "/dev/sdb: its file system cannot be mounted: busy"
+    stick.plug("/dev/sdb")
+    stick.media.find()
+    stick.media.start(stick.users, lambda: None)
     stick.failing = ""
     stick.eyes.moved.set()
     until(lambda: stick.eyes.looks > 1)
