@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from castcore.control import API
 from castcore.edge import run
+from castcore.edge.disk.survey import SurveyOptions
+from castcore.edge.image.capture import CaptureOptions
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.verify import verify_image
 from castcore.edge.net.pinned import PinnedHttps
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.root
 SIZE = 160 * MIB
 URL = "https://192.0.2.1:8443"
 SECONDS = 90.0
+FULL = CaptureOptions(survey=SurveyOptions(full_sectors=True))
 
 
 @pytest.fixture
@@ -223,7 +226,7 @@ def test_machines_that_ask_for_one_name_at_a_time_get_two_images(wire: Cable, tm
     def upload(number: int) -> Captured:
         def work() -> Captured:
             https = lab.registered(number)
-            return capture_to_server(https, [disks[number - 1]], "office")
+            return capture_to_server(https, [disks[number - 1]], "office", options=FULL)
 
         done = inside(wire.right, work)
         assert isinstance(done, Captured)
@@ -248,7 +251,10 @@ def test_a_full_library_is_a_clear_error_and_leaves_nothing(
         lab = Lab(wire, tmp_path, images)
         with lab.serving():
             with pytest.raises(NoSpace, match="library"):
-                inside(wire.right, lambda: capture_to_server(lab.registered(1), [source], "office"))
+                inside(
+                    wire.right,
+                    lambda: capture_to_server(lab.registered(1), [source], "office", options=FULL),
+                )
             assert list(images.iterdir()) == []
             [capture] = lab.command("captures", "list")["captures"]
             assert capture["state"] == "failed"
