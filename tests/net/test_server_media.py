@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 from castcore.disk import Extent
@@ -66,8 +68,14 @@ def loop(file: Path) -> Iterator[Path]:
         run(["losetup", "--detach", device], timeout=20, ok=(0, 1))
 
 
-def mounted() -> int:
-    return len([p for p in FOLDER.iterdir() if p.is_dir()]) if FOLDER.exists() else 0
+def mounted(server: Popen[bytes]) -> int:
+    """How many media the ``server`` has mounted, in the mount namespace of its own."""
+    return len(_media_mounts(server.pid) - _media_mounts(os.getpid()))
+
+
+def _media_mounts(process: int) -> set[str]:
+    points = (line.split()[1] for line in Path(f"/proc/{process}/mounts").read_text().splitlines())
+    return {point for point in points if point.startswith(f"{FOLDER}/")}
 
 
 def state(lab: Lab) -> str:
@@ -104,8 +112,9 @@ def test_a_medium_pulled_in_the_middle_of_a_cast_ends_it(
     with loop(medium) as device:
         where = medium if kind == "file" else device
         # The one named last is the one used.
-        with lab.serving("--media", other, "--media", where), lab.client(target) as process:
+        with lab.serving("--media", other, "--media", where) as server, lab.client(target) as process:
             lab.machine()
+            assert mounted(server) == 2
             assert [m["used"] for m in lab.command("media", "list")["media"]] == [False, True]
             slow(wire.left, wire.wire, "8mbit")
             cast = lab.command("casts", "create", "--image", "stick", "--start-clients", "1")["cast"]
@@ -127,7 +136,7 @@ def test_a_medium_pulled_in_the_middle_of_a_cast_ends_it(
             assert media["state"] == "no medium", "though Room 2 is connected"
             assert [(m["name"], m["used"]) for m in media["media"]] == [("Room 2", False)]
             assert "stick" not in {i["image"] for i in lab.images_listed()}
-            until(lambda: mounted() == 1, 20)
+            until(lambda: mounted(server) == 1, 20)
             # Connected again, it is used.
             other.rename(tmp_path / "parked.img")
             until(lambda: not lab.command("media", "list")["media"], 20)
@@ -136,7 +145,6 @@ def test_a_medium_pulled_in_the_middle_of_a_cast_ends_it(
             seen = ended(process)
             assert process.returncode == ExitCode.NETWORK, seen
             assert "ended" in seen[-1]["error"], seen[-1]
-    until(lambda: mounted() == 0, 20)
     print(json.dumps({"pulled": kind, "cast failed after (s, seen by a command)": round(took, 2)}))
     left = tmp_path / "pulled.img" if kind == "file" else medium
     assert left.read_bytes()[-64 * MIB :] == before, "not a byte of it changed"
