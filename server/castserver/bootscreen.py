@@ -1,4 +1,4 @@
-"""Shows network booting as it happens: a machine's step, what is served where, other servers."""
+"""Shows what happens at a server: a machine's boot, what is served where, other servers, media."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from castcore.edge.commandline import Screen
 
 from castserver.bootstate import Kept, Listeners, Neighbour
 from castserver.bootviews import kept_view
+from castserver.mediastate import MediaNow
+from castserver.mediaviews import media_view
 
 
 def listeners(screen: Screen) -> Listeners:
@@ -15,6 +17,7 @@ def listeners(screen: Screen) -> Listeners:
         lambda event: show_boot(event, screen),
         KeptScreen(screen).show,
         lambda neighbour: show_neighbour(neighbour, screen),
+        MediaScreen(screen).show,
     )
 
 
@@ -30,6 +33,26 @@ def show_neighbour(neighbour: Neighbour, screen: Screen) -> None:
         f"another Fleetcast server on {neighbour.interface}: {neighbour.name} at {neighbour.url}"
     )
     screen.emit({"event": "neighbour", **vars(neighbour)})
+
+
+class MediaScreen:
+    """Shows which deploy medium is used, as that changes."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._said = MediaNow()
+
+    def show(self, now: MediaNow) -> None:
+        """``now`` is how it stands."""
+        before, self._said = self._said, now
+        if now == before:
+            return
+        medium = now.medium
+        if medium is not None and before.used != now.used:
+            self._screen.say(f"medium  {medium.name} ({medium.where}) is used")
+        elif now.why and now.why != before.why:
+            self._screen.warn(f"{now.why}: {now.state}")
+        self._screen.emit({"event": "media", **media_view(now).model_dump(mode="json")})
 
 
 class KeptScreen:

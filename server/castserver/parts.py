@@ -10,10 +10,12 @@ from castserver.auth import Auth
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
+from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.media import Media
 from castserver.views import StateView, state_view
 
 
@@ -32,13 +34,21 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    captures: Captures
+    media: Media
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
         with self.clients.lock:
             return state_view(
-                self.clients, self.casts.all(), self.boots, self.booting.state(), self.once
+                self.clients,
+                self.casts.all(),
+                self.boots,
+                self.booting.state(),
+                self.once,
+                self.captures.all(),
+                self.media.now,
             )
 
     def wake(self) -> None:
@@ -48,5 +58,6 @@ class ServerParts:
             client.signal.fire()
 
     def stop(self) -> None:
-        """Stop every sender, when no request comes any more."""
+        """Stop every sender, and let uploads lie, when no request comes any more."""
         self.casts.close()
+        self.captures.uploads.close()

@@ -24,6 +24,7 @@ from castserver.bootimages import BootImages
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
+from castserver.captures import Captures
 from castserver.castroutes import RunningCast
 from castserver.casts import Casts
 from castserver.clients import Clients
@@ -31,10 +32,13 @@ from castserver.database import Database
 from castserver.durables import Durables
 from castserver.leasebook import LeaseBook
 from castserver.legrun import CastOptions, Leg, OpenImage
-from castserver.library import Library, LibraryImage
+from castserver.library import LIBRARY, Library, LibraryImage, Shelved
+from castserver.media import Media
+from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
 from castserver.roles import Role
 from castserver.sessions import COOKIE
+from castserver.uploads import Uploads
 from castserver.wayin import Network, WayIn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -74,7 +78,10 @@ class FakeLibrary(Library):
             StoredImage(Path(f"/images/{n}.fcast"), None, "a test's image") for n in self.images
         )
 
-    def open(self, name: str) -> LibraryImage:
+    def all(self) -> tuple[Shelved, ...]:
+        return tuple(Shelved(image, LIBRARY) for image in self.list())
+
+    def open(self, name: str, root: str = "") -> LibraryImage:  # noqa: ARG002
         if name not in self.images:
             raise NotFound(f"there is no image {name!r}")
         self.opened.append(FakeImage(name, self.images[name]))
@@ -148,6 +155,19 @@ class FakeSender:
         return CastStatus(state, 1000 if self.started else 0, 0, 0, 1, 0, clients, self.failure)
 
 
+class NoEyes:
+    """See no medium."""
+
+    def look(self) -> tuple[Seen, ...]:
+        return ()
+
+    def wait(self) -> set[str]:
+        return set()
+
+    def close(self) -> None:
+        pass
+
+
 class FakeClock:
     def __init__(self) -> None:
         self.now = 1000.0
@@ -167,8 +187,9 @@ class ServerLab:
         database: Database | None = None,
         networks: Sequence[Network] = (NETWORK,),
         boot_images: Path = Path("/nonexistent"),
+        store: Path = Path("/nonexistent"),
     ) -> None:
-        self.boot_images = boot_images
+        self.boot_images, self.store = boot_images, store
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -179,6 +200,7 @@ class ServerLab:
 
     def restart(self) -> None:
         self.senders.clear()
+        self.uploads.close()
         self._assemble()
 
     def _assemble(self) -> None:
@@ -188,6 +210,10 @@ class ServerLab:
             for leg, network in enumerate(self.networks)
         ]
         self.casts = Casts(self.database, self.clients, self.library, legs)
+        self.uploads = Uploads(self.store, self.clock)
+        if self.store.is_dir():
+            self.uploads.adopt()
+        self.media = Media(NoEyes())
         self.boots = BootWatch(self.clients.changed.fire)
         self.leases = LeaseBook(self.database, lambda: self.ours)
         auth = Auth(TOKEN, self.database, self.clock)
@@ -207,6 +233,8 @@ class ServerLab:
             self.booting,
             self.leases,
             self.once,
+            Captures(self.database, self.clients, self.uploads),
+            self.media,
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)
