@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from types import MappingProxyType
 
 from castcore.errors import Untrusted
 from castcore.licence.layout import LICENCE_SLOTS, RECORD_SIZE
@@ -92,7 +91,7 @@ class Record:
     event: Event
     serial: str | None = None
     holdings: tuple[Holding, ...] = ()
-    reservations: Mapping[bytes, Reservation] = MappingProxyType({})
+    reservations: Mapping[bytes, Reservation] = field(default_factory=dict)
     recent: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
