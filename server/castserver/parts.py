@@ -13,6 +13,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceviews import ledger_views
 from castserver.views import StateView, state_view
 
 
@@ -34,9 +35,10 @@ class ServerParts:
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
+        licences = ledger_views(self.casts.licensing)
         with self.clients.lock:
             return state_view(
-                self.clients, self.casts.all(), self.boots, self.booting.state(), self.once
+                self.clients, self.casts.all(), self.boots, self.booting.state(), self.once, licences
             )
 
     def wake(self) -> None:

@@ -22,6 +22,7 @@ from castserver.bootviews import BootingView, booting_view
 from castserver.bootwatch import BootWatch
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
+from castserver.licenceviews import LedgerView
 from castserver.policy import CastState, PartState
 from castserver.storyviews import BootView, boot_of, boot_view
 from castserver.viewbase import View
@@ -186,6 +187,7 @@ class StateView(View):
     casts: list[CastView]
     booting: list[BootView] = Field(description="network boots of machines not met yet")
     pxe: BootingView = Field(description="what is answered to machines that boot from the network")
+    licences: list[LedgerView] = Field(description="the licence ledger of every connected medium")
 
 
 def client_label(client: Client) -> str:
@@ -291,7 +293,12 @@ def boot_image_view(stored: StoredBootImage, once: BootOnce) -> BootImageView:
 
 
 def state_view(
-    clients: Clients, casts: list[Cast], boots: BootWatch, booting: BootingState, once: BootOnce
+    clients: Clients,
+    casts: list[Cast],
+    boots: BootWatch,
+    booting: BootingState,
+    once: BootOnce,
+    licences: list[LedgerView],
 ) -> StateView:
     """Everything live; call it with the clients' lock held."""
     known = clients.all()
@@ -300,6 +307,7 @@ def state_view(
         clients=[client_view(c, clients, boots, once) for c in known],
         casts=[cast_view(c, clients) for c in casts],
         pxe=booting_view(booting),
+        licences=licences,
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )
 

@@ -23,14 +23,17 @@ from castserver.bootimages import BootImages
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
+from castserver.castmodel import Cast
 from castserver.castroutes import RunningCast
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.durables import Durables
 from castserver.leasebook import LeaseBook
+from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import Library, LibraryImage
+from castserver.licensing import LicenceTerms, Licensing
 from castserver.parts import ServerParts
 from castserver.wayin import Network, WayIn
 from fastapi import FastAPI
@@ -164,8 +167,11 @@ class ServerLab:
         database: Database | None = None,
         networks: Sequence[Network] = (NETWORK,),
         boot_images: Path = Path("/nonexistent"),
+        ledgers: LedgerHolder | None = None,
+        terms: LicenceTerms | None = None,
     ) -> None:
         self.boot_images = boot_images
+        self.ledgers, self.terms = ledgers, terms
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -184,7 +190,8 @@ class ServerLab:
             Leg(network, partial(self._sender, leg), partial(self._lost, network.interface))
             for leg, network in enumerate(self.networks)
         ]
-        self.casts = Casts(self.database, self.clients, self.library, legs)
+        licensing = Licensing(self.database, self.ledgers, self.terms)
+        self.casts = Casts(self.database, self.clients, self.library, legs, licensing)
         self.boots = BootWatch(self.clients.changed.fire)
         self.leases = LeaseBook(self.database, lambda: self.ours)
         auth = OperatorAuth(TOKEN, self.clock)
@@ -237,6 +244,12 @@ class _CurrentCasts:
     def find(self, cast: str, way: WayIn) -> RunningCast | None:
         return self.casts.find(cast, way)
 
+    def get(self, name: str) -> Cast:
+        return self.casts.get(name)
+
+    def claim(self, cast: Cast, client: str) -> None:
+        self.casts.claim(cast, client)
+
 
 _current = _CurrentCasts()
 
@@ -286,6 +299,12 @@ class FakeClient:
 
     def get(self, path: str) -> Any:
         return self.lab.http.get(f"/api/v1{path}", headers=self.headers)
+
+    def claim(self, cast: str) -> Any:
+        """Ask for a licence, as a client does before it writes."""
+        answer = self.lab.http.post(f"/api/v1/casts/{cast}/licence", headers=self.headers)
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def join(self, cast: str) -> Any:
         """Read the descriptor, then join, as a client does."""

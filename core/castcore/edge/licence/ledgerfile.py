@@ -56,9 +56,9 @@ class LedgerFile:
         """See :meth:`castcore.licence.Ledger.import_licence`; so for the others."""
         return self._change(lambda ledger: ledger.import_licence(data, _now()))
 
-    def reserve(self, use: Use, image: str) -> Ledger:
+    def reserve(self, use: Use, image: str, issuers: frozenset[str] | None = None) -> Ledger:
         """Keep a licence for ``use``. Raises NoLicence, DiskFailed, Untrusted."""
-        return self._change(lambda ledger: ledger.reserve(use, image, _now()))
+        return self._change(lambda ledger: ledger.reserve(use, image, _now(), issuers))
 
     def consume(self, *uses: Use) -> Ledger:
         """Turn reservations into licences consumed. Raises NotFound, DiskFailed, Untrusted."""
