@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from castcore.boot import BootEvent, FoundServer, InterfaceMode, Presence, WantedMode
 
+from castserver.licenceterms import LicenceEvent
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -84,8 +86,9 @@ class BootingState:
 
 @dataclass(frozen=True)
 class Listeners:
-    """Who hears of boots, of how booting stands on an interface, and of other Fleetcast servers."""
+    """Who hears of boots, of how booting stands on an interface, of other servers, of licences."""
 
     boot: Callable[[BootEvent], None] = lambda _: None
     kept: Callable[[Kept], None] = lambda _: None
     neighbour: Callable[[Neighbour], None] = lambda _: None
+    licence: Callable[[LicenceEvent], None] = lambda _: None

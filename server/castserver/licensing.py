@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.edge.licence.licencefiles import licence_files
@@ -21,35 +20,9 @@ from castcore.licence import MOST_RECENT, Ledger, NoLicence, Standing, open_lice
 from castserver.database import CastRow, Database, PartRow
 from castserver.ledgerholder import LedgerHolder, LedgerPlace, NoLedgers
 from castserver.licencebook import LicenceBook, LicenceUse, UseState
+from castserver.licenceterms import LicenceEvent, LicenceTerms, WithoutLicence
 
 log = logging.getLogger("fleetcast")
-
-
-class WithoutLicence(StrEnum):
-    """What becomes of casts of an image for which there is no licence file at all."""
-
-    FREE = "free"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True)
-class LicenceTerms:
-    """What the operator decided: ``issuers`` are the keys (hex) whose licences count."""
-
-    without: WithoutLicence = WithoutLicence.FREE
-    issuers: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class LicenceEvent:
-    """Something that happened to a licence: a word of :class:`LicenceWord`, where, and to whom."""
-
-    word: str
-    medium: str
-    left: int
-    cast: str = ""
-    machine: str = ""
-    detail: str = ""
 
 
 @dataclass

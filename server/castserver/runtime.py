@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 from types import MappingProxyType
@@ -38,8 +38,11 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.leasebook import LeaseBook
+from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.licenceterms import LicenceTerms
+from castserver.licensing import Licensing
 from castserver.neighbours import Neighbours
 from castserver.parts import ServerParts
 from castserver.services.bootservices import BootServices, BootSettings
@@ -63,7 +66,8 @@ class ServerSettings:
 
     ``boot_tree`` is None when nothing is booted. ``wanted`` and ``own_dhcp`` say what is served to
     machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off; what they
-    leave out is as it was chosen last. ``headless``: nobody sits at the server.
+    leave out is as it was chosen last. ``headless``: nobody sits at the server. ``licences``: whose
+    count beside this server's own, and what is cast without.
     """
 
     state: Path
@@ -79,6 +83,7 @@ class ServerSettings:
     http_port: int = 8080
     extra_cmdline: str = ""
     rules: bytes = b""
+    licences: LicenceTerms = field(default_factory=LicenceTerms)
 
     @property
     def url(self) -> str:
@@ -102,11 +107,13 @@ class Server:
         settings: ServerSettings,
         legs: MakeLegs,
         listeners: Listeners | None = None,
+        ledgers: LedgerHolder | None = None,
     ) -> None:
         self.settings = settings
         self.identity: ServerIdentity
         self.parts: ServerParts
         self._make_legs, self._listeners = legs, listeners or Listeners()
+        self._ledgers = ledgers
         self._looking: Neighbours | None = None
         self._undo = ExitStack()
         self._web: threading.Thread
@@ -141,7 +148,8 @@ class Server:
 
     def _assemble(self, database: Database, library: Library) -> ServerParts:
         clients = Clients(database)
-        casts = Casts(database, clients, library, self._make_legs(self.identity))
+        legs, licensing = self._make_legs(self.identity), self._licensing(database)
+        casts = Casts(database, clients, library, legs, licensing)
         statement = ServerStatement(
             self.identity.key.public,
             self.identity.certificate_digest,
@@ -162,6 +170,11 @@ class Server:
             LeaseBook(database, self._networks),
             BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
         )
+
+    def _licensing(self, database: Database) -> Licensing:
+        own, terms = self.identity.key.public.hex(), self.settings.licences
+        terms = replace(terms, issuers=terms.issuers | {own})
+        return Licensing(database, self._ledgers, terms, self._listeners.licence)
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)

@@ -9,7 +9,7 @@ from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
 from castcore.licence import SIZE, Balance, Ledger, issue_licence
 from castcore.trust import SigningKey
 from castserver.ledgerholder import LedgerPlace
-from castserver.licensing import LicenceTerms, WithoutLicence
+from castserver.licenceterms import LicenceTerms, WithoutLicence
 
 ISSUER = SigningKey(bytes(31) + b"\x07")
 TERMS = LicenceTerms(issuers=frozenset({ISSUER.public.hex()}))
@@ -18,7 +18,7 @@ STRICT = replace(TERMS, without=WithoutLicence.REFUSE)
 
 @dataclass
 class FolderMedium:
-    """Implements ``castserver.ledgerholder.LedgerHolder`` with the files of ``folder``; every image is on it."""
+    """A ``castserver.ledgerholder.LedgerHolder`` of the files in ``folder``, for ``images``."""
 
     folder: Path
     serial: str = "4C530001"

@@ -33,7 +33,8 @@ from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import Library, LibraryImage
-from castserver.licensing import LicenceTerms, Licensing
+from castserver.licenceterms import LicenceTerms
+from castserver.licensing import Licensing
 from castserver.parts import ServerParts
 from castserver.wayin import Network, WayIn
 from fastapi import FastAPI

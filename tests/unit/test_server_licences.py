@@ -16,7 +16,7 @@ from castcore.licence import MOST_RECENT, SIZE, Use
 from castcore.trust import SigningKey
 from castserver.clients import GONE_AFTER
 from castserver.database import Database
-from castserver.licensing import LicenceTerms
+from castserver.licenceterms import LicenceTerms
 from castserver.wayin import WayIn
 
 from tests.support.licences import STRICT, TERMS, FolderMedium
@@ -192,7 +192,7 @@ class Killed(BaseException):
 
 
 def dying(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, at: int, *, after: bool) -> None:
-    """The ``at``-th call (from 0) of a method kills the server, before or ``after`` it has done its work."""
+    """The ``at``-th call (from 0) of a method kills the server, before or ``after`` its work."""
     real: Callable[..., Any] = getattr(owner, name)
     calls = 0
 
