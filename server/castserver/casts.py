@@ -152,7 +152,7 @@ class Casts:
                 state, said = policy.part_after_report(part.state, report, cast.root)
                 if state is PartState.DONE and part.state is not state:
                     state, said = self._licensed(cast, client.id)
-                if state is not part.state:
+                if state is not part.state or said not in ("", part.message):
                     self._set_part(cast, client.id, state, said or report.message)
                     self._settle(cast)
                     ended = state.ended
