@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class LedgerPlace:
+class HeldLedger:
     """The ledger of a medium that is connected now: ``size`` bytes at ``offset`` of ``path``.
 
     ``medium`` is its name for people, ``serial`` its disk's serial number ("": none), ``files`` the
@@ -26,11 +26,11 @@ class LedgerPlace:
 class LedgerHolder(Protocol):
     """The media of a server. Both calls are quick and may come from any thread."""
 
-    def places(self) -> tuple[LedgerPlace, ...]:
+    def places(self) -> tuple[HeldLedger, ...]:
         """The ledger of each medium that is connected and in use now."""
         ...
 
-    def place_of(self, image: str) -> LedgerPlace | None:
+    def place_of(self, image: str) -> HeldLedger | None:
         """That of the medium that the library's ``image`` lies on; None: no medium, or none with one."""
         ...
 
@@ -38,10 +38,10 @@ class LedgerHolder(Protocol):
 class NoLedgers:
     """A server without media."""
 
-    def places(self) -> tuple[LedgerPlace, ...]:
+    def places(self) -> tuple[HeldLedger, ...]:
         """None."""
         return ()
 
-    def place_of(self, _image: str) -> LedgerPlace | None:
+    def place_of(self, _image: str) -> HeldLedger | None:
         """None."""
         return None

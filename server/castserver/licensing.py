@@ -18,7 +18,7 @@ from castcore.errors import DiskFailed, FleetcastError, InUse, NotFound, Refused
 from castcore.licence import MOST_RECENT, Ledger, NoLicence, Standing, open_licence, require_issuer
 
 from castserver.database import CastRow, Database, PartRow
-from castserver.ledgerholder import LedgerHolder, LedgerPlace, NoLedgers
+from castserver.ledgerholder import HeldLedger, LedgerHolder, NoLedgers
 from castserver.licencebook import LicenceBook, LicenceUse, UseState
 from castserver.licenceterms import LicenceEvent, LicenceTerms, WithoutLicence
 
@@ -29,7 +29,7 @@ log = logging.getLogger("fleetcast")
 class OpenedLedger:
     """A connected medium's ledger; ``problem`` says why it is of no use, ``notes`` what else is so."""
 
-    place: LedgerPlace
+    place: HeldLedger
     file: LedgerFile | None = None
     problem: FleetcastError | None = None
     notes: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Licensing:
         self._holder, self._terms, self._told = holder or NoLedgers(), terms or LicenceTerms(), told
         self._lock = threading.RLock()
         self._book = LicenceBook(database)
-        self._opened: dict[LedgerPlace, OpenedLedger] = {}
+        self._opened: dict[HeldLedger, OpenedLedger] = {}
 
     @property
     def issuers(self) -> frozenset[str]:
@@ -173,12 +173,12 @@ class Licensing:
                     self._opened[place] = self._open(place)
                     self._note_problem(self._opened[place], known)
 
-    def _drop(self, place: LedgerPlace) -> None:
+    def _drop(self, place: HeldLedger) -> None:
         gone = self._opened.pop(place)
         if gone.file is not None:
             gone.file.close()
 
-    def _open(self, place: LedgerPlace) -> OpenedLedger:
+    def _open(self, place: HeldLedger) -> OpenedLedger:
         opened = OpenedLedger(place)
         try:
             file = LedgerFile(place.path, place.offset, place.size, place.serial)

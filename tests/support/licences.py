@@ -8,7 +8,7 @@ from pathlib import Path
 from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
 from castcore.licence import SIZE, Balance, Ledger, issue_licence
 from castcore.trust import SigningKey
-from castserver.ledgerholder import LedgerPlace
+from castserver.ledgerholder import HeldLedger
 from castserver.licenceterms import LicenceTerms, WithoutLicence
 
 ISSUER = SigningKey(bytes(31) + b"\x07")
@@ -36,12 +36,12 @@ class FolderMedium:
     def ledger_path(self) -> Path:
         return self.folder / "ledger"
 
-    def places(self) -> tuple[LedgerPlace, ...]:
+    def places(self) -> tuple[HeldLedger, ...]:
         name = self.folder.name
-        place = LedgerPlace(name, self.ledger_path, 0, SIZE, self.serial, self.folder)
+        place = HeldLedger(name, self.ledger_path, 0, SIZE, self.serial, self.folder)
         return (place,) if self.connected else ()
 
-    def place_of(self, image: str) -> LedgerPlace | None:
+    def place_of(self, image: str) -> HeldLedger | None:
         mine = self.images is None or image in self.images
         return next(iter(self.places()), None) if mine else None
 

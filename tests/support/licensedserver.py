@@ -124,7 +124,8 @@ def run(folder: Path, moment: str, words: list[str]) -> int:
     medium = FolderMedium(folder)
     vars(serve)["Server"] = partial(Server, ledgers=medium)
     key = ISSUER.public.hex()
-    return main([*words, "--licence-issuer", key])
+    sys.argv[1:] = [*words, "--licence-issuer", key]
+    return main()
 
 
 if __name__ == "__main__":

@@ -225,7 +225,10 @@ def test_a_server_killed_between_any_two_steps_consumes_once(
         try:
             for client in (one, two):
                 lab.casts.claim(lab.casts.get(cast), client.id)
-                lab.casts.find(cast, WAY).join(client.id, b"")  # type: ignore[union-attr]
+                admission = lab.casts.find(cast, WAY)
+                assert admission is not None
+                assert admission.current_sender().descriptor
+                admission.join(client.id, b"")
             for client in (one, two):
                 done(lab, client, cast)
                 lab.casts.tick()
