@@ -163,10 +163,13 @@ class Casts:
     def claim(self, cast: Cast, client: str) -> None:
         """Reserve a licence for ``client``, where the cast needs one; else it has no part in it.
 
-        Raises NoLicence, DiskFailed, Untrusted, NotFound (the cast has ended meanwhile).
+        Raises NoLicence, DiskFailed, Untrusted, NotFound (the cast has ended meanwhile), Busy (worth
+        another try).
         """
         try:
             self.licensing.claim(cast.id, client, cast.image)
+        except Busy:
+            raise
         except FleetcastError as error:
             with self._lock:
                 part = cast.parts.get(client)

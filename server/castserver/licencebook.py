@@ -69,6 +69,11 @@ class LicenceBook:
         """The machine's licence for the cast; None: it has none."""
         return self._uses.get((cast, machine))
 
+    def licensed(self, cast: str) -> bool:
+        """Whether machines have, or had, licences for the cast."""
+        with self._lock:
+            return any(name == cast for name, _ in self._uses)
+
     def uses(self, state: UseState, ledger: str = "") -> list[LicenceUse]:
         """The uses that are in ``state``, of one ledger or ("") of all."""
         with self._lock:

@@ -3,7 +3,7 @@
 from typing import Annotated, Protocol
 
 from castcore.control import LicenceAnswer
-from castcore.errors import FleetcastError, NotFound
+from castcore.errors import Busy, FleetcastError, NotFound
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
@@ -57,7 +57,7 @@ def router(casts: Claiming) -> APIRouter:
         """Legal again; where a cast needs no licence, every machine is granted one."""
         try:
             casts.claim(casts.get(cast), admitted[1])
-        except NotFound:
+        except (NotFound, Busy):
             raise
         except FleetcastError as error:
             return LicenceAnswer(granted=False, why=error.what, hint=error.hint)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.edge.licence.licencefiles import licence_files
-from castcore.errors import DiskFailed, FleetcastError, InUse, NotFound, Refused, Untrusted
+from castcore.errors import Busy, DiskFailed, FleetcastError, InUse, NotFound, Refused, Untrusted
 from castcore.licence import MOST_RECENT, Ledger, NoLicence, Standing, open_licence, require_issuer
 
 from castserver.database import CastRow, Database, PartRow
@@ -58,7 +58,7 @@ class Licensing:
     def claim(self, cast: str, machine: str, image: str) -> None:
         """Reserve a licence for ``machine`` in ``cast`` of ``image``, if it needs one and has none.
 
-        Raises NoLicence (the reason), DiskFailed, Untrusted (the medium's ledger).
+        Raises NoLicence (the reason), Busy (its medium is away), DiskFailed, Untrusted (its ledger).
         """
         with self._lock:
             use = self._book.use(cast, machine)
@@ -66,6 +66,8 @@ class Licensing:
                 return
             opened = self._opened_for(image)
             if opened is None:
+                if self._book.licensed(cast):
+                    raise Busy("the medium with the licences of this cast is not connected")
                 return
             with self._using(opened) as file:
                 if use is not None and use.ledger != file.ledger.id:
@@ -79,11 +81,14 @@ class Licensing:
     def require(self, cast: str, machine: str, image: str) -> None:
         """Return if ``machine``, whose disk is proven, has a licence; else it gets one now.
 
-        It has none when it was given up before: then its licence went back. Raises as :meth:`claim`.
+        It has none when it was given up before, and its licence went back. Raises as :meth:`claim`.
         """
-        use = self._book.use(cast, machine)
-        if use is None or use.state is UseState.RETURNING:
-            self.claim(cast, machine, image)
+        with self._lock:
+            use = self._book.use(cast, machine)
+            if use is None:
+                self.claim(cast, machine, image)
+            elif use.state is UseState.RETURNING:  # and not on its way: we have the lock
+                self._book.want(replace(use, state=UseState.RESERVED))
 
     def save_part(self, row: PartRow) -> None:
         """Save a part, and what becomes of its licence; :meth:`settle` then carries that out."""

@@ -187,6 +187,40 @@ def test_the_server_goes_on_where_it_was(medium: FolderMedium) -> None:
     assert counts(lab) == (2, 0, 3)
 
 
+def test_one_that_finishes_after_the_medium_was_pulled_pays_when_it_is_back(
+    medium: FolderMedium,
+) -> None:
+    medium.issue(3)
+    lab = lab_of(medium)
+    one, other = machines(lab, 2)
+    one.join(cast := create(lab, start_clients=1))
+    other.claim(cast)
+    medium.connected = False
+    lab.operator("POST", f"/casts/{cast}/cancel")
+    one.report("done", cast=cast, root=ROOT)
+    assert parts(lab, cast)[one.id]["state"] == "done"
+    late = FakeClient(lab, 3).register()
+    assert late.join(cast).status_code == 404
+    medium.connected = True
+    assert counts(lab) == (2, 0, 1)
+
+
+def test_nobody_joins_a_licensed_cast_while_its_medium_is_away(medium: FolderMedium) -> None:
+    medium.issue(3)
+    lab = lab_of(medium)
+    one, late = machines(lab, 2)
+    one.claim(cast := create(lab, start_clients=2))
+    medium.connected = False
+    for client in (late, one):
+        again = lab.http.post(f"/api/v1/casts/{cast}/licence", headers=client.headers)
+        assert again.status_code == 503
+        assert "is not connected" in again.json()["error"]
+    medium.connected = True
+    for client in (late, one):
+        assert client.claim(cast)["granted"]
+    assert counts(lab) == (1, 2, 0)
+
+
 class Killed(BaseException):
     """The server is dead from here on."""
 
