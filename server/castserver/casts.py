@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from castcore.boot import BootDecision
 from castcore.cast.peers import Peers
 from castcore.control import OrderKind, Report
-from castcore.errors import FleetcastError, NotFound, Refused
+from castcore.errors import Busy, FleetcastError, NotFound, Refused
 
 from castserver import castroutes, policy
 from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, part_from_row, part_row
