@@ -9,20 +9,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from castcore.boot import BootDecision
-from castcore.cast.peers import Peers
-from castcore.control import OrderKind, Report
+from castcore.control import Order, OrderKind, Report
 from castcore.errors import Busy, FleetcastError, NotFound, Refused
 
 from castserver import castroutes, policy
+from castserver.admission import Admission
 from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, part_from_row, part_row
 from castserver.castrun import CastRun, free_slot
 from castserver.clients import Client, Clients
 from castserver.database import CastRow, Database, PartRow
 from castserver.durables import Durables
-from castserver.legrun import Leg, LiveSender, OpenImage
+from castserver.legrun import Leg, OpenImage
 from castserver.library import Library
 from castserver.licensing import Licensing
 from castserver.policy import CastState, PartState
@@ -66,7 +65,7 @@ class Casts:
     def find(self, cast: str, way: WayIn) -> castroutes.RunningCast | None:
         """The cast ``cast``, for who comes in by ``way``; when it has ended they hear why."""
         found = self._casts.get(cast)
-        return None if found is None else _Admission(self, found, way)
+        return None if found is None else Admission(self, found, way)
 
     def create(self, request: Request) -> Cast:
         """Make a cast and order every machine in that is ready for it.
@@ -118,6 +117,18 @@ class Casts:
                 raise Refused(f"cast {cast.id} has ended already: {cast.state}")
             self._break_off(cast, CastState.CANCELLED, "cancelled by the operator")
 
+    def uses(self, medium: str) -> bool:
+        """Whether a cast that has not ended casts from the deploy medium with this key."""
+        with self._lock:
+            return bool(self._of(medium))
+
+    def medium_gone(self, medium: str, why: str) -> None:
+        """End every cast from a deploy medium at once, and close its files; ``why`` for people."""
+        with self._lock:
+            for cast in self._of(medium):
+                self._break_off(cast, CastState.FAILED, why)
+        self._close_ended()
+
     def busy(self, client: Client) -> str:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""
         with self._lock:
@@ -130,7 +141,7 @@ class Casts:
         """
         with self._lock:
             idle = policy.idle(client.report, stays=client.stays)
-            if not idle or not client.online(self._clients.clock()):
+            if not idle or client.capture or not client.online(self._clients.clock()):
                 return
             busy = self.busy(client)
             if busy and not restarted:
@@ -167,7 +178,7 @@ class Casts:
         another try).
         """
         try:
-            self.licensing.claim(cast.id, client, cast.image)
+            self.licensing.claim(cast.id, client, cast.bare_image, cast.medium)
         except Busy:
             raise
         except FleetcastError as error:
@@ -236,19 +247,22 @@ class Casts:
     def _active(self) -> list[Cast]:
         return sorted((c for c in self._casts.values() if not c.state.ended), key=lambda c: c.created)
 
+    def _of(self, medium: str) -> list[Cast]:
+        return [c for c in self._active() if c.run is not None and c.run.image.medium == medium]
+
     def _put_on_air(self, cast: Cast, image: OpenImage) -> None:
         runs = [
             *(run for run, _ in self._closing),
             *(c.run for c in self._casts.values() if c.run is not None),
         ]
         slot = free_slot({run.slot for run in runs})
+        cast.medium = image.medium
         cast.run = CastRun(image, slot, self._legs, cast.options)
 
     def _order(self, cast: Cast, client: Client) -> None:
         self._set_part(cast, client.id, PartState.ORDERED, "")
-        self._clients.order(
-            client, OrderKind.CAST, cast=cast.id, after=cast.after, update=cast.rules.update
-        )
+        order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update)
+        self._clients.order(client, order)
 
     def _begin(self, cast: Cast) -> None:
         if cast.run is not None:
@@ -289,7 +303,7 @@ class Casts:
     def _licensed(self, cast: Cast, client: str) -> tuple[PartState, str]:
         """The part of a machine that has proven its disk, and what is to be said of it."""
         try:
-            self.licensing.require(cast.id, client, cast.image)
+            self.licensing.require(cast.id, client, cast.bare_image, cast.medium)
         except FleetcastError as error:
             return PartState.FAILED, f"its disk is proven, but it was given up before, and {error.what}"
         return PartState.DONE, ""
@@ -323,7 +337,7 @@ class Casts:
     def _resume(self, cast: Cast) -> None:
         """Put a cast of the last run on the air again; those in the middle of it join anew."""
         try:
-            image = self._library.open(cast.image)
+            image = self._library.open(cast.image, cast.root)
             if image.root != cast.root:
                 image.close()
                 raise Refused(f"image {cast.image} is not the one this cast was made for any more")
@@ -349,38 +363,3 @@ def _may_hold(cast: Cast, client: str) -> bool:
     part = cast.parts.get(client)
     lost = part is not None and part.state in (PartState.FAILED, PartState.REFUSED)
     return not cast.state.ended and not lost
-
-
-@dataclass(frozen=True)
-class _Admission:
-    """One cast as :mod:`castserver.castroutes` wants it."""
-
-    casts: Casts
-    cast: Cast
-    way: WayIn
-
-    @property
-    def image(self) -> OpenImage:
-        return self._run().image
-
-    def current_sender(self) -> LiveSender:
-        return self._run().current_sender(self.way)
-
-    def authorize(self, token: str) -> str | None:
-        return self.casts.authorize(token)
-
-    def join(self, client: str, held: bytes) -> castroutes.Answer:
-        self.casts.claim(self.cast, client)
-        answer = self._run().join(client, held, self.way)
-        self.casts.joined(self.cast, client)
-        return answer
-
-    def peers(self, client: str, address: str) -> Peers:
-        return self._run().peers(client, address, self.way)
-
-    def _run(self) -> CastRun:
-        run = self.cast.run
-        if run is None:
-            why = f": {self.cast.message}" if self.cast.message else ""
-            raise NotFound(f"the cast is {self.cast.state}{why}", hint="ask the operator to cast again")
-        return run

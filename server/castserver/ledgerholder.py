@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from castcore.medium import LICENCES
+
+from castserver.media import Media
+
 
 @dataclass(frozen=True)
 class HeldLedger:
     """The ledger of a medium that is connected now: ``size`` bytes at ``offset`` of ``path``.
 
-    ``medium`` is its name for people, ``serial`` its disk's serial number ("": none), ``files`` the
-    directory of licence files on it, None without one.
+    ``key`` tells one connection of the medium apart, ``medium`` is its name for people, ``serial`` its
+    disk's serial number, ``files`` the directory of licence files on it, None without one.
     """
 
+    key: str
     medium: str
     path: Path
     offset: int
@@ -24,14 +29,10 @@ class HeldLedger:
 
 
 class LedgerHolder(Protocol):
-    """The media of a server. Both calls are quick and may come from any thread."""
+    """The media of a server."""
 
     def places(self) -> tuple[HeldLedger, ...]:
-        """The ledger of each medium that is connected and in use now."""
-        ...
-
-    def place_of(self, image: str) -> HeldLedger | None:
-        """That of the medium that the library's ``image`` lies on; None: no medium, or none with one."""
+        """The ledger of each medium that is connected now. Quick; from any thread."""
         ...
 
 
@@ -42,6 +43,25 @@ class NoLedgers:
         """None."""
         return ()
 
-    def place_of(self, _image: str) -> HeldLedger | None:
-        """None."""
-        return None
+
+class MediaLedgers:
+    """The ledgers of the deploy media that are connected."""
+
+    def __init__(self, media: Media) -> None:
+        self._media = media
+
+    def places(self) -> tuple[HeldLedger, ...]:
+        """The ledger of each medium that is connected now."""
+        return tuple(
+            HeldLedger(
+                one.key,
+                one.name,
+                Path(one.where),
+                one.ledger_at,
+                one.ledger_size,
+                one.serial,
+                Path(one.root) / LICENCES,
+            )
+            for one in self._media.now.connected
+            if not one.problem
+        )

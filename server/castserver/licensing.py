@@ -27,12 +27,23 @@ log = logging.getLogger("fleetcast")
 
 @dataclass
 class OpenedLedger:
-    """A connected medium's ledger; ``problem`` says why it is of no use, ``notes`` what else is so."""
+    """A connected medium's ledger; ``problem`` says why it is of no use.
+
+    ``files``: there are licence files on the medium; ``notes`` say why some of them do not count.
+    """
 
     place: HeldLedger
     file: LedgerFile | None = None
     problem: FleetcastError | None = None
     notes: list[str] = field(default_factory=list)
+    files: bool = False
+
+    @property
+    def licensed(self) -> bool:
+        """Whether casts from the medium take licences: unless it has none, and never had any."""
+        if self.file is not None:
+            return self.files or bool(self.file.ledger.licences)
+        return self.files or not isinstance(self.problem, NotFound)
 
 
 class Licensing:
@@ -55,8 +66,10 @@ class Licensing:
         """The keys (hex) whose licences count."""
         return self._terms.issuers
 
-    def claim(self, cast: str, machine: str, image: str) -> None:
+    def claim(self, cast: str, machine: str, image: str, medium: str) -> None:
         """Reserve a licence for ``machine`` in ``cast`` of ``image``, if it needs one and has none.
+
+        ``medium`` is the key of the medium that the image lies on, "": none.
 
         Raises NoLicence (the reason), Busy (its medium is away), DiskFailed, Untrusted (its ledger).
         """
@@ -64,7 +77,7 @@ class Licensing:
             use = self._book.use(cast, machine)
             if use is not None and use.state in (UseState.DUE, UseState.CONSUMED):
                 return
-            opened = self._opened_for(image)
+            opened = self._opened_for(image, medium)
             if opened is None:
                 if self._book.licensed(cast):
                     raise Busy("the medium with the licences of this cast is not connected")
@@ -78,7 +91,7 @@ class Licensing:
                 if not again:
                     self._tell("reserved", opened, file.ledger, cast, machine)
 
-    def require(self, cast: str, machine: str, image: str) -> None:
+    def require(self, cast: str, machine: str, image: str, medium: str) -> None:
         """Return if ``machine``, whose disk is proven, has a licence; else it gets one now.
 
         It has none when it was given up before, and its licence went back. Raises as :meth:`claim`.
@@ -86,7 +99,7 @@ class Licensing:
         with self._lock:
             use = self._book.use(cast, machine)
             if use is None:
-                self.claim(cast, machine, image)
+                self.claim(cast, machine, image, medium)
             elif use.state is UseState.RETURNING:  # and not on its way: we have the lock
                 self._book.want(replace(use, state=UseState.RESERVED))
 
@@ -186,6 +199,7 @@ class Licensing:
     def _open(self, place: HeldLedger) -> OpenedLedger:
         opened = OpenedLedger(place)
         try:
+            opened.files = bool(licence_files(place.files))
             file = LedgerFile(place.path, place.offset, place.size, place.serial)
         except FleetcastError as error:
             opened.problem = error
@@ -205,7 +219,7 @@ class Licensing:
     def _note_problem(opened: OpenedLedger, before: OpenedLedger | None) -> None:
         problem = opened.problem
         said = before.problem.what if before is not None and before.problem is not None else ""
-        if problem is not None and problem.what != said:
+        if problem is not None and problem.what != said and opened.licensed:
             log.warning("licences of %s: %s", opened.place.medium, problem.what)
 
     def _require_single(self, ledger: Ledger) -> None:
@@ -230,19 +244,22 @@ class Licensing:
                 opened.notes.append(f"{path.name}: {error.what}")
                 log.warning("licence file %s: %s", path, error.what)
 
-    def _opened_for(self, image: str) -> OpenedLedger | None:
+    def _opened_for(self, image: str, medium: str) -> OpenedLedger | None:
         """The ledger that licenses ``image``; None: it is free. Raises NoLicence and its problem."""
         self.look()
-        place = self._holder.place_of(image)
-        opened = self._opened.get(place) if place is not None else None
-        if opened is not None and opened.problem is not None:
-            raise opened.problem
-        if opened is not None and opened.file is not None and opened.file.ledger.licences:
+        opened = next((o for place, o in self._opened.items() if medium and place.key == medium), None)
+        if opened is not None and opened.licensed:
+            if opened.problem is not None:
+                raise opened.problem
+            if opened.file is not None and not opened.file.ledger.licences:
+                raise NoLicence(
+                    f"no licence file of medium {opened.place.medium} counts: {opened.notes[0]}"
+                )
             return opened
         if self._terms.without is WithoutLicence.FREE:
             return None
-        where = f"medium {place.medium} holds no licence" if place else f"image {image} has no licence"
-        raise NoLicence(f"{where}, and this server casts nothing without")
+        has = f"medium {opened.place.medium} holds" if opened else f"image {image} has"
+        raise NoLicence(f"{has} no licence, and this server casts nothing without")
 
     def _reserve(self, file: LedgerFile, use: LicenceUse) -> None:
         if self._book.use(use.cast, use.machine) != use:

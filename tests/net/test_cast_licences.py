@@ -11,18 +11,22 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import Extent
+from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
+from castcore.edge.medium import medium_at, open_medium
+from castcore.licence import Balance, issue_licence
 from castcore.units import MIB
 from castserver.database import Database, LicenceUseRow, PartRow
 
 from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
+from tests.support.deploymedia import bare_medium
 from tests.support.images import blank, make_image, noise, write_at
-from tests.support.licences import FolderMedium
+from tests.support.licences import ISSUER
 from tests.support.licensedserver import MOMENTS, NEVER
 
 pytestmark = pytest.mark.root
 
 SIZE = 16 * MIB
-MACHINES = 4
+MACHINES, LICENCES = 4, 10
 SECONDS = 120
 SERVER = (sys.executable, "-m", "tests.support.licensedserver")
 CLIENT = (sys.executable, "-m", "castclient", "run", "--json", "--interface", WIRE)
@@ -30,23 +34,39 @@ KILLED = -9
 
 
 def prepared(folder: Path) -> Path:
-    """An image in ``folder``, a medium with ten licences beside it; the raw disk that was imaged."""
+    """A deploy medium with an image and its licences in ``folder``; the raw disk that was imaged."""
     raw = blank(folder / "source.raw", SIZE)
     parts = (Extent(0, 3 * MIB), Extent(5 * MIB, 10 * MIB))
     for number, part in enumerate(parts):
         write_at(raw, part.start, noise(part.length, number))
     (folder / "images").mkdir()
-    make_image(folder / "images", "system", raw, parts)
-    FolderMedium(folder / "medium").issue(10)
+    medium = folder / "medium.img"
+    bare_medium(medium)
+    with open_medium(medium, writable=True) as opened:
+        make_image(opened.images, "system", raw, parts)
+        data = issue_licence(ISSUER, bytes(16), "sys*", LICENCES)
+        (opened.licences / "school.lic").write_bytes(data)
+        format_ledger(Path(opened.ledger.path), opened.ledger.offset, opened.ledger.size)
     return raw
+
+
+def balance(medium: Path) -> Balance:
+    """That of the only licence on a medium that no server has."""
+    found = medium_at(medium)
+    assert found is not None
+    place = found.ledger
+    with LedgerFile(medium, place.start, place.length, found.serial, writable=False) as file:
+        (only,) = file.ledger.balances()
+        return only
 
 
 def serve(lab: CastLab, folder: Path, moment: str) -> Peer:
     """The server, which dies at ``moment``; the cast it has open goes on."""
     where = ("--state", str(folder / "state"), "--images", str(folder / "images"))
     cast = ("--image", "system", "--start-clients", str(MACHINES), "--rate", "12")
-    words = ("serve", "--json", "--interface", WIRE, *where, *cast)
-    return lab.start("s", *SERVER, str(folder / "medium"), moment, *words)
+    medium = ("--media", str(folder / "medium.img"), "--licence-issuer", ISSUER.public.hex())
+    words = ("serve", "--json", "--interface", WIRE, *where, *medium, *cast)
+    return lab.start("s", *SERVER, moment, *words)
 
 
 def cast_through(folder: Path, moments: Sequence[str]) -> None:
@@ -68,8 +88,8 @@ def cast_through(folder: Path, moments: Sequence[str]) -> None:
         servers[-1].process.wait(SECONDS)
     wanted = hashlib.sha256(raw.read_bytes()).digest()
     assert all(hashlib.sha256(target.read_bytes()).digest() == wanted for target in targets)
-    balance = FolderMedium(folder / "medium").balance()
-    assert (balance.consumed, balance.reserved) == (MACHINES, 0)
+    found = balance(folder / "medium.img")
+    assert (found.consumed, found.reserved, found.left) == (MACHINES, 0, LICENCES - MACHINES)
     database = Database.at(folder / "state/server.sqlite")
     assert Counter(row.state for row in database.all(PartRow)) == {"done": MACHINES}
     assert uses == {"consumed": MACHINES}

@@ -13,17 +13,17 @@ from castserver.licenceterms import LicenceTerms, WithoutLicence
 
 ISSUER = SigningKey(bytes(31) + b"\x07")
 TERMS = LicenceTerms(issuers=frozenset({ISSUER.public.hex()}))
+KEY = "stick 1"
 STRICT = replace(TERMS, without=WithoutLicence.REFUSE)
 
 
 @dataclass
 class FolderMedium:
-    """A ``castserver.ledgerholder.LedgerHolder`` of the files in ``folder``, for ``images``."""
+    """A ``castserver.ledgerholder.LedgerHolder`` of the files in ``folder``."""
 
     folder: Path
     serial: str = "4C530001"
     connected: bool = True
-    images: frozenset[str] | None = None
     issued: int = field(default=0)
 
     def __post_init__(self) -> None:
@@ -37,13 +37,8 @@ class FolderMedium:
         return self.folder / "ledger"
 
     def places(self) -> tuple[HeldLedger, ...]:
-        name = self.folder.name
-        place = HeldLedger(name, self.ledger_path, 0, SIZE, self.serial, self.folder)
+        place = HeldLedger(KEY, self.folder.name, self.ledger_path, 0, SIZE, self.serial, self.folder)
         return (place,) if self.connected else ()
-
-    def place_of(self, image: str) -> HeldLedger | None:
-        mine = self.images is None or image in self.images
-        return next(iter(self.places()), None) if mine else None
 
     def issue(
         self, count: int, *, product: str = "*", expires: int = 0, key: SigningKey = ISSUER

@@ -1,7 +1,7 @@
-"""``fleetcast serve`` over a medium that is a folder; it kills itself (SIGKILL) at a moment it is told.
+"""``fleetcast`` as it is, but that its server kills itself (SIGKILL) at a moment it is told.
 
-``python -m tests.support.licensedserver FOLDER MOMENT[:N] serve ...``: at the N-th time of the moment
-(a word of `MOMENTS`; "never" for none).
+``python -m tests.support.licensedserver MOMENT[:N] serve ...``: at the N-th time of the moment (a word
+of `MOMENTS`; "never" for none).
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from castcore.control import ClientState
@@ -20,12 +18,8 @@ from castcore.edge.licence.blocks import DirectBlocks
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castserver.__main__ import main
 from castserver.casts import Casts
-from castserver.commands import serve
 from castserver.licencebook import LicenceBook
 from castserver.policy import PartState
-from castserver.runtime import Server
-
-from tests.support.licences import ISSUER, FolderMedium
 
 NEVER = "never"
 
@@ -115,18 +109,15 @@ def _die_at(moment: Moment, times: int) -> None:
     setattr(moment.owner, moment.name, call)
 
 
-def run(folder: Path, moment: str, words: list[str]) -> int:
+def run(moment: str, words: list[str]) -> int:
     """Serve; return the exit code."""
     name, _, times = moment.partition(":")
     _watch_writes()
     if name != NEVER:
         _die_at(MOMENTS[name], int(times or "1"))
-    medium = FolderMedium(folder)
-    vars(serve)["Server"] = partial(Server, ledgers=medium)
-    key = ISSUER.public.hex()
-    sys.argv[1:] = [*words, "--licence-issuer", key]
+    sys.argv[1:] = words
     return main()
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3:]))
+    sys.exit(run(sys.argv[1], sys.argv[2:]))

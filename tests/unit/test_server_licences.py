@@ -301,6 +301,26 @@ def test_media_without_licences_are_free_or_refused_as_the_setting_says(medium: 
     assert answer["why"] == "image lab has no licence, and this server casts nothing without"
 
 
+def test_a_medium_without_a_ledger_is_free_unless_licences_lie_on_it(medium: FolderMedium) -> None:
+    medium.ledger_path.write_bytes(bytes(SIZE))
+    lab = lab_of(medium)
+    (client,) = machines(lab, 1)
+    assert client.claim(create(lab, start_clients=1))["granted"]
+    lab.casts.licensing.close()
+    medium.issue(5)
+    lab = lab_of(medium)
+    (client,) = machines(lab, 1)
+    assert client.claim(create(lab, start_clients=1))["why"] == "there is no licence ledger"
+
+
+def test_a_medium_whose_licences_do_not_count_is_not_free(medium: FolderMedium) -> None:
+    medium.issue(5, key=SigningKey(bytes(31) + b"\x09"))
+    lab = lab_of(medium)
+    (client,) = machines(lab, 1)
+    answer = client.claim(create(lab, start_clients=1))
+    assert answer["why"].startswith("no licence file of medium school counts: 01.lic: licence 00000000")
+
+
 def test_licences_that_do_not_count_are_named(medium: FolderMedium) -> None:
     medium.issue(5, key=SigningKey(bytes(31) + b"\x09"))
     medium.issue(5, expires=1)
