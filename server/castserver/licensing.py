@@ -252,9 +252,8 @@ class Licensing:
             if opened.problem is not None:
                 raise opened.problem
             if opened.file is not None and not opened.file.ledger.licences:
-                raise NoLicence(
-                    f"no licence file of medium {opened.place.medium} counts: {opened.notes[0]}"
-                )
+                why = "; ".join(opened.notes[:1])
+                raise NoLicence(f"no licence file of medium {opened.place.medium} counts: {why}")
             return opened
         if self._terms.without is WithoutLicence.FREE:
             return None
