@@ -96,6 +96,9 @@ class Licensing:
 
         It has none when it was given up before, and its licence went back. Raises as :meth:`claim`.
         """
+        use = self._book.use(cast, machine)
+        if use is not None and use.state is not UseState.RETURNING:
+            return  # the usual case, without waiting for a medium that is being written
         with self._lock:
             use = self._book.use(cast, machine)
             if use is None:
@@ -192,8 +195,8 @@ class Licensing:
                     self._note_problem(self._opened[place], known)
 
     def _drop(self, place: HeldLedger) -> None:
-        gone = self._opened.pop(place)
-        if gone.file is not None:
+        gone = self._opened.pop(place, None)
+        if gone is not None and gone.file is not None:
             gone.file.close()
 
     def _open(self, place: HeldLedger) -> OpenedLedger:
