@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,7 @@ from castcore.licence import (
     Standing,
     Use,
 )
-from castcore.licence.layout import LICENCE_SLOTS, RECORD_SLOTS
+from castcore.licence.layout import COPIES, LICENCE_SLOTS, RECORD_SIZE, RECORD_SLOTS, record_at
 from castcore.trust import SigningKey
 
 from tests.support.faultyledger import (
@@ -273,3 +277,52 @@ def test_after_a_write_that_failed_the_medium_is_read_anew(
     # The first copy was: so it has happened.
     assert file.ledger.standing(ONE) is Standing.RESERVED
     assert balances(file) == [(4, 1, 0)]
+
+
+@contextmanager
+def failing(start: int, length: int) -> Iterator[None]:
+    """``length`` bytes from ``start`` of every file can be neither read nor written."""
+    read, write = os.preadv, os.pwrite
+
+    def bad(offset: int, size: int) -> bool:
+        return offset < start + length and start < offset + size
+
+    def preadv(fd: int, views: list[memoryview], offset: int) -> int:
+        if bad(offset, sum(map(len, views))):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(fd, views, offset)
+
+    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+        if bad(offset, len(data)):
+            raise OSError(errno.EIO, "Input/output error")
+        return write(fd, data, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "preadv", preadv)
+        patch.setattr(os, "pwrite", pwrite)
+        yield
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_sectors_that_fail_cost_one_copy(tmp_path: Path, copy: int) -> None:
+    path = tmp_path / "medium"
+    path.write_bytes(bytes(SIZE))
+    format_ledger(path, 0, SIZE)
+    with LedgerFile(path, 0, SIZE, SERIAL) as file:
+        file.import_licence(licence(1, 2))
+        before = file.reserve(ONE, "any")
+    # The record of the change before the last, in one copy.
+    with failing(copy + record_at(before.sequence - 1), RECORD_SIZE):
+        with LedgerFile(path, 0, SIZE, SERIAL) as file:
+            assert file.ledger.record == before.record
+            file.reserve(TWO, "any")
+        with LedgerFile(path, 0, SIZE, SERIAL) as file:
+            assert balances(file) == [(0, 2, 0)]
+    # Where the next record goes: who consumes is told, and nothing is lost.
+    with LedgerFile(path, 0, SIZE, SERIAL) as file:
+        with failing(copy + record_at(before.sequence + 2), RECORD_SIZE):
+            with pytest.raises(DiskFailed, match="cannot be written"):
+                file.consume(ONE)
+            assert file.ledger.balances()[0].left == 0
+        file.consume(ONE)
+        assert balances(file) == [(0, 1, 1)]
