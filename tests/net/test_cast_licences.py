@@ -7,7 +7,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import pytest
 from castcore.disk import Extent
@@ -30,6 +32,7 @@ MACHINES, LICENCES = 4, 10
 SECONDS = 120
 SERVER = (sys.executable, "-m", "tests.support.licensedserver")
 CLIENT = (sys.executable, "-m", "castclient", "run", "--json", "--interface", WIRE)
+FLEETCAST = (sys.executable, "-m", "castserver")
 KILLED = -9
 
 
@@ -79,11 +82,15 @@ def cast_through(folder: Path, moments: Sequence[str]) -> None:
             lab.start(f"r{n}", *CLIENT, "--target", str(target)) for n, target in enumerate(targets)
         ]
         for after in (*moments[1:], NEVER)[: len(moments)]:
-            assert servers[-1].process.wait(SECONDS) == KILLED, servers[-1].other
+            with suppress(TimeoutExpired):
+                servers[-1].process.wait(SECONDS)
+            assert servers[-1].process.poll() == KILLED, told(servers[-1], *clients)
             servers.append(serve(lab, folder, after))
         for client in clients:
             assert client.result(SECONDS)["state"] == "done"
         uses = settled(folder)
+        state = ("--json", "--state", str(folder / "state"))
+        listing = lab.start("s", *FLEETCAST, "licences", "list", *state).result(SECONDS)
         servers[-1].process.terminate()
         servers[-1].process.wait(SECONDS)
     wanted = hashlib.sha256(raw.read_bytes()).digest()
@@ -92,8 +99,15 @@ def cast_through(folder: Path, moments: Sequence[str]) -> None:
     assert (found.consumed, found.reserved, found.left) == (MACHINES, 0, LICENCES - MACHINES)
     database = Database.at(folder / "state/server.sqlite")
     assert Counter(row.state for row in database.all(PartRow)) == {"done": MACHINES}
+    (listed,) = listing["media"][0]["licences"]
+    assert (listed["left"], listed["consumed"]) == (LICENCES - MACHINES, MACHINES)
     assert uses == {"consumed": MACHINES}
     database.close()
+
+
+def told(*peers: Peer) -> str:
+    """What programs said last."""
+    return "\n".join(str([*peer.events[-3:], *peer.other[-8:]]) for peer in peers)
 
 
 def settled(folder: Path) -> Counter[str]:
