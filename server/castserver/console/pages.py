@@ -43,6 +43,7 @@ _templates.filters |= {
     "mark": show.mark,
     "share": show.share,
     "clock": clock,
+    "day": show.day,
 }
 _templates.globals |= {
     "version": __version__,
