@@ -138,7 +138,7 @@ def test_a_server_killed_in_a_cast_consumes_each_licence_once(
 # Thirty moments, three to a cast, none twice; the last of a cast is at its end.
 THIRTY = [
     ("wanted:1", "casting:1", "proven:1"),
-    ("half-reserved:1", "casting:4", "due:1"),
+    ("half-reserved:1", "verifying:2", "due:1"),
     ("reserved:1", "casting:8", "consumed:1"),
     ("join:1", "casting:12", "settled:1"),
     ("joined:1", "verifying:1", "proven:2"),
