@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from castcore.edge.medium import FoundMedium, OpenMedium, medium_at, open_medium
@@ -127,7 +128,7 @@ class Media:
                 return
             try:
                 for held in self._changes(touched):
-                    _in_thread("new medium", lambda held=held: self._meet(held))
+                    _in_thread("new medium", partial(self._meet, held))
             except Exception:
                 log.exception("looking for deploy media stumbled; it goes on")
                 self._stopping.wait(1.0)
@@ -158,10 +159,14 @@ class Media:
             if self._held.get(held.seen.key) is not held:  # pulled out again
                 _let_go(held)
                 return
-            if medium is None:
-                return
-            known, self._now = self._now.get(medium.key), came(self._now, medium)
-        if medium.problem and known != medium:
+            known = self._now.get(held.seen.key)
+            if medium is not None:
+                self._now = came(self._now, medium)
+            elif known is not None:  # it was one with a problem, and is none any more
+                self._now = went(self._now, known.key, casting=False)
+        if medium is None or medium == known:
+            return
+        if medium.problem:
             log.warning("%s cannot be used as a deploy medium: %s", medium.where, medium.problem)
         self._changed()
         if held.medium and self._users is not None:
@@ -169,7 +174,7 @@ class Media:
 
     def _opened(self, held: _Held) -> Medium | None:
         """The medium that it is, mounted, or with its problem; None when it is none."""
-        seen = held.seen
+        seen, found = held.seen, None
         try:
             found = self._world.check(seen.path)
             if found is None:
@@ -179,7 +184,9 @@ class Media:
             return None
         except FleetcastError as error:
             held.retry = self._world.clock() + RETRY_SECONDS
-            return Medium(seen.key, seen.path, problem=error.what)
+            # A disk that cannot even be read is none of ours.
+            ours = found is not None or seen.named
+            return Medium(seen.key, seen.path, problem=error.what) if ours else None
         held.medium = True
         info = opened.info
         return Medium(
@@ -208,7 +215,7 @@ class Media:
                 users.gone(medium, why, used=used or casting)
             self._changed()
         # What is dead may take its time to be unmounted.
-        _in_thread("unmount", lambda: _let_go(held))
+        _in_thread("unmount", partial(_let_go, held))
 
 
 def _let_go(held: _Held) -> None:
