@@ -133,6 +133,15 @@ class Order(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class LicenceAnswer(Message):
+    """The answer to POST /casts/ID/licence: whether this machine may be written, else ``why`` not."""
+
+    granted: bool
+    why: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report(Message):
     """POST /clients/ID/report: state and progress, and with DONE the proof of what was written.
 

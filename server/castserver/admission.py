@@ -22,6 +22,10 @@ class Members(Protocol):
         """The id of the client that ``token`` belongs to."""
         ...
 
+    def claim(self, cast: Cast, client: str) -> None:
+        """Reserve a licence for ``client``, where the cast needs one. Raises FleetcastError."""
+        ...
+
     def joined(self, cast: Cast, client: str) -> None:
         """``client`` has joined the sender."""
         ...
@@ -50,6 +54,7 @@ class Admission:
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
         """Let ``client`` take part."""
+        self.casts.claim(self.cast, client)
         answer = self._run().join(client, held, self.way)
         self.casts.joined(self.cast, client)
         return answer

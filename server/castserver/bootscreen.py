@@ -1,4 +1,4 @@
-"""Shows what happens at a server: a machine's boot, what is served where, other servers, media."""
+"""Shows what happens: a machine's boot, what is served where, other servers, media, licences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from castcore.edge.commandline import Screen
 
 from castserver.bootstate import Kept, Listeners, Neighbour
 from castserver.bootviews import kept_view
+from castserver.licenceterms import LicenceEvent
 from castserver.mediastate import MediaNow
 from castserver.mediaviews import media_view
 
@@ -18,6 +19,7 @@ def listeners(screen: Screen) -> Listeners:
         KeptScreen(screen).show,
         lambda neighbour: show_neighbour(neighbour, screen),
         MediaScreen(screen).show,
+        lambda event: show_licence(event, screen),
     )
 
 
@@ -33,6 +35,13 @@ def show_neighbour(neighbour: Neighbour, screen: Screen) -> None:
         f"another Fleetcast server on {neighbour.interface}: {neighbour.name} at {neighbour.url}"
     )
     screen.emit({"event": "neighbour", **vars(neighbour)})
+
+
+def show_licence(event: LicenceEvent, screen: Screen) -> None:
+    """One licence reserved, consumed, given back."""
+    who = f"{event.machine} in {event.cast}" if event.machine else event.detail
+    screen.say(f"licence  {event.word:8}  {who}  {event.left} left on {event.medium}")
+    screen.emit({"event": "licence", **vars(event)})
 
 
 class MediaScreen:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from castcore.boot import BootEvent, FoundServer, InterfaceMode, Presence, WantedMode
 
+from castserver.licenceterms import LicenceEvent
 from castserver.mediastate import MediaNow
 
 
@@ -87,9 +88,10 @@ class BootingState:
 
 @dataclass(frozen=True)
 class Listeners:
-    """Who hears of boots, of how booting stands, of other Fleetcast servers and of deploy media."""
+    """Who hears of boots, of how booting stands, of other Fleetcast servers, of media, of licences."""
 
     boot: Callable[[BootEvent], None] = lambda _: None
     kept: Callable[[Kept], None] = lambda _: None
     neighbour: Callable[[Neighbour], None] = lambda _: None
     media: Callable[[MediaNow], None] = lambda _: None
+    licence: Callable[[LicenceEvent], None] = lambda _: None

@@ -15,6 +15,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceviews import ledger_views
 from castserver.media import Media
 from castserver.views import StateView, state_view
 
@@ -40,6 +41,7 @@ class ServerParts:
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
+        licences = ledger_views(self.casts.licensing)
         with self.clients.lock:
             return state_view(
                 self.clients,
@@ -49,6 +51,7 @@ class ServerParts:
                 self.once,
                 self.captures.all(),
                 self.media.now,
+                licences,
             )
 
     def wake(self) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -37,8 +38,10 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.leasebook import LeaseBook
+from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.licensing import Licensing
 from castserver.media import Media
 from castserver.mediaeyes import Eyes
 from castserver.mediause import MediaUse
@@ -117,7 +120,8 @@ class Server:
 
     def _assemble(self, database: Database, library: Library, media: Media) -> ServerParts:
         clients = Clients(database)
-        casts = Casts(database, clients, library, self._make_legs(self.identity))
+        legs, licensing = self._make_legs(self.identity), self._licensing(database, media)
+        casts = Casts(database, clients, library, legs, licensing)
         statement = ServerStatement(
             self.identity.key.public,
             self.identity.certificate_digest,
@@ -146,6 +150,11 @@ class Server:
             Captures(database, clients, uploads),
             media,
         )
+
+    def _licensing(self, database: Database, media: Media) -> Licensing:
+        own, terms = self.identity.key.public.hex(), self.settings.licences
+        terms = replace(terms, issuers=terms.issuers | {own})
+        return Licensing(database, MediaLedgers(media), terms, self._listeners.licence)
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)

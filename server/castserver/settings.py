@@ -11,6 +11,7 @@ from castcore.boot import WantedMode
 from castcore.edge.net.interface import Interface
 
 from castserver.bootstate import DeployEnd
+from castserver.licenceterms import LicenceTerms
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class ServerSettings:
     ``boot_tree`` is None when nothing is booted but what a deploy medium has; ``media`` are files and
     devices watched for such media beside the machine's disks. ``wanted`` and ``own_dhcp`` say what is
     served to machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off;
-    what they leave out is as it was chosen last. ``headless``: nobody sits at the server.
+    what they leave out is as it was chosen last. ``headless``: nobody sits at the server. ``licences``:
+    whose count beside this server's own, and what is cast without.
     """
 
     state: Path
@@ -38,6 +40,7 @@ class ServerSettings:
     rules: bytes = b""
     session_minutes: int = 30
     media: tuple[Path, ...] = ()
+    licences: LicenceTerms = field(default_factory=LicenceTerms)
 
     @property
     def url(self) -> str:

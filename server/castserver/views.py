@@ -25,6 +25,7 @@ from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
 from castserver.library import LIBRARY, Shelved
+from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
 from castserver.mediaviews import MediaView, media_view
 from castserver.policy import CastState, PartState
@@ -194,6 +195,7 @@ class StateView(View):
     captures: list[CaptureView] = Field(description="those under way, and the latest that ended")
     booting: list[BootView] = Field(description="network boots of machines not met yet")
     pxe: BootingView = Field(description="what is answered to machines that boot from the network")
+    licences: list[LedgerView] = Field(description="the licence ledger of every connected medium")
 
 
 def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOnce) -> ClientView:
@@ -300,6 +302,7 @@ def state_view(
     once: BootOnce,
     captures: list[Capture],
     media: MediaNow,
+    licences: list[LedgerView],
 ) -> StateView:
     """Everything live; call it with the clients' lock held."""
     known = clients.all()
@@ -310,6 +313,7 @@ def state_view(
         media=media_view(media),
         captures=[capture_view(c, clients) for c in latest(captures)],
         pxe=booting_view(booting),
+        licences=licences,
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )
 

@@ -25,14 +25,18 @@ from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
 from castserver.captures import Captures
+from castserver.castmodel import Cast
 from castserver.castroutes import RunningCast
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.durables import Durables
 from castserver.leasebook import LeaseBook
+from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import LIBRARY, Library, LibraryImage, Shelved
+from castserver.licenceterms import LicenceTerms
+from castserver.licensing import Licensing
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
@@ -53,8 +57,8 @@ NETWORK = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 class FakeImage(LibraryImage):
     """An open image that holds ``CHUNKS``."""
 
-    def __init__(self, name: str, root: str) -> None:
-        self.name, self.root = name, root
+    def __init__(self, name: str, root: str, medium: str = "") -> None:
+        self.name, self.root, self.medium = name, root, medium
         self.chunk_count = len(CHUNKS)
         self.manifest_bytes, self.index_bytes = b"manifest of " + name.encode(), b"index"
         self.closed = False
@@ -71,6 +75,7 @@ class FakeLibrary(Library):
 
     def __init__(self, images: dict[str, str]) -> None:
         self.images = images
+        self.medium = ""
         self.opened: list[FakeImage] = []
 
     def list(self) -> tuple[StoredImage, ...]:
@@ -84,7 +89,7 @@ class FakeLibrary(Library):
     def open(self, name: str, root: str = "") -> LibraryImage:  # noqa: ARG002
         if name not in self.images:
             raise NotFound(f"there is no image {name!r}")
-        self.opened.append(FakeImage(name, self.images[name]))
+        self.opened.append(FakeImage(name, self.images[name], self.medium))
         return self.opened[-1]
 
 
@@ -188,13 +193,18 @@ class ServerLab:
         networks: Sequence[Network] = (NETWORK,),
         boot_images: Path = Path("/nonexistent"),
         store: Path = Path("/nonexistent"),
+        ledgers: LedgerHolder | None = None,
+        terms: LicenceTerms | None = None,
     ) -> None:
         self.boot_images, self.store = boot_images, store
+        self.ledgers, self.terms = ledgers, terms
+        self._medium = ledgers.places()[0].key if ledgers is not None else ""
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
         self.clock = FakeClock()
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
+        self.library.medium = self._medium
         self.senders: list[FakeSender] = []
         self._assemble()
 
@@ -209,7 +219,8 @@ class ServerLab:
             Leg(network, partial(self._sender, leg), partial(self._lost, network.interface))
             for leg, network in enumerate(self.networks)
         ]
-        self.casts = Casts(self.database, self.clients, self.library, legs)
+        licensing = Licensing(self.database, self.ledgers, self.terms)
+        self.casts = Casts(self.database, self.clients, self.library, legs, licensing)
         self.uploads = Uploads(self.store, self.clock)
         if self.store.is_dir():
             self.uploads.adopt()
@@ -275,6 +286,12 @@ class _CurrentCasts:
     def find(self, cast: str, way: WayIn) -> RunningCast | None:
         return self.casts.find(cast, way)
 
+    def get(self, name: str) -> Cast:
+        return self.casts.get(name)
+
+    def claim(self, cast: Cast, client: str) -> None:
+        self.casts.claim(cast, client)
+
 
 _current = _CurrentCasts()
 
@@ -324,6 +341,12 @@ class FakeClient:
 
     def get(self, path: str) -> Any:
         return self.lab.http.get(f"/api/v1{path}", headers=self.headers)
+
+    def claim(self, cast: str) -> Any:
+        """Ask for a licence, as a client does before it writes."""
+        answer = self.lab.http.post(f"/api/v1/casts/{cast}/licence", headers=self.headers)
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def join(self, cast: str) -> Any:
         """Read the descriptor, then join, as a client does."""

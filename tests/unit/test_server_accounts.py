@@ -53,6 +53,7 @@ OF_CLIENTS = {
     ("POST", "/clients/{client}/report"),
     ("POST", "/casts/{cast}/join"),
     ("POST", "/casts/{cast}/durable"),
+    ("POST", "/casts/{cast}/licence"),
     *(
         ("GET", f"/casts/{{cast}}/{what}")
         for what in ("descriptor", "manifest", "index", "selection/{number}", "chunks/{number}")

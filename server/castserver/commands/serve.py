@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rules", type=Path, metavar="FILE", help="TOML: which disk of a booted machine may be chosen")
     add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="cast no faster than this")
     arguments.add_network(parser)
+    arguments.add_licences(parser)
     add("--image", default="", help="make a cast of this image at once, open to whoever shows up")
     add(
         "--start-clients",
@@ -154,6 +155,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         extra_cmdline=args.extra_cmdline,
         rules=_rules(args.rules),
         session_minutes=args.session_minutes,
+        licences=arguments.licence_terms(args),
         media=tuple(args.media),
     )
 
