@@ -3,6 +3,7 @@ that is pulled out; settings, extra files and hooks that the boot environment re
 
 from __future__ import annotations
 
+import filecmp
 import re
 import shutil
 import sys
@@ -12,8 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from castcore.bootsettings import BootSettings
 from castcore.edge import run
+from castcore.errors import NetworkFailed
 from castcore.units import MIB
+from castmedia.clientmedia import Format, build
+from castmedia.recipe import Profile
+from castmedia.settingsoptions import Choices
+from castmedia.stages import Options
 
 from tests.support.images import noise
 from tests.vm import demo
@@ -138,3 +145,17 @@ def _cast(running: Lab, machine: Running) -> None:
     machine.power_off()
     with machine.disk.open("rb") as disk:
         assert disk.read(IMAGE_BYTES) == noise(IMAGE_BYTES, 6)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_same_inputs_give_the_same_medium(running: Lab, form: str) -> None:
+    client_media(FOLDER / f"again.{form}")
+    assert filecmp.cmp(FOLDER / f"again.{form}", FOLDER / f"client.{form}", shallow=False)
+
+
+def test_an_unreachable_package_source_leaves_nothing(tmp_path: Path) -> None:
+    options = Options(tmp_path / "cache", Profile.VIRTUAL, f"file://{tmp_path}/no-such-mirror")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(NetworkFailed, match="packages cannot be fetched"):
+        build(tmp_path / "out/m.iso", Format.ISO, options, Choices(BootSettings()))
+    assert list((tmp_path / "out").iterdir()) == []
