@@ -94,7 +94,7 @@ def make(folder: Path, debian: Path) -> None:
         ("core-cd.img", "i386-pc-eltorito", CD_PREFIX),
     ):
         command = ["chroot", str(debian), "grub-mkimage", "-O", kind, "-d", f"/{FOLDER}"]
-        command += ["-p", prefix, "-o", "-", *MODULES]
+        command += ["-p", prefix, *MODULES]
         (folder / name).write_bytes(run.run(command, timeout=SECONDS))
 
 
