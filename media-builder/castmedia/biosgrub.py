@@ -95,7 +95,9 @@ def make(folder: Path, debian: Path) -> None:
     ):
         command = ["chroot", str(debian), "grub-mkimage", "-O", kind, "-d", f"/{FOLDER}"]
         command += ["-p", prefix, *MODULES]
-        (folder / name).write_bytes(run.run(command, timeout=SECONDS))
+        # A file, no pipe: it syncs what it has written.
+        with (folder / name).open("wb") as file:
+            run.run(command, timeout=SECONDS, stdout=file)
 
 
 def load(folder: Path) -> BiosGrub:
