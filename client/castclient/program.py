@@ -112,7 +112,7 @@ class Client:
         elif happening.order is not None:
             self._order = happening.order
         self.model = noted(dataclasses.replace(self.model, phase=phase), happening)
-        if Action.CAST in actions and self._order is not None:
+        if (Action.CAST in actions or Action.CAPTURE in actions) and self._order is not None:
             fresh = CastNow(self._order.cast, ClientState.PLANNING)
             self.model = dataclasses.replace(
                 self.model, cast=fresh, problem="", failure=None, told=False
@@ -124,9 +124,10 @@ class Client:
             self._world.perform(action, happening, self._order, self.post)
 
     def _recognised(self, happening: Happening) -> Happening:
-        """An order for the cast this disk already holds is told again, not written again."""
+        """An order for the cast or capture that is done already is told again, not done again."""
         order, model = happening.order, self.model
-        if happening.event is not Event.ORDER_CAST or order is None or model.cast is None:
+        works = happening.event in (Event.ORDER_CAST, Event.ORDER_CAPTURE)
+        if not works or order is None or model.cast is None:
             return happening
         if model.phase is Phase.DONE and model.cast.cast == order.cast:
             return dataclasses.replace(happening, event=Event.ORDER_AGAIN)
@@ -203,6 +204,6 @@ def report_of(model: Model, journal: Journal) -> Report | None:
 
 def leaving_kind(order: Order) -> OrderKind | None:
     """How ``order`` ends: restart, power off, or None (stay)."""
-    if order.kind is not OrderKind.CAST:
+    if order.kind not in (OrderKind.CAST, OrderKind.CAPTURE):
         return order.kind
     return None if order.after == "stay" else OrderKind(order.after)

@@ -86,6 +86,24 @@ class DurableRow(Base):
     changed: Mapped[int] = mapped_column(BigInteger)
 
 
+class CaptureRow(Base):
+    """One capture of a machine's disks to the library: what was asked, and how it stands."""
+
+    __tablename__ = "captures"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"))
+    image: Mapped[str] = mapped_column(String(255))
+    disks: Mapped[list[str]] = mapped_column(JSON)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str]
+    created: Mapped[int] = mapped_column(BigInteger)
+    ended: Mapped[int | None] = mapped_column(BigInteger)
+    root: Mapped[str] = mapped_column(String(64))
+    stored: Mapped[int] = mapped_column(BigInteger)
+
+
 class SettingRow(Base):
     """One thing that the operator chose, by its ``name``."""
 
@@ -139,6 +157,40 @@ class BootOnceRow(Base):
     changed: Mapped[int] = mapped_column(BigInteger)
     form: Mapped[str] = mapped_column(String(16))
     since: Mapped[int] = mapped_column(BigInteger)
+
+
+class LedgerRow(Base):
+    """The licence ledger ``id`` as it was when this server saw or changed it last."""
+
+    __tablename__ = "ledgers"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    serial: Mapped[str] = mapped_column(String(127))
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    mark: Mapped[str] = mapped_column(String(64))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
+class LicenceRow(Base):
+    """The one ledger that the licence ``id`` was seen in."""
+
+    __tablename__ = "licences"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
+
+
+class LicenceUseRow(Base):
+    """The licence of ``ledger`` that a machine takes for a cast; ``state`` is a ``UseState``."""
+
+    __tablename__ = "licence_uses"
+
+    cast: Mapped[str] = mapped_column(ForeignKey("casts.id"), primary_key=True)
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
+    image: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16))
+    changed: Mapped[int] = mapped_column(BigInteger)
 
 
 class Database:

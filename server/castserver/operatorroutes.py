@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import anyio.to_thread
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, OrderKind
+from castcore.control import AfterCast, Order, OrderKind
 from castcore.errors import Refused
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,7 +46,9 @@ class NewCast(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: str = Field(max_length=100)
+    image: str = Field(
+        max_length=110, description="its name; `library/NAME` or `medium/NAME` where both have one"
+    )
     start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
         None, description="start when so many have joined; null: on command"
     )
@@ -113,7 +115,7 @@ def boot_disk(parts: Parts, client: Name) -> ClientView:
     "/clients/{client}/order", summary="Reboot or power off a client", responses=_MISSING | _REFUSED
 )
 def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
-    """Refused while no client is connected, or while it takes part in a cast."""
+    """Refused while no client is connected, while it takes part in a cast or is captured."""
     found = parts.clients.get(client)
     with parts.clients.lock:
         if not found.online(parts.clients.clock()):
@@ -121,14 +123,16 @@ def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
         busy = parts.casts.busy(found)
         if busy:
             raise Refused(f"machine {found.id} takes part in cast {busy}", hint="cancel the cast first")
-        parts.clients.order(found, body.kind, after=AfterCast.REBOOT)
+        if found.capture:
+            raise Refused(f"machine {found.id} is being captured", hint="cancel that capture first")
+        parts.clients.order(found, Order(0, body.kind))
     return show_client(parts, client)
 
 
 @routes.get("/images", summary="The images that can be cast")
 def list_images(parts: Parts) -> list[ImageView]:
-    """Damaged ones are listed too, with their problem."""
-    return [image_view(stored) for stored in parts.library.list()]
+    """The library's, and those of the deploy medium in use; damaged ones too, with their problem."""
+    return [image_view(shelved) for shelved in parts.library.all()]
 
 
 @routes.get("/casts", summary="Every cast, the newest first")

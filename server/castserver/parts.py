@@ -9,10 +9,13 @@ from castserver.auth import OperatorAuth
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
+from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceviews import ledger_views
+from castserver.media import Media
 from castserver.views import StateView, state_view
 
 
@@ -30,13 +33,23 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    captures: Captures
+    media: Media
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
+        licences = ledger_views(self.casts.licensing)
         with self.clients.lock:
             return state_view(
-                self.clients, self.casts.all(), self.boots, self.booting.state(), self.once
+                self.clients,
+                self.casts.all(),
+                self.boots,
+                self.booting.state(),
+                self.once,
+                self.captures.all(),
+                self.media.now,
+                licences,
             )
 
     def wake(self) -> None:
@@ -46,5 +59,6 @@ class ServerParts:
             client.signal.fire()
 
     def stop(self) -> None:
-        """Stop every sender, when no request comes any more."""
+        """Stop every sender, and let uploads lie, when no request comes any more."""
         self.casts.close()
+        self.captures.uploads.close()

@@ -63,7 +63,7 @@ def overview(request: Request, parts: Parts) -> Response:
     """Machines, casts and images, kept live."""
     if not _logged_in(request, parts):
         return RedirectResponse("/login", status_code=303)
-    images = [image_view(stored) for stored in parts.library.list()]
+    images = [image_view(shelved) for shelved in parts.library.all()]
     return _page("overview.html", images=images, **_live(parts))
 
 

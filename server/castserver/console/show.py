@@ -20,6 +20,7 @@ BUSY = (
     ClientState.RECEIVING,
     ClientState.FILLING,
     ClientState.VERIFYING,
+    ClientState.CAPTURING,
 )
 
 
