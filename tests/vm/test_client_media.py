@@ -46,7 +46,7 @@ key=$(dumpkmap </dev/tty1 | dd bs=1 skip=305 count=1 2>/dev/null)
 ip=$(ip -4 -o address show scope global)
 echo "HOOK $FLEETCAST_MOMENT key=$key words=$(cat /etc/words) $ip" >/dev/ttyS0
 """
-READY = re.compile(r"fleetcast: state=ready\b")
+READY = re.compile(r"fleetcast: state=ready\b.* client=(\w+)")
 DONE = re.compile(r"fleetcast: state=done\b")
 LOCKED_DOWN = re.compile(r"Kernel is locked down from EFI Secure Boot")
 
@@ -133,22 +133,22 @@ def test_a_client_medium_starts_the_client(running: Lab, number: int) -> None:
     pc = PC(f"cm{number}", 60 + number, cell.firmware, network_boot=False, medium=medium)
     machine = running.power_on(pc)
     try:
-        said(machine, READY, BOOT_SECONDS)
+        client = said(machine, READY, BOOT_SECONDS)[1]
         locked_down = machine.serial.search(LOCKED_DOWN) is not None
         assert locked_down is (cell.firmware is Firmware.UEFI_SECURE)
         if cell.casts:
-            _cast(running, machine)
+            _cast(running, machine, client)
     finally:
         machine.power_off()
 
 
-def _cast(running: Lab, machine: Running) -> None:
+def _cast(running: Lab, machine: Running, client: str) -> None:
     """A cast to its disk ends well, with the stick pulled out before it begins."""
     medium = machine.pc.medium
     assert medium is not None
     if medium.attach is Attach.STICK:
         machine.pull_stick()
-    order = {"image": "sample", "start_clients": 1, "after": "stay"}
+    order = {"image": "sample", "start_clients": 1, "after": "stay", "targets": [client]}
     cast = running.server.post("/casts", order)["cast"]
     said(machine, DONE, CAST_SECONDS)
     end = time.monotonic() + 30
