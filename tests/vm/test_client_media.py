@@ -148,7 +148,7 @@ def _cast(running: Lab, machine: Running, client: str) -> None:
     assert medium is not None
     if medium.attach is Attach.STICK:
         machine.pull_stick()
-    order = {"image": "sample", "start_clients": 1, "after": "stay", "targets": [client]}
+    order = {"image": "sample", "start_clients": 1, "after": "stay", "clients": [client]}
     cast = running.server.post("/casts", order)["cast"]
     said(machine, DONE, CAST_SECONDS)
     end = time.monotonic() + 30
