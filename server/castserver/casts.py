@@ -154,19 +154,12 @@ class Casts:
 
     def hear(self, client: Client, report: Report) -> None:
         """Take in a report: a part may end by it, and with it the cast."""
-        ended = False
         with self._lock:
             cast = self._casts.get(report.cast)
             part = cast.parts.get(client.id) if cast is not None else None
-            if cast is not None and part is not None:
-                part.report = report
-                state, said = policy.part_after_report(part.state, report, cast.root)
-                if state is PartState.DONE and part.state is not state:
-                    state, said = self._licensed(cast, client.id)
-                if state is not part.state or said not in ("", part.message):
-                    self._set_part(cast, client.id, state, said or report.message)
-                    self._settle(cast)
-                    ended = state.ended
+            ended = (
+                cast is not None and part is not None and self._take_in(cast, client.id, part, report)
+            )
             self.offer(client)
         if ended:  # without the lock: a medium takes its time
             self.licensing.settle()
@@ -299,6 +292,21 @@ class Casts:
         if cast.run is not None:
             self._closing.append((cast.run, state is not CastState.DONE))
             cast.run = None
+
+    def _take_in(self, cast: Cast, client: str, part: Part, report: Report) -> bool:
+        """``part`` after ``report``; whether it has ended by it."""
+        part.report = report
+        state, said = policy.part_after_report(part.state, report, cast.root)
+        if state is PartState.DONE and part.state is not state:
+            state, said = self._licensed(cast, client)
+        if state is part.state and said in ("", part.message):
+            return False
+        self._set_part(cast, client, state, said or report.message)
+        gathering = cast.state is CastState.GATHERING
+        if gathering and policy.should_start(cast.state, cast.rules, cast.states()):
+            self._begin(cast)
+        self._settle(cast)
+        return state.ended
 
     def _licensed(self, cast: Cast, client: str) -> tuple[PartState, str]:
         """The part of a machine that has proven its disk, and what is to be said of it."""

@@ -252,6 +252,11 @@ class Licensing:
         self.look()
         opened = next((o for place, o in self._opened.items() if medium and place.key == medium), None)
         if opened is not None and opened.licensed:
+            if isinstance(opened.problem, NotFound):
+                raise NoLicence(
+                    f"licence files lie on medium {opened.place.medium}, but {opened.problem.what}",
+                    hint=opened.problem.hint,
+                )
             if opened.problem is not None:
                 raise opened.problem
             if opened.file is not None and not opened.file.ledger.licences:

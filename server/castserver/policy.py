@@ -94,11 +94,16 @@ def wants(state: CastState, rules: CastRules, machine: str, part: PartState | No
 
 
 def should_start(state: CastState, rules: CastRules, parts: Collection[PartState]) -> bool:
-    """Whether the cast starts now, of itself."""
+    """Whether the cast starts now, of itself.
+
+    A machine that was in the middle of it when the server died may have everything before the others are
+    back: it has joined, too.
+    """
     joined = sum(p is PartState.JOINED for p in parts)
     match state:
         case CastState.GATHERING:
-            return rules.start_clients is not None and joined >= max(rules.start_clients, 1)
+            done = sum(p is PartState.DONE for p in parts)
+            return rules.start_clients is not None and joined + done >= max(rules.start_clients, 1)
         case CastState.RUNNING | CastState.OPEN:
             # Under way before (this server was restarted, or a late machine came): nobody to wait for.
             return joined > 0
