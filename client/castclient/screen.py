@@ -45,6 +45,7 @@ _HEADLINES = {
     "receiving": ("RECEIVING", Tone.BUSY),
     "filling": ("FETCHING THE REST", Tone.BUSY),
     "verifying": ("CHECKING THE DISK", Tone.BUSY),
+    "capturing": ("CAPTURING THE DISK", Tone.BUSY),
     "done": ("DONE", Tone.GOOD),
     "failed": ("FAILED", Tone.BAD),
     "rebooting": ("RESTARTING", Tone.GOOD),

@@ -30,13 +30,17 @@ class BootServing:
         self._parts, self._listeners = parts, listeners
         self._lock = threading.Lock()
         self._wish = 0
+        self._assumed = False
 
     def serve(self, tree: Path) -> None:
         """Serve ``tree``. Raises NotFound, BadImage, PortTaken, Refused, NetworkFailed."""
         settings, booting = self._settings, self._parts.booting
         # Firmware boots over IPv4.
         interfaces = [own for own in settings.interfaces if own.family is socket.AF_INET]
-        booting.assume({own.name: self._choice(own.name) for own in interfaces}, settings.deploy_ends)
+        if not self._assumed:  # what the operator chooses meanwhile holds for the next tree
+            choices = {own.name: self._choice(own.name) for own in interfaces}
+            booting.assume(choices, settings.deploy_ends)
+            self._assumed = True
         keepers = {own.name: self._keeper(own, tree) for own in interfaces}
         try:
             booting.start(keepers)

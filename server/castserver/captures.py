@@ -58,15 +58,18 @@ class Captures:
     def create(self, client: Client, request: CaptureRequest, *, busy: str = "") -> Capture:
         """Order ``client`` to capture; ``busy`` is the cast it takes part in.
 
-        Raises Refused (no client is connected, a name or disk that cannot be), InUse (it is at work).
+        Raises Refused (no client is connected, a name or disk that cannot be), InUse (it is at work, or
+        others borrow from the image to be replaced).
         """
         with self._lock:
             self._require_idle(client, busy)
             disks = sources(client.registration.disks, request.disks)
+            image = full_name(request.image, client)
+            self.uploads.require_free(image, machine_name(client), again=request.replace)
             capture = Capture(
                 self._new_id(),
                 client.id,
-                full_name(request.image, client),
+                image,
                 tuple(disk.stable_id for disk in disks),
                 int(time.time()),
                 full_sectors=request.full_sectors,
@@ -106,6 +109,7 @@ class Captures:
             done = upload.committed
             if capture is not None and done is not None and capture.state is not CaptureState.DONE:
                 capture.root, capture.stored = done.root, done.stored
+                self._clients.get(capture.client).source = True
                 self._end(capture, CaptureState.DONE, "")
 
     def abandoned(self, upload: Upload, why: FleetcastError) -> None:

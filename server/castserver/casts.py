@@ -7,6 +7,7 @@ The decisions are :mod:`castserver.policy`'s; here they are carried out, under t
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 
@@ -47,7 +48,9 @@ class Casts:
         self.durables = Durables(database)
         self._lock = clients.lock
         self._casts: dict[str, Cast] = {}
+        # Runs to be closed, with whether to abort; and those that somebody closes just now.
         self._closing: list[tuple[CastRun, bool]] = []
+        self._being_closed: list[tuple[CastRun, bool]] = []
         self._load()
 
     def all(self) -> list[Cast]:
@@ -123,11 +126,15 @@ class Casts:
             return bool(self._of(medium))
 
     def medium_gone(self, medium: str, why: str) -> None:
-        """End every cast from a deploy medium at once, and close its files; ``why`` for people."""
+        """End every cast from a deploy medium at once; its files are closed beside that.
+
+        ``why`` is for people.
+        """
         with self._lock:
             for cast in self._of(medium):
                 self._break_off(cast, CastState.FAILED, why)
-        self._close_ended()
+        # Who reads what is dead may hang for long, and nobody shall with them.
+        threading.Thread(target=self._close_ended, name="close casts", daemon=True).start()
 
     def busy(self, client: Client) -> str:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""
@@ -148,7 +155,8 @@ class Casts:
                 return
             for cast in [self._casts[busy]] if busy else self._active():
                 part = cast.parts.get(client.id)
-                if policy.wants(cast.state, cast.rules, client.id, part.state if part else None):
+                taken = part.state if part else None
+                if policy.wants(cast.state, cast.rules, client.id, taken, source=client.source):
                     self._order(cast, client)
                     return
 
@@ -232,10 +240,13 @@ class Casts:
 
     def _close_ended(self) -> None:
         """Stop the senders of casts that have ended: without the lock, it takes them a moment."""
-        for entry in list(self._closing):
-            run, abort = entry
+        with self._lock:
+            mine, self._closing = self._closing, []
+            self._being_closed += mine
+        for run, abort in mine:
             run.close(abort=abort)
-            self._closing.remove(entry)
+            with self._lock:
+                self._being_closed.remove((run, abort))
 
     def _active(self) -> list[Cast]:
         return sorted((c for c in self._casts.values() if not c.state.ended), key=lambda c: c.created)
@@ -245,7 +256,7 @@ class Casts:
 
     def _put_on_air(self, cast: Cast, image: OpenImage) -> None:
         runs = [
-            *(run for run, _ in self._closing),
+            *(run for run, _ in (*self._closing, *self._being_closed)),
             *(c.run for c in self._casts.values() if c.run is not None),
         ]
         slot = free_slot({run.slot for run in runs})

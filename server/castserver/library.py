@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,13 +129,13 @@ class Library:
             )
         return chosen
 
-    def _places(self, shelf: str) -> list[tuple[Path, str]]:
+    def _places(self, shelf: str) -> Iterator[tuple[Path, str]]:
         """The directories to look in, each with its medium's key."""
         medium = self._medium()
-        places = [(self.directory, "")] if shelf != MEDIUM else []
+        if shelf != MEDIUM:
+            yield self.directory, ""
         if medium is not None and shelf != LIBRARY:
-            places.append((images_of(medium), medium.key))
-        return places
+            yield images_of(medium), medium.key
 
 
 def _no_image(name: str) -> NotFound:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from castcore.edge.medium import FoundMedium, OpenMedium, medium_at, open_medium
@@ -127,7 +128,7 @@ class Media:
                 return
             try:
                 for held in self._changes(touched):
-                    _in_thread("new medium", lambda held=held: self._meet(held))
+                    _in_thread("new medium", partial(self._meet, held))
             except Exception:
                 log.exception("looking for deploy media stumbled; it goes on")
                 self._stopping.wait(1.0)
@@ -169,7 +170,7 @@ class Media:
 
     def _opened(self, held: _Held) -> Medium | None:
         """The medium that it is, mounted, or with its problem; None when it is none."""
-        seen = held.seen
+        seen, found = held.seen, None
         try:
             found = self._world.check(seen.path)
             if found is None:
@@ -179,7 +180,9 @@ class Media:
             return None
         except FleetcastError as error:
             held.retry = self._world.clock() + RETRY_SECONDS
-            return Medium(seen.key, seen.path, problem=error.what)
+            # A disk that cannot even be read is none of ours.
+            ours = found is not None or seen.named
+            return Medium(seen.key, seen.path, problem=error.what) if ours else None
         held.medium = True
         info = opened.info
         return Medium(
@@ -208,7 +211,7 @@ class Media:
                 users.gone(medium, why, used=used or casting)
             self._changed()
         # What is dead may take its time to be unmounted.
-        _in_thread("unmount", lambda: _let_go(held))
+        _in_thread("unmount", partial(_let_go, held))
 
 
 def _let_go(held: _Held) -> None:

@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyudev
@@ -29,12 +29,14 @@ log = logging.getLogger("fleetcast")
 class Seen:
     """A disk or file at ``path``; ``since`` orders disks by when they came.
 
-    ``key`` tells it from all that were there before: a stick that comes back has another.
+    ``key`` tells it from all that were there before: a stick that comes back has another. ``named`` by
+    the operator, who expects a medium there.
     """
 
     since: int
     key: str
     path: str
+    named: bool = False
 
 
 class Eyes:
@@ -92,9 +94,17 @@ def _disk(block: Path) -> Seen | None:
     try:
         size = int((block / "size").read_text())
         sequence = int((block / "diskseq").read_text())
+        if _is_detached(block):
+            return None
     except (OSError, ValueError):
         return None
     return Seen(sequence, f"disk-{sequence}", f"/dev/{block.name}") if size else None
+
+
+def _is_detached(block: Path) -> bool:
+    """Whether the device is a loop device that was detached, and only waits for its last user."""
+    flag = block / "loop/autoclear"
+    return flag.exists() and flag.read_text().strip() != "0"
 
 
 def _named(path: Path) -> Seen | None:
@@ -104,7 +114,8 @@ def _named(path: Path) -> Seen | None:
     except OSError:
         return None
     if stat.S_ISBLK(status.st_mode):
-        return _disk(SYS_BLOCK / path.resolve().name)
+        disk = _disk(SYS_BLOCK / path.resolve().name)
+        return None if disk is None else replace(disk, named=True)
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Seen(0, f"file-{status.st_dev}-{status.st_ino}", str(path))
+    return Seen(0, f"file-{status.st_dev}-{status.st_ino}", str(path), named=True)

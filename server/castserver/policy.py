@@ -82,13 +82,18 @@ def boot_mac(name: str) -> str:
     return plain if _MAC.fullmatch(plain) else ""
 
 
-def wants(state: CastState, rules: CastRules, machine: str, part: PartState | None) -> bool:
+def wants(
+    state: CastState, rules: CastRules, machine: str, part: PartState | None, *, source: bool = False
+) -> bool:
     """Whether a machine that is ready now should be ordered into the cast.
 
+    ``source``: an image was made of its disk since it started, so it takes part only when it was named.
     One that was lost, or has restarted in the middle of it, is ordered again; one that ended it, well
     or not, is not: writing the same disk twice takes an operator.
     """
     if state.ended or (rules.targets is not None and machine not in rules.targets):
+        return False
+    if source and rules.targets is None:
         return False
     return part in (None, PartState.GONE, PartState.ORDERED, PartState.JOINED)
 

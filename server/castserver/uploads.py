@@ -199,8 +199,7 @@ class Uploads:
         """
         path = self._directory / f"{owner.image}{SUFFIX}"
         plan = replace(plan, name=owner.image, source=replace(plan.source, machine=machine))
-        again = again and _made_by(path, machine)
-        require_free_name(path, replace=again)
+        again = self.require_free(owner.image, machine, again=again)
         with self._lock:
             before = [u for u in self._going() if u.owner == owner]
             self._require_room(owner, chunks_of(plan), before)
@@ -215,6 +214,16 @@ class Uploads:
             self._uploads[upload.id] = upload
             self._forget_ended()
             return upload
+
+    def require_free(self, image: str, machine: str, *, again: bool) -> bool:
+        """Return when ``machine`` may upload ``image``: whether it would replace an older one.
+
+        Raises Refused, InUse.
+        """
+        path = self._directory / f"{image}{SUFFIX}"
+        again = again and _made_by(path, machine)
+        require_free_name(path, replace=again)
+        return again
 
     def find(self, upload: str, client: str) -> Upload:
         """The upload with this id, of this machine. Raises NotFound."""

@@ -110,7 +110,7 @@ class Lab:
             machines = self.command("machines", "list")["machines"]
             return next((m["client"] for m in machines if m["state"] == "ready"), "")
 
-        return until(ready)
+        return str(until(ready))
 
     def reading(self, capture: str, least: int = 30 * MIB) -> None:
         """Return when a part of the disk was read."""
@@ -212,7 +212,7 @@ def test_a_cut_link_and_a_killed_server_and_client_cost_no_chunk_twice(
 def counted(wire: Cable) -> int:
     """The bytes that came to the server so far."""
     words = ["ip", "-n", wire.left, "-j", "-s", "link", "show", "dev", wire.wire]
-    value = json.loads(run.run(words, timeout=20).stdout)
+    value = json.loads(run.run(words, timeout=20))
     return int(value[0]["stats64"]["rx"]["bytes"])
 
 

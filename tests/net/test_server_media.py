@@ -134,8 +134,8 @@ def test_a_medium_pulled_in_the_middle_of_a_cast_ends_it(
             (tmp_path / "parked.img").rename(other)
             until(lambda: state(lab) == "medium connected", 20)
             seen = ended(process)
-            assert process.returncode == ExitCode.NOT_FOUND, seen
-            assert "pulled out" in seen[-1]["error"]
+            assert process.returncode == ExitCode.NETWORK, seen
+            assert "ended" in seen[-1]["error"], seen[-1]
     until(lambda: mounted() == 0, 20)
     print(json.dumps({"pulled": kind, "cast failed after (s, seen by a command)": round(took, 2)}))
     left = tmp_path / "pulled.img" if kind == "file" else medium

@@ -23,7 +23,7 @@ from castserver.mediastate import MediaNow, MediaState, Medium, came, went
 from castserver.policy import CastState, PartState
 
 from tests.support.images import make_image, noise
-from tests.support.serverlab import FakeClient, FakeImage, ServerLab
+from tests.support.serverlab import TOKEN, FakeClient, FakeImage, ServerLab
 
 A, B = Medium("a", "/dev/sdb", "id-a", "Room 1"), Medium("b", "/dev/sdc", "id-b", "Room 2")
 BAD = Medium("c", "/dev/sdd", problem="its data partition holds nothing that is known")
@@ -99,11 +99,14 @@ class Stick:
         self.mounted: list[str] = []
         self.failing = ""
         self.none: set[str] = set()
+        self.unreadable: set[str] = set()
         self.now = 100.0
         self.eyes, self.users = FakeEyes(), FakeUsers()
         self.media = Media(self.eyes, World(self.check, self.open, lambda: self.now))
 
     def check(self, path: str) -> FoundMedium | None:
+        if path in self.unreadable:
+            raise DiskFailed(f"{path}: not permitted to open it")
         if path in self.none:
             return None
         return FoundMedium(path, f"id of {path}", "serial", 9 * MIB, 512, None)  # type: ignore[arg-type]
@@ -170,10 +173,10 @@ def test_media_come_and_go(stick: Stick) -> None:
     until(lambda: len(stick.users.heard) == 2)
     assert stick.users.heard[1] == ("gone", "medium of /dev/sdb (/dev/sdb) was pulled out", True)
     until(lambda: not stick.mounted)
-    assert stick.media.now.state is MediaState.NONE
+    assert stick.media.now.used == ""
     stick.plug("/dev/sdb", "another time")
     until(lambda: len(stick.users.heard) == 3)
-    assert stick.media.now.state is MediaState.CONNECTED
+    assert stick.media.now.used == "another time"
     assert len(changes) >= 3
     stick.media.stop()
     assert stick.mounted == []
@@ -194,6 +197,13 @@ def test_a_medium_that_cannot_be_opened_is_told_and_tried_again(stick: Stick) ->
     stick.eyes.moved.set()
     until(lambda: stick.users.heard)
     assert [m.problem for m in stick.media.now.connected] == [""]
+
+
+def test_a_disk_that_cannot_be_read_is_told_only_where_it_was_named(stick: Stick) -> None:
+    stick.unreadable = {"/dev/sda", "/dev/sdb"}
+    stick.eyes.there = [Seen(1, "a", "/dev/sda"), Seen(2, "b", "/dev/sdb", named=True)]
+    stick.media.find()
+    assert [one.where for one in stick.media.now.connected] == ["/dev/sdb"]
 
 
 def test_a_disk_that_becomes_a_medium_is_looked_at_anew(stick: Stick) -> None:
@@ -234,7 +244,7 @@ def test_casts_from_a_pulled_medium_end_and_no_others() -> None:
     ended = lab.casts.get(first["cast"])
     assert (ended.state, ended.message) == (CastState.FAILED, "medium Room 1 (/dev/sdb) was pulled out")
     assert {p.state for p in ended.parts.values()} == {PartState.FAILED}
-    assert lab.library.opened[0].closed, "its files are closed at once"
+    until(lambda: lab.library.opened[0].closed)
     assert not lab.casts.uses("a")
     assert not lab.casts.get(second["cast"]).state.ended
     assert isinstance(lab.library.opened[1], FakeImage)
@@ -301,3 +311,21 @@ def test_images_of_library_and_medium_stand_side_by_side(shelves: tuple[Path, Me
 def test_a_medium_that_was_pulled_just_now_lists_nothing(shelves: tuple[Path, Medium]) -> None:
     gone = Medium("m", "/dev/sdb", name="Room 1", root="/nonexistent")
     assert {one.where for one in Library(shelves[0], lambda: gone).all()} == {"library"}
+
+
+def test_console_and_api_show_media_and_captures() -> None:
+    lab = ServerLab()
+    client = FakeClient(lab, 1).register()
+    lab.http.post("/login", data={"token": TOKEN})
+    assert "no medium" in lab.http.get("/live").text
+    lab.media._now = came(came(MediaNow(), A), BAD)
+    shown = lab.operator("GET", "/media")
+    assert (shown["state"], [m["used"] for m in shown["media"]]) == ("medium connected", [True, False])
+    lab.operator("POST", "/captures", {"client": client.id, "image": "office"})
+    page = lab.http.get("/live").text
+    for text in ("medium connected", "Room 1", BAD.problem, "office-525400000001", "cancel-capture"):
+        assert text in page, text
+    lab.media._now = went(lab.media.now, "a", casting=True)
+    page = lab.http.get("/").text
+    assert "medium Room 1 was pulled out" in page
+    assert lab.operator("GET", "/state")["media"]["state"] == "no medium"
