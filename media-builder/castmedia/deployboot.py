@@ -16,7 +16,7 @@ from pathlib import Path
 from castcore.disk import Extent, Partition, Write, new_table
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.errors import DoesNotFit
-from castcore.medium import BIOS_SLOT, BOOT_SLOT, Layout, MediumParts
+from castcore.medium import BIOS_SLOT, BOOT_SLOT, Layout, Role
 from castcore.progress import Progress, ProgressCallback
 from castcore.units import MIB, exactly
 
@@ -49,16 +49,23 @@ def write_new(
     return _write_core(disk, core_at, part)
 
 
-def is_current(disk: BlockFile, parts: MediumParts, part: BootPart, scratch: Path) -> bool:
-    """Whether the medium starts just ``part`` already. Raises DiskFailed."""
+def is_current(
+    disk: BlockFile, table: tuple[str, Sequence[Partition]], part: BootPart, scratch: Path
+) -> bool:
+    """Whether the medium starts just ``part`` already, by a table that is whole. Raises DiskFailed.
+
+    ``table`` is its UUID and partitions, be they the backup's.
+    """
     core_at = core_place(disk)
-    if disk.read(0, len(part.bios.boot_code(0))) != part.bios.boot_code(core_at // SECTOR):
-        return False
     core = part.bios.core_at(core_at // SECTOR)
-    if core_at + len(core) > parts.bios.extent.end or disk.read(core_at, len(core)) != core:
+    if core_at + len(core) > disk.size or disk.read(core_at, len(core)) != core:
         return False
-    pieces = _boot_pieces(parts.boot.extent, part, scratch)
-    return all(disk.read(offset, len(data)) == data for offset, data in pieces)
+    writes = _table(disk, table, part.bios.boot_code(core_at // SECTOR))
+    if any(disk.read(write.offset, len(write.data)) != write.data for write in writes):
+        return False
+    boot = next(p for p in table[1] if p.name == Role.BOOT)
+    image = _boot_image(boot.extent, part, scratch)
+    return all(disk.read(offset, len(data)) == data for offset, data in _pieces(image, boot.extent))
 
 
 def update(
@@ -81,10 +88,7 @@ def update(
     core = next(slot for slot in layout.bios_slots if slot.start != core_place(disk))
     boot_code = _write_core(disk, core.start, part)
     moved = [replace(p, start=free.start, length=free.length) if p is boot else p for p in partitions]
-    switch(
-        disk,
-        new_table(moved, size=disk.size, sector_size=SECTOR, uuid=uuid, boot_code=boot_code),
-    )
+    switch(disk, _table(disk, (uuid, moved), boot_code))
 
 
 def switch(disk: BlockFile, writes: Sequence[Write]) -> None:
@@ -124,8 +128,11 @@ def _write_boot(
     prove(disk, _pieces(image, slot), goal, progress)
 
 
-def _boot_pieces(slot: Extent, part: BootPart, scratch: Path) -> Iterator[tuple[int, bytes]]:
-    yield from _pieces(_boot_image(slot, part, scratch), slot)
+def _table(
+    disk: BlockFile, table: tuple[str, Sequence[Partition]], boot_code: bytes
+) -> tuple[Write, ...]:
+    uuid, partitions = table
+    return new_table(partitions, size=disk.size, sector_size=SECTOR, uuid=uuid, boot_code=boot_code)
 
 
 def _boot_image(slot: Extent, part: BootPart, scratch: Path) -> Path:

@@ -176,9 +176,8 @@ class Builder:
         with stick.held(facts) as disk, made.scratch() as scratch:
             table = read_partitions(disk)
             layout = plan_layout(disk.size, disk.sector_size, MediumKind.DEPLOY)
-            found = _again(facts.path)
-            _require_known(found, layout)
-            if deployboot.is_current(disk, found.parts, part, scratch):
+            _require_known(_again(facts.path), layout)
+            if deployboot.is_current(disk, table, part, scratch):
                 return False
             self.say(f"writing the boot part of {disk.path}")
             deployboot.update(disk, layout, table, part, scratch, self.progress)
