@@ -46,7 +46,8 @@ class CaptureJob:
         sources = chosen(order.disks, self._disks())
         self._enter(replace(self._now, target=", ".join(_described(disk) for disk in sources)))
         options = CaptureOptions(
-            survey=SurveyOptions(full_sectors=order.full_sectors), rescue=order.rescue
+            survey=SurveyOptions(full_sectors=order.full_sectors, partitions=order.partitions),
+            rescue=order.rescue,
         )
         done = capture_to_server(
             self._https,

@@ -75,6 +75,7 @@ class Captures:
                 full_sectors=request.full_sectors,
                 rescue=request.rescue,
                 replace=request.replace,
+                partitions=request.partitions,
             )
             self._save(capture)
             self._order(client, capture)
@@ -182,6 +183,7 @@ class Captures:
             disks=capture.disks,
             full_sectors=capture.full_sectors,
             rescue=capture.rescue,
+            partitions=capture.partitions,
         )
         self._clients.order(client, order)
 

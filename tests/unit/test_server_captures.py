@@ -59,7 +59,7 @@ def state(lab: ServerLab, capture: dict[str, Any]) -> tuple[str, str]:
 
 def test_from_the_order_to_the_image(lab: ServerLab, raw: Path) -> None:
     client = FakeClient(lab, 1).register()
-    capture = ordered(lab, client, full_sectors=True)
+    capture = ordered(lab, client, full_sectors=True, partitions=[2])
     assert (capture["image"], capture["state"], capture["disks"]) == (FULL, "ordered", ["wwn-1"])
     [order] = client.orders()
     assert (order["kind"], order["cast"], order["image"]) == (
@@ -68,6 +68,7 @@ def test_from_the_order_to_the_image(lab: ServerLab, raw: Path) -> None:
         FULL,
     )
     assert (order["disks"], order["full_sectors"], order["after"]) == (["wwn-1"], True, "stay")
+    assert order["partitions"] == [2]
     client.report("capturing", cast=capture["capture"], done=5, total=10, message="5 B stored")
     shown = lab.operator("GET", "/state")["captures"]
     assert [(c["state"], c["report"]["done"]) for c in shown] == [("capturing", 5)]

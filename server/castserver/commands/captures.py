@@ -11,7 +11,7 @@ from castcore.errors import FleetcastError
 from castcore.progress import Progress
 from castcore.units import human
 
-from castserver import operatorclient
+from castserver import arguments, operatorclient
 from castserver.imagescreen import printable, table
 from castserver.operatorclient import Operator
 
@@ -55,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument("--all-disks", action="store_true", help="all built-in disks, as one image")
     start.add_argument(
+        "--partition",
+        type=arguments.count,
+        action="append",
+        default=[],
+        metavar="N",
+        help="take only partition N of the disk (repeated: these)",
+    )
+    start.add_argument(
         "--full-sectors", action="store_true", help="take every byte, also what no file system uses"
     )
     start.add_argument(
@@ -96,6 +104,7 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "client": args.machine,
         "image": args.image,
         "disks": None if args.all_disks else args.disk,
+        "partitions": args.partition,
         "full_sectors": args.full_sectors,
         "rescue": args.rescue,
         "replace": args.replace,
