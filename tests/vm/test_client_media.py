@@ -23,13 +23,14 @@ from castmedia.recipe import Profile
 from castmedia.settingsoptions import Choices
 from castmedia.stages import Options
 
+from tests.block.diskimages import loop
 from tests.support.images import noise
 from tests.vm import demo
 from tests.vm.demo import BUILD
 from tests.vm.firmware import Firmware
 from tests.vm.lab import Lab, lab
 from tests.vm.labserver import FLEETCAST, HTTPS_PORT
-from tests.vm.machine import PC, Running
+from tests.vm.machine import PC, Running, blank_disk
 from tests.vm.medium import Attach, Medium
 from tests.vm.network import SERVER_ADDRESS, SUBNET
 
@@ -39,6 +40,7 @@ FORMATS = ("iso", "img")
 BOOT_SECONDS = 240.0
 CAST_SECONDS = 240.0
 IMAGE_BYTES = 48 * MIB
+STICK_BYTES = 160 * MIB
 ADDRESS = f"{SUBNET}.66"
 # What the Y key gives (Z on a German keyboard), by the kernel's own table; a file; the addresses.
 HOOK = """#!/bin/sh
@@ -106,9 +108,10 @@ def client_media(output: Path, *options: str) -> None:
     build_media("client-media", output, "--serial", "ttyS0,115200", *options)
 
 
-def build_media(kind: str, output: Path, *options: str) -> None:
+def build_media(kind: str, output: Path | None, *options: str) -> None:
     """``media-builder``, as an operator gives it."""
-    command = [sys.executable, "-m", "castmedia", kind, "--output", str(output)]
+    command = [sys.executable, "-m", "castmedia", kind]
+    command += ["--output", str(output)] if output else []
     command += ["--profile", "virtual", "--cache", str(BUILD / "cache")]
     run.run_lines([*command, *options], demo.say_detail)
 
@@ -184,6 +187,19 @@ def test_a_medium_tells_its_client_what_it_was_built_with(running: Lab, tmp_path
         said(machine, READY, BOOT_SECONDS)
         said(machine, re.compile(rf"HOOK ready key=z .* inet {ADDRESS}/24"), 60)
         assert machine.serial.search(re.compile(rf"server=https://{SERVER_ADDRESS}:{HTTPS_PORT}"))
+    finally:
+        machine.power_off()
+
+
+@pytest.mark.full
+def test_a_stick_that_was_written_starts_the_client(running: Lab) -> None:
+    file = blank_disk(FOLDER / "stick.raw", STICK_BYTES)
+    with loop(file) as device:
+        build_media("client-media", None, "--write", device, "--yes", device, "--serial", "ttyS0")
+    medium = Medium(file, Attach.STICK)
+    machine = running.power_on(PC("stick", 89, Firmware.BIOS, network_boot=False, medium=medium))
+    try:
+        said(machine, READY, BOOT_SECONDS)
     finally:
         machine.power_off()
 
