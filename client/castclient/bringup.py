@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from castcore.bootsettings import BootSettings
 from castcore.control import Nic
 from castcore.edge import run
 from castcore.edge.net import addresses, nics
 from castcore.errors import DiskFailed, FleetcastError
 
 from castclient import cards, linkclaim, routes
-from castclient.addressing import Addressing, static_places
+from castclient.addressing import static_places
 from castclient.dhcp import SCRIPT, dhcp_command, dhcp_script
 
 LOOK_SECONDS = 2.0
@@ -35,7 +36,7 @@ _STEP = 0.5
 class BringUp:
     """Keeps every wired card up and asking for an address; ``say`` gets what happens."""
 
-    def __init__(self, told: Addressing, say: Callable[[str], None]) -> None:
+    def __init__(self, told: BootSettings, say: Callable[[str], None]) -> None:
         self._told, self._say = told, say
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -102,12 +103,12 @@ class BringUp:
     def _place_static(self) -> None:
         """Give the interfaces the address that was told, where it belongs now, and the others none."""
         told = self._told
-        if not told.is_static:
+        if not told.address:
             return
         with self._lock:
             self._place(told)
 
-    def _place(self, told: Addressing) -> None:
+    def _place(self, told: BootSettings) -> None:
         linked = [nic.name for nic in _interfaces(told) if nic.link]
         places = static_places(linked, self._settled)
         for nic in _interfaces(told):
@@ -126,7 +127,7 @@ class _Keeper:
     """Keeps one card up, in a thread that ends with the card, and asks for an address there."""
 
     def __init__(
-        self, card: str, told: Addressing, say: Callable[[str], None], ended: threading.Event
+        self, card: str, told: BootSettings, say: Callable[[str], None], ended: threading.Event
     ) -> None:
         self._card, self._told, self._say, self._ended = card, told, say, ended
         self._interface = cards.interface_of(card, told)
@@ -141,7 +142,7 @@ class _Keeper:
                 self._make_vlan()
                 self._once(f"{self._card}: up, waiting for a link")
                 self._wait_for_link()
-                if self._told.is_static:
+                if self._told.address:
                     self._ended.wait(LOOK_SECONDS)
                 else:
                     self._ask()
@@ -197,13 +198,13 @@ class _Keeper:
             self._say(text)
 
 
-def _interfaces(told: Addressing) -> list[Nic]:
+def _interfaces(told: BootSettings) -> list[Nic]:
     names = (cards.interface_of(card.name, told) for card in cards.wired(told))
     return [nics.nic(name) for name in names if nics.exists(name)]
 
 
-def _own_addresses(name: str, told: Addressing) -> tuple[str, ...]:
-    if told.network.version == 6:
-        length = told.network.network.prefixlen
+def _own_addresses(name: str, told: BootSettings) -> tuple[str, ...]:
+    if ":" in told.address:
+        _, _, length = told.address.partition("/")
         return tuple(f"{address}/{length}" for address in nics.ipv6_addresses(name))
     return nics.nic(name).addresses

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import socket
 
+from castcore.bootsettings import BootSettings
 from castcore.control import Nic
 from castcore.edge.net import nics
 
-from castclient.addressing import Addressing, chosen, vlan_name
+from castclient.addressing import chosen, vlan_name
 from castclient.settings import Settings
 
 
-def wired(addressing: Addressing) -> tuple[Nic, ...]:
+def wired(told: BootSettings) -> tuple[Nic, ...]:
     """The wired cards that may be used; wireless ones never are."""
-    return chosen(nics.wired(), addressing.nic)
+    return chosen(nics.wired(), told.nic)
 
 
-def interface_of(card: str, addressing: Addressing) -> str:
+def interface_of(card: str, told: BootSettings) -> str:
     """The interface that gets addresses where ``card`` is used: itself, or its VLAN."""
-    if not addressing.vlan:
+    if not told.vlan:
         return card
-    index = 0
-    with contextlib.suppress(OSError):  # just gone
-        index = socket.if_nametoindex(card)
-    return vlan_name(card, index, addressing.vlan)
+    return vlan_name(card, nics.index(card), told.vlan)
 
 
 def used(settings: Settings) -> tuple[Nic, ...]:
     """The interfaces of this run, as they are now."""
     if settings.interfaces is not None:
         return tuple(nics.nic(name) for name in settings.interfaces)
-    told = settings.addressing
+    told = settings.told
     return tuple(_as_vlan(card, interface_of(card.name, told)) for card in wired(told))
 
 

@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.5
 def hold(
     interface: str, ended: threading.Event, say: Callable[[str], None], *, linked: Callable[[], bool]
 ) -> None:
-    """Claim an address for ``interface`` and hold it while it has no other, is ``linked``, not ``ended``.
+    """Claim an address for ``interface``, and hold it while that is ``linked`` and has no other.
 
     Raises what ArpSocket raises, OSError, ProgramFailed; the address is gone at the end.
     """

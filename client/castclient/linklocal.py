@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -46,11 +46,16 @@ class Step(Enum):
 class Claim:
     """One interface's claim to an address, begun at ``now`` (seconds); ``mac`` chooses which it tries.
 
-    The same card tries the same addresses in the same order each time (RFC 3927, 2.1).
+    The same card tries the same addresses in the same order each time (RFC 3927, 2.1). ``at`` is when
+    `due` is to be asked again.
     """
 
     mac: str
     now: float
+    address: IPv4Address = field(init=False)
+    step: Step = field(init=False)
+    at: float = field(init=False)
+    _sent: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._addresses = candidates(self.mac)
@@ -65,7 +70,7 @@ class Claim:
         return self.step is not Step.PROBING
 
     def due(self, now: float) -> tuple[Do, ...]:
-        """What is to be done at ``now``; ask again at ``at``."""
+        """What is to be done at ``now``."""
         if now < self.at or self.step is Step.HOLDING:
             return ()
         if self.step is Step.PROBING and self._sent < _PROBE_NUM:
@@ -79,7 +84,7 @@ class Claim:
         return (*taken, Do.ANNOUNCE)
 
     def heard(self, packet: ArpPacket, now: float) -> tuple[Do, ...]:
-        """What an ARP ``packet`` on the link leads to at ``now``: another's use of our address counts."""
+        """What an ARP ``packet`` heard at ``now`` leads to: only another with our address counts."""
         if packet.sender_mac == self.mac:
             return ()
         claims = packet.sender == self.address

@@ -13,7 +13,8 @@ from castcore.errors import NetworkFailed
 
 from castclient.addressing import halves
 
-_TABLE = Path("/proc/net/route")
+# Of the thread's own network namespace.
+_TABLE = Path("/proc/thread-self/net/route")
 _ADDRESS = struct.Struct("=I")  # as the kernel has it, in the order of this machine's bytes
 
 
@@ -32,7 +33,7 @@ def settle(interface: str, url: str, used: Iterable[str]) -> None:
             addresses.route(f"{host}/32", interface, gateway=gateway)
         return
     if any(_overlaps(own, other) for other in used if other != interface):
-        for half in halves(ipaddress.IPv4Interface(own)):
+        for half in halves(own):
             addresses.route(half, interface)
 
 

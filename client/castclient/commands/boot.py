@@ -8,13 +8,15 @@ import signal
 import time
 from pathlib import Path
 
-from castcore import __version__
+from castcore import __version__, bootsettings
+from castcore.bootsettings import SETTINGS_FILE, BootSettings, Moment
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.named import read_rules
 from castcore.errors import FleetcastError
 
 from castclient.bringup import BringUp
 from castclient.console import Show, open_consoles, plain_line
+from castclient.hooks import Hooks
 from castclient.journal import Journal
 from castclient.program import Client
 from castclient.settings import RULES_FILE, TRUST_FILE, Settings, from_boot
@@ -48,10 +50,12 @@ def run(args: argparse.Namespace, screen: Screen) -> None:
         time.sleep(_PAUSE_AFTER_ERROR)  # init starts us again: not in a busy loop
         raise
     shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles)
-    bringup = BringUp(journal.add)
+    hooks = Hooks(journal.add)
+    hooks.run(Moment.START)
+    bringup = BringUp(settings.told, journal.add)
     bringup.start()
     keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
-    world = RealWorld(settings, journal, keyboards)
+    world = RealWorld(settings, journal, keyboards, bringup=bringup, hooks=hooks)
     Client(__version__, world, journal, shows).run(until=lambda _model: False)
 
 
@@ -69,4 +73,11 @@ def _settings() -> Settings:
         Path("/proc/cmdline").read_text(errors="replace"),
         trust.read_bytes() if trust.exists() else None,
         read_rules(rules) if rules.exists() else (),
+        _medium_settings(),
     )
+
+
+def _medium_settings() -> BootSettings | None:
+    """What the medium was made with. Raises BadSettings."""
+    path = Path(SETTINGS_FILE)
+    return bootsettings.parse(path.read_text(errors="replace")) if path.exists() else None

@@ -1,4 +1,4 @@
-"""Changing the addresses and routes of a machine that is ours, by busybox's `ip`, as the boot image has it."""
+"""Changing addresses and routes of a machine that is ours, by busybox's `ip` as in the boot image."""
 
 from __future__ import annotations
 
