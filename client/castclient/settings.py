@@ -25,6 +25,7 @@ class Settings:
     every wired one. ``targets`` are the disks, one for each of the image's in their order; () means
     "choose": by ``rules``, () being "the only candidate".
     ``bring_up``, ``may_leave`` are False on a host that is not ours to configure or reboot.
+    ``shells``: keys open a shell and a file explorer. ``debug``: init has shells on the serial consoles.
     """
 
     server_url: str = ""
@@ -35,6 +36,8 @@ class Settings:
     bring_up: bool = True
     may_leave: bool = True
     serial_consoles: tuple[str, ...] = ()
+    shells: bool = True
+    debug: bool = False
 
 
 def from_boot(cmdline: str, trust: bytes | None, rules: Rules = ()) -> Settings:
@@ -55,6 +58,8 @@ def from_boot(cmdline: str, trust: bytes | None, rules: Rules = ()) -> Settings:
         targets=tuple(v for k, v in kernel_pairs(cmdline) if k == "fleetcast.target" and v),
         rules=rules,
         serial_consoles=tuple(dict.fromkeys(c for c in consoles if _SERIAL.fullmatch(c))),
+        shells=words.get("fleetcast.shell", "on") != "off",
+        debug="fleetcast.debug" in cmdline.split(),
     )
 
 
