@@ -40,6 +40,7 @@ class Settings:
     "choose": by ``rules``, () being "the only candidate".
     ``bring_up``, ``may_leave`` are False on a host that is not ours to configure or reboot. ``told`` is
     what the medium said, the kernel command line laid over it.
+    ``shells``: keys open a shell and a file explorer. ``debug``: init has shells on the serial consoles.
     """
 
     server_url: str = ""
@@ -52,6 +53,8 @@ class Settings:
     serial_consoles: tuple[str, ...] = ()
     told: BootSettings = field(default=BootSettings())
     mode: Mode = Mode.CAST
+    shells: bool = True
+    debug: bool = False
 
 
 def from_boot(
@@ -79,6 +82,8 @@ def from_boot(
         serial_consoles=tuple(dict.fromkeys(port for port in ports if _SERIAL.fullmatch(port))),
         told=told,
         mode=_mode(words.get("fleetcast.mode", Mode.CAST)),
+        shells=words.get("fleetcast.shell", "on") != "off",
+        debug="fleetcast.debug" in cmdline.split(),
     )
 
 

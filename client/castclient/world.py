@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from castcore import __version__
 from castcore.bootsettings import Moment
-from castcore.control import Nic, Order, OrderKind, Registration, Report
+from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report
+from castcore.disk import find_disk, is_selector
 from castcore.disk.objections import objections
 from castcore.edge import dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.cast.peers import STAY_SECONDS
+from castcore.edge.disk import probe
 from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 from castcore.image import Manifest
 
-from castclient import cards, inventory, keyboard, locate, power
+from castclient import cards, inventory, keyboard, locate, machinelog, power
 from castclient.bringup import BringUp
 from castclient.hooks import Hooks
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
+from castclient.kernellog import kernel_log
 from castclient.link import RETRY_SECONDS, Forgotten, Reporter, ServerLink
 from castclient.model import CastNow
 from castclient.phases import Action, Event
@@ -34,6 +39,7 @@ GIVE_UP_SECONDS = 30.0
 # How long a finished client waits for its server before it restarts untold.
 TOLD_SECONDS = 300.0
 LEAVE_SECONDS = 3.0
+BUILD_FILE = "/etc/fleetcast/build.json"
 # What the loop hears when an action has died of an error it did not foresee: it tries again.
 _AFTER_DEATH = {
     Action.SEARCH: Event.GAVE_UP,
@@ -67,6 +73,8 @@ class RealWorld:
         self._registration: Registration | None = None
         self._end: CastEnd | None = None
         self._writing = self._was_ready = False
+        self._chosen: frozenset[str] = frozenset()
+        self.keys = ""
         self._reporter.start()
 
     def close(self) -> None:
@@ -75,7 +83,18 @@ class RealWorld:
 
     def facts(self) -> Facts:
         """The machine as it is now."""
-        return Facts(self._machine, self._nics())
+        known = self._registration
+        return Facts(self._machine, self._nics(), known.disks if known is not None else (), self.keys)
+
+    def targets(self) -> frozenset[str]:
+        """Paths of the disks that are cast to, or that were named for it: nobody else's to mount."""
+        named = set(self._named_paths())
+        return self._chosen | named
+
+    def log_archive(self) -> bytes:
+        """All that this machine can tell, as a tar.gz without secrets."""
+        about = self._about()
+        return machinelog.log_archive(kernel_log(), self._journal.lines(), about, self._registration)
 
     def tell(self, report: Report) -> None:
         """Make ``report`` the latest the server shall have."""
@@ -90,7 +109,7 @@ class RealWorld:
             Action.LISTEN: lambda: self._listen(post),
             Action.CAST: lambda: self._cast(order, post),
             Action.TELL: lambda: self._tell(order, post),
-            Action.LEAVE: lambda: self._leave(order),
+            Action.LEAVE: lambda: self._leave(happening, order),
         }
         # Daemons: one may wait for the server for ever, and must not keep a host's process alive.
         threading.Thread(
@@ -209,10 +228,11 @@ class RealWorld:
             update=order.update,
             show=show,
             planned=self._warn,
+            chosen=self._choose,
         )
         if self._end is not None:
             self._end.peers.close()
-        self._end, self._writing = None, True
+        self._end, self._writing, self._chosen = None, True, frozenset()
         try:
             self._end = job.run()
         except FleetcastError as error:
@@ -222,6 +242,9 @@ class RealWorld:
             post(Happening(Event.CAST_DONE, now=self._end.now))
         finally:
             self._writing = False
+
+    def _choose(self, paths: tuple[str, ...]) -> None:
+        self._chosen = frozenset(paths)
 
     def _warn(self, manifest: Manifest) -> None:
         """Say what this machine's firmware, or the system cast to it, will object to."""
@@ -234,9 +257,11 @@ class RealWorld:
         """Wait until the server has heard of the end and nobody needs our chunks any more; then leave,
         if the cast went well and says so.
         """
+        end = self._end  # of this try: a later one has its own
         if not self._reporter.delivered(TOLD_SECONDS):
             self._journal.add("the server could not be told yet")
-        end, leaves = self._end, order is not None and leaving_kind(order) is not None
+        self._hand_in_log(ClientState.FAILED if end is None else ClientState.DONE)
+        leaves = order is not None and leaving_kind(order) is not None
         self._run_hooks(Moment.FAILED if end is None else Moment.DONE)
         if end is None:
             post(Happening(Event.TOLD_STAY))
@@ -255,9 +280,41 @@ class RealWorld:
         except FleetcastError as error:
             self._journal.add(f"warning: {error.what}")
 
-    def _leave(self, order: Order | None) -> None:
+    def _hand_in_log(self, reason: ClientState) -> None:
+        """Give the server all we know; it is no harm when that fails."""
+        link = self._link
+        if link is None or not link.client or not self._settings.may_leave:
+            return  # on a host that is not ours the log is not ours either
+        log = machinelog.machine_log(reason, kernel_log(), self._journal.lines(), self._about())
+        try:
+            link.send_log(log)
+        except FleetcastError as error:
+            self._journal.add(f"the log could not be handed in: {error.what}")
+        else:
+            self._journal.add("the server has the log")
+
+    def _about(self) -> str:
+        """What runs here: version and the build of the boot image."""
+        try:
+            build = Path(BUILD_FILE).read_text(errors="replace")
+        except OSError:
+            build = ""
+        return f"fleetcast {__version__}\n{build}"
+
+    def _named_paths(self) -> list[str]:
+        """The disks named on the kernel command line, as far as they are there."""
+        paths = []
+        for name in self._settings.targets:
+            with contextlib.suppress(FleetcastError):
+                known = probe.identities()
+                paths.append(find_disk(name, known).path if is_selector(name) else name)
+        return paths
+
+    def _leave(self, happening: Happening, order: Order | None) -> None:
         self._reporter.delivered(LEAVE_SECONDS)
         kind = leaving_kind(order) if order is not None else None
+        if happening.event in (Event.ASKED_OFF, Event.SURE_OFF):
+            kind = OrderKind.POWER_OFF
         if kind is not None and self._settings.may_leave:
             power.leave(kind)
 

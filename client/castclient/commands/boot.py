@@ -14,10 +14,12 @@ from castcore.edge.commandline import Screen
 from castcore.edge.disk.named import read_rules
 from castcore.errors import FleetcastError
 
+from castclient import retry
 from castclient.bringup import BringUp
 from castclient.console import Show, open_consoles, plain_line
 from castclient.hooks import Hooks
 from castclient.journal import Journal
+from castclient.keydesk import KeyDesk
 from castclient.program import Client
 from castclient.settings import RULES_FILE, TRUST_FILE, Settings, from_boot
 from castclient.world import RealWorld
@@ -29,6 +31,8 @@ EXAMPLE = "fleetcast-client boot"
 _TERMINAL = "/dev/tty1"
 # 0: the first process is told, and ours does nothing about it (proc(5)).
 _CTRL_ALT_DEL = Path("/proc/sys/kernel/ctrl-alt-del")
+# 0: no Alt+SysRq chord restarts, kills or unmounts anything.
+_SYSRQ = Path("/proc/sys/kernel/sysrq")
 _DEAF_TO = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
 _PAUSE_AFTER_ERROR = 5.0
 
@@ -49,22 +53,26 @@ def run(args: argparse.Namespace, screen: Screen) -> None:
         screen.say(plain_line({"state": "failed", "message": error.what}))
         time.sleep(_PAUSE_AFTER_ERROR)  # init starts us again: not in a busy loop
         raise
-    shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles)
     hooks = Hooks(journal.add)
     hooks.run(Moment.START)
+    desk = KeyDesk(settings)
+    shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles, desk.lent)
     bringup = BringUp(settings.told, journal.add)
     bringup.start()
     keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
     world = RealWorld(settings, journal, keyboards, bringup=bringup, hooks=hooks)
-    Client(__version__, world, journal, shows).run(until=lambda _model: False)
+    client = Client(__version__, world, journal, shows, retry.backing_off)
+    world.keys = desk.open(client, world)
+    client.run(until=lambda _model: False)
 
 
 def _let_no_key_end_a_write() -> None:
-    """Neither Ctrl-C and its kin, nor Ctrl-Alt-Del, which the kernel would obey at once by itself."""
+    """Neither Ctrl-C and its kin, nor Ctrl-Alt-Del and Alt-SysRq, which the kernel would obey."""
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        _CTRL_ALT_DEL.write_text("0")
+    for switch in (_CTRL_ALT_DEL, _SYSRQ):
+        with contextlib.suppress(OSError):
+            switch.write_text("0")
 
 
 def _settings() -> Settings:
