@@ -58,7 +58,7 @@ def card(name: str, model: str, number: int) -> str:
 
 
 def machine_of(here: Site) -> dict[str, object]:
-    (only,) = here.server.get("/clients")["clients"]
+    (only,) = here.server.get("/clients")
     return dict(only)
 
 
