@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from castcore.bootsettings import BadSettings
-from castcore.errors import NotFound
+from castcore.errors import NotFound, Refused
 
 # What only a command line can say.
 NO_KEYS = frozenset({"help", "json", "recipe", "write", "yes", "serial-number"})
@@ -37,6 +37,14 @@ def apply(args: argparse.Namespace, declare: Callable[[argparse.ArgumentParser],
         action = options[key]
         if getattr(args, action.dest) in (None, False):
             setattr(args, action.dest, _converted(path, key, value, action))
+
+
+def output_of(args: argparse.Namespace) -> Path:
+    """Where the result goes. Raises Refused when neither options nor recipe say."""
+    if args.output is None:
+        raise Refused("no output is named", hint="give --output, or output in the recipe")
+    output: Path = args.output
+    return output
 
 
 def read(path: Path, known: Mapping[str, argparse.Action]) -> Mapping[str, Any]:
