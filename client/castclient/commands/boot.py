@@ -20,8 +20,9 @@ from castclient.console import Show, open_consoles, plain_line
 from castclient.hooks import Hooks
 from castclient.journal import Journal
 from castclient.keydesk import KeyDesk
+from castclient.local.session import talk
 from castclient.program import Client
-from castclient.settings import RULES_FILE, TRUST_FILE, Settings, from_boot
+from castclient.settings import RULES_FILE, TRUST_FILE, Mode, Settings, from_boot
 from castclient.world import RealWorld
 
 NAME = "boot"
@@ -55,10 +56,12 @@ def run(args: argparse.Namespace, screen: Screen) -> None:
         raise
     hooks = Hooks(journal.add)
     hooks.run(Moment.START)
+    bringup = talk(settings, journal, _TERMINAL) if settings.mode is Mode.LOCAL else None
     desk = KeyDesk(settings)
     shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles, desk.lent)
-    bringup = BringUp(settings.told, journal.add)
-    bringup.start()
+    if bringup is None:
+        bringup = BringUp(settings.told, journal.add)
+        bringup.start()
     keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
     world = RealWorld(settings, journal, keyboards, bringup=bringup, hooks=hooks)
     client = Client(__version__, world, journal, shows, retry.backing_off)

@@ -1,1 +1,1 @@
-"""The deploy medium at a machine: its disks captured, or an image of the medium restored, without a server."""
+"""The deploy medium at a machine: disks captured, images restored, without a server."""

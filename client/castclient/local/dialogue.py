@@ -91,6 +91,11 @@ def failed(state: State, text: str) -> State:
     return replace(state, where=Where.FAILED, result=(text,), work=None)
 
 
+def refused(state: State, text: str) -> State:
+    """The machine will not do it: where it was, with the reason."""
+    return replace(state, problem=text)
+
+
 def _home(state: State) -> State:
     return State(state.here)
 

@@ -18,7 +18,9 @@ LOCAL_CAST = "local"
 @contextmanager
 def licensed(medium: OpenMedium, image: str, machine: str, say: Callable[[str], None]) -> Iterator[None]:
     """Hold a licence for ``image`` at ``machine`` while the block runs: used up when it ends well, else
-    given back. A medium without any licence asks for none. Raises NoLicence, DiskFailed, Untrusted, InUse.
+    given back. A medium without any licence asks for none.
+
+    Raises NoLicence, DiskFailed, Untrusted, InUse.
     """
     with opened(medium) as ledger:
         import_files(medium, ledger, say)
@@ -49,7 +51,7 @@ def balances(medium: OpenMedium) -> tuple[Balance, ...]:
 
 
 def import_files(medium: OpenMedium, ledger: LedgerFile, say: Callable[[str], None]) -> None:
-    """Take in the licence files of ``medium`` that its ledger has not; what is wrong with one is said."""
+    """Take in the licence files of ``medium`` that its ledger lacks; what is wrong with one is said."""
     for path in sorted(medium.licences.glob(f"*{SUFFIX}")):
         try:
             with path.open("rb") as file:

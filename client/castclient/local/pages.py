@@ -46,9 +46,7 @@ def _disks(state: State) -> Page:
 
 
 def _images(state: State) -> Page:
-    return Page(
-        Where.IMAGES, "Which image?", choices=choices.images(state), problem=state.problem
-    )
+    return Page(Where.IMAGES, "Which image?", choices=choices.images(state), problem=state.problem)
 
 
 def _targets(state: State) -> Page:

@@ -38,10 +38,10 @@ class Goal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``where`` and what was chosen; ``problem`` what went wrong on the way here; ``result`` what was done.
+    """``where`` and what was chosen; ``problem`` what went wrong before; ``result`` what was done.
 
-    ``targets`` are the disks chosen for the image's so far, ``plan`` what will be done to them; ``sources``
-    the disks to capture, as ``name``, with what was found on them.
+    ``targets`` are the disks chosen for the image's so far, ``plan`` what will be done to them;
+    ``sources`` the disks to capture, as ``name``, with what was found on them.
     """
 
     here: Here
