@@ -31,9 +31,20 @@ class DirectPC:
     process: subprocess.Popen[bytes]
     serial: SerialLog
     control: Path
+    _at: int = 0  # what was said before the last line was typed
+
+    def answer(self, page: str, line: str, timeout: float) -> None:
+        """Wait until the local dialogue asks on ``page``, and type ``line`` and Enter."""
+        self.wait(rf"fleetcast: local={page} (?:.*\n)*?.* > ", timeout, self._at)
+        self.type(line)
+
+    def said(self, pattern: str, timeout: float) -> re.Match[str]:
+        """What the console says of ``pattern`` after the last line that was typed."""
+        return self.wait(pattern, timeout, self._at)
 
     def type(self, line: str) -> None:
         """Type ``line`` and Enter on the serial console."""
+        self._at = len(self.serial.text())
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\r".encode())
         self.process.stdin.flush()

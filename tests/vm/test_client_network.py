@@ -26,6 +26,7 @@ FOUND_SECONDS = 60.0
 BOOT_SECONDS = 150.0
 LATE_SECONDS = 45.0
 VLAN = 42
+LINK_LOCAL = "169.254.77.2"
 
 
 @dataclass
@@ -43,15 +44,28 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, *, dhcp: bool = True) -> Iterator[Site]:
+def site(folder: Path, *, dhcp: bool = True, link_local: bool = False) -> Iterator[Site]:
+    """``link_local``: on the wire the server has that address alone, its usual one on loopback."""
     images = folder / "images"
     images.mkdir()
     with ExitStack() as stack:
         lab = stack.enter_context(network.built())
         if dhcp:
             stack.enter_context(site_dhcp(lab, folder))
+        if link_local:
+            _move_address(lab)
         server = stack.enter_context(lab_server(lab, folder, images=images, tree=tree()))
         yield Site(folder, lab, server)
+
+
+def _move_address(lab: network.Network) -> None:
+    wire = network.SERVER_INTERFACE
+    for words in (
+        ("addr", "flush", "dev", wire, "scope", "global"),
+        ("addr", "add", f"{LINK_LOCAL}/16", "brd", "+", "dev", wire),
+        ("addr", "add", f"{network.SERVER_ADDRESS}/32", "dev", "lo"),
+    ):
+        run.run(["ip", "-n", lab.server, *words], timeout=10)
 
 
 def card(name: str, model: str, number: int) -> str:
@@ -118,15 +132,13 @@ def test_a_link_that_comes_after_45_seconds_is_only_late(tmp_path: Path) -> None
 
 @pytest.mark.full
 def test_without_dhcp_a_server_is_found_by_link_local_addresses(tmp_path: Path) -> None:
-    with site(tmp_path, dhcp=False) as here:
-        # The server's own address is a link-local one; IPv6 is switched off in the client's kernel.
-        address = ["ip", "addr", "add", "169.254.77.2/16", "dev", network.SERVER_INTERFACE]
-        run.run([*network.inside(here.network.server), *address], timeout=10)
+    with site(tmp_path, dhcp=False, link_local=True) as here:
         devices = ["-netdev", here.tap("n0", "lan"), "-device", card("n0", "virtio-net-pci", 0)]
         inside = network.inside(here.network.lan)
+        # Without IPv6: that has link-local addresses anyway.
         with direct_pc(tmp_path, ["ipv6.disable=1"], devices, inside=inside) as pc:
             said = pc.wait(r"state=registering up=[\d.]+ server=(\S+)", BOOT_SECONDS)
-            assert said[1].startswith("https://169.254.77.2:")
+            assert said[1].startswith(f"https://{LINK_LOCAL}:")
             guest_time(pc, "ready", FOUND_SECONDS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,17 +46,29 @@ def opened(medium: OpenMedium, *, writable: bool = True) -> LedgerFile:
 
 
 def balances(medium: OpenMedium) -> tuple[Balance, ...]:
-    """The licences of ``medium``, not changing it. Raises as `opened`."""
+    """The licences of ``medium``, those too that its ledger will take in; nothing is changed.
+
+    Raises as `opened`.
+    """
     with opened(medium, writable=False) as ledger:
-        return ledger.ledger.balances()
+        found = ledger.ledger
+        for _, data in _files(medium):
+            with suppress(FleetcastError):
+                found = found.import_licence(data, int(time.time())).ledger
+        return found.balances()
+
+
+def _files(medium: OpenMedium) -> Iterator[tuple[str, bytes]]:
+    """The licence files of ``medium``, as far as they can be read."""
+    for path in sorted(medium.licences.glob(f"*{SUFFIX}")):
+        with suppress(OSError), path.open("rb") as file:
+            yield path.name, file.read(MOST_BYTES + 1)
 
 
 def import_files(medium: OpenMedium, ledger: LedgerFile, say: Callable[[str], None]) -> None:
     """Take in the licence files of ``medium`` that its ledger lacks; what is wrong with one is said."""
-    for path in sorted(medium.licences.glob(f"*{SUFFIX}")):
+    for name, data in _files(medium):
         try:
-            with path.open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
             ledger.import_licence(data)
-        except (FleetcastError, OSError) as error:
-            say(f"licence file {path.name}: {getattr(error, 'what', error)}")
+        except FleetcastError as error:
+            say(f"licence file {name}: {error.what}")

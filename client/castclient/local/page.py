@@ -62,7 +62,7 @@ def rendered(page: Page, typed: str, width: int, height: int, offset: int = 0) -
     head = [
         Line(" FLEETCAST  this machine and its deploy medium", Tone.TITLE),
         Line("", page.tone),
-        Line(f"  {page.headline.upper()}", page.tone),
+        Line(f"  {page.headline}", page.tone),
         Line("", page.tone),
     ]
     lines = [*head, *(Line(f" {text}", page.tone) for text in shown)]

@@ -71,5 +71,5 @@ def _page_text(page: Page, up: float) -> str:
     fields: dict[str, str | int] = {"local": page.name, "up": f"{up:.1f}", **dict(page.fields)}
     if page.problem:
         fields["message"] = page.problem
-    lines = [plain_line(fields), f"  {page.headline.upper()}", *(f"  {line}" for line in page.body)]
+    lines = [plain_line(fields), f"  {page.headline}", *(f"  {line}" for line in page.body)]
     return _END + _END.join(clean(line) for line in lines) + f"{_END}{page.ask} > "
