@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from castcore.disk import DiskFacts, DiskLayout, Fit, Partition, fit_all, total
@@ -12,7 +11,7 @@ from castcore.disk.kinds import kind_of
 from castcore.image import Manifest
 from castcore.units import human
 
-from castclient.local.facts import Here, LicenceCount, MediumNow, StoredHere, WorkNow
+from castclient.local.facts import Here, MediumNow, StoredHere, WorkNow
 
 _BAR = 60
 _STEPS = {
@@ -35,13 +34,14 @@ def medium_lines(here: Here) -> list[str]:
         return [f"medium    none: {here.problem or 'no deploy medium is connected'}"]
     images = f"{len(medium.images)} image" + ("" if len(medium.images) == 1 else "s")
     line = f"medium    {medium.name} ({medium.device}, {human(medium.size)}): {images},"
-    return [f"{line} {human(medium.free)} free", *_licences(medium.licences)]
+    return [f"{line} {human(medium.free)} free", *_licences(medium)]
 
 
-def _licences(licences: Iterable[LicenceCount]) -> list[str]:
-    return [
+def _licences(medium: MediumNow) -> list[str]:
+    problem = [f"          NOTHING CAN BE RESTORED: {medium.problem}"] if medium.problem else []
+    return problem + [
         f"          licence for {one.product}: {one.left} left" + (", EXPIRED" if one.expired else "")
-        for one in licences
+        for one in medium.licences
     ]
 
 

@@ -29,7 +29,9 @@ class LicenceCount:
 
 @dataclass(frozen=True, slots=True)
 class MediumNow:
-    """The deploy medium as it is; sizes in bytes. ``licences`` () means that none is asked for."""
+    """The deploy medium as it is; sizes in bytes. ``licences`` () means that none is asked for, unless
+    ``problem`` says what is wrong with its ledger.
+    """
 
     device: str
     name: str
@@ -37,6 +39,7 @@ class MediumNow:
     free: int
     images: tuple[StoredHere, ...] = ()
     licences: tuple[LicenceCount, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

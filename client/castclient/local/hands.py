@@ -22,7 +22,7 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import restore
 from castcore.edge.image.store import SUFFIX, free_space, list_images
 from castcore.edge.image.storedcheck import check_stored
-from castcore.edge.medium import OpenMedium, find_media, open_medium
+from castcore.edge.medium import FoundMedium, OpenMedium, find_media, open_medium
 from castcore.errors import FleetcastError, NotFound, Refused
 from castcore.progress import ProgressCallback
 from castcore.units import human
@@ -33,6 +33,10 @@ from castclient.local.facts import Here, LicenceCount, MediumNow, ServerHere, St
 from castclient.local.servers import Servers
 from castclient.local.state import Capture, Restore, Survey
 from castclient.settings import Settings
+
+# A stick that the firmware has just read may still be found anew by the kernel.
+MEDIUM_SECONDS = 10.0
+_PAUSE = 0.5
 
 
 class Hands:
@@ -53,13 +57,14 @@ class Hands:
     ) -> None:
         self._settings, self._servers, self._say = settings, servers, say
         self._medium, self._named = medium, disks
+        self._waited = False
 
     def look(self) -> Here:
         """The machine, its disks and its medium as they are now. Raises MissingProgram."""
         here = Here(dmi.machine(), self._disks(), day=time.strftime("%Y-%m-%d"))
         try:
             with self._open() as medium:
-                return replace(here, medium=_medium_now(medium, self._say))
+                return replace(here, medium=_medium_now(medium))
         except FleetcastError as error:
             return replace(here, problem=error.what)
 
@@ -130,12 +135,20 @@ class Hands:
         """The medium: the one named, the one that was booted from, else the first. Raises NotFound."""
         if self._medium:
             return self._medium
-        found = find_media()
+        found = self._found()
         booted = {disk.path for disk in probe.disks() if disk.boot_medium} if len(found) > 1 else set()
         chosen = sorted(found, key=lambda medium: medium.device not in booted)
         if not chosen:
             raise NotFound("no deploy medium is connected", hint="plug it in, then look again")
         return chosen[0].device
+
+    def _found(self) -> tuple[FoundMedium, ...]:
+        """The media that are connected; the first time a slow one is waited for: we booted from it."""
+        end = time.monotonic() + (0.0 if self._waited else MEDIUM_SECONDS)
+        self._waited = True
+        while not (found := find_media()) and time.monotonic() < end:
+            time.sleep(_PAUSE)
+        return found
 
     def _boot_entries(self, entries: Sequence[BootEntry], plan: Plan) -> list[str]:
         if not self._settings.may_leave:
@@ -146,27 +159,22 @@ class Hands:
             return [f"warning: {error.what}"]
 
 
-def _medium_now(medium: OpenMedium, say: Callable[[str], None]) -> MediumNow:
+def _medium_now(medium: OpenMedium) -> MediumNow:
     """What is on the medium."""
     stored = (StoredHere(one.name, one.manifest, one.problem) for one in list_images(medium.images))
-    return MediumNow(
+    now = MediumNow(
         device=medium.found.device,
         name=medium.info.name,
         size=medium.found.size,
         free=free_space(medium.root),
         images=tuple(stored),
-        licences=_licences(medium, say),
     )
-
-
-def _licences(medium: OpenMedium, say: Callable[[str], None]) -> tuple[LicenceCount, ...]:
     try:
-        found = licences.balances(medium)
+        found, clock = licences.balances(medium), int(time.time())
     except FleetcastError as error:
-        say(error.what)
-        return ()
-    now = int(time.time())
-    return tuple(LicenceCount(b.licence.product, b.left, b.licence.expired(now)) for b in found)
+        return replace(now, problem=error.what)
+    counts = (LicenceCount(b.licence.product, b.left, b.licence.expired(clock)) for b in found)
+    return replace(now, licences=tuple(counts))
 
 
 def _machine_key() -> str:
