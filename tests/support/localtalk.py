@@ -77,9 +77,14 @@ class Talk:
 
 
 @contextmanager
-def local_client(medium: Path, targets: Sequence[Path], *more: str) -> Iterator[Talk]:
-    """``fleetcast-client local`` on ``medium`` with ``targets``; it is ended with the block."""
-    command = [sys.executable, "-m", "castclient", "local", "--medium", str(medium)]
+def local_client(
+    medium: Path, targets: Sequence[Path], *more: str, prefix: Sequence[str] = ()
+) -> Iterator[Talk]:
+    """``fleetcast-client local`` on ``medium`` with ``targets``; it is ended with the block.
+
+    ``prefix`` is a command that runs it, in a namespace for instance.
+    """
+    command = [*prefix, sys.executable, "-m", "castclient", "local", "--medium", str(medium)]
     command += [word for target in targets for word in ("--target", str(target))]
     paths = os.pathsep.join(str(ROOT / part) for part in ("core", "client"))
     with run.started(

@@ -16,7 +16,7 @@ from castclient.local.consoles import Keys, Port
 from castclient.local.desk import Desk
 from castclient.local.facts import Here
 from castclient.local.hands import Hands
-from castclient.local.servers import Servers
+from castclient.local.servers import SEARCH_SECONDS, Servers
 from castclient.local.state import Where
 from castclient.settings import Settings, server_key
 
@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--server", default="", metavar="URL", help="the server; default: look for it")
     parser.add_argument("--key", default="", metavar="HEX", help="the server's Ed25519 key")
+    parser.add_argument(
+        "--search-seconds",
+        type=float,
+        default=SEARCH_SECONDS,
+        metavar="S",
+        help="how long to look for a server (default: %(default)g)",
+    )
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         may_leave=False,
     )
     journal = Journal()
-    servers = Servers(settings, journal.add)
+    servers = Servers(settings, journal.add, args.search_seconds)
     hands = Hands(settings, servers, journal.add, medium=args.medium, disks=args.target)
     consoles = [] if screen.as_json else [Port(os.dup(1))]
     desk = Desk(Here(dmi.machine()), hands, consoles)

@@ -31,8 +31,10 @@ _PAUSE = 0.5
 class Servers:
     """Brings the network up when it is first asked for (on a host it is there), and finds servers."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
-        self._settings, self._say = settings, say
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], seconds: float = SEARCH_SECONDS
+    ) -> None:
+        self._settings, self._say, self._seconds = settings, say, seconds
         self._bringup: BringUp | None = None
         self._found: tuple[FoundServer, ...] = ()
 
@@ -43,10 +45,10 @@ class Servers:
             self._bringup.start()
         return self._bringup
 
-    def search(self, seconds: float = SEARCH_SECONDS) -> tuple[ServerHere, ...]:
-        """The servers that answer. Raises NetworkFailed after ``seconds`` without one."""
+    def search(self) -> tuple[ServerHere, ...]:
+        """The servers that answer. Raises NetworkFailed where none does for long."""
         self.bring_up()
-        end = time.monotonic() + seconds
+        end = time.monotonic() + self._seconds
         while True:
             self._found = locate.look(self._settings, self._say)
             if self._found:
@@ -56,7 +58,7 @@ class Servers:
                 )
             if time.monotonic() > end:
                 raise NetworkFailed(
-                    f"no server was found within {seconds:.0f} s", hint="look at the network cable"
+                    f"no server was found within {self._seconds:.0f} s", hint="look at the network cable"
                 )
             time.sleep(_PAUSE)
 
