@@ -24,12 +24,15 @@ def vlan_name(card: str, index: int, vlan: int) -> str:
 
 
 def static_places(linked: Iterable[str], settled: str) -> frozenset[str]:
-    """Of the interfaces with a link, those that have the address given by hand.
+    """The interfaces that have the address given by hand.
 
-    All of them while no server was found; then the one it was found on, as long as that has a link.
+    All with a link while no server was found; then the one it was found on. While that has lost its link
+    it keeps the address, for it may be back in a moment, and the others try theirs.
     """
     names = frozenset(linked)
-    return frozenset({settled}) if settled in names else names
+    if not settled:
+        return names
+    return frozenset({settled}) if settled in names else names | {settled}
 
 
 def halves(network: ipaddress.IPv4Network) -> tuple[str, ...]:

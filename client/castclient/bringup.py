@@ -42,6 +42,7 @@ class BringUp:
         self._ended = threading.Event()
         self._keepers: dict[str, _Keeper] = {}
         self._settled = ""
+        self._routed: set[str] = set()  # the interfaces with a route by the gateway that was told
         self._watcher = threading.Thread(target=self._watch, name="bring-up", daemon=True)
 
     def start(self) -> None:
@@ -113,14 +114,18 @@ class BringUp:
         places = static_places(linked, self._settled)
         for nic in _interfaces(told):
             has = told.address in _own_addresses(nic.name, told)
-            if nic.name in places and not has:
+            if nic.name not in places:
+                self._routed.discard(nic.name)
+                if has:
+                    addresses.remove(nic.name, told.address)
+                continue
+            if not has:
                 addresses.add(nic.name, told.address)
                 self._say(f"{nic.name}: {told.address}, as told")
-            elif nic.name not in places and has:
-                addresses.remove(nic.name, told.address)
-            if nic.name in places and told.gateway:
+            if told.gateway and nic.name not in self._routed:
                 metric = 100 + nics.index(nic.name)
                 addresses.route("default", nic.name, gateway=told.gateway, metric=metric)
+                self._routed.add(nic.name)
 
 
 class _Keeper:
@@ -143,7 +148,7 @@ class _Keeper:
                 self._once(f"{self._card}: up, waiting for a link")
                 self._wait_for_link()
                 if self._told.address:
-                    self._ended.wait(LOOK_SECONDS)
+                    self._stay()
                 else:
                     self._ask()
             except (FleetcastError, OSError) as error:
@@ -164,6 +169,11 @@ class _Keeper:
 
     def _link(self) -> bool:
         return nics.nic(self._interface).link
+
+    def _stay(self) -> None:
+        """Nothing is asked: the watcher gives the address. Until the interface is gone."""
+        while nics.exists(self._interface) and not self._ended.wait(LOOK_SECONDS):
+            pass
 
     def _ask(self) -> None:
         """Ask for an address until the DHCP client ends, which it does not by itself."""

@@ -95,8 +95,9 @@ def test_a_network_where_all_is_taken_is_not_flooded() -> None:
 def test_an_address_given_by_hand_is_on_every_card_until_the_server_is_found() -> None:
     assert static_places(["eth0", "eth1"], "") == {"eth0", "eth1"}
     assert static_places(["eth0", "eth1"], "eth1") == {"eth1"}
-    assert static_places(["eth0"], "eth1") == {"eth0"}, "its cable was moved to another card"
-    assert static_places([], "eth1") == frozenset()
+    assert static_places([], "eth1") == {"eth1"}, "a link that is lost for a moment costs no address"
+    assert static_places(["eth0"], "eth1") == {"eth0", "eth1"}, "perhaps its cable was moved"
+    assert static_places([], "") == frozenset()
 
 
 def nic(name: str, mac: str) -> Nic:

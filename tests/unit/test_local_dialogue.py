@@ -136,11 +136,16 @@ def test_numbers_do_as_well_as_words() -> None:
     assert by_number.targets == (BUILT_IN,)
 
 
-@pytest.mark.parametrize("typed", ["", "y", "YES", "yes!", "no", "back", "ja"])
+@pytest.mark.parametrize("typed", ["y", "YES", "yes!", "no", "back", "ja"])
 def test_anything_but_the_whole_word_erases_nothing(typed: str) -> None:
     planned, _ = talk(HOME, "restore", "office", "serial-A")
     state, task = answered(planned, typed)
     assert (state.where, task) == (Where.HOME, None)
+
+
+def test_enter_alone_leafs_through_the_plan_and_confirms_nothing() -> None:
+    planned, _ = talk(HOME, "restore", "office", "serial-A")
+    assert answered(planned, "") == (planned, None)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def test_choices_are_picked_by_number_or_word() -> None:
 @pytest.mark.parametrize(("width", "height"), [(80, 25), (40, 15), (240, 67)])
 def test_the_screen_is_filled_exactly_and_clean(width: int, height: int) -> None:
     long = Page("home", "Which?", tone=Tone.BAD, lines=tuple(f"{n} " + "word " * 40 for n in range(30)))
-    for page in (PAGE, long):
+    large = Page("done", "Done", tone=Tone.GOOD, lines=("all is well",), large="DONE")
+    for page in (PAGE, long, large):
         lines = rendered(page, "typed", width, height)
         assert len(lines) == height
         assert {len(line.text) for line in lines} == {width}

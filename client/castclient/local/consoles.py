@@ -44,7 +44,7 @@ class Screen:
             return
         width, height = self._terminal.size()
         body = wrapped(self._page.body, width - 2)
-        self._offset += room_of(height)
+        self._offset += room_of(self._page, width, height)
         if self._offset >= len(body):
             self._offset = 0
 

@@ -70,20 +70,20 @@ def disk_lines(disk: DiskFacts, *, medium: MediumNow | None = None) -> list[str]
     return [f"{disk.stable_id}", f"  {disk_text(disk, medium=medium)}", *layout_lines(disk.layout)]
 
 
-def layout_lines(layout: DiskLayout | None) -> list[str]:
-    """Every partition of a disk, one a line."""
+def layout_lines(layout: DiskLayout | None, *, taken: bool = False) -> list[str]:
+    """Every partition of a disk, one a line; ``taken``: and what an image has of it."""
     if layout is None:
         return ["    cannot be read"]
     if not layout.partitions:
         return ["    no partitions"]
-    return [f"    {_partition(one)}" for one in layout.partitions]
+    return [f"    {_partition(one, taken=taken)}" for one in layout.partitions]
 
 
-def _partition(one: Partition) -> str:
+def _partition(one: Partition, *, taken: bool) -> str:
     name = one.label or one.name
     named = f' "{name}"' if name else ""
-    taken = f"  taken: {one.taken}{f' ({one.why})' if one.why else ''}" if one.taken else ""
-    return f"{one.number:>2}  {human(one.length):>9}  {one.fstype or kind_of(one)}{named}{taken}"
+    why = f"  taken: {one.taken}{f' ({one.why})' if one.why else ''}" if taken else ""
+    return f"{one.number:>2}  {human(one.length):>9}  {one.fstype or kind_of(one)}{named}{why}"
 
 
 def image_text(stored: StoredHere) -> str:

@@ -51,6 +51,8 @@ def answered(state: State, typed: str, firmware: FirmwareFacts | None = None) ->
     text = typed.strip()
     if text.lower() == BACK and state.where is not Where.HOME:
         return _home(state), None
+    if not text and state.where is not Where.NAME:
+        return replace(state, problem=""), None
     state = replace(state, problem="")
     if state.where is Where.ERASE:
         return _erase(state, text)
@@ -243,7 +245,7 @@ def _disk(state: State, stable_id: str) -> DiskFacts:
 
 
 def _not_offered(state: State, text: str) -> State:
-    return replace(state, problem=f"there is no {text!r} to choose here" if text else "")
+    return replace(state, problem=f"there is no {text!r} to choose here")
 
 
 _ANSWERS: dict[Where, Callable[[State, str, FirmwareFacts | None], Step]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from castclient.bigletters import big
 from castclient.screen import Line, Tone
 
 _FOOT = "Type a number or a word, then Enter."
@@ -23,7 +24,8 @@ class Choice:
 class Page:
     """A page of the dialogue: ``name`` is its stable word on serial consoles, ``ask`` what is asked.
 
-    ``problem`` is what went wrong before; ``fields`` are further stable words of the serial line.
+    ``problem`` is what went wrong before; ``fields`` are further stable words of the serial line;
+    ``large`` is a word to be read across the room.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Page:
     ask: str = _FOOT
     problem: str = ""
     fields: tuple[tuple[str, str], ...] = ()
+    large: str = ""
 
     @property
     def body(self) -> list[str]:
@@ -55,25 +58,37 @@ def picked(choices: Sequence[Choice], typed: str) -> Choice | None:
 def rendered(page: Page, typed: str, width: int, height: int, offset: int = 0) -> list[Line]:
     """``page`` as exactly ``height`` lines of ``width`` characters, its body from line ``offset`` on."""
     body = wrapped(page.body, width - 2)
-    room = room_of(height)
-    shown = body[offset : offset + room]
+    head = _head(page, width, height)
+    shown = body[offset : offset + height - 1 - len(head)]
     more = len(body) - offset - len(shown)
     foot = f" {page.ask} {f'({more} more lines: Enter) ' if more else ''}> {typed}_"
-    head = [
-        Line(" FLEETCAST  this machine and its deploy medium", Tone.TITLE),
-        Line("", page.tone),
-        Line(f"  {page.headline}", page.tone),
-        Line("", page.tone),
-    ]
     lines = [*head, *(Line(f" {text}", page.tone) for text in shown)]
     lines += [Line("", page.tone)] * (height - 1 - len(lines))
     lines.append(Line(foot[-width:] if len(foot) > width else foot, Tone.QUESTION))
-    return [Line(clean(line.text)[:width].ljust(width), line.tone) for line in lines[:height]]
+    return [
+        Line(clean(line.text)[:width].ljust(width), line.tone, line.solid) for line in lines[:height]
+    ]
 
 
-def room_of(height: int) -> int:
-    """How many lines of a page's body a screen of ``height`` lines shows."""
-    return max(height - 5, 1)
+def _head(page: Page, width: int, height: int) -> list[Line]:
+    """What stands above the body, whose room it leaves."""
+    title = Line(" FLEETCAST  this machine and its deploy medium", Tone.TITLE)
+    rows = big(page.large, width - 4, height // 4) if page.large else []
+    large = [Line(row.center(width).rstrip(), page.tone, solid=True) for row in rows]
+    blank = Line("", page.tone)
+    return [
+        title,
+        blank,
+        *large,
+        *([blank] if large else []),
+        Line(f"  {page.headline}", page.tone),
+        blank,
+    ]
+
+
+def room_of(page: Page, width: int, height: int) -> int:
+    """How many lines of the body of ``page`` such a screen shows."""
+    return max(height - 1 - len(_head(page, width, height)), 1)
 
 
 def wrapped(lines: Sequence[str], width: int) -> list[str]:

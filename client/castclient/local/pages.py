@@ -62,7 +62,7 @@ def _targets(state: State) -> Page:
         f"Where does {what} go?",
         lines=(
             f"{human(disk.layout.size)}, with:",
-            *describe.layout_lines(disk.layout),
+            *describe.layout_lines(disk.layout, taken=True),
             *([f"WARNING: {lost}"] if lost else []),
         ),
         choices=choices.targets(state),
@@ -135,7 +135,7 @@ def _capture(state: State) -> Page:
     assert found is not None
     lines = [f"as {state.name}", *_destination(state)]
     for disk, layout in zip(state.sources, found.layouts, strict=True):
-        lines += [f"from {describe.disk_text(disk)}", *describe.layout_lines(layout)]
+        lines += [f"from {describe.disk_text(disk)}", *describe.layout_lines(layout, taken=True)]
     lines.append(f"{human(found.used)} are read, and compressed.")
     if state.goal is Goal.TO_MEDIUM and medium is not None and found.used > medium.free:
         lines.append(
@@ -161,6 +161,7 @@ def _working(state: State) -> Page:
         tone=Tone.BUSY,
         lines=tuple(lines),
         ask="No key stops this.",
+        large=f"{work.percent}%" if work is not None and work.total else "WORKING",
     )
 
 
@@ -181,6 +182,7 @@ def _end(state: State, where: Where, headline: str, tone: Tone) -> Page:
         choices=choices.end(state),
         problem=state.problem,
         fields=(("message", " ".join(state.result)),),
+        large=headline.upper(),
     )
 
 
