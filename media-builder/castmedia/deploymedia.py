@@ -17,7 +17,7 @@ from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.licence.ledgerfile import format_ledger
 from castcore.edge.medium import FoundMedium, medium_at, open_medium
-from castcore.edge.medium.finding import read_partitions
+from castcore.edge.medium.finding import read_partitions, serial_of
 from castcore.errors import NotFound, Refused
 from castcore.medium import DataFileSystem, Layout, MediumInfo, MediumKind, least_size, plan_layout
 from castcore.progress import ProgressCallback
@@ -117,8 +117,7 @@ class Builder:
                     file.truncate(size)
                 with BlockFile.open_target(partial) as disk:
                     info, images = self._write_new(disk, part, made)
-            serial = f"medium-{info.id}"
-            return Built(str(output), info, serial, size, part.loaded_bytes, images)
+            return Built(str(output), info, serial_of("", info.id), size, part.loaded_bytes, images)
 
     def stick(self, facts: DiskFacts) -> Built:
         """Make the disk ``facts`` a new medium: all that is on it is lost."""

@@ -246,7 +246,7 @@ def test_a_new_stick_cut_off_at_any_write_is_no_medium(tmp_path: Path, stages: M
         assert number > 5
         built = builder().stick(stick.chosen_stick(device, 0))
         assert started(device, stages.folder) == (1, 1)
-        assert built.serial == f"medium-{built.info.id}"
+        assert built.serial == built.info.id
         with open_medium(device), pytest.raises(InUse):
             stick.chosen_stick(device, 0)
 

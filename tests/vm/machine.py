@@ -152,6 +152,7 @@ def powered(
         [*inside, *_command(pc, folder, disk, control.name, tap, accel)],
         cwd=folder,
         merged=True,
+        stdin=subprocess.PIPE,  # what is typed on its serial console (tests.vm.directpc)
     ) as process:
         assert process.stdout is not None
         serial = SerialLog(process.stdout, folder / f"{pc.name}.serial.log")
