@@ -17,8 +17,10 @@ from castcore.edge.image.copying import copy_image
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import SUFFIX, image_name, sync_directory, writing_to
 from castcore.edge.medium.mounting import mounted
-from castcore.edge.run import run
-from castcore.errors import DiskFailed, NotFound, Refused
+from castcore.edge.run import ProgramFailed, run
+from castcore.errors import DiskFailed, FleetcastError, NotFound, Refused
+from castcore.licence import MOST_BYTES, open_licence
+from castcore.licence import SUFFIX as SUFFIX_OF_LICENCES
 from castcore.medium import IMAGES, LICENCES, MEDIUM_FILE, PXE_TREE, DataFileSystem, MediumInfo
 from castcore.progress import ProgressCallback
 
@@ -34,8 +36,6 @@ _MAKE = {
     DataFileSystem.EXT4: ["mkfs.ext4", "-q", "-F", "-m", "0", "-L", LABEL],
     DataFileSystem.EXFAT: ["mkfs.exfat", "-L", LABEL],
 }
-LICENCE_SUFFIX = ".lic"
-MOST_LICENCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,17 @@ class Contents:
 
 
 def checked(images: Sequence[Path], licences: Sequence[Path], *, replace: bool) -> Contents:
-    """The contents, every one of them looked at. Raises NotFound, BadImage, DiskFailed, Refused."""
+    """The contents, every one of them looked at.
+
+    Raises NotFound, BadImage, DiskFailed, Refused, Untrusted (a licence file that was changed).
+    """
     for path in images:
         with Image.open(path):
             pass
     for path in licences:
-        if path.suffix != LICENCE_SUFFIX:
-            raise Refused(f"{path.name} is no licence file: those are called NAME{LICENCE_SUFFIX}")
-        _licence(path)
+        if path.suffix != SUFFIX_OF_LICENCES:
+            raise Refused(f"{path.name} is no licence file: those are called NAME{SUFFIX_OF_LICENCES}")
+        open_licence(_licence(path))
     for paths in (images, licences):
         names = [p.name for p in paths]
         if len(set(names)) < len(names):
@@ -80,9 +83,23 @@ def programs(filesystem: DataFileSystem) -> tuple[str, ...]:
 def made_anew(path: str, extent: Extent, filesystem: DataFileSystem) -> Iterator[Path]:
     """Where the new, empty file system in ``extent`` of ``path`` is mounted. Raises DiskFailed."""
     with writable_loop(path, extent, direct=True) as device:
-        run([*_MAKE[filesystem], device], timeout=SECONDS)
+        try:
+            run([*_MAKE[filesystem], device], timeout=SECONDS)
+        except ProgramFailed as error:
+            raise DiskFailed(f"{path}: no file system can be made on it: {error.what}") from None
         with mounted(device, filesystem, writable=True) as root:
             yield root
+
+
+@contextmanager
+def named_after(path: str, root: Path) -> Iterator[None]:
+    """Errors name the medium ``path`` rather than where it is mounted just now."""
+    try:
+        yield
+    except FleetcastError as error:
+        error.what = error.what.replace(str(root), f"{path}:")
+        error.args = (error.what,)
+        raise
 
 
 def fill(
@@ -178,12 +195,9 @@ def _differs(path: Path) -> DiskFailed:
 def _licence(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_LICENCE + 1)
+            return file.read(MOST_BYTES + 1)  # one more is told to be too long
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}") from None
-    if len(data) > MOST_LICENCE:
-        raise Refused(f"{path} is no licence file: it is larger than {MOST_LICENCE} bytes")
-    return data
 
 
 def _files(image: Path) -> Iterator[Path]:

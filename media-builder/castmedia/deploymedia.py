@@ -137,7 +137,7 @@ class Builder:
             with open_medium(facts.path, writable=True) as opened:
                 name = self.wish.name or opened.info.name
                 info = MediumInfo(found.id, name)
-                images = self._fill(opened.root, info, made)
+                images = self._fill(facts.path, opened.root, info, made)
         size, loaded = facts.size, part.loaded_bytes
         return Built(facts.path, info, found.serial, size, loaded, images, new=False, boot=boot)
 
@@ -160,15 +160,16 @@ class Builder:
         self.say(f"writing {disk.path}")
         stick.forget(disk)
         with deploydata.made_anew(disk.path, layout.data, filesystem) as root:
-            images = self._fill(root, info, made)
+            images = self._fill(disk.path, root, info, made)
         _new_ledger(disk, layout)
         with made.scratch() as scratch:
             boot_code = deployboot.write_new(disk, layout, part, scratch, self.progress)
         _finish(disk, layout, identity, boot_code)
         return info, images
 
-    def _fill(self, root: Path, info: MediumInfo, made: Stages) -> tuple[str, ...]:
-        return deploydata.fill(root, info, self.wish.contents, made, self.choices, self.progress)
+    def _fill(self, path: str, root: Path, info: MediumInfo, made: Stages) -> tuple[str, ...]:
+        with deploydata.named_after(path, root):
+            return deploydata.fill(root, info, self.wish.contents, made, self.choices, self.progress)
 
     def _update_boot(self, facts: DiskFacts, part: BootPart, made: Stages) -> bool:
         """Whether the boot part was another one, and is new now."""

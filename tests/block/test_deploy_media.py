@@ -17,7 +17,8 @@ from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.edge.medium import medium_at, open_medium
 from castcore.edge.medium.finding import read_partitions
 from castcore.edge.run import run
-from castcore.errors import DiskFailed, DoesNotFit, InUse, NoSpace, NotFound, Refused
+from castcore.errors import DiskFailed, DoesNotFit, InUse, NoSpace, NotFound, Refused, Untrusted
+from castcore.licence import ID_SIZE, issue_licence, open_licence
 from castcore.medium import DataFileSystem, MediumKind, least_size, plan_layout
 from castcore.units import MIB
 from castmedia import deploydata, stick
@@ -27,6 +28,7 @@ from castmedia.deploymedia import needed
 from tests.block.diskimages import SECONDS, loop
 from tests.support.builtmedia import CORE_SECTORS, MadeUpStages, boot_part, builder, made_up_stages
 from tests.support.images import blank, make_image, noise, write_at
+from tests.support.licences import ISSUER
 
 pytestmark = pytest.mark.root
 SIZE = least_size(MediumKind.DEPLOY, data_size=128 * MIB)
@@ -50,8 +52,8 @@ def image(folder: Path, name: str, seed: int = 1) -> Path:
     return make_image(store, name, raw, (Extent(0, 3 * MIB),))
 
 
-def licence(folder: Path, name: str, text: str = "a licence") -> Path:
-    (folder / name).write_text(text)
+def licence(folder: Path, name: str, count: int = 5) -> Path:
+    (folder / name).write_bytes(issue_licence(ISSUER, bytes(ID_SIZE), "*", count))
     return folder / name
 
 
@@ -110,7 +112,7 @@ def test_a_new_medium_has_all_its_parts(
         for name in ("office", "lab"):
             with Image.open(opened.images / f"{name}.fcast") as copy:
                 verify_image(copy)
-        assert (opened.licences / "a.lic").read_text() == "a licence"
+        assert open_licence((opened.licences / "a.lic").read_bytes()).count == 5
         assert (opened.pxe_tree / "tree.json").is_file()
         with LedgerFile(Path(opened.ledger.path), *opened.ledger[1:], opened.serial) as ledger:
             assert ledger.ledger is not None
@@ -269,15 +271,38 @@ def test_what_has_no_room_is_told_and_nothing_is_left(tmp_path: Path, stages: Ma
     write_at(raw, 0, noise(150 * MIB, 3))
     (tmp_path / "store").mkdir()
     big = make_image(tmp_path / "store", "big", raw, (Extent(0, 150 * MIB),))
-    with pytest.raises(NoSpace, match="the copy needs"):
+    with pytest.raises(NoSpace, match=r"medium\.img.*:/images has .*the copy needs"):
         builder(Contents((big,))).file(output, least_size(MediumKind.DEPLOY))
     assert not output.exists()
     builder().file(output, least_size(MediumKind.DEPLOY))
-    with pytest.raises(NoSpace, match="the copy needs"):
+    with pytest.raises(NoSpace, match=r"medium\.img.*:/images has .*the copy needs"):
         builder(Contents((big,))).file(output, None)
     with open_medium(output) as opened:
         assert list(opened.images.iterdir()) == []
     assert started(output, stages.folder) == (1, 1)
+
+
+def test_a_stick_that_takes_no_more_is_told_and_is_no_medium(
+    tmp_path: Path, stages: MadeUpStages
+) -> None:
+    """A loop device whose file system is full: the kernel says what it says of a failing disk."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    raw = blank(tmp_path / "big.raw", 80 * MIB)
+    write_at(raw, 0, noise(60 * MIB, 3))
+    (tmp_path / "store").mkdir()
+    big = make_image(tmp_path / "store", "big", raw, (Extent(0, 60 * MIB),))
+    run(["mount", "-t", "tmpfs", "-o", "size=40M", "tmpfs", str(folder)], timeout=SECONDS)
+    try:
+        with loop(blank(folder / "stick", needed(Contents((big,))))) as device:
+            with pytest.raises((DiskFailed, NoSpace), match=r"^/dev/loop"):
+                builder(Contents((big,))).stick(stick.chosen_stick(device, 0))
+            assert medium_at(device) is None
+            with BlockFile.open_source(device) as disk:
+                disk.drop_cache()
+                assert disk.read(0, 512) == bytes(512)
+    finally:
+        run(["umount", str(folder)], timeout=SECONDS)
 
 
 def test_another_image_or_licence_of_a_name_is_replaced_only_when_asked(
@@ -287,13 +312,13 @@ def test_another_image_or_licence_of_a_name_is_replaced_only_when_asked(
     builder(Contents((image(tmp_path, "office"),), (licence(tmp_path, "a.lic"),))).file(output, SIZE)
     for contents in (
         Contents((image(tmp_path, "office", 5),)),
-        Contents((), (licence(tmp_path, "a.lic", "another"),)),
+        Contents((), (licence(tmp_path, "a.lic", 7),)),
     ):
         with pytest.raises(Refused, match=r"office|another licence"):
             builder(contents).file(output, None)
         builder(replace(contents, replace=True)).file(output, None)
     with open_medium(output) as opened:
-        assert (opened.licences / "a.lic").read_text() == "another"
+        assert open_licence((opened.licences / "a.lic").read_bytes()).count == 7
         with Image.open(opened.images / "office.fcast") as copy:
             verify_image(copy)
             content = copy.read_stored(0)
@@ -323,6 +348,10 @@ def test_contents_are_looked_at_before_anything_is_written(tmp_path: Path) -> No
         deploydata.checked([], [licence(tmp_path, "a.txt")], replace=False)
     with pytest.raises(NotFound):
         deploydata.checked([], [tmp_path / "none.lic"], replace=False)
+    changed = licence(tmp_path, "changed.lic")
+    changed.write_bytes(changed.read_bytes().replace(b":5", b":9"))
+    with pytest.raises(Untrusted):
+        deploydata.checked([], [changed], replace=False)
     twice = [image(tmp_path, "office", 1), image(tmp_path, "office", 2)]
     with pytest.raises(Refused, match="one name"):
         deploydata.checked(twice, [], replace=False)

@@ -58,6 +58,11 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story() -> Story:
+    """A new medium with licences, and nothing else."""
+    return new_story()
+
+
+def new_story() -> Story:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     licence, medium = FOLDER / "school.lic", FOLDER / "deploy.img"
@@ -138,8 +143,8 @@ def test_it_is_restored_without_any_network(story: Story) -> None:
 def _wait_for_medium(running: Lab) -> None:
     """Until the server uses the medium. Plugged in, that takes a second or two."""
     end = time.monotonic() + 30
-    while "medium connected" not in str(running.server.get("/state")):
-        assert time.monotonic() < end, running.server.get("/state")
+    while (shown := running.server.get("/media"))["state"] != "medium connected":
+        assert time.monotonic() < end, shown
         time.sleep(0.5)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from castcore.disk import Extent
 from castcore.edge.run import ProgramFailed, run
+from castcore.errors import DiskFailed
 
 SECONDS = 30.0
 
@@ -54,7 +55,7 @@ def writable_loop(path: str, extent: Extent, *, direct: bool = False) -> Iterato
     """As :func:`read_only_loop`, for writing; what was written is durable when the block is left.
 
     ``direct``: past the page cache of what lies below, where that can be done; then reading back what
-    was written is reading the medium.
+    was written is reading the medium. Raises DiskFailed too, when it is not durable.
     """
     with _loop(path, extent) as device:
         if direct:
@@ -62,12 +63,22 @@ def writable_loop(path: str, extent: Extent, *, direct: bool = False) -> Iterato
                 run(["losetup", "--direct-io=on", device], timeout=SECONDS)
         try:
             yield device
-        finally:
-            fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+        except BaseException:
+            with suppress(OSError):
+                _flush(device)
+            raise
+        try:
+            _flush(device)
+        except OSError as error:
+            raise DiskFailed(f"{path}: what was written is lost: {error.strerror}") from None
+
+
+def _flush(device: str) -> None:
+    fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager
