@@ -159,6 +159,19 @@ def test_made_again_from_the_same_it_is_not_written(tmp_path: Path, stages: Made
     assert [digest_of(output, Extent(p.start, 16 * MIB)) for p in places] == before
 
 
+def test_two_media_of_the_same_build_start_from_the_same_bytes(
+    tmp_path: Path, stages: MadeUpStages
+) -> None:
+    """Their ids, and so their tables, differ: each is a medium of its own."""
+    layout, found = plan_layout(SIZE, 512, MediumKind.DEPLOY), []
+    places = (Extent(0, 440), layout.bios, Extent(layout.boot_slots[0].start, 32 * MIB))
+    for name in ("one.img", "other.img"):
+        made = builder().file(tmp_path / name, SIZE)
+        found.append((made.info.id, [digest_of(tmp_path / name, place) for place in places]))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] == found[1][1]
+
+
 class Cut(DiskFailed):
     """The stick is gone."""
 
