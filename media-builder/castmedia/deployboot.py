@@ -23,6 +23,7 @@ from castcore.units import MIB, exactly
 from castmedia.bootpart import LABEL, SECTOR, BootPart, fat_size, write_fat
 from castmedia.stick import PAGE, prove
 
+BOOT_CODE = 440  # bytes of the first sector that a BIOS starts
 _CORE_SECTOR = struct.Struct("<Q")
 _CORE_SECTOR_AT = 0x5C  # in GRUB's boot.img
 
@@ -49,19 +50,30 @@ def write_new(
     return _write_core(disk, core_at, part)
 
 
+def mend_table(disk: BlockFile, table: tuple[str, Sequence[Partition]]) -> bool:
+    """Write ``table``, as it was read, where disk and backup do not say the same; whether they did not.
+
+    A write that tore left it so, or a copy to a larger stick. Raises DiskFailed.
+    """
+    writes = _table(disk, table, disk.read(0, BOOT_CODE))
+    if all(disk.read(write.offset, len(write.data)) == write.data for write in writes):
+        return False
+    switch(disk, writes)
+    return True
+
+
 def is_current(
     disk: BlockFile, table: tuple[str, Sequence[Partition]], part: BootPart, scratch: Path
 ) -> bool:
-    """Whether the medium starts just ``part`` already, by a table that is whole. Raises DiskFailed.
+    """Whether the medium starts just ``part`` already. Raises DiskFailed.
 
-    ``table`` is its UUID and partitions, be they the backup's.
+    ``table`` is its UUID and partitions.
     """
     core_at = core_place(disk)
     core = part.bios.core_at(core_at // SECTOR)
     if core_at + len(core) > disk.size or disk.read(core_at, len(core)) != core:
         return False
-    writes = _table(disk, table, part.bios.boot_code(core_at // SECTOR))
-    if any(disk.read(write.offset, len(write.data)) != write.data for write in writes):
+    if disk.read(0, BOOT_CODE) != part.bios.boot_code(core_at // SECTOR):
         return False
     boot = next(p for p in table[1] if p.name == Role.BOOT)
     image = _boot_image(boot.extent, part, scratch)

@@ -177,8 +177,9 @@ class Builder:
             table = read_partitions(disk)
             layout = plan_layout(disk.size, disk.sector_size, MediumKind.DEPLOY)
             _require_known(_again(facts.path), layout)
+            mended = deployboot.mend_table(disk, table)
             if deployboot.is_current(disk, table, part, scratch):
-                return False
+                return mended
             self.say(f"writing the boot part of {disk.path}")
             deployboot.update(disk, layout, table, part, scratch, self.progress)
             return True

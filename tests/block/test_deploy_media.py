@@ -150,6 +150,18 @@ def test_made_again_it_keeps_images_data_and_ledger(tmp_path: Path, stages: Made
                 verify_image(copy)
 
 
+def test_copied_to_a_larger_stick_it_gets_its_backup_table_at_the_end(
+    tmp_path: Path, stages: MadeUpStages
+) -> None:
+    output = tmp_path / "medium.img"
+    builder().file(output, SIZE)
+    with output.open("r+b") as file:
+        file.truncate(SIZE + 64 * MIB)
+    assert builder().file(output, None).boot
+    assert "No problems found" in run(["sgdisk", "-v", str(output)], timeout=SECONDS).decode()
+    assert not builder().file(output, None).boot
+
+
 def test_made_again_from_the_same_it_is_not_written(tmp_path: Path, stages: MadeUpStages) -> None:
     output = tmp_path / "medium.img"
     builder().file(output, SIZE)
