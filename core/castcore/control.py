@@ -149,7 +149,7 @@ class Report(Message):
 
     All counts are bytes; ``kept`` of ``done`` were on the disk before. ``root`` is the hex digest over
     the index whose every chunk was verified and written ("" before that); ``message`` is one sentence
-    for a person.
+    for a person. ``retry``: after FAILED, the client tries again by itself in so many seconds (0: not).
     """
 
     state: ClientState
@@ -166,3 +166,22 @@ class Report(Message):
     seconds: int = 0
     root: str = ""
     logs: tuple[str, ...] = ()
+    retry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLog(Message):
+    """POST /clients/ID/log: all that a client knows of its run, when a cast has ended or failed.
+
+    ``reason`` is the state it ended in; ``kernel`` and ``journal`` are lines joined by newlines, the
+    last LOG_SIZE bytes of each.
+    """
+
+    reason: ClientState
+    kernel: str
+    journal: str
+    about: str = ""
+
+
+# What is kept of one log, in characters: with JSON's escapes the message stays below a megabyte.
+LOG_SIZE = 192 << 10
