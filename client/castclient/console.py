@@ -180,7 +180,7 @@ Show = Callable[[Model, float], None]
 def open_consoles(
     screen_path: str, serial: tuple[str, ...], lent: Callable[[str], bool] = lambda _path: False
 ) -> list[Show]:
-    """A writer for the terminal and each serial port that can be opened; ``lent`` ones are left alone."""
+    """A writer for the terminal and each serial port that can be opened; ``lent`` ones rest."""
     shows: list[Show] = []
     with contextlib.suppress(OSError):
         shows.append(TerminalScreen(screen_path).show)

@@ -19,6 +19,7 @@ from castserver import (
     clientroutes,
     durableroutes,
     leaseroutes,
+    logroutes,
     operatorroutes,
     storyroutes,
 )
@@ -61,6 +62,8 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(logroutes.routes)
+    app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())

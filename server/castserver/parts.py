@@ -13,6 +13,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.machinelogs import MachineLogs
 from castserver.views import StateView, state_view
 
 
@@ -30,6 +31,7 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    logs: MachineLogs
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:

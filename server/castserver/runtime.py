@@ -40,6 +40,7 @@ from castserver.database import Database
 from castserver.leasebook import LeaseBook
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.machinelogs import MachineLogs
 from castserver.neighbours import Neighbours
 from castserver.parts import ServerParts
 from castserver.services.bootservices import BootServices, BootSettings
@@ -161,6 +162,7 @@ class Server:
             Booting(database, casts, auth, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
             BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
+            MachineLogs(self.settings.state),
         )
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
