@@ -78,7 +78,7 @@ def collect(
     parts: Parts,
     machine: Annotated[list[str] | None, Query(max_length=MOST_MACHINES)] = None,
 ) -> Archive:
-    """A `tar.gz`: the state, the machines' hardware and logs, the server's own log; secrets are taken out."""
+    """A `tar.gz`: the state, the machines' hardware and logs, the server's own log; no secrets."""
     if machine:
         names = [parts.clients.get(name).id for name in machine]
     else:

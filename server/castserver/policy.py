@@ -120,8 +120,8 @@ def after_parts(state: CastState, rules: CastRules, parts: Collection[PartState]
 def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartState, str]:
     """A machine's part after its ``report``, and what is to be said of it ("" = the report's message).
 
-    Done is only what was proven: the reported root must be the image's ``root`` (hex). A machine that failed
-    and will try again by itself is awaited.
+    Done is only what was proven: the reported root must be the image's ``root`` (hex). A machine that
+    failed and will try again by itself is awaited.
     """
     match report.state:
         case ClientState.DONE if report.root == root:

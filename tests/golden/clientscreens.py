@@ -1,4 +1,4 @@
-"""What the client's screen shows of typical models; ``python -m tests.golden.clientscreens`` writes it anew.
+"""What the client's screen shows; ``python -m tests.golden.clientscreens`` writes it anew.
 
 A golden file holds each line after its tone, in upper case when it is solid.
 """
