@@ -49,7 +49,7 @@ class MachineLogs:
                 self._write(machine, canonical.encode(log.to_json()))
                 self._make_room()
             except OSError as error:
-                require_space(error, self._folder, "another --state")
+                require_space(error, self._folder, "another directory")
                 raise DiskFailed(f"{self._folder}: {error.strerror}") from None
 
     def of(self, machine: str) -> list[KeptLog]:
