@@ -84,6 +84,12 @@ def _fields(model: Model, up: float) -> dict[str, str | int]:
                 "repaired": cast.repaired,
                 "seconds": cast.seconds,
             }
+    return fields | _said_fields(model)
+
+
+def _said_fields(model: Model) -> dict[str, str | int]:
+    """What is said to a person beside the figures."""
+    fields: dict[str, str | int] = {}
     if model.link_lost:
         fields["link"] = "lost"
     if model.problem:
