@@ -137,8 +137,11 @@ class TerminalScreen:
 
     def show(self, model: Model, up: float) -> None:  # noqa: ARG002 - both writers take the same
         """Draw ``model``."""
-        width, height = self._size()
-        lines = screen.render(model, width, height)
+        self.draw(screen.render(model, *self.size()))
+
+    def draw(self, lines: list[Line]) -> None:
+        """Draw ``lines``, which fill the screen (:meth:`size`)."""
+        width = self.size()[0]
         if len(lines) != len(self._drawn):
             self._drawn = [_NOTHING] * len(lines)
         # The last column is only cleared, in the line's colour: a character there may scroll it all.
@@ -152,7 +155,8 @@ class TerminalScreen:
         else:
             self._drawn = []  # it took a part, or nothing: all of it the next time
 
-    def _size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int]:
+        """Columns and lines; the usual ones of a terminal that does not tell, or is tiny."""
         try:
             size = os.get_terminal_size(self._fd)
         except OSError:

@@ -84,6 +84,11 @@ class ServerLink:
         return HttpsCastControl(self._https, cast)
 
     @property
+    def https(self) -> PinnedHttps:
+        """The connection itself, with the token of the registration."""
+        return self._https
+
+    @property
     def address(self) -> tuple[str, int]:
         """Host and TCP port of the server."""
         return self._https.host, self._https.port

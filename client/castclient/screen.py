@@ -55,6 +55,7 @@ _STATES = {
     "joining": ("CASTING", Tone.BUSY, "Joining the cast"),
     "receiving": ("CASTING", Tone.BUSY, "Receiving"),
     "filling": ("CASTING", Tone.BUSY, "Fetching what was missed"),
+    "capturing": ("READING", Tone.BUSY, "Reading the disks into an image"),
     "verifying": ("CHECKING", Tone.BUSY, "Reading the disk back"),
     "done": ("DONE", Tone.GOOD, "The disk was written, read back and proven"),
     "failed": ("FAILED", Tone.BAD, ""),

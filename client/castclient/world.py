@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from castcore import __version__
+from castcore.bootsettings import Moment
 from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report
 from castcore.disk import find_disk, is_selector
 from castcore.disk.objections import objections
@@ -21,7 +22,9 @@ from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 from castcore.image import Manifest
 
-from castclient import inventory, keyboard, locate, machinelog, power
+from castclient import cards, inventory, keyboard, locate, machinelog, power
+from castclient.bringup import BringUp
+from castclient.hooks import Hooks
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
 from castclient.kernellog import kernel_log
@@ -50,14 +53,26 @@ _AFTER_DEATH = {
 class RealWorld:
     """Implements :class:`castclient.program.World` on this machine."""
 
-    def __init__(self, settings: Settings, journal: Journal, keyboards: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        keyboards: tuple[str, ...],
+        *,
+        bringup: BringUp | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """``bringup`` is told by which interface the server was found, ``hooks`` run at their moments;
+        None: a host that is not ours to configure.
+        """
         self._settings, self._journal, self._keyboards = settings, journal, keyboards
+        self._bringup, self._hooks = bringup, hooks
         self._link: ServerLink | None = None
         self._reporter = Reporter(self._send)
         self._machine = dmi.machine()
         self._registration: Registration | None = None
         self._end: CastEnd | None = None
-        self._writing = False
+        self._writing = self._was_ready = False
         self._chosen: frozenset[str] = frozenset()
         self.keys = ""
         self._reporter.start()
@@ -133,6 +148,7 @@ class RealWorld:
     def _register(self, servers: tuple[FoundServer, ...], post: Post) -> None:
         """Register with the server just found, else again with the present one."""
         if servers and (self._link is None or self._link.server != servers[0]):
+            self._settle(servers[0])
             self._link = ServerLink(servers[0])
         if self._link is not None:
             post(self._registered(self._link))
@@ -149,6 +165,7 @@ class RealWorld:
                 failed = True
             else:
                 self._reporter.again()
+                self._ready()
                 return Happening(Event.REGISTERED, client=client)
             if time.monotonic() > end:
                 return Happening(Event.GAVE_UP)
@@ -159,7 +176,23 @@ class RealWorld:
         moved = locate.elsewhere(self._settings, link.server, failed=failed)
         if moved is not None:
             self._journal.add(f"the server answers at {moved.url} on {moved.interface}")
+            self._settle(moved)
             link.move(moved)
+
+    def _settle(self, server: FoundServer) -> None:
+        if self._bringup is not None:
+            self._bringup.settle(server.interface, server.url)
+
+    def _ready(self) -> None:
+        """The first time that a server has us; no hook holds up its orders."""
+        hooks = None if self._was_ready else self._hooks
+        self._was_ready = True
+        if hooks is not None:
+            threading.Thread(target=hooks.run, args=(Moment.READY,), name="hooks", daemon=True).start()
+
+    def _run_hooks(self, moment: Moment) -> None:
+        if self._hooks is not None:
+            self._hooks.run(moment)
 
     def _listen(self, post: Post) -> None:
         link = self._link
@@ -229,6 +262,7 @@ class RealWorld:
             self._journal.add("the server could not be told yet")
         self._hand_in_log(ClientState.FAILED if end is None else ClientState.DONE)
         leaves = order is not None and leaving_kind(order) is not None
+        self._run_hooks(Moment.FAILED if end is None else Moment.DONE)
         if end is None:
             post(Happening(Event.TOLD_STAY))
             return
@@ -298,5 +332,4 @@ class RealWorld:
         return self._registration
 
     def _nics(self) -> tuple[Nic, ...]:
-        names = self._settings.interfaces
-        return nics.wired() if names is None else tuple(nics.nic(name) for name in names)
+        return cards.used(self._settings)

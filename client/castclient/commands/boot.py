@@ -8,7 +8,8 @@ import signal
 import time
 from pathlib import Path
 
-from castcore import __version__
+from castcore import __version__, bootsettings
+from castcore.bootsettings import SETTINGS_FILE, BootSettings, Moment
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.named import read_rules
 from castcore.errors import FleetcastError
@@ -16,10 +17,12 @@ from castcore.errors import FleetcastError
 from castclient import retry
 from castclient.bringup import BringUp
 from castclient.console import Show, open_consoles, plain_line
+from castclient.hooks import Hooks
 from castclient.journal import Journal
 from castclient.keydesk import KeyDesk
+from castclient.local.session import talk
 from castclient.program import Client
-from castclient.settings import RULES_FILE, TRUST_FILE, Settings, from_boot
+from castclient.settings import RULES_FILE, TRUST_FILE, Mode, Settings, from_boot
 from castclient.world import RealWorld
 
 NAME = "boot"
@@ -51,12 +54,16 @@ def run(args: argparse.Namespace, screen: Screen) -> None:
         screen.say(plain_line({"state": "failed", "message": error.what}))
         time.sleep(_PAUSE_AFTER_ERROR)  # init starts us again: not in a busy loop
         raise
+    hooks = Hooks(journal.add)
+    hooks.run(Moment.START)
+    bringup = talk(settings, journal, _TERMINAL) if settings.mode is Mode.LOCAL else None
     desk = KeyDesk(settings)
     shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles, desk.lent)
-    bringup = BringUp(journal.add)
-    bringup.start()
+    if bringup is None:
+        bringup = BringUp(settings.told, journal.add)
+        bringup.start()
     keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
-    world = RealWorld(settings, journal, keyboards)
+    world = RealWorld(settings, journal, keyboards, bringup=bringup, hooks=hooks)
     client = Client(__version__, world, journal, shows, retry.backing_off)
     world.keys = desk.open(client, world)
     client.run(until=lambda _model: False)
@@ -77,4 +84,11 @@ def _settings() -> Settings:
         Path("/proc/cmdline").read_text(errors="replace"),
         trust.read_bytes() if trust.exists() else None,
         read_rules(rules) if rules.exists() else (),
+        _medium_settings(),
     )
+
+
+def _medium_settings() -> BootSettings | None:
+    """What the medium was made with. Raises BadSettings."""
+    path = Path(SETTINGS_FILE)
+    return bootsettings.parse(path.read_text(errors="replace")) if path.exists() else None
