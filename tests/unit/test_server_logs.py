@@ -39,8 +39,8 @@ def unpacked(data: bytes) -> dict[str, str]:
 
 
 def collected(lab: ServerLab, *machines: str) -> dict[str, str]:
-    query = [("machine", name) for name in machines]
-    answer = lab.http.get("/api/v1/logs", params=query, headers=OPERATOR)
+    query = "&".join(f"machine={name}" for name in machines)
+    answer = lab.http.get(f"/api/v1/logs?{query}", headers=OPERATOR)
     assert answer.status_code == 200, answer.text
     return unpacked(answer.content)
 
