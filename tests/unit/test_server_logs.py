@@ -13,10 +13,10 @@ import pytest
 from castcore.control import ClientState, MachineLog, Report
 from castcore.errors import DiskFailed, Refused
 from castserver import machinelogs
-from castserver.auth import COOKIE
 from castserver.commands import logs as command
 from castserver.machinelogs import MachineLogs
 from castserver.policy import PartState, part_after_report
+from castserver.roles import Role
 
 from tests.support.serverlab import OPERATOR, ROOT, TOKEN, FakeClient, ServerLab
 
@@ -130,9 +130,7 @@ def test_the_same_state_gives_the_same_archive() -> None:
 def test_planted_secrets_are_in_no_archive() -> None:
     lab = ServerLab()
     client = FakeClient(lab, 1).register()
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
-    session = lab.http.cookies.get(COOKIE)
-    assert session
+    session = lab.parts.auth.sessions.open("anna", Role.VIEWER)
     own = lab.logs.home / "logs"
     own.mkdir()
     token = client.headers["Authorization"].split()[1]
