@@ -32,6 +32,7 @@ from castserver import (
     durableroutes,
     leaseroutes,
     licenceroutes,
+    logroutes,
     mediaroutes,
     operatorroutes,
     storyroutes,
@@ -89,6 +90,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(logroutes.routes)
+    app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)

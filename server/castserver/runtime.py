@@ -42,6 +42,7 @@ from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
 from castserver.library import Library
 from castserver.licensing import Licensing
+from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Eyes
 from castserver.mediause import MediaUse
@@ -147,6 +148,7 @@ class Server:
             Booting(database, casts, auth.sessions, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
             BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
+            MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
             media,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from castcore.cast.peers import Peers, Seed
@@ -37,6 +38,7 @@ from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import LIBRARY, Library, LibraryImage, Shelved
 from castserver.licenceterms import LicenceTerms
 from castserver.licensing import Licensing
+from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
@@ -199,6 +201,8 @@ class ServerLab:
         self.boot_images, self.store = boot_images, store
         self.ledgers, self.terms = ledgers, terms
         self._medium = ledgers.places()[0].key if ledgers is not None else ""
+        self._home = TemporaryDirectory(prefix="fleetcast-test-")
+        self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -244,6 +248,7 @@ class ServerLab:
             self.booting,
             self.leases,
             self.once,
+            self.logs,
             Captures(self.database, self.clients, self.uploads),
             self.media,
         )

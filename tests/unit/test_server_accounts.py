@@ -51,6 +51,7 @@ OF_CLIENTS = {
     ("POST", "/clients"),
     ("GET", "/clients/{client}/orders"),
     ("POST", "/clients/{client}/report"),
+    ("POST", "/clients/{client}/log"),
     ("POST", "/casts/{cast}/join"),
     ("POST", "/casts/{cast}/durable"),
     ("POST", "/casts/{cast}/licence"),

@@ -29,6 +29,7 @@ from castserver.onair import Transmitter
 from castserver.operatortoken import TOKEN_FILE
 from castserver.policy import CastRules
 from castserver.runtime import Server
+from castserver.serverlog import keep_log
 from castserver.settings import ServerSettings
 from castserver.statedir import default_state
 from castserver.users import FIRST
@@ -105,6 +106,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         bootscreen.listeners(screen),
     )
     server.start()
+    keep_log(settings.state)
     stack = ExitStack()
     try:
         _introduce(server, screen)
