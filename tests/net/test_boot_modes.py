@@ -21,10 +21,10 @@ from castcore.errors import NotFound
 from castcore.units import MIB
 
 from tests.net.namespaces import inside, ip
+from tests.support.boottrees import tree
 from tests.support.castlab import ENVIRONMENT, Peer
 from tests.support.images import blank, make_image, noise
 from tests.support.twonetworks import TwoNetworks, serve_words, two_networks
-from tests.unit.test_boot_requests import tree
 
 pytestmark = pytest.mark.root
 

@@ -15,8 +15,8 @@ from castserver.bootkeeper import BootKeeper, World
 from castserver.bootstate import Choice, DeployEnd, Neighbour
 from castserver.neighbours import Neighbours
 
+from tests.support.keepernetwork import Network
 from tests.support.serverlab import OPERATOR, ROOT, TOKEN, FakeClient, ServerLab
-from tests.unit.test_boot_keeper import Network
 
 ON, OFF = {"deploy": True}, {"deploy": False}
 
