@@ -26,6 +26,8 @@ class Served:
 
     def change(self, mode: InterfaceMode) -> None: ...
 
+    def refresh(self) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -40,7 +42,13 @@ def lab() -> Iterator[ServerLab]:
 def begin(lab: ServerLab) -> None:
     """Booting on eth1, whose network has nobody else."""
     network = Network()
-    world = World(network.open, lambda *_: LinkState.UP, lambda _: "", clock=lambda: network.now)
+    world = World(
+        network.open,
+        lambda *_: LinkState.UP,
+        lambda _: "",
+        clock=lambda: network.now,
+        holder=lambda *_: "",
+    )
     keeper = BootKeeper(
         Interface("eth1", 7, "10.0.0.1", 1000),
         lab.booting.chosen("eth1"),

@@ -113,6 +113,8 @@ def _multicast(facts: InterfaceFacts) -> _Found:
 def _querier(facts: InterfaceFacts) -> _Found:
     asked = facts.querying
     if asked is None:
+        if facts.unheard:
+            yield WARNING, "querier", f"no querier was listened for: {facts.unheard}", ""
         return
     kind = "IGMP" if facts.addresses else "MLD"
     if asked.heard:

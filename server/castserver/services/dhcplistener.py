@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # Datagrams handled before other sockets of the loop get their turn.
 BATCH = 64
+# Answers that cannot be sent are told at most so often, in seconds: who invents addresses fills no log.
+WARN_SECONDS = 60.0
 
 
 class DhcpPort(Protocol):
@@ -77,6 +80,7 @@ class DhcpListener:
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self.counters = DhcpCounters()
+        self._unsent, self._warned = 0, -WARN_SECONDS
         self.on_event = on_event
         self._decide = decide
         self._own = own
@@ -141,7 +145,16 @@ class DhcpListener:
             self._count(answered=1)
         except OSError as error:
             # The interface went down, or an address nobody can route to: the client will ask again.
-            log.warning("a DHCP answer to %s:%d was not sent: %s", *to, error)
+            self._warn(to, error)
+
+    def _warn(self, to: tuple[str, int], error: OSError) -> None:
+        self._unsent += 1
+        now = time.monotonic()
+        if now - self._warned < WARN_SECONDS:
+            return
+        more = f" (and {self._unsent - 1} others since the last warning)" if self._unsent > 1 else ""
+        log.warning("a DHCP answer to %s:%d was not sent: %s%s", *to, error, more)
+        self._unsent, self._warned = 0, now
 
     def _count(self, *, received: int = 0, bad: int = 0, answered: int = 0) -> None:
         now = self.counters
