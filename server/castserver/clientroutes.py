@@ -41,6 +41,7 @@ def register(parts: Parts, registration: Registration) -> Registered:
     _require_text(registration.to_json())
     client, registered = parts.clients.register(registration)
     parts.boots.arrived(client.traits.macs, client.id)
+    parts.once.arrived(client)
     parts.casts.offer(client, restarted=True)
     return registered
 

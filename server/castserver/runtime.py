@@ -160,8 +160,13 @@ class Server:
             BootWatch(fire),
             Booting(database, casts, auth, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
-            BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
+            BootOnce(database, self._boot_images(), clients, clients.changed.fire),
         )
+
+    def _boot_images(self) -> BootImages:
+        images = BootImages(self.settings.state / FOLDER)
+        images.sweep()
+        return images
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)

@@ -14,6 +14,7 @@ from castcore.boot import (
     BootEvent,
     BootPlace,
     BootPolicy,
+    DhcpRequest,
     Everyone,
     InterfaceMode,
     LeaseStore,
@@ -84,6 +85,7 @@ class BootServices:
         self._answering: _Service | None = None
         self._files: ServedFiles | None = None
         self._mode = InterfaceMode.SILENT
+        self._machines: MachineFiles | None = None
 
     def start(self) -> None:
         """Open every port, then answer: no machine is offered a file that cannot be fetched.
@@ -152,6 +154,10 @@ class BootServices:
         self._routers.note(event)
         self._tell(event)
 
+    def _meet(self, request: DhcpRequest) -> None:
+        if self._machines is not None:
+            self._machines.meet(request)
+
     def _place(self) -> BootPlace:
         settings = self.settings
         return BootPlace(IPv4Address(settings.address), settings.http_port, settings.replace_ipxe)
@@ -167,6 +173,7 @@ class BootServices:
             rules=settings.rules,
         )
         own = MachineFiles(tree.client, self._policy, self._orders, self._on_event)
+        self._machines = own
         return replace(tree.files, own=own.find)
 
     def _http(self, files: bootfiles.Offered) -> _Service:
@@ -179,11 +186,11 @@ class BootServices:
         interface = self.settings.interface
         place = replace(self._place(), arm64=self._has_arm64())
         if mode is InterfaceMode.PROXY:
-            return ProxyDhcp(interface, place, self._policy, self._on_event)
+            return ProxyDhcp(interface, place, self._policy, self._on_event, self._meet)
         if mode is InterfaceMode.SKIP:
             return ProxyDhcp(interface, place, Everyone(BootDecision.LOCAL), self._on_event)
         pool = self.settings.pool or _default_pool(interface, place.address)
-        return SimpleDhcp(interface, place, self._policy, pool, self._on_event, self._leases)
+        return SimpleDhcp(interface, place, self._policy, pool, self._on_event, self._leases, self._meet)
 
 
 def _default_pool(interface: str, address: IPv4Address) -> Pool:

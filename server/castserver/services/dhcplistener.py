@@ -64,7 +64,8 @@ class DhcpCounters:
 class DhcpListener:
     """Listens on ``ports``, which it closes, and sends what ``decide(request, port)`` says.
 
-    ``own`` is our address there. What a request tells of its machine's boot is an event before that.
+    ``own`` is our address there. What a request tells of its machine's boot is an event before that, and
+    ``meet`` hears of it before it is decided on.
     Answers to what came together leave together, so that what must be on disk before is written once.
     """
 
@@ -76,13 +77,14 @@ class DhcpListener:
         decide: Callable[[DhcpRequest, int], Verdict],
         on_event: Callable[[BootEvent], None],
         *,
+        meet: Callable[[DhcpRequest], None] = lambda _: None,
         tick: Callable[[], None] | None = None,
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self.counters = DhcpCounters()
         self._unsent, self._warned = 0, -WARN_SECONDS
         self.on_event = on_event
-        self._decide = decide
+        self._decide, self._meet = decide, meet
         self._own = own
         self._ports = tuple(ports)
         self._outbox: list[tuple[Asked, DhcpReply]] = []
@@ -137,6 +139,7 @@ class DhcpListener:
         told = heard(request, port.port, self._own)
         if told is not None:
             self.on_event(told)
+        self._meet(request)
         self.handle(Asked(request, source, port))
 
     def _send(self, port: DhcpPort, data: bytes, to: tuple[str, int]) -> None:
