@@ -63,7 +63,8 @@ class ServerSettings:
 
     ``boot_tree`` is None when nothing is booted. ``wanted`` and ``own_dhcp`` say what is served to
     machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off; what they
-    leave out is as it was chosen last. ``headless``: nobody sits at the server.
+    leave out is as it was chosen last. ``headless``: nobody sits at the server. ``replace_ipxe``: see
+    BootPlace.
     """
 
     state: Path
@@ -78,6 +79,7 @@ class ServerSettings:
     boot_tree: Path | None = None
     http_port: int = 8080
     extra_cmdline: str = ""
+    replace_ipxe: bool = False
     rules: bytes = b""
 
     @property
@@ -253,6 +255,7 @@ class Server:
                 server_key=self.identity.key.public,
                 http_port=settings.http_port,
                 extra_cmdline=settings.extra_cmdline,
+                replace_ipxe=settings.replace_ipxe,
                 rules=settings.rules,
             )
             leases = self.parts.leases.on(own.name)

@@ -6,11 +6,12 @@ import hashlib
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
+from types import MappingProxyType
 from typing import Any
 
 from castcore.control import API
@@ -48,23 +49,25 @@ class LabServer:
 
 @contextmanager
 def lab_server(
-    network: Network, folder: Path, *, images: Path, tree: Path, options: Sequence[str] = ()
+    network: Network,
+    folder: Path,
+    *,
+    images: Path,
+    tree: Path,
+    modes: Mapping[str, str] = MappingProxyType({SERVER_INTERFACE: "proxy"}),
+    options: Sequence[str] = (),
 ) -> Iterator[LabServer]:
     """The server on the lab's network until the block is left; its state and log live in ``folder``.
+
+    ``modes`` says by interface what is served to machines that boot.
 
     Raises FleetcastError with the end of its log when it does not come up.
     """
     state, log = folder / "server", folder / "server.log"
     command = [*FLEETCAST, "serve", "--state", str(state), "--images", str(images)]
-    command += [
-        "--boot-tree",
-        str(tree),
-        "--interface",
-        SERVER_INTERFACE,
-        "--boot-mode",
-        "proxy",
-        *options,
-    ]
+    command += ["--boot-tree", str(tree), *options]
+    for interface, mode in modes.items():
+        command += ["--interface", interface, "--boot-mode", f"{interface}={mode}"]
     enter = inside(network.server)
     with (
         log.open("wb") as said,

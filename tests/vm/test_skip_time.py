@@ -11,7 +11,7 @@ import shutil
 from contextlib import ExitStack
 
 import pytest
-from castcore.boot import BootDecision, InterfaceMode
+from castcore.boot import BootDecision, WantedMode
 
 from tests.vm import network
 from tests.vm.bootpc import booting, wait_for_ends
@@ -20,7 +20,6 @@ from tests.vm.bootserver import boot_server
 from tests.vm.boottree import BUILD, accel, tree
 from tests.vm.firmware import USUAL, NetworkBoot
 from tests.vm.machine import PC
-from tests.vm.network import SERVER_INTERFACE
 from tests.vm.site import site_dhcp
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
@@ -53,8 +52,7 @@ def measured(name: str, firmware: BootFirmware, boot: NetworkBoot) -> dict[str, 
         ours = boot_server(
             net,
             folder,
-            interface=SERVER_INTERFACE,
-            mode=InterfaceMode.PROXY,
+            mode=(WantedMode.PROXY,),
             decision=BootDecision.LOCAL,
         )
         stack.enter_context(ours)
