@@ -17,7 +17,7 @@ from castcore.edge import run
 from castserver.services.bootservices import BootSettings
 from scapy.layers.dhcp import BOOTP, DHCP
 
-from tests.net.namespaces import Cable, cable, inside, ip
+from tests.net.namespaces import Cable, cable, connected, inside, ip
 from tests.support.bootevents import Events
 from tests.support.boottrees import tree
 
@@ -35,6 +35,7 @@ def wire() -> Iterator[Cable]:
         ip("-n", made.right, "addr", "add", f"{THEIRS}/24", "brd", "+", "dev", made.wire)
         for space in (made.left, made.right):
             ip("-n", space, "link", "set", made.wire, "up")
+        connected(made)
         yield made
 
 

@@ -2,67 +2,36 @@
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Callable
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from castcore.boot import (
     BootDecision,
     BootEvent,
-    BootPlace,
     BootStage,
-    ClientBoot,
     ImageForm,
     bootnames,
 )
 from castcore.boot.bootimage import HEAD_BYTES, form_of
 from castcore.errors import BadImage, InUse, NotFound, Refused
-from castserver import bootonce
 from castserver.bootimages import BootImages
-from castserver.database import BootOnceRow
 from castserver.services.machinefiles import MachineFiles
 
-from tests.support.bootasking import request
+from tests.support.bootorders import (
+    DISK,
+    FLOPPY,
+    STRANGER,
+    boot,
+    files,
+    iso,
+    lab,
+    order,
+    told,
+)
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
-FLOPPY = bytes(510) + b"\x55\xaa" + bytes(1440 * 1024 - 512)
-DISK = bytes(510) + b"\x55\xaa" + bytes(4096)
-PLACE = BootPlace(IPv4Address("10.0.0.1"), 8080)
-STRANGER = "52:54:00:aa:bb:cc"
-
-
-def iso() -> bytes:
-    data = bytearray(HEAD_BYTES)
-    data[16 * 2048 : 16 * 2048 + 6] = b"\x01CD001"
-    data[17 * 2048 : 17 * 2048 + 30] = b"\x00CD001\x01EL TORITO SPECIFICATION"
-    return bytes(data)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> ServerLab:
-    folder = tmp_path / "boot-images"
-    folder.mkdir()
-    for name, data in {"dos.img": FLOPPY, "tool.img": DISK, "live.iso": iso()}.items():
-        (folder / name).write_bytes(data)
-    return ServerLab(boot_images=folder)
-
-
-@pytest.fixture
-def told() -> list[BootEvent]:
-    return []
-
-
-@pytest.fixture
-def files(lab: ServerLab, told: list[BootEvent]) -> MachineFiles:
-    client = ClientBoot(PLACE, "boot/files/aa/vmlinuz", ("boot/files/bb/trust.cpio",), "https://x")
-    return MachineFiles(client, lab.once, lab.once, told.append)
-
-
-def boot(client: FakeClient) -> tuple[str, str]:
-    return client.registration.nics[0].mac, client.registration.machine.uuid
+__all__ = ["files", "lab", "told"]  # fixtures
 
 
 def ask(files: MachineFiles, client: FakeClient, file: str) -> bytes | None:
@@ -136,11 +105,6 @@ def test_a_file_that_is_no_image_is_listed_with_its_problem(lab: ServerLab) -> N
         ("tool.img", "disk"),
     ]
     assert "no boot image" in listed[2]["problem"]
-
-
-def order(lab: ServerLab, image: str, *machines: str) -> int:
-    url = f"/api/v1/boot-images/{image}/boot"
-    return lab.http.post(url, headers=OPERATOR, json={"machines": machines}).status_code
 
 
 def test_a_machine_boots_an_image_once_and_then_what_it_had(lab: ServerLab, files: MachineFiles) -> None:
@@ -338,82 +302,3 @@ def test_scripts_follow_what_is_decided(lab: ServerLab, files: MachineFiles) -> 
         assert b"exit" in script
     for bad in ("boot/machine/zz/pcbios.ipxe", f"boot/machine/{mac}/x", "boot/once/0123456789abcdef/x"):
         assert files.find(bad) is None
-
-
-def used(lab: ServerLab) -> list[str]:
-    lab.restart()
-    return [row.image for row in lab.database.all(BootOnceRow)]
-
-
-def test_what_was_used_is_forgotten_once_the_machine_comes_to_our_client(lab: ServerLab) -> None:
-    client, other = FakeClient(lab, 1).register(), FakeClient(lab, 2).register()
-    for machine in (client, other):
-        order(lab, "tool.img", machine.id)
-        found = lab.once.newest(*boot(machine))
-        assert found is not None
-        lab.once.use(found.id)
-    assert used(lab) == ["tool.img", "tool.img"]
-    FakeClient(lab, 1).register()
-    assert used(lab) == ["tool.img"]
-    assert lab.once.newest(*boot(client)) is None
-    lab.http.post("/api/v1/boot-images/tool.img/delete", headers=OPERATOR)
-    assert used(lab) == []
-
-
-def test_what_was_used_long_ago_is_forgotten(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, other = FakeClient(lab, 1).register(), FakeClient(lab, 2).register()
-    for machine in (client, other):
-        order(lab, "tool.img", machine.id)
-    found = lab.once.newest(*boot(client))
-    assert found is not None
-    lab.once.use(found.id)
-    now = time.time()
-    monkeypatch.setattr(bootonce.time, "time", lambda: now + bootonce.USED_SECONDS + 2)
-    lab.restart()
-    assert lab.once.newest(*boot(client)) is None
-    assert lab.once.decide(*boot(other)) is BootDecision.IMAGE, "one that waits does so"
-
-
-def test_an_order_taken_back_leaves_nothing_in_the_database(lab: ServerLab) -> None:
-    client = FakeClient(lab, 1).register()
-    order(lab, "tool.img", client.id)
-    lab.once.cancel(lab.clients.get(client.id))
-    assert used(lab) == []
-
-
-@pytest.mark.parametrize(
-    ("architecture", "vendor", "dropped"),
-    [(7, "PXEClient:Arch", True), (16, "HTTPClient:Arch", True), (0, "PXEClient:Arch", False)],
-)
-def test_a_floppy_is_refused_when_uefi_firmware_asks_though_it_never_comes_to_http(
-    lab: ServerLab,
-    files: MachineFiles,
-    told: list[BootEvent],
-    architecture: int,
-    vendor: str,
-    dropped: bool,
-) -> None:
-    order(lab, "dos.img", STRANGER)
-    files.meet(request(architecture, vendor, mac=STRANGER))
-    assert [(e.mac, e.stage) for e in told] == [(STRANGER, BootStage.REFUSED)] * dropped
-    left = BootDecision.CLIENT if dropped else BootDecision.IMAGE
-    assert lab.once.decide(STRANGER, "") is left
-    order(lab, "tool.img", STRANGER)
-    files.meet(request(architecture, vendor, mac=STRANGER))
-    assert lab.once.decide(STRANGER, "") is BootDecision.IMAGE
-
-
-def test_what_a_killed_add_left_is_swept_and_one_that_runs_is_left_alone(tmp_path: Path) -> None:
-    store, source = BootImages(tmp_path / "boot-images"), tmp_path / "dos.img"
-    store.sweep()
-    source.write_bytes(FLOPPY)
-    store.directory.mkdir()
-    left, running = (store.directory / f".{name}.img.partial-1" for name in ("left", "running"))
-    left.write_bytes(b"half")
-    with running.open("xb") as copy:
-        fcntl.flock(copy, fcntl.LOCK_EX)
-        store.add(source, "dos.img")
-        names = sorted(p.name for p in store.directory.iterdir())
-        assert names == [running.name, "dos.img"]
-    store.sweep()
-    assert [p.name for p in store.directory.iterdir()] == ["dos.img"]
