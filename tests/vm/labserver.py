@@ -20,11 +20,13 @@ from castcore.edge.net.identity import CERTIFICATE_FILE
 from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import FleetcastError, NetworkFailed
 
+from tests.support.castlab import ENVIRONMENT
 from tests.vm.network import SERVER_ADDRESS, SERVER_INTERFACE, Network, entered, inside
 
 HTTPS_PORT = 8443
 START_SECONDS = 60.0
-FLEETCAST = (sys.executable, "-m", "castserver")
+# This checkout's, wherever the environment's own packages come from.
+FLEETCAST = ("env", f"PYTHONPATH={ENVIRONMENT['PYTHONPATH']}", sys.executable, "-m", "castserver")
 
 
 @dataclass(frozen=True)
