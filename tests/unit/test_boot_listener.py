@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -49,7 +50,7 @@ def test_answers_that_cannot_be_sent_are_told_once_a_minute(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(dhcplistener.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     port = Port()
     listener = DhcpListener(
         "eth1",
@@ -117,6 +118,6 @@ def test_only_an_interface_that_is_not_there_is_gone(monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(nics.socket, "socket", full)
+    monkeypatch.setattr(socket, "socket", full)
     with pytest.raises(NetworkFailed, match="Too many open files"):
         nics.link_state("lo", "127.0.0.1")

@@ -48,7 +48,7 @@ def test_what_was_used_long_ago_is_forgotten(lab: ServerLab, monkeypatch: pytest
     assert found is not None
     lab.once.use(found.id)
     now = time.time()
-    monkeypatch.setattr(bootonce.time, "time", lambda: now + bootonce.USED_SECONDS + 2)
+    monkeypatch.setattr(time, "time", lambda: now + bootonce.USED_SECONDS + 2)
     lab.restart()
     assert lab.once.newest(*boot(client)) is None
     assert lab.once.decide(*boot(other)) is BootDecision.IMAGE, "one that waits does so"
