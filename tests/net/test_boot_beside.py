@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from castcore.boot import InterfaceMode
 from castcore.edge import run
+from scapy.layers.dhcp import BOOTP
 
 from tests.net.bootclients import (
     ACK,
@@ -77,6 +78,17 @@ def net() -> Iterator[Hosts]:
         yield made
 
 
+def offers(net: Hosts) -> dict[str, BOOTP]:
+    """Who offers what, by address. Asked again as firmware does: Kea has its port before it listens."""
+    found: dict[str, BOOTP] = {}
+    for _ in range(4):
+        heard = answers(net, "c", packet(DISCOVER, flags=BROADCAST_FLAG), wanted=2, seconds=3)
+        found |= {offer.yiaddr: offer for offer in heard}
+        if len(found) > 1:
+            break
+    return found
+
+
 @pytest.mark.parametrize("proxy_first", [True, False])
 @pytest.mark.parametrize("server", SERVERS)
 def test_both_answer(net: Hosts, tmp_path: Path, server: str, *, proxy_first: bool) -> None:
@@ -84,8 +96,7 @@ def test_both_answer(net: Hosts, tmp_path: Path, server: str, *, proxy_first: bo
     proxy = serving(net, boot_settings(tmp_path, InterfaceMode.PROXY), Events())
     first, second = (proxy, at_site) if proxy_first else (at_site, proxy)
     with first, second:
-        offers = answers(net, "c", packet(DISCOVER, flags=BROADCAST_FLAG), wanted=2)
-        found = {offer.yiaddr: offer for offer in offers}
+        found = offers(net)
         assert set(found) == {"0.0.0.0", THEIRS}
         assert found["0.0.0.0"].file.rstrip(b"\0") == b"shimx64.efi"
         assert kind(found[THEIRS]) == OFFER
@@ -114,9 +125,9 @@ def test_without_the_right_to_raw_sockets_only_4011_is_left_and_that_is_said(
             assert "UDP port 67 is taken by" in event["detail"]
             assert 'option 60 "PXEClient"' in event["detail"]
             discover = packet(DISCOVER, flags=BROADCAST_FLAG)
-            offers = answers(net, "c", discover, wanted=2, seconds=6)
-            assert [offer.yiaddr for offer in offers] == [THEIRS]
-            assert options(offers[0])["vendor_class_id"] == b"PXEClient"
+            heard = answers(net, "c", discover, wanted=2, seconds=6)
+            assert [offer.yiaddr for offer in heard] == [THEIRS]
+            assert options(heard[0])["vendor_class_id"] == b"PXEClient"
             net.address("c", "wire0", f"{THEIRS}/24")
             asked = packet(REQUEST, ("server_id", OURS), ciaddr=THEIRS)
             boot = answers(net, "c", asked, to=OURS, port=4011, own=4011)[0]
