@@ -163,8 +163,7 @@ class BootKeeper:
         trouble = self._look()
         self._listen()
         self._ask()
-        if self._services is not None:
-            self._services.refresh()
+        self._refresh()
         decision = self._decide(choice)
         if trouble:
             decision = ModeDecision(InterfaceMode.SILENT, trouble)
@@ -253,9 +252,21 @@ class BootKeeper:
                 self._next_probe = now + self._watch.pause(now) - PROBE_SECONDS
             del self._probing[0]
 
+    def _refresh(self) -> None:
+        try:
+            if self._services is not None:
+                self._services.refresh()
+        except FleetcastError as error:
+            # Nobody is answered now: what was decided is served anew.
+            self._kept = replace(self._kept, mode=InterfaceMode.SILENT, problem=error.what)
+
     def _look_for_holder(self) -> None:
-        """A DHCP server on this host hears no probe of ours; when we are it, there is no other."""
-        if self._kept.mode is not InterfaceMode.DHCP:
+        """A DHCP server on this host hears no probe of ours; when we are it, there is no other.
+
+        Only who lets us find out what suits the network has use for the answer.
+        """
+        finding_out = self._choice.wanted is WantedMode.AUTO
+        if finding_out and self._kept.mode is not InterfaceMode.DHCP:
             with contextlib.suppress(FleetcastError):
                 self._holder = self._world.holder(self._kept.interface, self._kept.address)
 
