@@ -296,9 +296,9 @@ def test_scripts_follow_what_is_decided(lab: ServerLab, files: MachineFiles) -> 
         assert word in script
         assert f"fleetcast.bootif={mac}".encode() in script
     lab.clients.set_boots(lab.clients.get(client.id), BootDecision.LOCAL)
-    for file in ("pcbios.ipxe", "efi.ipxe", "grub.cfg"):
+    for file, end in (("pcbios.ipxe", b"exit 1"), ("efi.ipxe", b"exit 1"), ("grub.cfg", b"reboot")):
         script = ask(files, client, file) or b""
         assert b"vmlinuz" not in script
-        assert b"exit" in script
+        assert script.splitlines()[-1] == end
     for bad in ("boot/machine/zz/pcbios.ipxe", f"boot/machine/{mac}/x", "boot/once/0123456789abcdef/x"):
         assert files.find(bad) is None
