@@ -28,7 +28,7 @@ def members(folder: Path) -> Iterator[newc.Member]:
 
 
 def write_initramfs(folder: Path, output: Path, *, progress: ProgressCallback) -> None:
-    """Pack ``folder`` into the file ``output``."""
+    """Pack ``folder`` into the file ``output``, whole blocks long: another archive can follow it."""
     total = sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     compressor = zstandard.ZstdCompressor(level=LEVEL, threads=-1)
     done = 0
@@ -39,4 +39,6 @@ def write_initramfs(folder: Path, output: Path, *, progress: ProgressCallback) -
             # Headers count too, so `done` gets a little beyond the sum of the contents.
             if done < total:
                 progress(Progress("pack", done, total))
+    with output.open("ab") as file:
+        file.write(b"\0" * (-file.tell() % newc.BLOCK))
     progress(Progress("pack", total, total))

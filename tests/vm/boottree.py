@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from castmedia.pxe import Options, build
+from castmedia.pxe import build
 from castmedia.recipe import Profile
+from castmedia.stages import Options
 
 from tests.vm.machine import accelerator
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from castcore.edge import run
 from castcore.errors import NetworkFailed, Refused
-from castmedia.pxe import Options, build
+from castmedia.pxe import build
 from castmedia.recipe import Profile
+from castmedia.stages import Options
 
 pytestmark = pytest.mark.vm
 
