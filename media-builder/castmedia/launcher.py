@@ -17,8 +17,9 @@ from types import ModuleType
 SELF_TEST = "--self-test"
 PACKAGES = ("castcore", "castclient")
 LIBRARIES = ("libisal.so.2",)
-# numpy imports its door to LAPACK when it starts, and the client never goes through: 11 MB left out.
-ABSENT = ("numpy.linalg._umath_linalg",)
+# numpy imports its door to LAPACK when it starts, and the client never goes through: 11 MB left out;
+# the other two are documentation.
+ABSENT = ("numpy.linalg._umath_linalg", "numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars")
 # OpenSSL's legacy ciphers are a module of their own, which the boot root does without.
 SETTINGS = {"CRYPTOGRAPHY_OPENSSL_NO_LEGACY": "1"}
 

@@ -66,7 +66,7 @@ def parse_recipe(text: str, profile: Profile) -> Recipe:
         suite=data["suite"],
         packages=tuple(data["packages"]),
         boot_files=tuple(BootFile(role, *where) for role, where in data["boot_files"].items()),
-        programs=tuple(boot_root["programs"]),
+        programs=(*boot_root["programs"], *boot_root[f"programs_{profile.value}"]),
         files=tuple(boot_root["files"]),
         modules=(*modules["common"], *modules[profile.value]),
         packing=Packing(data["packing"][profile.value]),

@@ -87,7 +87,7 @@ def test_a_name_that_no_package_has_is_an_error(tmp_path: Path) -> None:
 
 
 def test_full_knows_all_that_virtual_knows() -> None:
-    full, virtual = recipe(Profile.FULL), recipe(Profile.VIRTUAL)
+    full, virtual = recipe(Profile.FULL), recipe(Profile.VM)
     assert full.modules[: len(virtual.modules)] == virtual.modules
     assert "drivers/net/ethernet/**" in full.modules
     # Both profiles share packages and frozen client, so that the second is built in seconds.

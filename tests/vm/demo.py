@@ -135,7 +135,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def build_tree(tree: Path, cache: Path) -> None:
     """``media-builder pxe``: kernel, boot loaders, and the boot image with the client."""
     say("Building the boot tree (cached when nothing changed)")
-    command = [sys.executable, "-m", "castmedia", "pxe", "--profile", "virtual"]
+    command = [sys.executable, "-m", "castmedia", "pxe", "--profile", "vm"]
     run.run_lines([*command, "--output", str(tree), "--cache", str(cache)], say_detail)
 
 

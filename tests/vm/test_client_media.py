@@ -95,7 +95,7 @@ def running() -> Iterator[Lab]:
 def client_media(output: Path, *options: str) -> None:
     """``media-builder client-media``, as an operator gives it."""
     command = [sys.executable, "-m", "castmedia", "client-media", "--output", str(output)]
-    command += ["--profile", "virtual", "--cache", str(BUILD / "cache"), "--serial", "ttyS0,115200"]
+    command += ["--profile", "vm", "--cache", str(BUILD / "cache"), "--serial", "ttyS0,115200"]
     run.run_lines([*command, *options], demo.say_detail)
 
 
@@ -154,7 +154,7 @@ def test_the_same_inputs_give_the_same_medium(running: Lab, form: str) -> None:
 
 
 def test_an_unreachable_package_source_leaves_nothing(tmp_path: Path) -> None:
-    options = Options(tmp_path / "cache", Profile.VIRTUAL, f"file://{tmp_path}/no-such-mirror")
+    options = Options(tmp_path / "cache", Profile.VM, f"file://{tmp_path}/no-such-mirror")
     (tmp_path / "out").mkdir()
     with pytest.raises(NetworkFailed, match="packages cannot be fetched"):
         build(tmp_path / "out/m.iso", Format.ISO, options, Choices(BootSettings()))
