@@ -9,17 +9,18 @@ from enum import StrEnum
 from castmedia.inventory import Found
 from castmedia.modalias import AliasTable
 
-# PCI classes (PCI Code and ID Assignment 1.16) without which a machine cannot be cast to: wired network,
-# storage of every kind, what USB and SD hang on. Displays, sound, wireless, bridges need nothing of ours.
+# PCI classes (PCI Code and ID Assignment 1.16) without which a machine cannot be cast to: wired
+# network, storage of every kind, what USB and SD hang on. Displays, sound, wireless need nothing of ours.
 NEEDED = {
     "0200": "wired network",
+    "0207": "wired network",
     **{f"01{sub:02x}": "storage" for sub in range(0x0A)},
     "0180": "storage",
     "0805": "SD or eMMC",
     "0c03": "USB controller",
     "0c04": "storage",
 }
-# USB interface classes: hubs need none; HID is the keyboard, 08 sticks and disks, 02 and ff may be a network.
+# USB interface classes: HID is the keyboard, 08 sticks and disks, 02 may be a network.
 USB_NEEDED = {"03": "keyboard or mouse", "08": "storage", "02": "communications"}
 
 

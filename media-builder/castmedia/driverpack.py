@@ -117,7 +117,7 @@ def check_kernel(module: ModuleFacts, ours: ModuleFacts) -> None:
     if module.vermagic != ours.vermagic:
         raise Refused(
             f"the module {module.name} is for another kernel: {module.vermagic}, not {ours.vermagic}",
-            hint=f"take the vendor's module for {ours.kernel}, or build it with linux-headers-{ours.kernel}",
+            hint=f"take the vendor's for {ours.kernel}, or build it with linux-headers-{ours.kernel}",
         )
 
 
@@ -132,14 +132,14 @@ def check_signature(module: ModuleFacts, ours: ModuleFacts, secure_boot: SecureB
     if not module.signer:
         raise Refused(
             f"the module {module.name} is not signed, so a kernel under Secure Boot will not load it",
-            hint="sign it and enrol your key on the machines (--secure-boot enrolled), or, if Secure Boot "
-            "is off on all of them, say --secure-boot off",
+            hint="sign it and enrol your key on the machines (--secure-boot enrolled), or, if Secure"
+            " Boot is off on all of them, say --secure-boot off",
         )
     if secure_boot is SecureBoot.KERNEL:
         raise Refused(
             f"the module {module.name} is signed by {module.signer!r} (key {module.key}), which Debian's"
             f" kernel does not trust: its own modules are signed by {ours.signer!r}",
-            hint="if that key is enrolled on the machines (mokutil --import), say --secure-boot enrolled",
+            hint="if that key is enrolled on the machines (mokutil), say --secure-boot enrolled",
         )
 
 
@@ -153,7 +153,7 @@ def loads_where(secure_boot: SecureBoot) -> str:
 
 
 def install_path(module: PackedModule) -> str:
-    """Where the module goes below /lib/modules/VERSION; depmod prefers ``updates`` to the kernel's own."""
+    """Where the module goes below /lib/modules/VERSION; depmod prefers ``updates`` to ``kernel``."""
     return f"updates/fleetcast/{module.file.path.removeprefix(MODULES + '/')}"
 
 
@@ -183,7 +183,9 @@ def about(pack: Pack) -> str:
     parts = []
     if pack.modules:
         names = ", ".join(module.name for module in pack.modules)
-        parts.append(f"{names} for {len(pack.ids)} ids, kernel {pack.kernel}, {loads_where(pack.secure_boot)}")
+        parts.append(
+            f"{names} for {len(pack.ids)} ids, kernel {pack.kernel}, {loads_where(pack.secure_boot)}"
+        )
     if pack.firmware:
         parts.append(f"{len(pack.firmware)} firmware files")
     return "; ".join(parts)

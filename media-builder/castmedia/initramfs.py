@@ -55,7 +55,9 @@ def write_initramfs(
     progress(Progress("pack", total, total))
 
 
-def _compressor(packing: Packing, file: BinaryIO) -> tuple[Callable[[bytes], object], Callable[[], object]]:
+def _compressor(
+    packing: Packing, file: BinaryIO
+) -> tuple[Callable[[bytes], object], Callable[[], object]]:
     """What takes pieces, and what is called at the end."""
     if packing is Packing.XZ:
         xz = lzma.LZMACompressor(check=lzma.CHECK_CRC32, filters=_XZ_FILTERS)

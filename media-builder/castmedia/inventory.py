@@ -18,10 +18,15 @@ from castcore.plain import from_plain
 
 # Programming interfaces that drivers ask for, by class and subclass (PCI Code and ID Assignment 1.16):
 # AHCI; NVMe; UHCI, OHCI, EHCI, xHCI and USB4; SDHCI with and without DMA. First the usual one.
-_INTERFACES = {"0106": ("01",), "0108": ("02",), "0c03": ("30", "20", "10", "00", "40"), "0805": ("01", "00")}
+_INTERFACES = {
+    "0106": ("01",),
+    "0108": ("02",),
+    "0c03": ("30", "20", "10", "00", "40"),
+    "0805": ("01", "00"),
+}
 _LSPCI = re.compile(
-    r"^(?P<at>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) (?P<kind>.*?) \[(?P<class>[0-9a-f]{4})\]: "
-    r"(?P<name>.*) \[(?P<vendor>[0-9a-f]{4}):(?P<device>[0-9a-f]{4})\](?P<rest>.*)$"
+    r"^(?P<at>(?:[0-9a-f]{4,}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) "
+    r"(?P<kind>.*?) \[(?P<class>[0-9a-f]{4})\]: (?P<name>.*) \[(?P<vendor>[0-9a-f]{4}):(?P<device>[0-9a-f]{4})\](?P<rest>.*)$"
 )
 _PROG_IF = re.compile(r"\(prog-if ([0-9a-f]{2})")
 _SUBSYSTEM = re.compile(r"^\s+Subsystem: .*\[([0-9a-f]{4}):([0-9a-f]{4})\]\s*$")
@@ -31,13 +36,15 @@ _MODALIAS = re.compile(
     r"pci:v0000(?P<vendor>[0-9A-F]{4})d0000(?P<device>[0-9A-F]{4})sv[0-9A-F]{8}sd[0-9A-F]{8}"
     r"bc(?P<base>[0-9A-F]{2})sc(?P<sub>[0-9A-F]{2})i[0-9A-F]{2}"
 )
-_USB_MODALIAS = re.compile(r"usb:v([0-9A-F]{4})p([0-9A-F]{4}).*ic([0-9A-F]{2})isc[0-9A-F]{2}ip[0-9A-F]{2}in")
+_USB_MODALIAS = re.compile(
+    r"usb:v([0-9A-F]{4})p([0-9A-F]{4}).*ic([0-9A-F]{2})isc[0-9A-F]{2}ip[0-9A-F]{2}in"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One device: ``modaliases`` are all that it may be named by (one, when everything was told), ``kind``
-    its PCI class and subclass or USB interface class in hex ("" untold), ``driver`` what had it there.
+    """One device: ``modaliases`` are all that it may be named by (one, when everything was told),
+    ``kind`` its PCI class and subclass or USB interface class in hex ("" untold), ``driver`` what had it.
     """
 
     bus: str
@@ -68,9 +75,7 @@ class _Lines:
         return Found("pci", parts["at"], name, f"{vendor}:{device}", kind, names, self.driver)
 
 
-def pci_modalias(
-    vendor: str, device: str, subsystem: tuple[str, str], kind: str, interface: str
-) -> str:
+def pci_modalias(vendor: str, device: str, subsystem: tuple[str, str], kind: str, interface: str) -> str:
     """The kernel's name of a PCI device (drivers/pci/pci-sysfs.c), all given in hex digits."""
     ids = f"v0000{vendor}d0000{device}sv0000{subsystem[0]}sd0000{subsystem[1]}".upper()
     ids = re.sub(r"V(?=0000)|D(?=0000)|SV|SD", lambda m: m[0].lower(), ids)
@@ -146,4 +151,6 @@ def of_device(device: Device) -> Found:
     pci, usb = _MODALIAS.fullmatch(name), _USB_MODALIAS.match(name)
     ids = f"{pci['vendor']}:{pci['device']}" if pci else f"{usb[1]}:{usb[2]}" if usb else ""
     kind = f"{pci['base']}{pci['sub']}" if pci else usb[3] if usb else ""
-    return Found(name.partition(":")[0], device.address, "", ids.lower(), kind.lower(), (name,), device.driver)
+    return Found(
+        name.partition(":")[0], device.address, "", ids.lower(), kind.lower(), (name,), device.driver
+    )

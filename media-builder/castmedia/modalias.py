@@ -58,7 +58,7 @@ def parse_aliases(text: str) -> tuple[Alias, ...]:
 
 
 def parse_builtin(data: bytes) -> tuple[Alias, ...]:
-    """The aliases of ``modules.builtin.modinfo``: strings ``MODULE.alias=PATTERN``, each ended by a zero."""
+    """The aliases of ``modules.builtin.modinfo``: strings ``MODULE.alias=PATTERN``, zero-ended."""
     found = []
     for entry in data.decode(errors="replace").split("\0"):
         name, _, value = entry.partition("=")

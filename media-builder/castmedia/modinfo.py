@@ -55,7 +55,7 @@ def firmware_wanted(modules: Sequence[Path]) -> frozenset[str]:
 
 
 def parse(said: str) -> ModuleFacts:
-    """The facts in what ``modinfo -0`` ``said``: entries ``KEY=VALUE`` (or ``KEY: VALUE``), zero-ended."""
+    """The facts in what ``modinfo -0`` ``said``: zero-ended entries ``KEY=VALUE``."""
     values: dict[str, list[str]] = {}
     for entry in said.split("\0"):
         key, equals, value = entry.partition("=")

@@ -21,7 +21,7 @@ def parse_dependencies(text: str) -> dict[str, tuple[str, ...]]:
 def select(
     dependencies: Mapping[str, Sequence[str]], patterns: Iterable[str], more: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """The modules (paths as in ``dependencies``) that ``patterns`` name, with the paths ``more``, and all
+    """The modules (paths as in ``dependencies``) that ``patterns`` name, those of ``more``, and all that
     they need, sorted.
 
     Patterns are tried in order against the path below ``kernel/`` without compression suffix; ``*``

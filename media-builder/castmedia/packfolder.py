@@ -12,7 +12,16 @@ from castcore.edge.image.store import writing_to
 from castcore.errors import BadImage, NotFound, Refused
 
 from castmedia.cache import PARTIAL, file_digest
-from castmedia.driverpack import FIRMWARE, MANIFEST, MODULES, Pack, PackedFile, PackedModule, encode, parse
+from castmedia.driverpack import (
+    FIRMWARE,
+    MANIFEST,
+    MODULES,
+    Pack,
+    PackedFile,
+    PackedModule,
+    encode,
+    parse,
+)
 from castmedia.modinfo import ModuleFacts
 
 
@@ -25,10 +34,12 @@ class LoadedPack:
 
 
 def load(folder: Path) -> LoadedPack:
-    """The pack in ``folder``. Raises NotFound, Refused (no manifest of ours), BadImage (a file changed)."""
+    """The pack in ``folder``. Raises NotFound, Refused (a strange manifest), BadImage (a file changed)."""
     manifest = folder / MANIFEST
     if not manifest.is_file():
-        raise NotFound(f"{folder} is no driver pack: it has no {MANIFEST}", hint="media-builder drivers list")
+        raise NotFound(
+            f"{folder} is no driver pack: it has no {MANIFEST}", hint="media-builder drivers list"
+        )
     pack = parse(manifest.read_bytes())
     for file in pack.files:
         path = folder / file.path
@@ -39,7 +50,9 @@ def load(folder: Path) -> LoadedPack:
 
 def packs_in(drivers: Path) -> tuple[LoadedPack, ...]:
     """Every pack below the folder ``drivers``, by name. Raises as :func:`load`."""
-    folders = sorted(p.parent for p in drivers.glob(f"*/{MANIFEST}") if not p.parent.name.startswith("."))
+    folders = sorted(
+        p.parent for p in drivers.glob(f"*/{MANIFEST}") if not p.parent.name.startswith(".")
+    )
     return tuple(map(load, folders))
 
 

@@ -18,7 +18,7 @@ FIRMWARE_FOLDER = "usr/lib/firmware"
 
 
 def own_module(modules: Path) -> ModuleFacts:
-    """One of the kernel's own modules below /lib/modules/VERSION: any, they are built and signed alike."""
+    """One of the kernel's own modules below /lib/modules/VERSION: they are built and signed alike."""
     return module_facts(next(iter(sorted((modules / "kernel").rglob("*.ko*")))))
 
 

@@ -1,4 +1,4 @@
-"""Where a new driver pack's contents come from: a Debian package, a folder, a module. Built ones only."""
+"""Where a driver pack's contents come from: a Debian package, a folder, a module; built ones only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ SOURCE_FILES = (".c", ".h")
 
 
 @contextmanager
-def unpacked(source: str, *, suite: str, mirror: str | None, on_line: Callable[[str], None]) -> Iterator[Path]:
+def unpacked(
+    source: str, *, suite: str, mirror: str | None, on_line: Callable[[str], None]
+) -> Iterator[Path]:
     """The folder or module file that ``source`` names, or what the package of that file or name holds.
 
     Raises NotFound (no such file), NetworkFailed (no package of that name can be fetched), Refused.
@@ -59,7 +61,7 @@ def collected(place: Path, kernel: str) -> Contents:
     modules = [p for p in files if p.name.endswith(SUFFIXES) and _of_kernel(p, place, kernel)]
     firmware = tuple(_firmware(place))
     if not modules:
-        _refuse_source(place, files, bool(firmware))
+        _refuse_source(place, files, has_firmware=bool(firmware))
     if not modules and not firmware:
         raise Refused(
             f"{place} has neither a kernel module (.ko) for {kernel} nor firmware (firmware/)",
@@ -88,7 +90,7 @@ def _firmware(place: Path) -> Iterator[tuple[Path, str]]:
                 yield path, inside
 
 
-def _refuse_source(place: Path, files: list[Path], has_firmware: bool) -> None:
+def _refuse_source(place: Path, files: list[Path], *, has_firmware: bool) -> None:
     dkms = any(p.name == "dkms.conf" for p in files)
     if dkms or (not has_firmware and any(p.suffix in SOURCE_FILES for p in files)):
         what = "a DKMS source package" if dkms else "source"

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.vm
 BUILD = Path(__file__).resolve().parents[2] / "build"
 BOOT_SECONDS = 300.0
 SECOND_BUILD_SECONDS = 20.0
-MEMORY_MIB = 1024
-# What docs/media.md promises, kernel and boot image together.
-MOST_LOADED = {Profile.VM: 60_000_000, Profile.FULL: 120_000_000}
+# What docs/media.md promises: memory it runs in, and bytes of kernel and boot image together.
+MEMORY_MIB = {Profile.VM: 512, Profile.FULL: 1024}
+MOST_LOADED = {Profile.VM: 32_000_000, Profile.FULL: 75_000_000}
 # Device model of QEMU: driver that Linux must find for it.
 NICS = {
     Profile.VM: {
@@ -66,9 +66,18 @@ def test_the_boot_image_proves_itself_on_a_machine_full_of_hardware(
 ) -> None:
     made = tree(profile)
     loaded = sum((made / name).stat().st_size for name in ("vmlinuz", "initrd.img"))
-    assert loaded < MOST_LOADED[profile]
+    assert loaded <= MOST_LOADED[profile]
     command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max,cx16=off"]
-    command += ["-m", str(MEMORY_MIB), "-display", "none", "-serial", "stdio", "-monitor", "none"]
+    command += [
+        "-m",
+        str(MEMORY_MIB[profile]),
+        "-display",
+        "none",
+        "-serial",
+        "stdio",
+        "-monitor",
+        "none",
+    ]
     command += ["-no-reboot", "-kernel", str(made / "vmlinuz"), "-initrd", str(made / "initrd.img")]
     command += ["-append", "console=ttyS0 quiet fleetcast.selftest", *machine(tmp_path, profile)]
     said = run.run(command, timeout=BOOT_SECONDS).decode(errors="replace")

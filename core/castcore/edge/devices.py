@@ -21,7 +21,9 @@ def devices(sysfs: Path = SYSFS) -> tuple[Device, ...]:
 
 def _device(folder: Path) -> Device:
     driver = folder / "driver"
-    return Device(folder.name, _text(folder / "modalias"), driver.resolve().name if driver.exists() else "")
+    return Device(
+        folder.name, _text(folder / "modalias"), driver.resolve().name if driver.exists() else ""
+    )
 
 
 def _text(path: Path) -> str:

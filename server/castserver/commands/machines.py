@@ -104,8 +104,10 @@ def _details(machine: dict[str, Any]) -> str:
     rows += [(d["path"], human(d["size"]), d["model"], d["held_by"]) for d in machine["disks"]]
     idle = [d for d in machine.get("devices", ()) if not d["driver"]]
     if idle:
-        lines.append(f"  devices    {len(idle)} of {len(machine['devices'])} without a driver"
-                     " (media-builder drivers check tells which matter)")
+        lines.append(
+            f"  devices    {len(idle)} of {len(machine['devices'])} without a driver"
+            " (media-builder drivers check tells which matter)"
+        )
     boots = [line for boot in machine.get("boots_heard", ()) for line in _boot_lines(boot, time.time())]
     return "\n".join([*lines, *table(rows), *boots])
 
