@@ -10,7 +10,7 @@ from castmedia.inventory import Found
 from castmedia.modalias import AliasTable
 
 # PCI classes (PCI Code and ID Assignment 1.16) without which a machine cannot be cast to: wired
-# network, storage of every kind, what USB and SD hang on. Displays, sound, wireless need nothing of ours.
+# network, storage of every kind, what USB and SD hang on. Displays, sound, wireless are not needed.
 NEEDED = {
     "0200": "wired network",
     "0207": "wired network",

@@ -26,7 +26,8 @@ _INTERFACES = {
 }
 _LSPCI = re.compile(
     r"^(?P<at>(?:[0-9a-f]{4,}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) "
-    r"(?P<kind>.*?) \[(?P<class>[0-9a-f]{4})\]: (?P<name>.*) \[(?P<vendor>[0-9a-f]{4}):(?P<device>[0-9a-f]{4})\](?P<rest>.*)$"
+    r"(?P<kind>.*?) \[(?P<class>[0-9a-f]{4})\]: (?P<name>.*) "
+    r"\[(?P<vendor>[0-9a-f]{4}):(?P<device>[0-9a-f]{4})\](?P<rest>.*)$"
 )
 _PROG_IF = re.compile(r"\(prog-if ([0-9a-f]{2})")
 _SUBSYSTEM = re.compile(r"^\s+Subsystem: .*\[([0-9a-f]{4}):([0-9a-f]{4})\]\s*$")
@@ -44,7 +45,7 @@ _USB_MODALIAS = re.compile(
 @dataclass(frozen=True, slots=True)
 class Found:
     """One device: ``modaliases`` are all that it may be named by (one, when everything was told),
-    ``kind`` its PCI class and subclass or USB interface class in hex ("" untold), ``driver`` what had it.
+    ``kind`` its PCI class and subclass or USB interface class in hex ("" untold), and its driver.
     """
 
     bus: str
@@ -122,9 +123,7 @@ def _from_json(text: str) -> tuple[Found, ...]:
     except ValueError:
         values = list(_json_lines(text.splitlines()))
     for value in reversed(values):
-        rows = value.get("devices", value.get("result")) if isinstance(value, dict) else value
-        if isinstance(rows, dict):
-            rows = rows.get("devices")
+        rows = value.get("devices") if isinstance(value, dict) else value
         if isinstance(rows, list):
             return tuple(of_device(_device(row)) for row in rows)
     return ()

@@ -34,7 +34,7 @@ class LoadedPack:
 
 
 def load(folder: Path) -> LoadedPack:
-    """The pack in ``folder``. Raises NotFound, Refused (a strange manifest), BadImage (a file changed)."""
+    """The pack in ``folder``. Raises NotFound, Refused (odd manifest), BadImage (changed files)."""
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise NotFound(

@@ -1,4 +1,4 @@
-"""Cuts ``inventories/full.alias`` out of a built boot image: the aliases that any of the ten machines meets.
+"""Cuts ``inventories/full.alias`` out of a boot image: the aliases that any of the ten machines meets.
 
 python -m tests.golden.inventoryaliases build/media-full/initrd.img
 """
