@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +23,7 @@ from castmedia.stages import Options
 
 from tests.bench.table import Bar
 from tests.vm.firmware import Firmware
-from tests.vm.lab import lab
-from tests.vm.machine import PC
+from tests.vm.readyboot import READY, seconds_until
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
 FOLDER = BUILD / "bench-boot"
@@ -35,10 +33,8 @@ MEMORY_MIB = {Profile.VM: 512, Profile.FULL: 1024}
 MOST_RATIO = 3.0
 PAIRS = 3
 FIRMWARES = (Firmware.BIOS, Firmware.UEFI_SECURE)
-PATIENCE_SECONDS = 180.0
 BARE_SAYS = "BARE-BUSYBOX-READY"
 BARE = re.compile(BARE_SAYS)
-READY = re.compile(r"state=ready")
 BUSYBOX, LOADER = "/bin/busybox", "/lib64/ld-linux-x86-64.so.2"
 _INIT = f"""#!/bin/busybox sh
 /bin/busybox echo {BARE_SAYS} >/dev/console
@@ -95,16 +91,9 @@ def ratio_bar(
 
 
 def seconds(tree: Path, firmware: Firmware, said: re.Pattern[str]) -> float:
-    """Seconds from power-on until a PC that boots from ``tree`` has ``said`` it on its serial console."""
-    folder = FOLDER / "run"
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "images").mkdir(parents=True)
-    with lab(folder, images=folder / "images", tree=tree, say=lambda _line: None) as running:
-        pc = PC("pc", 1, firmware, memory=MEMORY_MIB[Profile.VM])
-        powered = running.power_on(pc)
-        if powered.serial.wait(said, PATIENCE_SECONDS) is None:
-            raise AssertionError(f"never said {said.pattern}: {powered.serial.tail()}")
-        return time.monotonic() - powered.powered_on
+    """Seconds from power-on until a PC that boots from ``tree`` has ``said`` it."""
+    memory = MEMORY_MIB[Profile.VM]
+    return seconds_until(said, tree, firmware, memory=memory, folder=FOLDER / "run")
 
 
 def bare_tree(tree: Path, output: Path) -> Path:
