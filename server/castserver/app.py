@@ -5,7 +5,16 @@ from typing import Any
 
 from castcore import __version__
 from castcore.control import API
-from castcore.errors import BadPacket, Busy, FleetcastError, InUse, NotFound, Refused, Untrusted
+from castcore.errors import (
+    BadPacket,
+    Busy,
+    FleetcastError,
+    InUse,
+    NoSpace,
+    NotFound,
+    Refused,
+    Untrusted,
+)
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -15,12 +24,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from castserver import (
     bootimageroutes,
     bootroutes,
+    captureroutes,
     castroutes,
     clientroutes,
     durableroutes,
     leaseroutes,
+    logroutes,
     operatorroutes,
     storyroutes,
+    uploadroutes,
 )
 from castserver.access import Unauthorised
 from castserver.console import pages
@@ -39,6 +51,7 @@ STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
     (InUse, 409),
     (BadPacket, 422),
     (Busy, 503),
+    (NoSpace, 507),
 )
 
 
@@ -57,10 +70,14 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(clientroutes.routes)
     app.include_router(castroutes.router(casts), prefix=API)
     app.include_router(durableroutes.router(casts), prefix=API)
+    app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
+    app.include_router(captureroutes.routes)
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(logroutes.routes)
+    app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())
@@ -97,7 +114,7 @@ def _error(status: int, what: str, hint: str) -> JSONResponse:
 
 
 class BoundedBody:
-    """Refuses a request body over ``MOST_BODY`` bytes, announced or not, before it is held."""
+    """Refuses a request body over ``MOST_BODY`` bytes (an upload's: more) before it is held."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -105,18 +122,21 @@ class BoundedBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         http = scope["type"] == "http"
-        await self._app(scope, _bounded(receive) if http else receive, send)
+        if http:
+            most = uploadroutes.most_body(scope["path"]) or MOST_BODY
+            receive = _bounded(receive, most)
+        await self._app(scope, receive, send)
 
 
-def _bounded(receive: Receive) -> Callable[[], Awaitable[Message]]:
-    left = MOST_BODY
+def _bounded(receive: Receive, most: int) -> Callable[[], Awaitable[Message]]:
+    left = most
 
     async def bounded() -> Any:
         nonlocal left
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise HTTPException(413, f"the request is larger than {MOST_BODY} bytes")
+            raise HTTPException(413, f"the request is larger than {most} bytes")
         return message
 
     return bounded

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from castcore.boot import BootDecision
 from castcore.cast.peers import Peers
-from castcore.control import OrderKind, Report
+from castcore.control import Order, OrderKind, Report
 from castcore.errors import FleetcastError, NotFound, Refused
 
 from castserver import castroutes, policy
@@ -123,7 +123,7 @@ class Casts:
         """
         with self._lock:
             idle = policy.idle(client.report, stays=client.stays)
-            if not idle or not client.online(self._clients.clock()):
+            if not idle or client.capture or not client.online(self._clients.clock()):
                 return
             busy = self.busy(client)
             if busy and not restarted:
@@ -209,9 +209,8 @@ class Casts:
 
     def _order(self, cast: Cast, client: Client) -> None:
         self._set_part(cast, client.id, PartState.ORDERED, "")
-        self._clients.order(
-            client, OrderKind.CAST, cast=cast.id, after=cast.after, update=cast.rules.update
-        )
+        order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update)
+        self._clients.order(client, order)
 
     def _begin(self, cast: Cast) -> None:
         if cast.run is not None:

@@ -86,6 +86,24 @@ class DurableRow(Base):
     changed: Mapped[int] = mapped_column(BigInteger)
 
 
+class CaptureRow(Base):
+    """One capture of a machine's disks to the library: what was asked, and how it stands."""
+
+    __tablename__ = "captures"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"))
+    image: Mapped[str] = mapped_column(String(255))
+    disks: Mapped[list[str]] = mapped_column(JSON)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str]
+    created: Mapped[int] = mapped_column(BigInteger)
+    ended: Mapped[int | None] = mapped_column(BigInteger)
+    root: Mapped[str] = mapped_column(String(64))
+    stored: Mapped[int] = mapped_column(BigInteger)
+
+
 class SettingRow(Base):
     """One thing that the operator chose, by its ``name``."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import anyio.to_thread
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, OrderKind
+from castcore.control import AfterCast, Order, OrderKind
 from castcore.errors import Refused
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -113,7 +113,7 @@ def boot_disk(parts: Parts, client: Name) -> ClientView:
     "/clients/{client}/order", summary="Reboot or power off a client", responses=_MISSING | _REFUSED
 )
 def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
-    """Refused while no client is connected, or while it takes part in a cast."""
+    """Refused while no client is connected, while it takes part in a cast or is captured."""
     found = parts.clients.get(client)
     with parts.clients.lock:
         if not found.online(parts.clients.clock()):
@@ -121,7 +121,9 @@ def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
         busy = parts.casts.busy(found)
         if busy:
             raise Refused(f"machine {found.id} takes part in cast {busy}", hint="cancel the cast first")
-        parts.clients.order(found, body.kind, after=AfterCast.REBOOT)
+        if found.capture:
+            raise Refused(f"machine {found.id} is being captured", hint="cancel that capture first")
+        parts.clients.order(found, Order(0, body.kind))
     return show_client(parts, client)
 
 

@@ -34,15 +34,18 @@ from castserver.bootkeeper import BootKeeper
 from castserver.bootonce import BootOnce
 from castserver.bootstate import Choice, DeployEnd, Kept, Listeners, Neighbour
 from castserver.bootwatch import BootWatch
+from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.leasebook import LeaseBook
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.machinelogs import MachineLogs
 from castserver.neighbours import Neighbours
 from castserver.parts import ServerParts
 from castserver.services.bootservices import BootServices, BootSettings
+from castserver.uploads import Uploads
 
 DATABASE_FILE = "server.sqlite"
 LOCK_FILE = "lock"
@@ -149,6 +152,8 @@ class Server:
             self.settings.name,
         )
         auth = OperatorAuth(load_or_make_token(self.settings.state))
+        uploads = Uploads(library.directory)
+        uploads.adopt()
         fire, headless = clients.changed.fire, self.settings.headless
         return ServerParts(
             self.settings.name,
@@ -161,6 +166,8 @@ class Server:
             Booting(database, casts, auth, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
             BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
+            MachineLogs(self.settings.state),
+            Captures(database, clients, uploads),
         )
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
@@ -202,6 +209,7 @@ class Server:
                 try:
                     self.parts.casts.tick()
                     self.parts.booting.tick()
+                    self.parts.captures.uploads.tick()
                 except FleetcastError as error:
                     log.error("%s", error.what)
 

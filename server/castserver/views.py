@@ -20,6 +20,8 @@ from castserver.bootonce import BootOnce
 from castserver.bootstate import BootingState
 from castserver.bootviews import BootingView, booting_view
 from castserver.bootwatch import BootWatch
+from castserver.capturemodel import Capture, latest
+from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
 from castserver.policy import CastState, PartState
@@ -184,16 +186,9 @@ class StateView(View):
 
     clients: list[ClientView]
     casts: list[CastView]
+    captures: list[CaptureView] = Field(description="those under way, and the latest that ended")
     booting: list[BootView] = Field(description="network boots of machines not met yet")
     pxe: BootingView = Field(description="what is answered to machines that boot from the network")
-
-
-def client_label(client: Client) -> str:
-    """A name for people."""
-    machine = client.registration.machine
-    model = " ".join(filter(None, (machine.vendor.strip(), machine.product.strip()))) or "PC"
-    mac = next((n.mac for n in client.registration.nics if n.mac), client.id)
-    return f"{model} · {mac}"
 
 
 def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOnce) -> ClientView:
@@ -204,7 +199,7 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
     boot, story = boot_of(client, boots, clients.clock() - client.heard, online=online)
     return ClientView(
         client=client.id,
-        label=client_label(client),
+        label=client.label,
         online=online,
         state=state,
         boots=client.boots,
@@ -246,7 +241,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         parts=[
             PartView(
                 client=name,
-                label=client_label(clients.get(name)),
+                label=clients.get(name).label,
                 state=part.state,
                 message=part.message,
                 changed=part.changed,
@@ -291,7 +286,12 @@ def boot_image_view(stored: StoredBootImage, once: BootOnce) -> BootImageView:
 
 
 def state_view(
-    clients: Clients, casts: list[Cast], boots: BootWatch, booting: BootingState, once: BootOnce
+    clients: Clients,
+    casts: list[Cast],
+    boots: BootWatch,
+    booting: BootingState,
+    once: BootOnce,
+    captures: list[Capture],
 ) -> StateView:
     """Everything live; call it with the clients' lock held."""
     known = clients.all()
@@ -299,6 +299,7 @@ def state_view(
     return StateView(
         clients=[client_view(c, clients, boots, once) for c in known],
         casts=[cast_view(c, clients) for c in casts],
+        captures=[capture_view(c, clients) for c in latest(captures)],
         pxe=booting_view(booting),
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )

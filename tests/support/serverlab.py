@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from castcore.cast.peers import Peers, Seed
@@ -23,6 +24,7 @@ from castserver.bootimages import BootImages
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
+from castserver.captures import Captures
 from castserver.castroutes import RunningCast
 from castserver.casts import Casts
 from castserver.clients import Clients
@@ -31,7 +33,9 @@ from castserver.durables import Durables
 from castserver.leasebook import LeaseBook
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import Library, LibraryImage
+from castserver.machinelogs import MachineLogs
 from castserver.parts import ServerParts
+from castserver.uploads import Uploads
 from castserver.wayin import Network, WayIn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -164,8 +168,11 @@ class ServerLab:
         database: Database | None = None,
         networks: Sequence[Network] = (NETWORK,),
         boot_images: Path = Path("/nonexistent"),
+        store: Path = Path("/nonexistent"),
     ) -> None:
-        self.boot_images = boot_images
+        self.boot_images, self.store = boot_images, store
+        self._home = TemporaryDirectory(prefix="fleetcast-test-")
+        self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -176,6 +183,7 @@ class ServerLab:
 
     def restart(self) -> None:
         self.senders.clear()
+        self.uploads.close()
         self._assemble()
 
     def _assemble(self) -> None:
@@ -185,6 +193,9 @@ class ServerLab:
             for leg, network in enumerate(self.networks)
         ]
         self.casts = Casts(self.database, self.clients, self.library, legs)
+        self.uploads = Uploads(self.store, self.clock)
+        if self.store.is_dir():
+            self.uploads.adopt()
         self.boots = BootWatch(self.clients.changed.fire)
         self.leases = LeaseBook(self.database, lambda: self.ours)
         auth = OperatorAuth(TOKEN, self.clock)
@@ -203,6 +214,8 @@ class ServerLab:
             self.booting,
             self.leases,
             self.once,
+            self.logs,
+            Captures(self.database, self.clients, self.uploads),
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)
