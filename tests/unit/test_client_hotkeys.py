@@ -7,8 +7,7 @@ import threading
 import time
 
 import pytest
-from castclient import attendant as attending
-from castclient import hotkeys, retry
+from castclient import hotkeys, retry, stickcopy
 from castclient.attendant import Attendant, Errands
 from castclient.hotkeys import EVENT, Hotkey, Keyboard
 from castclient.phases import Event, Phase
@@ -124,13 +123,13 @@ def test_logs_go_to_the_stick_and_say_when_it_can_be_pulled_out(monkeypatch: pyt
     said: list[Happening] = []
     written: list[tuple[str, str, bytes]] = []
     stick = Volume("/dev/sdb1", "/dev/sdb", "vfat", "MYSTICK")
-    monkeypatch.setattr(attending.stickcopy, "wait_for_stick", lambda _since, _targets: stick)
+    monkeypatch.setattr(stickcopy, "wait_for_stick", lambda _since, _targets: stick)
 
     def copy_to(volume: Volume, stem: str, data: bytes) -> str:
         written.append((volume.path, stem, data))
         return f"{stem}-1.tar.gz"
 
-    monkeypatch.setattr(attending.stickcopy, "copy_to", copy_to)
+    monkeypatch.setattr(stickcopy, "copy_to", copy_to)
     Attendant(errands(said), shells=True).press(Hotkey.LOGS)
     _wait(lambda: bool(said) and "pulled out" in said[-1].text)
     assert written == [("/dev/sdb1", "logs-x", b"archive")]
@@ -143,7 +142,7 @@ def test_a_stick_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(_since: float, _targets: object) -> Volume:
         raise NotFound("no stick was plugged in")
 
-    monkeypatch.setattr(attending.stickcopy, "wait_for_stick", nobody)
+    monkeypatch.setattr(stickcopy, "wait_for_stick", nobody)
     Attendant(errands(said), shells=True).press(Hotkey.LOGS)
     _wait(lambda: len(said) == 2)
     assert said[-1].text == "No logs were copied: no stick was plugged in."

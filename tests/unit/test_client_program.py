@@ -197,10 +197,12 @@ def test_a_failure_that_can_be_mended_is_tried_again_when_it_is_due() -> None:
         assert "tries again by itself" in world.told[-1].message
         due = subject.model.retry_at
         subject.pass_time(due - 0.1)
-        assert subject.model.phase is Phase.FAILED
-        assert (subject.model.attempt, subject.model.retry_in) == (tries, 1)
+        waiting = subject.model
+        assert waiting.phase is Phase.FAILED
+        assert (waiting.attempt, waiting.retry_in) == (tries, 1)
         subject.pass_time(due)
-        assert subject.model.phase is Phase.CASTING
+        going = subject.model
+        assert going.phase is Phase.CASTING
         assert world.performed[-1] == (Action.CAST, ORDER)
         assert pause == retry.backing_off(DiskFailed("x"), tries)
     subject.handle(Happening(Event.CAST_DONE, now=DONE))

@@ -13,10 +13,10 @@ import pytest
 from castcore.control import ClientState, MachineLog, Report
 from castcore.errors import DiskFailed, Refused
 from castserver import machinelogs
-from castserver.auth import COOKIE
 from castserver.commands import logs as command
 from castserver.machinelogs import MachineLogs
 from castserver.policy import PartState, part_after_report
+from castserver.roles import Role
 
 from tests.support.serverlab import OPERATOR, ROOT, TOKEN, FakeClient, ServerLab
 
@@ -39,8 +39,8 @@ def unpacked(data: bytes) -> dict[str, str]:
 
 
 def collected(lab: ServerLab, *machines: str) -> dict[str, str]:
-    query = [("machine", name) for name in machines]
-    answer = lab.http.get("/api/v1/logs", params=query, headers=OPERATOR)
+    query = "&".join(f"machine={name}" for name in machines)
+    answer = lab.http.get(f"/api/v1/logs?{query}", headers=OPERATOR)
     assert answer.status_code == 200, answer.text
     return unpacked(answer.content)
 
@@ -130,9 +130,7 @@ def test_the_same_state_gives_the_same_archive() -> None:
 def test_planted_secrets_are_in_no_archive() -> None:
     lab = ServerLab()
     client = FakeClient(lab, 1).register()
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
-    session = lab.http.cookies.get(COOKIE)
-    assert session
+    session = lab.parts.auth.sessions.open("anna", Role.VIEWER)
     own = lab.logs.home / "logs"
     own.mkdir()
     token = client.headers["Authorization"].split()[1]

@@ -1,7 +1,7 @@
 """A person in front of a virtual PC: presses keys, reads the screen, plugs in sticks and keyboards.
 
 The screen is that of VGA's text mode (a PC with BIOS): its memory holds each character and its colours.
-The kernel scrolls by moving the screen in that memory; a change of consoles puts it at the beginning.
+The kernel scrolls by moving the screen in that memory; the card's own registers tell where it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from tests.vm.machine import Running
 # What a PC needs beside the usual: a port for sticks and keyboards.
 HARDWARE = ("-device", "qemu-xhci,id=usb")
 COLUMNS, ROWS = 80, 25
-_TEXT_MEMORY, _TEXT_SIZE = 0xB8000, COLUMNS * ROWS * 2
+_TEXT_MEMORY = 0xB8000
+# The card's index and data port, and where the place of the screen stands behind them, high byte first.
+_INDEX, _DATA, _PLACE = 0x3D4, 0x3D5, (0x0C, 0x0D)
 _LOOK_SECONDS = 0.5
 # QEMU's names of keys that are no letter or digit.
 _NAMED = {" ": "spc", "\n": "ret", "-": "minus", "/": "slash", ".": "dot", "=": "equal"}
@@ -48,11 +50,21 @@ class Person:
         keys = [{"type": "qcode", "data": name} for name in chord.split("-")]
         qmp.execute(self.running.control, "send-key", keys=keys)
 
-    def settle(self) -> None:
-        """Go to another console and back, so that the screen begins where its memory does."""
-        for chord in ("alt-f2", "alt-f1"):
-            self.press(chord)
-            time.sleep(1)
+    def _place(self) -> int:
+        """Where in the card's memory the screen begins, in characters."""
+        before = self._monitor(f"i /1bx {_INDEX:#x}")
+        place = 0
+        for register in _PLACE:
+            self._monitor(f"o /b {_INDEX:#x} {register:#x}")
+            place = place << 8 | self._monitor(f"i /1bx {_DATA:#x}")
+        self._monitor(f"o /b {_INDEX:#x} {before:#x}")
+        return place
+
+    def _monitor(self, command: str) -> int:
+        """The number that QEMU's monitor answers; 0 when it says nothing."""
+        words = {"command-line": command}
+        said = str(qmp.execute(self.running.control, "human-monitor-command", **words))
+        return int(said.rpartition("=")[2].strip() or "0", 16)
 
     def type(self, text: str) -> None:
         """Type lower-case ``text``, a key at a time."""
@@ -61,11 +73,16 @@ class Person:
             time.sleep(0.15)
 
     def cells(self) -> list[Cell]:
-        """What is on the screen, row by row, if it has not scrolled since consoles were changed."""
-        file = self.running.control.with_suffix(".vga")
-        qmp.execute(
-            self.running.control, "pmemsave", val=_TEXT_MEMORY, size=_TEXT_SIZE, filename=str(file)
-        )
+        """What is on the screen, row by row."""
+        control = self.running.control
+        file = control.with_suffix(".vga")
+        qmp.execute(control, "stop")  # the kernel uses the same registers
+        try:
+            start = _TEXT_MEMORY + 2 * self._place()
+            size = COLUMNS * ROWS * 2
+            qmp.execute(control, "pmemsave", val=start, size=size, filename=str(file))
+        finally:
+            qmp.execute(control, "cont")
         data = file.read_bytes()
         letters = data[::2].decode("cp437")
         return [Cell(a, colours >> 4 & 7) for a, colours in zip(letters, data[1::2], strict=True)]
