@@ -49,6 +49,17 @@ class DirectPC:
         self.process.stdin.write(f"{line}\r".encode())
         self.process.stdin.flush()
 
+    def press(self, word: str) -> None:
+        """Press the keys of ``word`` (small letters) and Enter on the keyboard."""
+        self._at = len(self.serial.text())
+        for key in (*word, "ret"):
+            qmp.execute(self.control, "send-key", keys=[{"type": "qcode", "data": key}])
+            time.sleep(0.1)  # the key is let go
+
+    def picture(self, path: Path) -> None:
+        """Save what stands on its screen (PPM)."""
+        qmp.execute(self.control, "screendump", filename=str(path))
+
     def set_link(self, device: str, *, up: bool) -> None:
         """Plug the cable of the network ``device`` in, or pull it."""
         qmp.execute(self.control, "set_link", name=device, up=up)
