@@ -29,6 +29,7 @@ from castserver import (
     clientroutes,
     durableroutes,
     leaseroutes,
+    logroutes,
     operatorroutes,
     storyroutes,
     uploadroutes,
@@ -75,6 +76,8 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(logroutes.routes)
+    app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
     app.include_router(pages.routes)
     app.mount("/static", pages.static_files())

@@ -62,6 +62,11 @@ class OperatorAuth:
         """Whether ``token`` is the operator's (in constant time)."""
         return hmac.compare_digest(token.encode(errors="surrogatepass"), self._token)
 
+    def secrets(self) -> tuple[str, ...]:
+        """All that opens the server now: what must stand in nothing that leaves it."""
+        with self._lock:
+            return (self._token.decode(), *self._sessions)
+
     def open_session(self) -> str:
         """A new session's secret; the oldest session goes when there are too many."""
         session = secrets.token_urlsafe(32)

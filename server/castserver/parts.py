@@ -14,6 +14,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.machinelogs import MachineLogs
 from castserver.views import StateView, state_view
 
 
@@ -31,6 +32,7 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    logs: MachineLogs
     captures: Captures
     stopping: threading.Event = field(default_factory=threading.Event)
 

@@ -41,6 +41,7 @@ from castserver.database import Database
 from castserver.leasebook import LeaseBook
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.machinelogs import MachineLogs
 from castserver.neighbours import Neighbours
 from castserver.parts import ServerParts
 from castserver.services.bootservices import BootServices, BootSettings
@@ -165,6 +166,7 @@ class Server:
             Booting(database, casts, auth, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
             BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
+            MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from castcore.cast.peers import Peers, Seed
@@ -32,6 +33,7 @@ from castserver.durables import Durables
 from castserver.leasebook import LeaseBook
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import Library, LibraryImage
+from castserver.machinelogs import MachineLogs
 from castserver.parts import ServerParts
 from castserver.uploads import Uploads
 from castserver.wayin import Network, WayIn
@@ -169,6 +171,8 @@ class ServerLab:
         store: Path = Path("/nonexistent"),
     ) -> None:
         self.boot_images, self.store = boot_images, store
+        self._home = TemporaryDirectory(prefix="fleetcast-test-")
+        self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -210,6 +214,7 @@ class ServerLab:
             self.booting,
             self.leases,
             self.once,
+            self.logs,
             Captures(self.database, self.clients, self.uploads),
         )
         self.web_app = _current_app(self.parts)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from castcore.boot import BootEvent, BootStage
-from castserver import bootroutes, operatorroutes, storyroutes
+from castserver import bootroutes, logroutes, operatorroutes, storyroutes
 from castserver.app import MOST_BODY
 from castserver.auth import CONSOLE_HEADER, COOKIE, MOST_SESSIONS, SESSION_SECONDS, OperatorAuth
 from castserver.clients import LONGEST_LINE, MOST_LOG_LINES
@@ -19,8 +19,8 @@ from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, TOKEN, FakeClient, S
 
 OPERATORS_CALLS = [
     (method, route.path)
-    for part in (operatorroutes, bootroutes, storyroutes)
-    for route in part.routes.routes
+    for part in (operatorroutes.routes, bootroutes.routes, storyroutes.routes, logroutes.operators)
+    for route in part.routes
     if isinstance(route, Route)
     for method in sorted(route.methods or ())
 ]

@@ -54,6 +54,7 @@ class PC:
     sata_disks: int = 0  # so many SATA disks (see `sata_files`) in place of one on virtio
     card: Card | None = None  # None: virtio's, with its ROM where the firmware needs it
     boot: NetworkBoot = USUAL
+    more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
 
     @property
     def mac(self) -> str:
@@ -104,8 +105,9 @@ class Running:
         self.serial.join()
 
     def picture(self, path: Path) -> None:
-        """Save what stands on its screen (PPM). Raises NetworkFailed."""
-        qmp.execute(self.control, "screendump", filename=str(path))
+        """Save what stands on its screen (PNG, or PPM by its name). Raises NetworkFailed."""
+        kind = "png" if path.suffix == ".png" else "ppm"
+        qmp.execute(self.control, "screendump", filename=str(path), format=kind)
 
 
 def sata_files(disk: Path, count: int) -> list[Path]:
@@ -170,7 +172,7 @@ def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, ac
         command += ["-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no,vhost=off"]
         command += ["-device", card.device(pc.mac, first)]
     # What the boot environment does in its first second must not depend on gathered entropy.
-    return [*command, "-device", "virtio-rng-pci"]
+    return [*command, "-device", "virtio-rng-pci", *pc.more]
 
 
 def _disks(pc: PC, disk: Path, boot_index: int) -> list[str]:

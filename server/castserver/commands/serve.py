@@ -29,6 +29,7 @@ from castserver.castmodel import Request
 from castserver.onair import Transmitter
 from castserver.policy import CastRules
 from castserver.runtime import Server, ServerSettings
+from castserver.serverlog import keep_log
 from castserver.statedir import default_state
 
 NAME = "serve"
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         bootscreen.listeners(screen),
     )
     server.start()
+    keep_log(settings.state)
     stack = ExitStack()
     try:
         _introduce(server, screen)
