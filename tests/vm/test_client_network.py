@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from castcore.bootsettings import BootSettings, Moment, hook_place
+from castcore.bootsettings import BootSettings, Moment
 from castcore.edge import run
 from castmedia.settingsoptions import Hook, archive
 
@@ -150,7 +150,7 @@ def hooks(folder: Path) -> Iterator[Hook]:
     script = folder / "hook"
     script.write_text('#!/bin/sh\necho "HOOK at $FLEETCAST_MOMENT" >/dev/ttyS0\n')
     for moment in Moment:
-        yield Hook(hook_place(moment, "10-say"), script)
+        yield Hook(moment, script)
 
 
 @pytest.mark.full
