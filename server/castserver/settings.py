@@ -37,6 +37,7 @@ class ServerSettings:
     extra_cmdline: str = ""
     rules: bytes = b""
     media: tuple[Path, ...] = ()
+    session_minutes: int = 30
 
     @property
     def url(self) -> str:
