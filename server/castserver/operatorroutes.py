@@ -11,11 +11,12 @@ from castcore.errors import Refused
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Name, Parts, operator_routes
+from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.castmodel import Request
 from castserver.legrun import CastOptions
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
+from castserver.roles import Caller
 from castserver.views import (
     CastView,
     ClientView,
@@ -180,20 +181,25 @@ def state(parts: Parts) -> StateView:
 
 
 @routes.get("/events", summary="Everything live, as it changes", response_class=StreamingResponse)
-async def events(parts: Parts) -> StreamingResponse:
+async def events(parts: Parts, caller: Viewer) -> StreamingResponse:
     """Server-sent events named `state`; the data of each is what `GET /state` answers."""
     return StreamingResponse(
-        _events(parts), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        _events(parts, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
-async def _events(parts: ServerParts) -> AsyncIterator[str]:
-    changed = parts.clients.changed
-    with parts.auth.watched():
-        while not parts.stopping.is_set():
+async def _events(parts: ServerParts, caller: Caller) -> AsyncIterator[str]:
+    changed, sessions = parts.clients.changed, parts.auth.sessions
+
+    def over() -> bool:
+        ended = caller.session and sessions.caller(caller.session, used=False) is None
+        return bool(ended) or parts.stopping.is_set()
+
+    with sessions.watched():
+        while not over():
             seen = changed.count
             view = await anyio.to_thread.run_sync(parts.state)
             yield f"event: state\ndata: {view.model_dump_json(by_alias=True)}\n\n"
             await asyncio.sleep(PAUSE)
-            while not parts.stopping.is_set() and not await changed.wait(seen, KEEP_ALIVE):
+            while not over() and not await changed.wait(seen, KEEP_ALIVE):
                 yield ": still here\n\n"

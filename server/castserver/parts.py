@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from castserver.auth import OperatorAuth
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
@@ -25,7 +26,8 @@ class ServerParts:
 
     name: str
     statement: bytes
-    auth: OperatorAuth
+    auth: Auth
+    audit: AuditLog
     clients: Clients
     casts: Casts
     library: Library

@@ -25,7 +25,8 @@ from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, Po
 from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
-from castserver.auth import OperatorAuth, load_or_make_token
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.bootimages import FOLDER, BootImages
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
@@ -45,6 +46,7 @@ from castserver.media import Media
 from castserver.mediaeyes import Eyes
 from castserver.mediause import MediaUse
 from castserver.neighbours import Neighbours
+from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
 from castserver.settings import ServerSettings
 from castserver.uploads import Uploads
@@ -77,6 +79,8 @@ class Server:
     ) -> None:
         self.settings = settings
         self.identity: ServerIdentity
+        # Of the first user, made at the first start; None afterwards.
+        self.first_password: str | None = None
         self.parts: ServerParts
         self._make_legs, self._listeners = legs, listeners or Listeners()
         self._looking: Neighbours | None = None
@@ -124,7 +128,10 @@ class Server:
             self.settings.url,
             self.settings.name,
         )
-        auth = OperatorAuth(load_or_make_token(self.settings.state))
+        auth = Auth(
+            load_or_make_token(self.settings.state), database, idle=self.settings.session_minutes * 60
+        )
+        self.first_password = auth.users.first()
         uploads = Uploads(library.directory)
         uploads.adopt()
         fire, headless = clients.changed.fire, self.settings.headless
@@ -132,11 +139,12 @@ class Server:
             self.settings.name,
             encode_statement(statement, self.identity.key),
             auth,
+            AuditLog(database),
             clients,
             casts,
             library,
             BootWatch(fire),
-            Booting(database, casts, auth, fire, self._neighbours, headless=headless),
+            Booting(database, casts, auth.sessions, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
             BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
             Captures(database, clients, uploads),

@@ -40,6 +40,7 @@ class ServerSettings:
     rules: bytes = b""
     media: tuple[Path, ...] = ()
     licences: LicenceTerms = field(default_factory=LicenceTerms)
+    session_minutes: int = 30
 
     @property
     def url(self) -> str:

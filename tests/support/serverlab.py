@@ -18,7 +18,8 @@ from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app
-from castserver.auth import OperatorAuth
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.bootimages import BootImages
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
@@ -39,6 +40,8 @@ from castserver.licensing import Licensing
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
+from castserver.roles import Role
+from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
 from castserver.wayin import Network, WayIn
 from fastapi import FastAPI
@@ -224,8 +227,8 @@ class ServerLab:
         self.media = Media(NoEyes())
         self.boots = BootWatch(self.clients.changed.fire)
         self.leases = LeaseBook(self.database, lambda: self.ours)
-        auth = OperatorAuth(TOKEN, self.clock)
-        self.booting = Booting(self.database, self.casts, auth, self.clients.changed.fire)
+        auth = Auth(TOKEN, self.database, self.clock)
+        self.booting = Booting(self.database, self.casts, auth.sessions, self.clients.changed.fire)
         self.once = BootOnce(
             self.database, BootImages(self.boot_images), self.clients, self.clients.changed.fire
         )
@@ -233,6 +236,7 @@ class ServerLab:
             "testlab",
             b"{}",
             auth,
+            AuditLog(self.database),
             self.clients,
             self.casts,
             self.library,
@@ -262,6 +266,12 @@ class ServerLab:
         answer = self.http.request(method, f"/api/v1{path}", json=body, headers=OPERATOR)
         assert answer.is_success, answer.text
         return answer.json()
+
+    def log_in(self, role: Role = Role.OPERATOR) -> str:
+        """Let ``http`` carry a session of a user of this role; return its secret."""
+        session = self.parts.auth.sessions.open(role.value, role)
+        self.http.cookies.set(COOKIE, session, domain="testserver.local", path="/")
+        return session
 
 
 class _CurrentCasts:

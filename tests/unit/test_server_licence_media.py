@@ -9,10 +9,11 @@ import pytest
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.licence import SIZE, Use
 from castcore.trust import SigningKey
+from castserver.roles import Role
 
 from tests.support.licences import STRICT, TERMS, FolderMedium
 from tests.support.licensedlab import counts, create, licensed_lab, machines
-from tests.support.serverlab import OPERATOR, ROOT, TOKEN, ServerLab
+from tests.support.serverlab import OPERATOR, ROOT, ServerLab
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_the_console_shows_what_is_left(medium: FolderMedium) -> None:
 
 def page(lab: ServerLab) -> str:
     """The live part of the console, logged in."""
-    lab.http.post("/login", content=f"token={TOKEN}")
+    lab.log_in(Role.VIEWER)
     return str(lab.http.get("/live").text)
 
 

@@ -23,7 +23,7 @@ from castserver.mediastate import MediaNow, MediaState, Medium, came, went
 from castserver.policy import CastState, PartState
 
 from tests.support.images import make_image, noise
-from tests.support.serverlab import TOKEN, FakeClient, FakeImage, ServerLab
+from tests.support.serverlab import FakeClient, FakeImage, ServerLab
 
 A, B = Medium("a", "/dev/sdb", "id-a", "Room 1"), Medium("b", "/dev/sdc", "id-b", "Room 2")
 BAD = Medium("c", "/dev/sdd", problem="its data partition holds nothing that is known")
@@ -333,7 +333,7 @@ def test_a_medium_that_was_pulled_just_now_lists_nothing(shelves: tuple[Path, Me
 def test_console_and_api_show_media_and_captures() -> None:
     lab = ServerLab()
     client = FakeClient(lab, 1).register()
-    lab.http.post("/login", data={"token": TOKEN})
+    lab.log_in()
     assert "no medium" in lab.http.get("/live").text
     lab.media._now = came(came(MediaNow(), A), BAD)
     shown = lab.operator("GET", "/media")
