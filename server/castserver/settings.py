@@ -39,9 +39,9 @@ class ServerSettings:
     extra_cmdline: str = ""
     replace_ipxe: bool = False
     rules: bytes = b""
-    session_minutes: int = 30
     media: tuple[Path, ...] = ()
     licences: LicenceTerms = field(default_factory=LicenceTerms)
+    session_minutes: int = 30
 
     @property
     def url(self) -> str:
