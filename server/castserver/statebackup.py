@@ -49,25 +49,26 @@ def back_up(state: Path, output: Path) -> Backup:
     if not (state / DATABASE).is_file():
         raise NotFound(f"{state} is no server's state directory", hint="name it with --state")
     if output.exists():
-        raise Refused(f"{output} is there already", hint="give another --output, or remove it")
-    with writing_to(output.parent, "another --output"):
+        raise Refused(f"{output} is there already", hint="name another, or remove it")
+    with writing_to(output.parent, "another place"):
         contents = {DATABASE: _database(state)}
         contents |= {name: (state / name).read_bytes() for name in SECRETS if (state / name).is_file()}
+        made = int(time.time())
         about = {
             "format": FORMAT,
             "version": __version__,
-            "made": int(time.time()),
+            "made": made,
             "files": {n: {"size": len(c), "blake3": trust.digest(c).hex()} for n, c in contents.items()},
         }
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w:gz") as tar:
             for name, content in {CONTENTS: json.dumps(about, indent=1).encode(), **contents}.items():
                 member = tarfile.TarInfo(name)
-                member.size, member.mode, member.mtime = len(content), 0o600, about["made"]
+                member.size, member.mode, member.mtime = len(content), 0o600, made
                 tar.addfile(member, io.BytesIO(content))
         write_secret(output, archive.getvalue())
         _sync(output.parent)
-    return Backup(__version__, int(about["made"]), {name: len(c) for name, c in contents.items()})
+    return Backup(__version__, made, {name: len(c) for name, c in contents.items()})
 
 
 def bring_back(archive: Path, state: Path) -> Backup:
@@ -77,10 +78,8 @@ def bring_back(archive: Path, state: Path) -> Backup:
     """
     backup, contents = read(archive)
     if state.exists() and any(p.name != "lost+found" for p in state.iterdir()):
-        raise Refused(
-            f"{state} is not empty", hint="give a new directory as --state, or move that one away"
-        )
-    with writing_to(state.parent, "another --state"):
+        raise Refused(f"{state} is not empty", hint="name a new directory, or move that one away")
+    with writing_to(state.parent, "another place"):
         state.parent.mkdir(parents=True, exist_ok=True)
         partial = state.with_name(f".{state.name}.{os.getpid()}.part")
         partial.mkdir(mode=0o700)
@@ -114,7 +113,7 @@ def read(archive: Path) -> tuple[Backup, dict[str, bytes]]:
         wanted = {name: str(row["blake3"]) for name, row in about["files"].items()}
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']}")
-        backup = Backup(str(about["version"]), int(about["made"]), {n: len(c) for n, c in found.items()})
+        backup = Backup(str(about["version"]), made, {n: len(c) for n, c in found.items()})
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(archive, repr(error)) from None
     if {name: trust.digest(content).hex() for name, content in found.items()} != wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -36,7 +37,10 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     serve.add_arguments(parser)
     given = parser.parse_args(args.options)
     program = shutil.which(sys.argv[0]) or str(Path(sys.argv[0]).resolve())
-    command = [str(Path(program).absolute()), "serve", *args.options]
+    # Started as a module, the program has no file that systemd could run.
+    module = [sys.executable, "-m", "castserver"]
+    own = [str(Path(program).absolute())] if os.access(program, os.X_OK) else module
+    command = [*own, "serve", *args.options]
     text = unit(command, str(given.state or default_state()))
     screen.say(text.rstrip())
     return {"unit": text}
