@@ -113,7 +113,7 @@ def read(archive: Path) -> tuple[Backup, dict[str, bytes]]:
         wanted = {name: str(row["blake3"]) for name, row in about["files"].items()}
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']}")
-        backup = Backup(str(about["version"]), made, {n: len(c) for n, c in found.items()})
+        backup = Backup(str(about["version"]), int(about["made"]), {n: len(c) for n, c in found.items()})
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(archive, repr(error)) from None
     if {name: trust.digest(content).hex() for name, content in found.items()} != wanted:
