@@ -54,7 +54,7 @@ bench-cast: setup ## casts beside udpcast and uftp on this machine (25 minutes; 
 bench-image: setup ## capture and restore beside partclone, dd and qemu-img (15 minutes; root or sudo)
 	$(ROOT) tools/rooted $(PY) -m tests.bench.image $(BENCH)
 
-bench-boot: setup ## two hundred PXE machines at once, from DHCP to the last byte (2 minutes; root or sudo)
+bench-boot: setup ## what a machine loads, how soon its client is ready; two hundred PXE machines at once (8 minutes; root or sudo)
 	$(ROOT) tools/rooted $(PY) -m tests.bench.boot $(BENCH)
 
 format: setup ## format the code

@@ -37,13 +37,19 @@ class Event(StrEnum):
     LOST = "server gone"
     FORGOTTEN = "server does not know us"
     ORDER_CAST = "order: cast"
-    ORDER_AGAIN = "order: a cast done before"
+    ORDER_CAPTURE = "order: capture"
+    ORDER_AGAIN = "order: a cast or capture done before"
     ORDER_LEAVE = "order: reboot or power off"
     PROGRESS = "progress"
-    CAST_DONE = "cast done"
-    CAST_FAILED = "cast failed"
+    CAST_DONE = "cast or capture done"
+    CAST_FAILED = "cast or capture failed"
     TOLD = "server told of the end"
     TOLD_STAY = "server told; stay on"
+    AGAIN = "time to try again"
+    ASKED_OFF = "asked to shut down"
+    SURE_OFF = "shut down all the same"
+    STAY_ON = "do not shut down"
+    NOTICE = "notice"
 
 
 class Action(StrEnum):
@@ -54,6 +60,7 @@ class Action(StrEnum):
     REGISTER = "register"
     LISTEN = "listen"
     CAST = "cast"
+    CAPTURE = "capture"
     TELL = "tell"
     LEAVE = "leave"
 
@@ -103,12 +110,27 @@ _ORDERS: dict[tuple[Phase, Event], Transition] = {
     for phase in (_P.READY, _P.DONE, _P.FAILED)
     for event, transition in (
         (_E.ORDER_CAST, (_P.CASTING, (_A.CAST,))),
+        # A capture is as busy as a cast, and ends as one does.
+        (_E.ORDER_CAPTURE, (_P.CASTING, (_A.CAPTURE,))),
         (_E.ORDER_LEAVE, (_P.LEAVING, (_A.LEAVE,))),
     )
 }
 
+# Only failures that trying again can mend come to this (castclient/retry.py).
+_AGAIN: dict[tuple[Phase, Event], Transition] = {(_P.FAILED, _E.AGAIN): (_P.CASTING, (_A.CAST,))}
+
+# The key to shut down: at once, but in the middle of a write the person is asked, and answers.
+_OFF: dict[tuple[Phase, Event], Transition] = {
+    (phase, _E.ASKED_OFF): (_P.LEAVING, (_A.LEAVE,))
+    for phase in Phase
+    if phase not in (_P.CASTING, _P.LEAVING)
+} | {
+    (_P.CASTING, _E.ASKED_OFF): (_P.CASTING, ()),
+    (_P.CASTING, _E.SURE_OFF): (_P.LEAVING, (_A.LEAVE,)),
+}
+
 TABLE: Mapping[tuple[Phase, Event], Transition] = MappingProxyType(
-    _BEFORE_READY | _CASTING | _LINK_BESIDE | _ORDERS
+    _BEFORE_READY | _CASTING | _LINK_BESIDE | _ORDERS | _AGAIN | _OFF
 )
 
 

@@ -42,6 +42,7 @@ class ClientState(StrEnum):
     RECEIVING = "receiving"
     FILLING = "filling"
     VERIFYING = "verifying"
+    CAPTURING = "capturing"
     DONE = "done"
     FAILED = "failed"
     REBOOTING = "rebooting"
@@ -51,12 +52,13 @@ class OrderKind(StrEnum):
     """What a server can tell a client to do."""
 
     CAST = "cast"
+    CAPTURE = "capture"
     REBOOT = "reboot"
     POWER_OFF = "power-off"
 
 
 class AfterCast(StrEnum):
-    """What a client does when a cast has ended well."""
+    """What a client does when a cast or a capture has ended well."""
 
     REBOOT = "reboot"
     POWER_OFF = "power-off"
@@ -91,6 +93,17 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A PCI device or USB interface: where it sits, the kernel's name for what it is (``modalias``, all
+    its ids in one string), and the driver that has it ("" for none).
+    """
+
+    address: str
+    modalias: str
+    driver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Registration(Message):
     """POST /clients: everything a client knows of itself; the answer is :class:`Registered`."""
 
@@ -98,6 +111,7 @@ class Registration(Message):
     nics: tuple[Nic, ...]
     disks: tuple[DiskFacts, ...]
     version: str
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,10 @@ class Registered(Message):
 class Order(Message):
     """One order; ``number`` grows by one per client, and is how a client says what it has seen.
 
-    ``update``: receive only the chunks in which the disk differs from the image.
+    ``cast`` is the id of the cast, or of the capture. ``update``: receive only the chunks in which the
+    disk differs from the image. Of a capture: the ``image`` to be made of ``disks`` (stable ids) or only
+    of these ``partitions`` of them, with ``full_sectors`` every byte, with ``rescue`` zeros for what
+    cannot be read.
     """
 
     number: int
@@ -120,15 +137,31 @@ class Order(Message):
     cast: str = ""
     after: AfterCast = AfterCast.REBOOT
     update: bool = False
+    image: str = ""
+    disks: tuple[str, ...] = ()
+    full_sectors: bool = False
+    rescue: bool = False
+    partitions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceAnswer(Message):
+    """The answer to POST /casts/ID/licence: whether this machine may be written, else ``why`` not."""
+
+    granted: bool
+    why: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report(Message):
     """POST /clients/ID/report: state and progress, and with DONE the proof of what was written.
 
+    ``cast`` is the id of the cast or the capture.
+
     All counts are bytes; ``kept`` of ``done`` were on the disk before. ``root`` is the hex digest over
     the index whose every chunk was verified and written ("" before that); ``message`` is one sentence
-    for a person.
+    for a person. ``retry``: after FAILED, the client tries again by itself in so many seconds (0: not).
     """
 
     state: ClientState
@@ -145,3 +178,22 @@ class Report(Message):
     seconds: int = 0
     root: str = ""
     logs: tuple[str, ...] = ()
+    retry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLog(Message):
+    """POST /clients/ID/log: all that a client knows of its run, when a cast has ended or failed.
+
+    ``reason`` is the state it ended in; ``kernel`` and ``journal`` are lines joined by newlines, the
+    last LOG_SIZE bytes of each.
+    """
+
+    reason: ClientState
+    kernel: str
+    journal: str
+    about: str = ""
+
+
+# What is kept of one log, in characters: with JSON's escapes the message stays below a megabyte.
+LOG_SIZE = 192 << 10

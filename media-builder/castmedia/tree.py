@@ -10,12 +10,13 @@ from pathlib import Path
 
 from castcore import canonical, trust
 from castcore.edge.image.store import writing_to
-from castcore.errors import Refused
+from castcore.errors import BadPacket, Refused
 
 FORMAT = 1
 ARCHITECTURE = "x86_64"
 TREE_JSON = "tree.json"
 PARTIAL = ".partial"
+TABLE_LIMIT = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,23 @@ def _replace(output: Path, files: Mapping[str, Path], table: bytes) -> None:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
         raise
+    dropped = _named(output) - {path.name for path in partials}
     (output / TREE_JSON).unlink(missing_ok=True)
     for target, partial in partials.items():
         partial.rename(target)
+    for name in dropped:
+        (output / name).unlink(missing_ok=True)
     _sync(output)
+
+
+def _named(output: Path) -> set[str]:
+    """The files that the tree in ``output`` has by its own account; none when that is damaged."""
+    try:
+        rows = canonical.decode((output / TREE_JSON).read_bytes().strip(), limit=TABLE_LIMIT)["files"]
+        names = {str(row["name"]) for row in rows.values()}
+    except (OSError, BadPacket, KeyError, TypeError, AttributeError):
+        return set()
+    return {name for name in names if name == Path(name).name}
 
 
 def check_output(output: Path, names: Collection[str]) -> None:

@@ -41,6 +41,7 @@ def register(parts: Parts, registration: Registration) -> Registered:
     _require_text(registration.to_json())
     client, registered = parts.clients.register(registration)
     parts.boots.arrived(client.traits.macs, client.id)
+    parts.captures.offer(client)
     parts.once.arrived(client)
     parts.casts.offer(client, restarted=True)
     return registered
@@ -71,6 +72,7 @@ def report(parts: Parts, client: OwnClient, report: Report) -> Accepted:
     value = report.to_json()
     _require_text(value)
     kept = parts.clients.note(client, Report.from_json(value))
+    parts.captures.hear(client, kept)
     parts.casts.hear(client, kept)
     return Accepted()
 

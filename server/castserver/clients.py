@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, ClientState, Order, OrderKind, Registered, Registration, Report
+from castcore.control import AfterCast, ClientState, Order, Registered, Registration, Report
 from castcore.errors import NotFound, Refused
 
 from castserver.database import Database, MachineRow
@@ -42,7 +42,8 @@ class Client:
     """A machine, and its client while one is connected. Times without a unit are Unix seconds.
 
     ``heard`` and ``reported`` are the monotonic times of its last request and its last report; ``rate``
-    is the bytes a second it receives.
+    is the bytes a second it receives; ``capture`` is the id of the one it is at, or has still to begin;
+    ``source``: its disks were captured since it started.
     """
 
     id: str
@@ -59,11 +60,21 @@ class Client:
     logs: tuple[str, ...] = ()
     orders: tuple[Order, ...] = ()
     rate: float = 0.0
+    capture: str = ""
+    source: bool = False
     signal: Signal = field(default_factory=Signal)
 
     def online(self, now: float) -> bool:
         """Whether the client was heard lately; ``now`` is monotonic seconds."""
         return now - self.heard <= GONE_AFTER
+
+    @property
+    def label(self) -> str:
+        """A name for people: its model, and its first MAC."""
+        machine = self.registration.machine
+        model = " ".join(filter(None, (machine.vendor.strip(), machine.product.strip()))) or "PC"
+        mac = next((n.mac for n in self.registration.nics if n.mac), self.id)
+        return f"{model} · {mac}"
 
     @property
     def stays(self) -> bool:
@@ -120,20 +131,18 @@ class Clients:
                 self._by_token.pop(client.token_hash, None)
             client.registration, client.traits, client.last_seen = registration, seen, now
             client.token_hash = _hash(token)
-            client.report, client.orders, client.rate = None, (), 0.0
+            client.report, client.orders, client.rate, client.source = None, (), 0.0, False
             client.heard = self.clock()
             self._clients[name] = self._by_token[client.token_hash] = client
             self._save(client)
         self.changed.fire()
         return client, Registered(client.id, token)
 
-    def order(
-        self, client: Client, kind: OrderKind, *, cast: str = "", after: AfterCast, update: bool = False
-    ) -> Order:
-        """Give ``client`` one more order; it replaces those it has not fetched yet."""
+    def order(self, client: Client, order: Order) -> Order:
+        """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet."""
         with self.lock:
             client.orders_given += 1
-            order = Order(client.orders_given, kind, cast, after, update)
+            order = replace(order, number=client.orders_given)
             client.orders = (order,)
             self._save(client)
         client.signal.fire()

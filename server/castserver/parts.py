@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from castserver.auth import OperatorAuth
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
+from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceviews import ledger_views
+from castserver.machinelogs import MachineLogs
+from castserver.media import Media
 from castserver.views import StateView, state_view
 
 
@@ -22,7 +27,8 @@ class ServerParts:
 
     name: str
     statement: bytes
-    auth: OperatorAuth
+    auth: Auth
+    audit: AuditLog
     clients: Clients
     casts: Casts
     library: Library
@@ -30,13 +36,24 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    logs: MachineLogs
+    captures: Captures
+    media: Media
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
+        licences = ledger_views(self.casts.licensing)
         with self.clients.lock:
             return state_view(
-                self.clients, self.casts.all(), self.boots, self.booting.state(), self.once
+                self.clients,
+                self.casts.all(),
+                self.boots,
+                self.booting.state(),
+                self.once,
+                self.captures.all(),
+                self.media.now,
+                licences,
             )
 
     def wake(self) -> None:
@@ -46,5 +63,6 @@ class ServerParts:
             client.signal.fire()
 
     def stop(self) -> None:
-        """Stop every sender, when no request comes any more."""
+        """Stop every sender, and let uploads lie, when no request comes any more."""
         self.casts.close()
+        self.captures.uploads.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from castmedia.pxe import Options, build
+from castmedia.pxe import build
 from castmedia.recipe import Profile
+from castmedia.stages import Options
 
 from tests.vm.machine import accelerator
 
@@ -16,8 +17,8 @@ BUILD = Path(__file__).resolve().parents[2] / "build"
 @cache
 def tree() -> Path:
     """The boot tree, built by the media builder (cached when nothing changed)."""
-    output = BUILD / f"media-{Profile.VIRTUAL}"
-    build(output, Options(BUILD / "cache", Profile.VIRTUAL))
+    output = BUILD / f"media-{Profile.VM}"
+    build(output, Options(BUILD / "cache", Profile.VM))
     return output
 
 

@@ -55,7 +55,7 @@ def lab_server(
     folder: Path,
     *,
     images: Path,
-    tree: Path,
+    tree: Path | None,
     modes: Mapping[str, str] = MappingProxyType({SERVER_INTERFACE: "proxy"}),
     options: Sequence[str] = (),
 ) -> Iterator[LabServer]:
@@ -67,7 +67,7 @@ def lab_server(
     """
     state, log = folder / "server", folder / "server.log"
     command = [*FLEETCAST, "serve", "--state", str(state), "--images", str(images)]
-    command += ["--boot-tree", str(tree), *options]
+    command += [*options, *(["--boot-tree", str(tree)] if tree is not None else [])]
     for interface, mode in modes.items():
         command += ["--interface", interface, "--boot-mode", f"{interface}={mode}"]
     enter = inside(network.server)

@@ -22,6 +22,7 @@ GRUB_ARM64 = "grubaa64.efi"
 KERNEL = "boot/vmlinuz"
 INITRD = "boot/initrd.img"
 TRUST = "boot/trust.cpio"
+SETTINGS = "boot/settings.cpio"
 HTTP_SHIM = f"boot/{SHIM}"
 HTTP_GRUB = f"boot/{GRUB}"
 KERNEL_ARM64 = "boot/arm64/vmlinuz"
@@ -39,6 +40,8 @@ ONCE = "boot/once"
 # Role in tree.json -> the names it is served under.
 TFTP_ROLES = {"shim": SHIM, "grub": GRUB, "ipxe": UNDIONLY}
 HTTP_ROLES = {"kernel": KERNEL, "initrd": INITRD, "shim": HTTP_SHIM, "grub": HTTP_GRUB}
+# Of a tree that was built with settings, for all its machines.
+HTTP_ROLES_OPTIONAL = {"settings": SETTINGS}
 # Of a tree that boots ARM64 machines too: all of these, or none.
 TFTP_ROLES_ARM64 = {"shim-arm64": SHIM_ARM64, "grub-arm64": GRUB_ARM64}
 HTTP_ROLES_ARM64 = {

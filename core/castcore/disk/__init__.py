@@ -4,7 +4,15 @@ from castcore.disk.bootentry import BootEntry, BootLoader
 from castcore.disk.choice import choose_target, choose_targets
 from castcore.disk.extent import Extent, Extents, align, intersect, merge, shift, subtract, total
 from castcore.disk.fit import Fit, Imaged, Reason, ReasonCode, fit, fit_all, needed_size, refusal
-from castcore.disk.gpt import Write, relocated_backup, table_length
+from castcore.disk.gpt import (
+    Gpt,
+    Write,
+    parse_gpt,
+    partitions_of,
+    primary_from_backup,
+    relocated_backup,
+    table_length,
+)
 from castcore.disk.growth import Growth, GrowTool, grown_gpt, grown_mbr
 from castcore.disk.identity import find_disk, firmware_raid, is_selector, with_first_paths
 from castcore.disk.layout import (
@@ -18,6 +26,7 @@ from castcore.disk.layout import (
     layout_from_json,
     layout_to_json,
 )
+from castcore.disk.newtable import new_table
 from castcore.disk.partfit import PartitionPlan, plan_partition
 from castcore.disk.plan import Action, ActionKind, Plan, Wishes, plan_lines, plan_restore, plan_to_json
 from castcore.disk.rules import Rule, Rules, parse_rules
@@ -50,6 +59,7 @@ __all__ = [
     "Extent",
     "Extents",
     "Fit",
+    "Gpt",
     "GrowTool",
     "Growth",
     "Imaged",
@@ -90,12 +100,16 @@ __all__ = [
     "moved_gpt",
     "moved_mbr",
     "needed_size",
+    "new_table",
     "ntfs_boot_sectors",
+    "parse_gpt",
     "parse_rules",
+    "partitions_of",
     "plan_lines",
     "plan_partition",
     "plan_restore",
     "plan_to_json",
+    "primary_from_backup",
     "refusal",
     "relocated_backup",
     "shift",

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, replace
 from uuid import UUID
 from zlib import crc32
 
+from castcore.disk.layout import Partition
 from castcore.errors import BadImage, DoesNotFit
 from castcore.units import MIB, exactly, round_up
 
@@ -113,6 +114,39 @@ def parse_gpt(primary: bytes, sector_size: int) -> Gpt:
         raw_entries=raw,
         entries=tuple(_entries(raw, header.entry_size)),
     )
+
+
+def partitions_of(table: Gpt, sector_size: int) -> tuple[Partition, ...]:
+    """The partitions of ``table``, by number; what they hold is not known here."""
+    return tuple(
+        Partition(
+            e.number,
+            e.first_lba * sector_size,
+            (e.last_lba + 1 - e.first_lba) * sector_size,
+            e.type,
+            e.uuid,
+            e.name,
+        )
+        for e in table.entries
+    )
+
+
+def primary_from_backup(backup: bytes, sector_size: int) -> bytes:
+    """The disk's first bytes, as its primary table would be, from ``backup``: the disk's last bytes.
+
+    ``backup`` ends with the disk and holds at least the entries. Raises BadImage when it is damaged.
+    """
+    raw = backup[-sector_size:]
+    if len(raw) < HEADER.size or raw[:8] != SIGNATURE:
+        raise BadImage("partition table: the last sector holds no GPT header")
+    header = Header(*HEADER.unpack_from(raw))
+    if not HEADER.size <= header.size <= len(raw) or _header_crc(raw[: header.size]) != header.crc:
+        raise BadImage("partition table: the backup header is damaged")
+    behind = (header.my_lba - header.entries_lba) * sector_size
+    entries = backup[-behind - sector_size : -sector_size] if 0 < behind < len(backup) else b""
+    twin = replace(header, my_lba=1, alternate_lba=header.my_lba, entries_lba=2)
+    front = bytes(sector_size) + encode_header(twin, raw[HEADER.size : header.size])
+    return front.ljust(2 * sector_size, b"\0") + entries
 
 
 def relocated_backup(primary: bytes, sector_size: int, new_size: int) -> tuple[Write, ...]:

@@ -31,6 +31,10 @@ udevadm trigger --type=devices --action=add
 udevadm settle --timeout=15
 [ -d /sys/firmware/efi ] && mount -t efivarfs -o nosuid,noexec,nodev efivarfs /sys/firmware/efi/efivars
 
+# The keyboard layout that the medium was built with (media-builder --keymap).
+keymap=/etc/fleetcast/keymap
+[ -f "$keymap" ] && [ -c /dev/tty1 ] && loadkmap <"$keymap"
+
 if asked fleetcast.selftest; then
     "$client" --self-test >/dev/console 2>&1 || echo "FLEETCAST SELF-TEST FAILED" >/dev/console
     poweroff -f

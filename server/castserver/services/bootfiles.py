@@ -21,7 +21,13 @@ TREE_FILE = "tree.json"
 TREE_FORMAT = 1
 HINT = "make it with `media-builder pxe --output DIR`"
 # Served by their hash too.
-LARGE = (bootnames.KERNEL, bootnames.INITRD, bootnames.KERNEL_ARM64, bootnames.INITRD_ARM64)
+BY_HASH = (
+    bootnames.KERNEL,
+    bootnames.INITRD,
+    bootnames.SETTINGS,
+    bootnames.KERNEL_ARM64,
+    bootnames.INITRD_ARM64,
+)
 BINARY = "application/octet-stream"
 TEXT = "text/plain; charset=utf-8"
 
@@ -105,10 +111,10 @@ def load(
     scripts.checked_arguments(extra)
     with contextlib.ExitStack() as undo:
         roles = _roles(tree, undo)
-        over_http = bootnames.HTTP_ROLES | bootnames.HTTP_ROLES_ARM64
+        over_http = bootnames.HTTP_ROLES | bootnames.HTTP_ROLES_OPTIONAL | bootnames.HTTP_ROLES_ARM64
         over_tftp = bootnames.TFTP_ROLES | bootnames.TFTP_ROLES_ARM64
         http = {over_http[role]: file for role, file in roles.items() if role in over_http}
-        hashed = {name: http[name] for name in LARGE if name in http}
+        hashed = {name: http[name] for name in BY_HASH if name in http}
         hashed[bootnames.TRUST] = made(trust_archive(server_key, server_url, rules))
         names = {name: bootnames.by_hash(name, file.tag) for name, file in hashed.items()}
         grub = made(scripts.grub_entry(place).encode(), TEXT)
@@ -121,7 +127,9 @@ def load(
         tftp = {over_tftp[role]: file for role, file in roles.items() if role in over_tftp}
 
         def boot(kernel: str, initrd: str) -> ClientBoot:
-            initrds = (names[bootnames.TRUST], names[initrd])
+            # The settings go last: their extra files replace the boot image's.
+            settings = (names[name] for name in (bootnames.SETTINGS,) if name in names)
+            initrds = (names[bootnames.TRUST], names[initrd], *settings)
             return ClientBoot(place, names[kernel], initrds, server_url, extra)
 
         client = boot(bootnames.KERNEL, bootnames.INITRD)

@@ -1,42 +1,35 @@
-"""Capturing a disk into an image: survey, read and compress in threads, write in order, publish."""
+"""Capturing disks into an image of a store: survey, take in, publish."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from castcore import __version__
-from castcore.disk import Extent, align, firmware_raid, intersect, total
+from castcore.disk import align, firmware_raid
 from castcore.edge.disk import probe
-from castcore.edge.disk.blockdev import BlockFile
-from castcore.edge.disk.regionread import read_region
-from castcore.edge.disk.rescue import PatientReader
 from castcore.edge.disk.sourcefile import SourceFormat, raw_view, source_format
 from castcore.edge.disk.survey import Survey, SurveyOptions, survey
 from castcore.edge.image.bases import Bases, opened_bases
 from castcore.edge.image.bootrecord import CapturedDisk, GivenEntry, boot_entries, boot_loaders
 from castcore.edge.image.imagewriter import ImageWriter
 from castcore.edge.image.newimage import new_image
-from castcore.edge.image.packing import ChunkPacker, DiskChunk, PackedChunk
 from castcore.edge.image.store import free_space, image_name
-from castcore.edge.inorder import in_order, waiting_threads
-from castcore.edge.memory import keep_freed_memory
+from castcore.edge.image.takein import take_in
 from castcore.errors import InUse, NoSpace, NotFound, Refused
 from castcore.image import (
     DEFAULT_LEVEL,
     ImageDisk,
     Manifest,
     Source,
-    UsedBytes,
-    chunk_regions,
     chunk_total,
     index_size,
 )
-from castcore.progress import Progress, ProgressCallback, silent
+from castcore.progress import ProgressCallback, silent
 from castcore.trust import SigningKey
 from castcore.units import human
 
@@ -89,19 +82,43 @@ def capture(
     base is damaged), NoSpace, DiskFailed, MissingProgram.
     """
     options = options or CaptureOptions()
-    sources = (source, *more)
-    _require_disks(options.keys, len(sources))
-    kinds = [_checked_format(one, options) for one in sources]
-    _refuse_twice(sources)
+    sources = checked((source, *more), options)
     with (
         opened_bases(options.bases, image_path) as bases,
         new_image(image_path, replace=options.replace) as directory,
-        ExitStack() as views,
+        planned(sources, image_name(image_path), directory, options, progress) as (raws, plan),
     ):
-        raws = [
-            views.enter_context(raw_view(one, kind, directory, progress))
-            for one, kind in zip(sources, kinds, strict=True)
-        ]
+        return write_image(raws, directory, plan, options, bases=bases, progress=progress)
+
+
+def checked(sources: Sequence[Path], options: CaptureOptions) -> tuple[tuple[Path, SourceFormat], ...]:
+    """The ``sources`` and what each is, once all can be captured.
+
+    Raises NotFound, InUse (one is mounted), Refused (an empty file, part of a firmware RAID, named
+    twice), DiskFailed.
+    """
+    _require_disks(options.keys, len(sources))
+    kinds = [_checked_format(one, options) for one in sources]
+    _refuse_twice(sources)
+    return tuple(zip(sources, kinds, strict=True))
+
+
+@contextmanager
+def planned(
+    sources: Sequence[tuple[Path, SourceFormat]],
+    name: str,
+    scratch: Path,
+    options: CaptureOptions,
+    progress: ProgressCallback = silent,
+) -> Iterator[tuple[list[Path], Manifest]]:
+    """What to read of `checked` ``sources`` for the image ``name``: raw disks, a manifest without packs.
+
+    Virtual disks become raw ones in the directory ``scratch``, within the block. Raises NoSpace, InUse,
+    BadImage, MissingProgram, DiskFailed.
+    """
+    kinds = [kind for _, kind in sources]
+    with ExitStack() as views:
+        raws = [views.enter_context(raw_view(one, kind, scratch, progress)) for one, kind in sources]
         found = [
             survey(raw, _survey_options(options, number), progress=progress)
             for number, raw in enumerate(raws)
@@ -111,20 +128,21 @@ def capture(
             for raw, one, kind in zip(raws, found, kinds, strict=True)
         ]
         plan = Manifest(
-            name=image_name(image_path),
+            name=name,
             created=int(time.time()),
             disks=tuple(image_disk(one) for one in found),
             index_digest=b"",
             chunk_count=0,
             packs=(),
             source=Source(
-                path=", ".join(map(_spelled, sources)), format=", ".join(dict.fromkeys(kinds))
+                path=", ".join(_spelled(one) for one, _ in sources),
+                format=", ".join(dict.fromkeys(kinds)),
             ),
             made_by=f"fleetcast {__version__}",
             boot_entries=boot_entries(disks, options.boot_entries),
             boot_loaders=boot_loaders(disks),
         )
-        return write_image(raws, directory, plan, options, bases=bases, progress=progress)
+        yield raws, plan
 
 
 def _require_disks(keys: Sequence[VolumeKey], count: int) -> None:
@@ -211,63 +229,24 @@ def write_image(
     ``bases`` are those of ``options``, opened. Return the complete manifest. Raises NoSpace, DiskFailed,
     BadImage (a base is damaged).
     """
-    _require_space(directory, sum(chunk_total(disk.in_use) for disk in plan.disks))
-    goal, done = plan.used, 0
-    regions = (
-        (number, region)
-        for number, disk in enumerate(plan.disks)
-        for region in chunk_regions(disk.in_use, disk.layout.size)
-    )
-    used = [UsedBytes(disk.in_use) for disk in plan.disks]
-    with ExitStack() as stack:
-        devices = [stack.enter_context(BlockFile.open_source(str(raw))) for raw in raws]
-        for device in devices:
-            device.go_direct()
-        keep_freed_memory()
-        writer = stack.enter_context(ImageWriter(directory, key=options.key, bases=bases))
-        readers = [PatientReader(device, rescue=options.rescue) for device in devices]
-        reader = _ChunkReader(readers, used, writer, options.level)
-        threads = options.threads or waiting_threads()
-        with closing(in_order(reader.take, regions, threads=threads)) as chunks:
-            for one in chunks:
-                writer.add(one.record, one.stored, one.loan)
-                record = one.record
-                done += total(used[record.disk].within(record.offset, record.length))
-                progress(Progress("capture", done, goal, f"{human(writer.stored)} stored"))
-        disks = tuple(map(_with_lost, plan.disks, readers))
-        return writer.finish(replace(plan, disks=disks))
+    require_index_space(directory.parent, sum(chunk_total(disk.in_use) for disk in plan.disks))
+    with ImageWriter(directory, key=options.key, bases=bases) as writer:
+        return take_in(
+            raws,
+            writer,
+            plan,
+            level=options.level,
+            threads=options.threads,
+            rescue=options.rescue,
+            progress=progress,
+        )
 
 
-def _with_lost(disk: ImageDisk, reader: PatientReader) -> ImageDisk:
-    return replace(disk, unreadable=intersect(disk.in_use, reader.unreadable))
-
-
-def _require_space(store: Path, chunks: int) -> None:
+def require_index_space(store: Path, chunks: int) -> None:
     """Refuse when not even the index can find room: how far the rest compresses only doing it tells."""
     needed, free = index_size(chunks), free_space(store)
     if free < needed:
         raise NoSpace(
-            f"{store.parent} has {human(free)} free; the image's index alone needs {human(needed)}",
+            f"{store} has {human(free)} free; the image's index alone needs {human(needed)}",
             hint="free some space, or choose another store",
         )
-
-
-class _ChunkReader:
-    """Reads, digests and compresses one chunk at a time, in whichever thread calls."""
-
-    def __init__(
-        self,
-        devices: Sequence[PatientReader],
-        in_use: Sequence[UsedBytes],
-        writer: ImageWriter,
-        level: int,
-    ) -> None:
-        self._devices = devices
-        self._in_use = in_use
-        self._packer = ChunkPacker(writer, level)
-
-    def take(self, place: tuple[int, Extent]) -> PackedChunk:
-        """What to keep of a region of a disk, given by its number."""
-        disk, region = place
-        content = read_region(self._devices[disk], region, self._in_use[disk])
-        return self._packer.pack(DiskChunk(disk, region, content))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -37,7 +38,7 @@ from castcore.image.storeddigests import NOTHING
 from castcore.trust import SigningKey, digest
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where stored bytes lie: their number, codec, pack, place in it; and their digest."""
 
     size: int
@@ -47,10 +48,19 @@ class _Place(NamedTuple):
     digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an earlier writer left in a directory: the packs' ``sizes``, the ``places`` by content."""
+
+    sizes: Sequence[int] = ()
+    places: Mapping[bytes, Place] = field(default_factory=dict)
+
+
 class ImageWriter:
     """Takes the chunks of an image in the order of its disks; one thread calls :meth:`add`.
 
-    With a ``key`` the image is signed by it; what ``bases`` have it borrows.
+    With a ``key`` the image is signed by it; what ``bases`` have it borrows, and what is ``written``
+    in the directory already it keeps.
     """
 
     def __init__(
@@ -60,19 +70,21 @@ class ImageWriter:
         pack_limit: int = PACK_LIMIT,
         key: SigningKey | None = None,
         bases: Bases | None = None,
+        written: Written | None = None,
     ) -> None:
+        written = written or Written()
         self._directory = directory
         self._key = key
         self._bases = bases
         self._limit = pack_limit
         self._pack: PackFile | None = None
         self._own = 0  # its number
-        self._sizes: list[int] = []  # of all packs, by number
+        self._sizes = list(written.sizes)  # of all packs, by number
         self._book = LoanBook(pack_limit)
         self._borrowed = 0
         self._records: list[bytes] = []
         self._stored_digests: list[bytes] = []
-        self._places: dict[bytes, _Place] = {}
+        self._places = dict(written.places)
 
     def __enter__(self) -> ImageWriter:
         return self
@@ -107,7 +119,10 @@ class ImageWriter:
         if record.kind is ChunkKind.DATA:
             place = self._places.get(record.digest)
             if place is None:
-                place = self._borrow(loan) if loan is not None else self._append(record, stored)
+                if loan is not None:
+                    place = self._borrow(loan)
+                else:
+                    place = self._append(record.digest, record.codec, stored)
                 self._places[record.digest] = place
             record = replace(
                 record, stored=place.size, codec=place.codec, pack=place.pack, pack_offset=place.offset
@@ -116,6 +131,21 @@ class ImageWriter:
         else:
             self._stored_digests.append(NOTHING)
         self._records.append(encode_record(record))
+
+    def keep(self, content_digest: bytes, codec: Codec, stored: Content) -> Place | None:
+        """Store a content before its chunk is added; None: it is there. Raises NoSpace or DiskFailed."""
+        if content_digest in self._places:
+            return None
+        place = self._places[content_digest] = self._append(content_digest, codec, stored)
+        return place
+
+    def sync(self) -> None:
+        """Make durable what was stored so far; what follows goes to a new pack."""
+        self._close_pack()
+
+    def contents(self) -> list[bytes]:
+        """The digests of all contents stored so far."""
+        return list(self._places)
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Write index and manifest and sync all; return ``manifest`` with index and packs filled in."""
@@ -139,7 +169,7 @@ class ImageWriter:
             write_synced(self._directory / SIGNATURE_FILE, sign_manifest(data, self._key))
         return complete
 
-    def _append(self, record: ChunkRecord, stored: Content) -> _Place:
+    def _append(self, content_digest: bytes, codec: Codec, stored: Content) -> Place:
         if self._pack is None or self._pack.size + len(stored) > self._limit:
             self._close_pack()
             self._own = len(self._sizes)
@@ -147,17 +177,17 @@ class ImageWriter:
             self._sizes.append(0)
         offset = self._pack.append(stored)
         self._sizes[self._own] = self._pack.size
-        name = record.digest if record.codec is Codec.RAW else digest(stored)
-        return _Place(len(stored), record.codec, self._own, offset, name)
+        name = content_digest if codec is Codec.RAW else digest(stored)
+        return Place(len(stored), codec, self._own, offset, name)
 
-    def _borrow(self, loan: Loan) -> _Place:
+    def _borrow(self, loan: Loan) -> Place:
         if not self._book.fits(loan):
             self._book.open(len(self._sizes))
             self._sizes.append(0)
         number, offset = self._book.enter(loan)
         self._sizes[number] += loan.stored
         self._borrowed += loan.stored
-        return _Place(loan.stored, loan.codec, number, offset, loan.digest)
+        return Place(loan.stored, loan.codec, number, offset, loan.digest)
 
     def _close_pack(self) -> None:
         if self._pack is not None:

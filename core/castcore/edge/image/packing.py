@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 
 from castcore.disk import Extent
-from castcore.edge.image.imagewriter import ImageWriter
+from castcore.edge.image.imagesink import ImageSink
 from castcore.image import (
     ChunkEncoder,
     ChunkKind,
@@ -29,9 +29,9 @@ class DiskChunk:
 
 @dataclass(frozen=True, slots=True)
 class PackedChunk:
-    """What an :class:`ImageWriter` is given of a chunk: its record without a place, and its bytes.
+    """What an :class:`ImageSink` is given of a chunk: its record without a place, and its bytes.
 
-    ``stored`` is empty for zeros, for what the writer holds already, and where there is a ``loan``.
+    ``stored`` is empty for zeros, for what the sink holds already, and where there is a ``loan``.
     """
 
     record: ChunkRecord
@@ -40,10 +40,10 @@ class PackedChunk:
 
 
 class ChunkPacker:
-    """Packs one chunk at a time for ``writer``, in whichever thread calls; zstd ``level``."""
+    """Packs one chunk at a time for ``sink``, in whichever thread calls; zstd ``level``."""
 
-    def __init__(self, writer: ImageWriter, level: int) -> None:
-        self._writer, self._level = writer, level
+    def __init__(self, sink: ImageSink, level: int) -> None:
+        self._sink, self._level = sink, level
         self._local = threading.local()
 
     def pack(self, chunk: DiskChunk) -> PackedChunk:
@@ -53,9 +53,9 @@ class ChunkPacker:
         zero = name == zero_digest(len(content))
         kind = ChunkKind.ZERO if zero else ChunkKind.DATA
         record = ChunkRecord(chunk.disk, region.start, region.length, kind, name)
-        if zero or self._writer.holds(name):
+        if zero or self._sink.holds(name):
             return PackedChunk(record)
-        loan = self._writer.loan(name)
+        loan = self._sink.loan(name)
         if loan is not None:
             return PackedChunk(record, loan=loan)
         codec, stored = self._encoder().encode(content)

@@ -30,10 +30,20 @@ _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 class Partial:
     """A locked hidden directory in a store: becomes an image by :meth:`publish`, else vanishes."""
 
-    def __init__(self, store: Path, name: str) -> None:
+    def __init__(self, store: Path, name: str, *, found: tuple[Path, int] | None = None) -> None:
         self._store = store
         with writing_to(store):
-            self.path, self._lock = _locked_directory(store, name)
+            self.path, self._lock = found or _locked_directory(store, name)
+
+    @classmethod
+    def adopt(cls, path: Path) -> Partial | None:
+        """What a writer that has ended left at ``path``; None when it still writes, or it is gone."""
+        lock = _lock(path)
+        return None if lock is None else cls(path.parent, "", found=(path, lock))
+
+    def leave(self) -> None:
+        """Let it lie as it is, for somebody who adopts it."""
+        os.close(self._lock)
 
     def __enter__(self) -> Partial:
         return self
@@ -41,6 +51,10 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """What is not published vanishes."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
@@ -70,7 +84,7 @@ def exists(path: Path) -> Refused:
     """The error for an image that is already there."""
     return Refused(
         f"{path} exists already",
-        hint="choose another name, or have it replaced: --replace",
+        hint="choose another name, or have it replaced: `fleetcast capture --replace`",
     )
 
 
@@ -97,17 +111,24 @@ def _locked_directory(store: Path, name: str) -> tuple[Path, int]:
             os.close(handle)
 
 
-def _remove_unlocked(path: Path) -> None:
+def _lock(path: Path) -> int | None:
+    """The directory ``path`` locked; None when its writer lives, or it is no such directory."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        return
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
     except OSError:
-        pass  # its writer lives
-    finally:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _remove_unlocked(path: Path) -> None:
+    handle = _lock(path)
+    if handle is not None:
+        shutil.rmtree(path, ignore_errors=True)
         os.close(handle)
 
 

@@ -58,6 +58,19 @@ def is_wireless(name: str, sysfs: Path = SYSFS) -> bool:
     return (folder / "wireless").exists() or (folder / "phy80211").exists()
 
 
+def exists(name: str, sysfs: Path = SYSFS) -> bool:
+    """Is there an interface called ``name``?"""
+    return (sysfs / name).exists()
+
+
+def index(name: str) -> int:
+    """The number that the kernel gave interface ``name``, 0 when it is not there."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
 def nic(name: str, sysfs: Path = SYSFS) -> Nic:
     """The facts of interface ``name``; what cannot be read is unknown, never an error."""
     folder = sysfs / name

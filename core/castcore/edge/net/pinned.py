@@ -24,6 +24,7 @@ from castcore.errors import (
     Busy,
     FleetcastError,
     NetworkFailed,
+    NoSpace,
     NotFound,
     Refused,
     Untrusted,
@@ -36,7 +37,17 @@ JSON_LIMIT = 4 << 20
 ERROR_LIMIT = 16 << 10
 _DEFAULT_PORT = 443
 
+BYTES = "application/octet-stream"
+
 CertificateCheck = Callable[[bytes], None]
+
+
+class TokenRefused(Refused):
+    """Our token is unknown there; another one may have been asked for meanwhile."""
+
+
+class Rejected(NetworkFailed):
+    """The server does not take what we say, and will not when it is said again."""
 
 
 class PinnedHttps:
@@ -59,13 +70,14 @@ class PinnedHttps:
     def get(self, path: str, *, timeout: float = TIMEOUT, limit: int = JSON_LIMIT) -> bytes:
         """The body of GET ``path``, at most ``limit`` bytes, each wait at most ``timeout`` seconds.
 
-        Raises NetworkFailed, Untrusted (another certificate), NotFound (404), Refused (401, 403).
+        Raises NetworkFailed, Untrusted (another certificate), NotFound (404), Refused (401, 403),
+        NoSpace (507).
         """
         return self._request("GET", path, None, timeout, limit)
 
     def get_json(self, path: str, *, timeout: float = TIMEOUT) -> Any:
         """The JSON value of GET ``path``. Raises as ``get``."""
-        return self._json(path, self.get(path, timeout=timeout))
+        return self.parsed(path, self.get(path, timeout=timeout))
 
     def post_json(self, path: str, value: Any, *, timeout: float = TIMEOUT) -> Any:
         """The JSON answer to POST ``path`` with ``value``. Raises as ``get``.
@@ -74,12 +86,18 @@ class PinnedHttps:
         states what is, so saying it again changes nothing.
         """
         body = json.dumps(value).encode()
-        return self._json(path, self._request("POST", path, body, timeout, JSON_LIMIT))
+        return self.parsed(path, self._request("POST", path, body, timeout, JSON_LIMIT))
+
+    def post(
+        self, path: str, body: bytes, *, timeout: float = TIMEOUT, limit: int = JSON_LIMIT
+    ) -> bytes:
+        """The answer to POST ``path`` with the bytes ``body``; may arrive twice, as in ``post_json``."""
+        return self._request("POST", path, body, timeout, limit, BYTES)
 
     def put_json(self, path: str, value: Any, *, timeout: float = TIMEOUT) -> Any:
         """The JSON answer to PUT ``path`` with ``value``. Raises as ``get``."""
         body = json.dumps(value).encode()
-        return self._json(path, self._request("PUT", path, body, timeout, JSON_LIMIT))
+        return self.parsed(path, self._request("PUT", path, body, timeout, JSON_LIMIT))
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -88,26 +106,36 @@ class PinnedHttps:
             connection.close()
             self._local.connection = None
 
-    def _request(self, method: str, path: str, body: bytes | None, timeout: float, limit: int) -> bytes:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        timeout: float,
+        limit: int,
+        kind: str = "application/json",
+    ) -> bytes:
         reused = getattr(self._local, "connection", None) is not None
         try:
-            return self._once(method, path, body, timeout, limit)
+            return self._once(method, path, body, timeout, limit, kind)
         except (OSError, http.client.HTTPException) as error:
             # A server closes idle connections; only a fresh one that fails says that it is gone.
             if not reused or isinstance(error, TimeoutError):
                 raise self._gone(error) from None
         try:
-            return self._once(method, path, body, timeout, limit)
+            return self._once(method, path, body, timeout, limit, kind)
         except (OSError, http.client.HTTPException) as error:
             raise self._gone(error) from None
 
-    def _once(self, method: str, path: str, body: bytes | None, timeout: float, limit: int) -> bytes:
+    def _once(
+        self, method: str, path: str, body: bytes | None, timeout: float, limit: int, kind: str
+    ) -> bytes:
         connection = self._connection(timeout)
         headers = {"Host": _host_header(connection.host, connection.port)}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = kind
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
@@ -153,22 +181,25 @@ class PinnedHttps:
             f"no answer from {self.url}: {reason}", hint="check that the server runs and is reachable"
         )
 
-    def _json(self, path: str, data: bytes) -> Any:
+    def parsed(self, path: str, data: bytes) -> Any:
+        """The JSON value that ``path`` answered with. Raises NetworkFailed."""
         try:
             return json.loads(data)
         except (ValueError, RecursionError):
             raise NetworkFailed(f"{self.url}{path} did not answer with JSON") from None
 
 
-def fetch_statement(url: str, server_key: bytes, *, timeout: float = TIMEOUT) -> ServerStatement:
+def fetch_statement(
+    url: str, server_key: bytes, *, timeout: float = TIMEOUT, interface: str = ""
+) -> ServerStatement:
     """Who answers at ``url``, proven to be the holder of ``server_key`` by its signed statement.
 
-    The certificate of this very connection must be the one the statement names. Raises NetworkFailed,
-    Untrusted.
+    The certificate of this very connection must be the one the statement names. With ``interface`` it
+    goes that way, whatever the routes say. Raises NetworkFailed, Untrusted.
     """
     host, port = host_and_port(url)
     shown: list[bytes] = []
-    connection = _Connection(host, port, timeout, shown.append)
+    connection = _Connection(host, port, timeout, shown.append, interface)
     try:
         connection.request("GET", statement.PATH, headers={"Host": _host_header(host, port)})
         response = connection.getresponse()
@@ -229,16 +260,22 @@ def _host_header(host: str, port: int) -> str:
 class _Connection(http.client.HTTPSConnection):
     """A TLS connection that shows its certificate to ``check`` before it is used."""
 
-    def __init__(self, host: str, port: int, timeout: float, check: CertificateCheck) -> None:
+    def __init__(
+        self, host: str, port: int, timeout: float, check: CertificateCheck, interface: str = ""
+    ) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the digest below is the whole check
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         super().__init__(host, port, timeout=timeout, context=context)
-        self._show = check
+        self._show, self._tls, self._interface = check, context, interface
 
     def connect(self) -> None:
-        super().connect()
+        if self._interface:
+            bound = _bound_connection(self.host, self.port, self.timeout, self._interface)
+            self.sock = self._tls.wrap_socket(bound)
+        else:
+            super().connect()
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._show(self.sock.getpeercert(binary_form=True) or b"")
@@ -247,13 +284,33 @@ class _Connection(http.client.HTTPSConnection):
             raise
 
 
+def _bound_connection(host: str, port: int, timeout: float | None, interface: str) -> socket.socket:
+    """A TCP connection that leaves through ``interface``. Raises OSError."""
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        sock.connect(place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def _status_error(url: str, path: str, status: int, body: bytes) -> FleetcastError:
     said, hint = _said(body)
     text = f"{url} says: {said}" if said else f"{url}{path} answered with status {status}"
     if status == 404:
         return NotFound(text, hint=hint)
-    if status in (401, 403):
+    if status == 401:
+        return TokenRefused(text, hint=hint)
+    if status == 403:
         return Refused(text, hint=hint)
+    if status == 507:
+        return NoSpace(text, hint=hint)
+    if status in (413, 422):
+        return Rejected(text, hint=hint)
     if status == 503:
         return Busy(text, hint=hint)
     return NetworkFailed(text, hint=hint)

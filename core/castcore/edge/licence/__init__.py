@@ -1,0 +1,1 @@
+"""Licence files and ledgers on disks."""

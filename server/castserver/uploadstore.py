@@ -1,0 +1,212 @@
+"""Where an image that is being uploaded lies: its packs, and a journal of what they hold.
+
+The journal lets an upload go on after the server was restarted or killed: what it names and the packs
+hold is kept, the rest is sent again.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from castcore import canonical
+from castcore.edge.image.imagewriter import ImageWriter, Place, Written, write_all, write_synced
+from castcore.edge.image.partial import Partial
+from castcore.edge.image.store import PARTIAL, free_space, read_file, writing_to
+from castcore.errors import BadImage, BadPacket, FleetcastError, NoSpace
+from castcore.image import (
+    ChunkDecoder,
+    ChunkKind,
+    ChunkRecord,
+    Codec,
+    Manifest,
+    chunk_regions,
+    pack_name,
+    zero_digest,
+)
+from castcore.plain import from_plain
+from castcore.trust import DIGEST_SIZE, digest
+from castcore.units import GIB, MIB, human
+from castcore.upload import StoredContent
+
+OWNER_FILE = "upload.json"
+OWNER_LIMIT = 64 << 10
+JOURNAL_FILE = "journal"
+JOURNAL_LIMIT = GIB
+# What is left free on the library's disk: other programs and the server's own state live there too.
+RESERVE = 64 * MIB
+
+# size, codec, pack, offset, digest of the stored bytes, digest of the content
+ENTRY = struct.Struct(f"<IB3xII{DIGEST_SIZE}s{DIGEST_SIZE}s")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose upload it is: the machine's id, and the image's full name."""
+
+    client: str
+    image: str
+
+
+class UploadStore:
+    """The contents of one upload; one thread at a time calls. Raises NoSpace, DiskFailed."""
+
+    def __init__(self, partial: Partial, owner: Owner, written: Written) -> None:
+        self.owner, self._partial = owner, partial
+        self._library = partial.path.parent
+        self._writer = ImageWriter(partial.path, written=written)
+        with writing_to(self._library):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._journal = os.open(partial.path / JOURNAL_FILE, flags, 0o600)
+
+    @classmethod
+    def new(cls, library: Path, owner: Owner) -> UploadStore:
+        """An empty one in ``library``."""
+        partial = Partial(library, owner.image)
+        try:
+            write_synced(partial.path / OWNER_FILE, canonical.encode(asdict(owner)))
+            return cls(partial, owner, Written())
+        except BaseException:
+            partial.remove()
+            raise
+
+    @classmethod
+    def adopt(cls, path: Path) -> UploadStore | None:
+        """What a server that has ended left at ``path``; None when it is no upload, or no good."""
+        if not PARTIAL.fullmatch(path.name) or not (path / OWNER_FILE).is_file():
+            return None
+        partial = Partial.adopt(path)
+        if partial is None:
+            return None
+        try:
+            data = read_file(path / OWNER_FILE, OWNER_LIMIT)
+            owner = from_plain(Owner, canonical.decode(data, limit=OWNER_LIMIT))
+            return cls(partial, owner, _written(path))
+        except FleetcastError:
+            partial.remove()
+            return None
+
+    def contents(self) -> list[bytes]:
+        """The digests of the contents it holds."""
+        return self._writer.contents()
+
+    def missing(self, digests: Iterable[bytes], lengths: Iterable[int]) -> int:
+        """How many of the chunks with these ``digests`` and ``lengths`` have no content here."""
+        pairs = zip(digests, lengths, strict=True)
+        return sum(not self._writer.holds(d) and d != zero_digest(n) for d, n in pairs)
+
+    def keep(self, contents: Iterable[StoredContent]) -> None:
+        """Store ``contents``, which were proven."""
+        entries = bytearray()
+        require_room(self._library)
+        for one in contents:
+            place = self._writer.keep(one.digest, one.codec, one.stored)
+            if place is not None:
+                entries += ENTRY.pack(
+                    place.size, place.codec, place.pack, place.offset, place.digest, one.digest
+                )
+        with writing_to(self._library):
+            write_all(self._journal, entries)
+
+    def publish(
+        self, plan: Manifest, digests: Iterable[bytes], image: Path, *, replace: bool
+    ) -> Manifest:
+        """Make it the image of ``plan``, whose chunks have these ``digests``, at ``image``.
+
+        Raises Refused and InUse too: as `castcore.edge.image.partial.Partial.publish`.
+        """
+        regions = (
+            (number, region)
+            for number, disk in enumerate(plan.disks)
+            for region in chunk_regions(disk.in_use, disk.layout.size)
+        )
+        for (number, region), name in zip(regions, digests, strict=True):
+            zero = name == zero_digest(region.length)
+            kind = ChunkKind.ZERO if zero else ChunkKind.DATA
+            self._writer.add(ChunkRecord(number, region.start, region.length, kind, name), b"")
+        manifest = self._writer.finish(plan)
+        for ours in (OWNER_FILE, JOURNAL_FILE):
+            (self._partial.path / ours).unlink()
+        self._partial.publish(image, replace=replace)
+        self.remove()  # what is left is the image that was replaced
+        return manifest
+
+    def remove(self) -> None:
+        """Nothing of it stays."""
+        self._close()
+        self._partial.remove()
+
+    def leave(self) -> None:
+        """Let it lie for the next server to go on with."""
+        try:
+            self._writer.sync()
+        finally:
+            self._close()
+        self._partial.leave()
+
+    def _close(self) -> None:
+        self._writer.__exit__(None, None, None)
+        if self._journal >= 0:
+            os.close(self._journal)
+            self._journal = -1
+
+
+def require_room(library: Path, needed: int = 0) -> None:
+    """Return while ``library`` has room for ``needed`` bytes and some more. Raises NoSpace."""
+    free = free_space(library)
+    if free < needed + RESERVE:
+        raise NoSpace(
+            f"the server's library {library} is full: {human(free)} free, {human(RESERVE)} of it kept"
+            + (f", and {human(needed)} needed for the index alone" if needed else ""),
+            hint="free some space there, or give the server another library",
+        )
+
+
+def _written(directory: Path) -> Written:
+    """What the packs in ``directory`` hold of what the journal names; they are cut off behind it.
+
+    Only the last pack was being written: the others were synced when they were full. Raises DiskFailed,
+    BadImage.
+    """
+    data = read_file(directory / JOURNAL_FILE, JOURNAL_LIMIT)
+    sizes: list[int] = []
+    places: dict[bytes, Place] = {}
+    entries = [ENTRY.unpack_from(data, at) for at in range(0, len(data) - ENTRY.size + 1, ENTRY.size)]
+    last = max((pack for _, _, pack, *_ in entries), default=-1)
+    files = [directory / pack_name(number) for number in range(last + 1)]
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+    good = [0] * len(files)
+    for size, codec, pack, offset, stored_digest, name in entries:
+        if offset != good[pack] or offset + size > sizes[pack]:
+            continue  # behind something that was lost
+        if pack == last and digest(_read(files[pack], offset, size)) != stored_digest:
+            continue
+        good[pack] = offset + size
+        places[name] = Place(size, Codec(codec), pack, offset, stored_digest)
+    with writing_to(directory):
+        for path, size in zip(files, good, strict=True):
+            path.touch()
+            os.truncate(path, size)
+    return Written(good, places)
+
+
+def _read(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def proven(contents: Iterable[StoredContent], decoder: ChunkDecoder) -> list[StoredContent]:
+    """``contents`` once each is what its digest names. Raises BadPacket."""
+    checked = []
+    for one in contents:
+        record = ChunkRecord(0, 0, one.length, ChunkKind.DATA, one.digest, len(one.stored), one.codec)
+        try:
+            decoder.decode(record, memoryview(one.stored))
+        except BadImage as error:
+            raise BadPacket(f"content {one.digest.hex()[:16]}: {error.what}") from None
+        checked.append(one)
+    return checked
