@@ -11,11 +11,12 @@ from castcore.errors import Refused
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Name, Parts, operator_routes
+from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.castmodel import Request
 from castserver.legrun import CastOptions
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
+from castserver.roles import Caller
 from castserver.views import (
     CastView,
     ClientView,
@@ -46,7 +47,9 @@ class NewCast(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: str = Field(max_length=100)
+    image: str = Field(
+        max_length=110, description="its name; `library/NAME` or `medium/NAME` where both have one"
+    )
     start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
         None, description="start when so many have joined; null: on command"
     )
@@ -135,8 +138,8 @@ def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
 
 @routes.get("/images", summary="The images that can be cast")
 def list_images(parts: Parts) -> list[ImageView]:
-    """Damaged ones are listed too, with their problem."""
-    return [image_view(stored) for stored in parts.library.list()]
+    """The library's, and those of the deploy medium in use; damaged ones too, with their problem."""
+    return [image_view(shelved) for shelved in parts.library.all()]
 
 
 @routes.get("/casts", summary="Every cast, the newest first")
@@ -184,20 +187,25 @@ def state(parts: Parts) -> StateView:
 
 
 @routes.get("/events", summary="Everything live, as it changes", response_class=StreamingResponse)
-async def events(parts: Parts) -> StreamingResponse:
+async def events(parts: Parts, caller: Viewer) -> StreamingResponse:
     """Server-sent events named `state`; the data of each is what `GET /state` answers."""
     return StreamingResponse(
-        _events(parts), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        _events(parts, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
-async def _events(parts: ServerParts) -> AsyncIterator[str]:
-    changed = parts.clients.changed
-    with parts.auth.watched():
-        while not parts.stopping.is_set():
+async def _events(parts: ServerParts, caller: Caller) -> AsyncIterator[str]:
+    changed, sessions = parts.clients.changed, parts.auth.sessions
+
+    def over() -> bool:
+        ended = caller.session and sessions.caller(caller.session, used=False) is None
+        return bool(ended) or parts.stopping.is_set()
+
+    with sessions.watched():
+        while not over():
             seen = changed.count
             view = await anyio.to_thread.run_sync(parts.state)
             yield f"event: state\ndata: {view.model_dump_json(by_alias=True)}\n\n"
             await asyncio.sleep(PAUSE)
-            while not parts.stopping.is_set() and not await changed.wait(seen, KEEP_ALIVE):
+            while not over() and not await changed.wait(seen, KEEP_ALIVE):
                 yield ": still here\n\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from castserver.auth import OperatorAuth
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
@@ -14,6 +15,9 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceviews import ledger_views
+from castserver.machinelogs import MachineLogs
+from castserver.media import Media
 from castserver.views import StateView, state_view
 
 
@@ -23,7 +27,8 @@ class ServerParts:
 
     name: str
     statement: bytes
-    auth: OperatorAuth
+    auth: Auth
+    audit: AuditLog
     clients: Clients
     casts: Casts
     library: Library
@@ -31,11 +36,14 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    logs: MachineLogs
     captures: Captures
+    media: Media
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
+        licences = ledger_views(self.casts.licensing)
         with self.clients.lock:
             return state_view(
                 self.clients,
@@ -44,6 +52,8 @@ class ServerParts:
                 self.booting.state(),
                 self.once,
                 self.captures.all(),
+                self.media.now,
+                licences,
             )
 
     def wake(self) -> None:

@@ -82,23 +82,33 @@ def boot_mac(name: str) -> str:
     return plain if _MAC.fullmatch(plain) else ""
 
 
-def wants(state: CastState, rules: CastRules, machine: str, part: PartState | None) -> bool:
+def wants(
+    state: CastState, rules: CastRules, machine: str, part: PartState | None, *, source: bool = False
+) -> bool:
     """Whether a machine that is ready now should be ordered into the cast.
 
+    ``source``: an image was made of its disk since it started, so it takes part only when it was named.
     One that was lost, or has restarted in the middle of it, is ordered again; one that ended it, well
     or not, is not: writing the same disk twice takes an operator.
     """
     if state.ended or (rules.targets is not None and machine not in rules.targets):
         return False
+    if source and rules.targets is None:
+        return False
     return part in (None, PartState.GONE, PartState.ORDERED, PartState.JOINED)
 
 
 def should_start(state: CastState, rules: CastRules, parts: Collection[PartState]) -> bool:
-    """Whether the cast starts now, of itself."""
+    """Whether the cast starts now, of itself.
+
+    A machine that was in the middle of it when the server died may have everything before the others are
+    back: it has joined, too.
+    """
     joined = sum(p is PartState.JOINED for p in parts)
     match state:
         case CastState.GATHERING:
-            return rules.start_clients is not None and joined >= max(rules.start_clients, 1)
+            done = sum(p is PartState.DONE for p in parts)
+            return rules.start_clients is not None and joined + done >= max(rules.start_clients, 1)
         case CastState.RUNNING | CastState.OPEN:
             # Under way before (this server was restarted, or a late machine came): nobody to wait for.
             return joined > 0
@@ -120,7 +130,8 @@ def after_parts(state: CastState, rules: CastRules, parts: Collection[PartState]
 def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartState, str]:
     """A machine's part after its ``report``, and what is to be said of it ("" = the report's message).
 
-    Done is only what was proven: the reported root must be the image's ``root`` (hex).
+    Done is only what was proven: the reported root must be the image's ``root`` (hex). A machine that
+    failed and will try again by itself is awaited.
     """
     match report.state:
         case ClientState.DONE if report.root == root:
@@ -128,6 +139,8 @@ def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartS
         case ClientState.DONE:
             shown = report.root[:16] or "none"
             return PartState.FAILED, f"it proved the root {shown}, the image's is {root[:16]}"
+        case ClientState.FAILED if report.retry and not part.ended:
+            return part, ""
         case ClientState.FAILED if part is not PartState.DONE:
             refused = part in (PartState.ORDERED, PartState.REFUSED)
             return (PartState.REFUSED if refused else PartState.FAILED), ""

@@ -9,13 +9,12 @@ from castcore.boot import InterfaceMode, WantedMode
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
-from castserver.auth import COOKIE
 from castserver.booting import CLOSED_SECONDS, Booting
 from castserver.bootkeeper import BootKeeper, World
 from castserver.bootstate import Choice, DeployEnd, Neighbour
 from castserver.neighbours import Neighbours
 
-from tests.support.serverlab import OPERATOR, ROOT, TOKEN, FakeClient, ServerLab
+from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
 from tests.unit.test_boot_keeper import Network
 
 ON, OFF = {"deploy": True}, {"deploy": False}
@@ -64,7 +63,7 @@ def running_cast(lab: ServerLab) -> tuple[str, FakeClient]:
 
 def test_deploy_is_switched_and_shown(lab: ServerLab) -> None:
     shown = lab.operator("GET", "/booting")
-    assert (shown["deploy"], shown["ends"]) == (True, ["cast-end"])
+    assert (shown["deploy"], shown["ends"]) == (True, ["cast-end", "medium-removed"])
     assert [(own["interface"], own["wanted"]) for own in shown["interfaces"]] == [("eth1", "auto")]
     shown = lab.operator("PUT", "/booting", OFF)
     assert (shown["deploy"], shown["why"]) == (False, "the operator turned it off")
@@ -104,11 +103,11 @@ def test_what_was_chosen_outlives_a_restart(lab: ServerLab) -> None:
 def test_the_command_line_holds_for_its_run_alone(lab: ServerLab) -> None:
     lab.booting.assume({"eth1": Choice(WantedMode.OFF)}, frozenset(DeployEnd))
     assert lab.booting.chosen("eth1") == Choice(WantedMode.OFF)
-    assert lab.operator("GET", "/booting")["ends"] == ["cast-end", "console-closed"]
+    assert lab.operator("GET", "/booting")["ends"] == sorted(DeployEnd)
     lab.booting.stop()
     lab.restart()
     assert lab.booting.chosen("eth1") == Choice()
-    assert lab.operator("GET", "/booting")["ends"] == ["cast-end"]
+    assert lab.operator("GET", "/booting")["ends"] == ["cast-end", "medium-removed"]
 
 
 def test_nothing_changes_while_a_cast_runs(lab: ServerLab) -> None:
@@ -158,10 +157,9 @@ def test_deploy_ends_a_minute_after_the_console_was_closed(lab: ServerLab) -> No
     lab.clock.now += 1000
     lab.booting.tick()
     assert lab.booting.setting().deploy, "no console was ever open"
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
-    assert lab.http.cookies.get(COOKIE)
+    lab.log_in()
     assert lab.http.get("/live").is_success
-    with lab.parts.auth.watched():
+    with lab.parts.auth.sessions.watched():
         lab.clock.now += 1000
         lab.booting.tick()
     lab.clock.now += CLOSED_SECONDS - 1
@@ -177,7 +175,7 @@ def test_deploy_ends_a_minute_after_the_console_was_closed(lab: ServerLab) -> No
 
 def test_a_closed_console_waits_for_the_casts_end(lab: ServerLab) -> None:
     lab.operator("PUT", "/booting", {"ends": ["console-closed"]})
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
+    lab.log_in()
     assert lab.http.get("/live").is_success
     cast, client = running_cast(lab)
     lab.clock.now += 1000
@@ -196,8 +194,8 @@ def test_anything_may_end_deploy_and_only_once(lab: ServerLab) -> None:
 
 def test_somebody_at_the_server_closes_its_console() -> None:
     lab = ServerLab()
-    rest = (lab.database, lab.casts, lab.parts.auth, lambda: None)
-    assert Booting(*rest).state().deploy.ends == {DeployEnd.CAST_END}
+    rest = (lab.database, lab.casts, lab.parts.auth.sessions, lambda: None)
+    assert Booting(*rest).state().deploy.ends == {DeployEnd.CAST_END, DeployEnd.MEDIUM_REMOVED}
     assert Booting(*rest, headless=False).state().deploy.ends == set(DeployEnd)
 
 
@@ -229,7 +227,7 @@ def test_other_fleetcast_servers_are_told_once_and_forgotten_when_gone() -> None
 
 
 def test_the_console_shows_what_is_served(lab: ServerLab) -> None:
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
+    lab.log_in()
     page = lab.http.get("/live").text
     assert 'id="pxe-deploy">on<' in page
     assert "eth1" in page

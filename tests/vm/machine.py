@@ -57,6 +57,7 @@ class PC:
     boot: NetworkBoot = USUAL
     medium: Medium | None = None  # boots before the disk; with `network_boot` False
     memory: int = MEMORY_MIB  # MiB
+    more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
 
     @property
     def mac(self) -> str:
@@ -111,8 +112,9 @@ class Running:
         qmp.execute(self.control, "device_del", id=STICK)
 
     def picture(self, path: Path) -> None:
-        """Save what stands on its screen (PPM). Raises NetworkFailed."""
-        qmp.execute(self.control, "screendump", filename=str(path))
+        """Save what stands on its screen (PNG, or PPM by its name). Raises NetworkFailed."""
+        kind = "png" if path.suffix == ".png" else "ppm"
+        qmp.execute(self.control, "screendump", filename=str(path), format=kind)
 
 
 def sata_files(disk: Path, count: int) -> list[Path]:
@@ -153,6 +155,7 @@ def powered(
         [*inside, *_command(pc, folder, disk, control.name, tap, accel)],
         cwd=folder,
         merged=True,
+        stdin=subprocess.PIPE,  # what is typed on its serial console (tests.vm.directpc)
     ) as process:
         assert process.stdout is not None
         serial = SerialLog(process.stdout, folder / f"{pc.name}.serial.log")
@@ -179,7 +182,7 @@ def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, ac
         command += ["-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no,vhost=off"]
         command += ["-device", card.device(pc.mac, first)]
     # What the boot environment does in its first second must not depend on gathered entropy.
-    return [*command, "-device", "virtio-rng-pci"]
+    return [*command, "-device", "virtio-rng-pci", *pc.more]
 
 
 def _disks(pc: PC, disk: Path, boot_index: int) -> list[str]:

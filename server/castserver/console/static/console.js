@@ -34,29 +34,8 @@ function put(html) {
   if (again) again.focus();
 }
 
-async function confirmed(title, text, yes) {
-  const dialog = document.getElementById("confirm");
-  document.getElementById("confirm-title").textContent = title;
-  document.getElementById("confirm-text").textContent = text;
-  document.getElementById("confirm-yes").textContent = yes;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-  return dialog.returnValue === "yes";
-}
-
 async function post(path, body, method = "POST") {
-  const answer = await fetch("/api/v1" + path, {
-    method,
-    headers: { "Content-Type": "application/json", "X-Fleetcast-Console": "1" },
-    body: JSON.stringify(body || {}),
-  });
-  if (answer.status === 401) { location.href = "/login"; return; }
-  if (!answer.ok) {
-    const said = await answer.json();
-    await confirmed("That did not work", said.error + (said.hint ? " (" + said.hint + ")" : ""), "Close");
-  }
-  redraw();
+  if (await call(path, body, method) !== null) redraw();
 }
 
 const machines = (n) => (n === 1 ? "1 machine" : n + " machines");
@@ -75,6 +54,14 @@ const actions = {
       "Machines that boot from the network are sent to their own disks. Those that are loading files go on.";
     const yes = d.on ? "Turn it on" : "Turn it off";
     if (await confirmed("PXE deploy", text, yes)) post("/booting", { deploy: Boolean(d.on) }, "PUT");
+  },
+  async capture(d) {
+    const text = "Its built-in disk becomes an image of this server's library, named by its model, MAC and UUID. The disk is only read.";
+    if (await confirmed("Capture " + d.label + "?", text, "Capture it")) post("/captures", { client: d.client });
+  },
+  async "cancel-capture"(d) {
+    const text = "What was sent of it is removed. The machine's disks are as they were.";
+    if (await confirmed("Cancel the capture of " + d.image + "?", text, "Cancel the capture")) post("/captures/" + d.capture + "/cancel");
   },
   async "boot-client"(d) {
     const text = "At its next network boot " + d.label + " starts our client instead of its own disk.";
