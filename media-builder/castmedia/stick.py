@@ -29,6 +29,7 @@ STEP = MIB
 # Tables lie in the first and in the last MiB of a disk.
 ENDS = MIB
 FIRST_SECTOR = 512
+PAGE = 4096
 BLKRRPART = 0x125F  # linux/fs.h
 
 
@@ -98,8 +99,6 @@ def write_image(image: Path, disk: BlockFile, *, progress: ProgressCallback = si
         for offset, data in _pieces(source, ENDS, end):
             disk.write(offset, data)
             progress(Progress("write", offset + len(data) - ENDS, goal))
-        for write in tail:
-            disk.write(write.offset, write.data)
         prove(disk, _pieces(source, ENDS, end), goal, progress)
         finish(disk, head, tail)
 
@@ -114,22 +113,23 @@ def forget(disk: BlockFile) -> None:
 
 
 def finish(disk: BlockFile, head: bytes, tail: tuple[Write, ...] = ()) -> None:
-    """Write ``head``, the disk's first bytes, its first sector last; prove it, and ``tail`` too.
+    """Write ``tail``, then ``head``, the disk's first bytes, its first sector last, all proven.
 
-    ``tail`` was written before. Raises DiskFailed.
+    What lies between is proven already: a backup table alone makes a disk a medium. Raises DiskFailed.
     """
-    disk.write(FIRST_SECTOR, head[FIRST_SECTOR:])
     rest = [*tail, Write(FIRST_SECTOR, head[FIRST_SECTOR:])]
-    prove(disk, ((w.offset, w.data) for w in rest), 0, silent)
+    for write in rest:
+        disk.write(write.offset, write.data)
+    prove(disk, ((w.offset, w.data) for w in rest))
     disk.write(0, head[:FIRST_SECTOR])
-    prove(disk, [(0, head[:FIRST_SECTOR])], 0, silent)
+    prove(disk, [(0, head[:FIRST_SECTOR])])
 
 
 def prove(
     disk: BlockFile,
     pieces: Iterable[tuple[int, bytes]],
-    goal: int,
-    progress: ProgressCallback,
+    goal: int = 0,
+    progress: ProgressCallback = silent,
 ) -> None:
     """Return when ``disk`` has ``pieces`` (place, bytes) on its medium, past every cache.
 

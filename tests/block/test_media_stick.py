@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,16 +106,16 @@ def test_a_stick_pulled_out_is_told_and_starts_nothing(
 ) -> None:
     """From some write on every one fails, as the kernel's do of a device that is gone."""
     calls = 0
-    real = os.pwrite
+    real = BlockFile._write_some
 
-    def pulled(fd: int, data: bytes, offset: int) -> int:
+    def pulled(self: BlockFile, offset: int, data: memoryview) -> int:
         nonlocal calls
         calls += 1
         if calls > 1 + share * 8:
             raise OSError(5, "Input/output error")
-        return real(fd, data, offset)
+        return real(self, offset, data)
 
-    monkeypatch.setattr("os.pwrite", pulled)
+    monkeypatch.setattr(BlockFile, "_write_some", pulled)
     with pytest.raises(DiskFailed, match=r"cannot write at byte .*Input/output error"):
         write(image, device)
     monkeypatch.undo()

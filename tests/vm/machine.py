@@ -56,8 +56,8 @@ class PC:
     card: Card | None = None  # None: virtio's, with its ROM where the firmware needs it
     boot: NetworkBoot = USUAL
     medium: Medium | None = None  # boots before the disk; with `network_boot` False
-    more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
     memory: int = MEMORY_MIB  # MiB
+    more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
 
     @property
     def mac(self) -> str:
@@ -155,6 +155,7 @@ def powered(
         [*inside, *_command(pc, folder, disk, control.name, tap, accel)],
         cwd=folder,
         merged=True,
+        stdin=subprocess.PIPE,  # what is typed on its serial console (tests.vm.directpc)
     ) as process:
         assert process.stdout is not None
         serial = SerialLog(process.stdout, folder / f"{pc.name}.serial.log")

@@ -17,8 +17,7 @@ class Attach(StrEnum):
     DISK = "disk"
 
 
-# What the machine writes to the medium is dropped: the file stays as it was built.
-_DRIVE = "if=none,id=medium,format=raw,snapshot=on"
+_DRIVE = "if=none,id=medium,format=raw"
 _DEVICES = {
     Attach.CD: [
         "-device",
@@ -30,7 +29,7 @@ _DEVICES = {
         "-device",
         "qemu-xhci,id=usb",
         "-device",
-        f"usb-storage,id={STICK},bus=usb.0,drive=medium,removable=on,serial=STICK0001,bootindex=1",
+        f"usb-storage,id={STICK},bus=usb.0,drive=medium,removable=on,serial={{serial}},bootindex=1",
     ],
     Attach.DISK: ["-device", "virtio-blk-pci,drive=medium,serial=MEDIUM,bootindex=1"],
 }
@@ -38,14 +37,19 @@ _DEVICES = {
 
 @dataclass(frozen=True)
 class Medium:
-    """The file ``image``, booted before anything else."""
+    """The file ``image``, booted before anything else; ``serial`` is that of the stick.
+
+    What the machine writes to it is dropped, unless ``keeps``: the file stays as it was built.
+    """
 
     image: Path
     attach: Attach
+    serial: str = "STICK0001"
+    keeps: bool = False
 
     def arguments(self) -> list[str]:
         """QEMU's arguments for it."""
-        drive = f"{_DRIVE},file={self.image}"
+        drive = f"{_DRIVE},snapshot={'off' if self.keeps else 'on'},file={self.image}"
         if self.attach is Attach.CD:
             drive = f"if=none,id=medium,format=raw,readonly=on,media=cdrom,file={self.image}"
-        return ["-drive", drive, *_DEVICES[self.attach]]
+        return ["-drive", drive, *(word.format(serial=self.serial) for word in _DEVICES[self.attach])]

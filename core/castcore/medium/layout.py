@@ -126,7 +126,7 @@ def plan_layout(
     if disk_size < least:
         raise DoesNotFit(
             f"a {kind} medium needs at least {exactly(least)}, there are {exactly(disk_size)}",
-            hint="use a larger stick, or give a larger --size",
+            hint="use a larger stick or image file",
         )
     bios = Extent(BIOS_START, BIOS_SIZE)
     if kind is MediumKind.CLIENT:
