@@ -21,6 +21,7 @@ from tests.vm.firmware import Firmware
 from tests.vm.lab import Lab, lab
 from tests.vm.labserver import FLEETCAST
 from tests.vm.machine import PC, blank_disk
+from tests.vm.network import inside
 from tests.vm.person import HARDWARE, Person
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
@@ -165,6 +166,22 @@ def _cannot_be(lab: Lab, person: Person) -> None:
     logs = lab.server.get(f"/clients/{_machine(lab, person)['client']}/log")
     assert "Linux version" in logs["kernel"]
     assert "too small" in logs["journal"]
+    _collected(lab, _machine(lab, person)["client"])
+
+
+def _collected(lab: Lab, machine: str) -> None:
+    """What support gets of it, by the command."""
+    state, output = FOLDER / "server", FOLDER / "support.tar.gz"
+    command = [*FLEETCAST, "logs", "collect", machine, "--state", str(state), "--output", str(output)]
+    run.run([*inside(lab.network.server), *command], timeout=60)
+    with tarfile.open(output) as archive:
+        names = archive.getnames()
+        whole = b"".join(f.read() for m in archive if (f := archive.extractfile(m)) is not None)
+    for name in ("state.json", "inventory.json", "server/server.log", "contents.json"):
+        assert f"fleetcast-logs/{name}" in names
+    logs = [name for name in names if name.startswith(f"fleetcast-logs/machines/{machine}/")]
+    assert {name.rpartition("-")[2] for name in logs} >= {"failed/kernel.log", "done/journal.log"}
+    assert (state / "operator.token").read_bytes().strip() not in whole
 
 
 def _percent(lab: Lab, person: Person) -> int:
