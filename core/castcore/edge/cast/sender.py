@@ -11,8 +11,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, replace
-
-import numpy as np
+from random import Random
 
 from castcore.cast import wire
 from castcore.cast.blocks import BlockTable, lengths_digest
@@ -131,7 +130,7 @@ class CastSender:
         self._cache = BlockCache(source, table, session, 0, self._cache_bytes)
         self._writer = BurstWriter(table, session, 0, self._protection.tag_key)
         self._digests = SymbolDigests(source, table, 0)
-        self._tracker, self._random = Tracker(), np.random.default_rng()
+        self._tracker, self._random = Tracker(), Random()
         self._peer_key = os.urandom(KEY_SIZE) if settings.peers else b""
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
