@@ -13,6 +13,7 @@ from functools import partial
 
 from castclient import screen
 from castclient.model import Model
+from castclient.phases import Phase
 from castclient.screen import Line, Tone
 
 STEP_PERCENT = 10
@@ -38,14 +39,15 @@ _BARE = re.compile(r"[!#-<>-~]+")
 class PlainLines:
     """Turns models into the stable lines of ``docs/client.md``: a state, 10 % of a cast, the link."""
 
-    _said: tuple[str, int, str, str, bool] = ("", 0, "", "", False)
+    _said: tuple[str | int | bool, ...] = ()
 
     def lines(self, model: Model, up: float) -> list[str]:
         """The lines due for ``model``, ``up`` seconds after the machine started."""
         cast = model.cast
         tenth = cast.percent // STEP_PERCENT if cast is not None else 0
         detail = cast.detail if cast is not None else ""
-        now = (model.state, tenth, detail, model.problem, model.link_lost)
+        asked = (model.question, model.notice)
+        now = (model.state, tenth, detail, model.problem, model.link_lost, *asked)
         if now == self._said:
             return []
         self._said = now
@@ -82,10 +84,22 @@ def _fields(model: Model, up: float) -> dict[str, str | int]:
                 "repaired": cast.repaired,
                 "seconds": cast.seconds,
             }
+    return fields | _said_fields(model)
+
+
+def _said_fields(model: Model) -> dict[str, str | int]:
+    """What is said to a person beside the figures."""
+    fields: dict[str, str | int] = {}
     if model.link_lost:
         fields["link"] = "lost"
     if model.problem:
         fields["message"] = model.problem
+    if model.phase is Phase.FAILED and model.retry_at:
+        fields["retry"] = model.retry_in
+    if model.question:
+        fields["question"] = model.question
+    elif model.notice:
+        fields["notice"] = model.notice
     return fields
 
 
@@ -184,7 +198,7 @@ Show = Callable[[Model, float], None]
 def open_consoles(
     screen_path: str, serial: tuple[str, ...], lent: Callable[[str], bool] = lambda _path: False
 ) -> list[Show]:
-    """A writer for the terminal and each serial port that opens; ``lent`` ones are left alone."""
+    """A writer for the terminal and each serial port that can be opened; ``lent`` ones rest."""
     shows: list[Show] = []
     with contextlib.suppress(OSError):
         shows.append(TerminalScreen(screen_path).show)

@@ -20,6 +20,7 @@ WIDTH, HEIGHT = 80, 25
 _LABEL = 10
 _MARGIN = 2
 _MOST_PROBLEM_LINES = 3
+_MOST_FOOT_LINES = 2
 
 
 class Tone(StrEnum):
@@ -54,8 +55,8 @@ _STATES = {
     "joining": ("CASTING", Tone.BUSY, "Joining the cast"),
     "receiving": ("CASTING", Tone.BUSY, "Receiving"),
     "filling": ("CASTING", Tone.BUSY, "Fetching what was missed"),
+    "capturing": ("READING", Tone.BUSY, "Reading the disks into an image"),
     "verifying": ("CHECKING", Tone.BUSY, "Reading the disk back"),
-    "capturing": ("CAPTURING", Tone.BUSY, "Reading the disk into an image at the server"),
     "done": ("DONE", Tone.GOOD, "The disk was written, read back and proven"),
     "failed": ("FAILED", Tone.BAD, ""),
     "rebooting": ("RESTARTING", Tone.GOOD, "Restarting now"),
@@ -67,7 +68,8 @@ def render(model: Model, width: int = WIDTH, height: int = HEIGHT) -> list[Line]
     _, tone, _ = _STATES[model.state]
     solid = _headline(model, width, height)
     body = [*_news(model, width), "", *_facts(model, width, most=3 if height < 32 else 8), ""]
-    room = height - 2 - len(solid) - len(body) - 1
+    foot = _foot(model, tone, width)
+    room = height - 2 - len(solid) - len(body) - len(foot)
     body += [f" {message}" for message in model.messages[-room:]] if room > 0 else []
     lines = [
         Line(_title(model, width), Tone.TITLE),
@@ -75,7 +77,7 @@ def render(model: Model, width: int = WIDTH, height: int = HEIGHT) -> list[Line]
         *(Line(text, tone, solid=text.startswith(_BAR)) for text in body),
     ]
     lines += [Line("", tone)] * (height - len(lines))
-    lines = [*lines[: height - 1], _foot(model, tone)]
+    lines = [*lines[: height - len(foot)], *foot]
     return [Line(_clean(n.text)[:width].ljust(width), n.tone, n.solid) for n in lines]
 
 
@@ -196,12 +198,12 @@ def _disk(disk: DiskFacts, going: DiskNow | None, width: int) -> str:
     return left[:room].ljust(room) + (f" {right}" if right else "")
 
 
-def _foot(model: Model, tone: Tone) -> Line:
-    if model.question:
-        return Line(f" {model.question}", Tone.QUESTION)
-    if model.notice:
-        return Line(f" {model.notice}", Tone.NOTICE)
-    return Line(f" {model.keys}", Tone.TITLE if model.keys else tone)
+def _foot(model: Model, tone: Tone, width: int) -> list[Line]:
+    said = model.question or model.notice
+    if said:
+        kind = Tone.QUESTION if model.question else Tone.NOTICE
+        return [Line(f" {part}", kind) for part in _wrap(said, width - 2)[:_MOST_FOOT_LINES]]
+    return [Line(f" {model.keys}", Tone.TITLE if model.keys else tone)]
 
 
 def _labelled(label: str, text: str) -> str:

@@ -23,8 +23,7 @@ _VT_ACTIVATE, _VT_WAITACTIVE = 0x5606, 0x5607  # ioctl_vt(2)
 _PROGRAMS = {Hotkey.SHELL: "sh", Hotkey.FILES: "mc"}
 _COMMANDS = {Hotkey.SHELL: "sh -l", Hotkey.FILES: "mc --nosubshell / /run"}
 _HELLO = {
-    Hotkey.SHELL: "Fleetcast: a shell on this machine, as root. What it was doing goes on."
-    ' "exit" leads back to the screen.',
+    Hotkey.SHELL: 'A root shell on this machine; what goes on goes on. "exit": back to the screen.',
     Hotkey.FILES: "",
 }
 

@@ -1,16 +1,22 @@
-"""The two gates of the API, as dependencies: a client's token, and the operator's token or session."""
+"""The gates of the API, as dependencies: a client's token; a caller's session or token, and his role."""
 
 from typing import Annotated
 
 from castcore.control import API
-from castcore.errors import FleetcastError
+from castcore.errors import FleetcastError, Refused
 from fastapi import APIRouter, Depends, Path, Request
 
-from castserver.auth import CONSOLE_HEADER, COOKIE
+from castserver.auditedroute import AuditedRoute
+from castserver.auth import CONSOLE_HEADER, READING
 from castserver.castroutes import Token
 from castserver.clients import Client
 from castserver.parts import ServerParts
+from castserver.roles import Caller, Role
+from castserver.sessions import COOKIE
 from castserver.views import ErrorView
+
+# What the console asks for again and again by itself: no sign of a person.
+RENEWING = frozenset({"/live", f"{API}/events", f"{API}/state"})
 
 
 class Unauthorised(FleetcastError):
@@ -36,29 +42,82 @@ async def own_client(parts: Parts, client: Name, token: Token) -> Client:
     return found
 
 
-async def operator(request: Request, parts: Parts, token: Token) -> None:
-    """Let the operator pass."""
-    allowed = parts.auth.allows(
+def caller_of(request: Request, parts: ServerParts, token: str = "") -> Caller | None:
+    """Who ``request`` comes from; None: nobody we know."""
+    return parts.auth.caller(
         token=token,
         session=request.cookies.get(COOKIE, ""),
         method=request.method,
         from_console=CONSOLE_HEADER in request.headers,
+        used=request.url.path not in RENEWING,
     )
-    if not allowed:
+
+
+async def viewer(request: Request, parts: Parts, token: Token) -> Caller:
+    """Let everybody pass who is known."""
+    found = caller_of(request, parts, token)
+    if found is None:
         raise Unauthorised(
             "only the operator may do this",
-            hint="send the token that lies in the server's state directory",
+            hint="log in, or send the token that lies in the server's state directory",
         )
+    request.state.caller = found
+    return found
+
+
+Viewer = Annotated[Caller, Depends(viewer)]
+
+
+async def operator(request: Request, caller: Viewer) -> Caller:
+    """Let those pass who may: a viewer may read, an operator change things."""
+    return _require(caller, Role.VIEWER if request.method in READING else Role.OPERATOR)
+
+
+async def admin(caller: Viewer) -> Caller:
+    """Let an administrator pass."""
+    return _require(caller, Role.ADMIN)
+
+
+def _require(caller: Caller, needed: Role) -> Caller:
+    if not caller.role.may(needed):
+        raise Refused(
+            f"{caller.name} is {_article(caller.role)}, this takes {_article(needed)}",
+            hint="an administrator can change the role",
+        )
+    return caller
+
+
+def _article(role: Role) -> str:
+    return f"a {role}" if role is Role.VIEWER else f"an {role}"
 
 
 OwnClient = Annotated[Client, Depends(own_client)]
+Admin = Annotated[Caller, Depends(admin)]
 
 
 def operator_routes(tag: str, path: str = "") -> APIRouter:
-    """The operator's own routes below ``path`` of the API, under ``tag`` in its document."""
+    """Routes below ``path`` of the API, tagged ``tag`` in its document: viewers read, operators act."""
+    return _routes(tag, path, operator)
+
+
+def viewer_routes(tag: str, path: str = "") -> APIRouter:
+    """The same for what everybody may who is known, changes included."""
+    return _routes(tag, path, viewer)
+
+
+def admin_routes(tag: str, path: str = "") -> APIRouter:
+    """The same for what only an administrator may, reading included."""
+    return _routes(tag, path, admin)
+
+
+def _routes(tag: str, path: str, gate: object) -> APIRouter:
     return APIRouter(
         prefix=f"{API}{path}",
         tags=[tag],
-        dependencies=[Depends(operator)],
-        responses={401: {"model": ErrorView, "description": "Not the operator"}},
+        route_class=AuditedRoute,
+        dependencies=[Depends(gate)],  # type: ignore[arg-type]
+        responses={
+            401: {"model": ErrorView, "description": "Nobody we know"},
+            403: {"model": ErrorView, "description": "The role, or the state of things, forbids it"},
+        },
     )

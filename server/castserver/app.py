@@ -22,6 +22,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castserver import (
+    accountroutes,
+    auditroutes,
     bootimageroutes,
     bootroutes,
     captureroutes,
@@ -30,19 +32,23 @@ from castserver import (
     durableroutes,
     leaseroutes,
     licenceroutes,
+    logroutes,
     mediaroutes,
+    metricsroutes,
     operatorroutes,
     storyroutes,
     uploadroutes,
 )
 from castserver.access import Unauthorised
-from castserver.console import pages
+from castserver.attempts import TooManyAttempts
+from castserver.console import accountpages, pages
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
 MOST_BODY = 1 << 20
 ABOUT = """Clients register, wait for orders, take part in casts and report; operators make casts.
-Clients carry the token that registering gave them; operators the one in the server's state directory."""
+Clients carry the token that registering gave them; people a session, scripts a token of their own.
+A viewer may read, an operator change things, an administrator keep accounts."""
 # pinned.py's clients tell these apart: 401/403 refuse, 404 does not exist, others may pass with time.
 STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
     (Unauthorised, 401),
@@ -51,6 +57,7 @@ STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
     (Untrusted, 403),
     (InUse, 409),
     (BadPacket, 422),
+    (TooManyAttempts, 429),
     (Busy, 503),
     (NoSpace, 507),
 )
@@ -84,8 +91,15 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(logroutes.routes)
+    app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
+    app.include_router(metricsroutes.routes)
+    app.include_router(accountroutes.own)
+    app.include_router(accountroutes.routes)
+    app.include_router(auditroutes.routes)
     app.include_router(pages.routes)
+    app.include_router(accountpages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)
     app.add_exception_handler(FleetcastError, _fleetcast_error)

@@ -13,12 +13,12 @@ from typing import Any
 from castcore.boot import WantedMode
 from castcore.errors import NetworkFailed, NotFound, Refused
 
-from castserver.auth import OperatorAuth
 from castserver.bootkeeper import BootKeeper
 from castserver.bootstate import BootingState, Choice, Deploy, DeployEnd, Neighbour, Setting
 from castserver.casts import Casts
 from castserver.database import Database, SettingRow
 from castserver.policy import CastState
+from castserver.sessions import Sessions
 
 # Two probes and what a busy machine adds.
 SETTLE_SECONDS = 20.0
@@ -38,13 +38,13 @@ class Booting:
         self,
         database: Database,
         casts: Casts,
-        auth: OperatorAuth,
+        consoles: Sessions,
         changed: Callable[[], None],
         neighbours: Callable[[], Sequence[Neighbour]] = tuple,
         *,
         headless: bool = True,
     ) -> None:
-        self._database, self._casts, self._auth = database, casts, auth
+        self._database, self._casts, self._consoles = database, casts, consoles
         self._changed, self._neighbours = changed, neighbours
         self._lock = threading.Lock()
         rows = {row.name: row.value for row in database.all(SettingRow)}
@@ -147,7 +147,7 @@ class Booting:
             if over - self._over and all(cast.state.ended for cast in self._casts.all()):
                 self.end_deploy(f"cast {min(over - self._over)} has ended")
                 return
-        away = self._auth.away()
+        away = self._consoles.away()
         if DeployEnd.CONSOLE_CLOSED in deploy.ends and away is not None and away >= CLOSED_SECONDS:
             self.end_deploy("the console was closed")
 
@@ -172,7 +172,7 @@ class Booting:
         self._database.save(SettingRow(name=DEPLOY, value=value))
         if deploy.on:
             self._over = self._ended()
-            self._auth.forget_consoles()
+            self._consoles.forget_consoles()
         self._deploy = deploy
 
 

@@ -114,12 +114,13 @@ class Captures:
                 self._end(capture, CaptureState.DONE, "")
 
     def abandoned(self, upload: Upload, why: FleetcastError) -> None:
-        """``upload`` came to nothing."""
+        """``upload`` came to nothing, as its machine says; of what it may have failed here before."""
         upload.abandon(why)
+        failed = upload.end if isinstance(upload.end, FleetcastError) else why
         with self._lock:
             capture = self._captures.get(upload.capture)
             if capture is not None and not capture.state.ended and not capture.ordered:
-                self._end(capture, CaptureState.FAILED, why.what)
+                self._end(capture, CaptureState.FAILED, failed.what)
 
     def hear(self, client: Client, report: Report) -> None:
         """Take in a report about a capture."""

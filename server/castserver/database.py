@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from castcore.errors import DiskFailed, FleetcastError, NoSpace
-from sqlalchemy import JSON, BigInteger, ForeignKey, String, create_engine, event, inspect, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Select,
+    String,
+    create_engine,
+    event,
+    inspect,
+    select,
+)
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -145,7 +155,7 @@ class LeaseRuleRow(Base):
 
 
 class BootOnceRow(Base):
-    """A machine's order to boot an image once, waiting or used; ``order`` "": there is none."""
+    """A machine's order to boot an image once, waiting or used."""
 
     __tablename__ = "boot_once"
 
@@ -193,6 +203,47 @@ class LicenceUseRow(Base):
     changed: Mapped[int] = mapped_column(BigInteger)
 
 
+class UserRow(Base):
+    """Somebody who may log in; ``password`` is an Argon2id hash."""
+
+    __tablename__ = "users"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password: Mapped[str] = mapped_column(String(255))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
+class TokenRow(Base):
+    """A script's token; ``hash`` is the SHA-256 of its secret, hex."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(16))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    made_by: Mapped[str] = mapped_column(String(80))
+    created: Mapped[int] = mapped_column(BigInteger)
+    expires: Mapped[int] = mapped_column(BigInteger)
+
+
+class AuditRow(Base):
+    """One thing that somebody did; ``chain`` is a hash over it and all before it, hex."""
+
+    __tablename__ = "audit"
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    time: Mapped[int] = mapped_column(BigInteger)
+    who: Mapped[str] = mapped_column(String(80))
+    role: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(300))
+    detail: Mapped[str]
+    outcome: Mapped[str]
+    chain: Mapped[str] = mapped_column(String(64))
+
+
 class Database:
     """The one door to the tables above; each call is one transaction. Raises NoSpace, DiskFailed."""
 
@@ -220,9 +271,13 @@ class Database:
 
     def all(self, row: type[RowT]) -> Sequence[RowT]:
         """Every row of one table, detached, in the order of their primary keys."""
+        return self.find(select(row).order_by(*row.__table__.primary_key))
+
+    def find(self, chosen: Select[RowT]) -> Sequence[RowT]:
+        """The rows that ``chosen`` selects, detached."""
         try:
             with self._sessions() as session:
-                return session.scalars(select(row).order_by(*row.__table__.primary_key)).all()
+                return session.scalars(chosen).all()
         except DBAPIError as error:
             raise _failed(self._engine, error) from None
 

@@ -33,6 +33,7 @@ class LedgerView(View):
     serial: str = Field(description="serial number of its disk; empty: none")
     ledger: str = Field(description="id of the ledger, hex; empty: it cannot be read")
     changes: int = Field(description="how often it was changed")
+    needed: bool = Field(description="casts from the medium take licences")
     problem: str = Field(description="why it cannot be used; empty: it can")
     hint: str
     notes: list[str] = Field(description="licence files on the medium that were not taken, and why")
@@ -54,6 +55,7 @@ def _ledger_view(
         serial=opened.place.serial,
         ledger=ledger.id if ledger else "",
         changes=ledger.sequence if ledger else 0,
+        needed=opened.licensed,
         problem=problem.what if problem else "",
         hint=problem.hint if problem else "",
         notes=opened.notes,

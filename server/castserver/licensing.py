@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from castcore.edge.licence.ledgerfile import LedgerFile
@@ -201,21 +201,20 @@ class Licensing:
 
     def _open(self, place: HeldLedger) -> OpenedLedger:
         opened = OpenedLedger(place)
-        try:
-            opened.files = bool(licence_files(place.files))
-            file = LedgerFile(place.path, place.offset, place.size, place.serial)
-        except FleetcastError as error:
-            opened.problem = error
-            return opened
-        try:
-            self._require_single(file.ledger)
-            self._book.require_known(file.ledger)
-            self._import(opened, file)
-            self._book.remember(file.ledger)
-            opened.file = file
-        except FleetcastError as error:
-            file.close()
-            opened.problem = error
+        with ExitStack() as undo:
+            try:
+                opened.files = bool(licence_files(place.files))
+                file = LedgerFile(place.path, place.offset, place.size, place.serial)
+                undo.callback(file.close)
+                self._require_single(file.ledger)
+                self._book.require_known(file.ledger)
+                self._import(opened, file)
+                self._book.remember(file.ledger)
+            except FleetcastError as error:
+                opened.problem = error
+            else:
+                opened.file = file
+                undo.pop_all()
         return opened
 
     @staticmethod

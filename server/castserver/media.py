@@ -159,10 +159,14 @@ class Media:
             if self._held.get(held.seen.key) is not held:  # pulled out again
                 _let_go(held)
                 return
-            if medium is None:
-                return
-            known, self._now = self._now.get(medium.key), came(self._now, medium)
-        if medium.problem and known != medium:
+            known = self._now.get(held.seen.key)
+            if medium is not None:
+                self._now = came(self._now, medium)
+            elif known is not None:  # it was one with a problem, and is none any more
+                self._now = went(self._now, known.key, casting=False)
+        if medium is None or medium == known:
+            return
+        if medium.problem:
             log.warning("%s cannot be used as a deploy medium: %s", medium.where, medium.problem)
         self._changed()
         if held.medium and self._users is not None:

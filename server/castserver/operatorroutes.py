@@ -6,16 +6,17 @@ from typing import Annotated, Literal
 
 import anyio.to_thread
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, Order, OrderKind
+from castcore.control import AfterCast, Device, Order, OrderKind
 from castcore.errors import Refused
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Name, Parts, operator_routes
+from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.castmodel import Request
 from castserver.legrun import CastOptions
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
+from castserver.roles import Caller
 from castserver.views import (
     CastView,
     ClientView,
@@ -91,6 +92,12 @@ def show_client(parts: Parts, client: Name) -> ClientView:
 def show_logs(parts: Parts, client: Name) -> list[str]:
     """What it sent last, at most some hundred lines; empty after the server was restarted."""
     return list(parts.clients.get(client).logs)
+
+
+@routes.get("/clients/{client}/devices", summary="A machine's PCI and USB devices", responses=_MISSING)
+def show_devices(parts: Parts, client: Name) -> list[Device]:
+    """As its client found them when it registered: ids (modalias) and driver of each."""
+    return list(parts.clients.get(client).registration.devices)
 
 
 @routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=_MISSING)
@@ -180,20 +187,25 @@ def state(parts: Parts) -> StateView:
 
 
 @routes.get("/events", summary="Everything live, as it changes", response_class=StreamingResponse)
-async def events(parts: Parts) -> StreamingResponse:
+async def events(parts: Parts, caller: Viewer) -> StreamingResponse:
     """Server-sent events named `state`; the data of each is what `GET /state` answers."""
     return StreamingResponse(
-        _events(parts), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        _events(parts, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
-async def _events(parts: ServerParts) -> AsyncIterator[str]:
-    changed = parts.clients.changed
-    with parts.auth.watched():
-        while not parts.stopping.is_set():
+async def _events(parts: ServerParts, caller: Caller) -> AsyncIterator[str]:
+    changed, sessions = parts.clients.changed, parts.auth.sessions
+
+    def over() -> bool:
+        ended = caller.session and sessions.caller(caller.session, used=False) is None
+        return bool(ended) or parts.stopping.is_set()
+
+    with sessions.watched():
+        while not over():
             seen = changed.count
             view = await anyio.to_thread.run_sync(parts.state)
             yield f"event: state\ndata: {view.model_dump_json(by_alias=True)}\n\n"
             await asyncio.sleep(PAUSE)
-            while not parts.stopping.is_set() and not await changed.wait(seen, KEEP_ALIVE):
+            while not over() and not await changed.wait(seen, KEEP_ALIVE):
                 yield ": still here\n\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from castserver.auth import OperatorAuth
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
@@ -15,6 +16,7 @@ from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.licenceviews import ledger_views
+from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.views import StateView, state_view
 
@@ -25,7 +27,8 @@ class ServerParts:
 
     name: str
     statement: bytes
-    auth: OperatorAuth
+    auth: Auth
+    audit: AuditLog
     clients: Clients
     casts: Casts
     library: Library
@@ -33,6 +36,7 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    logs: MachineLogs
     captures: Captures
     media: Media
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -25,7 +25,8 @@ from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, Po
 from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
-from castserver.auth import OperatorAuth, load_or_make_token
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.bootimages import FOLDER, BootImages
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
@@ -41,10 +42,12 @@ from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
 from castserver.library import Library
 from castserver.licensing import Licensing
+from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Eyes
 from castserver.mediause import MediaUse
 from castserver.neighbours import Neighbours
+from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
 from castserver.settings import ServerSettings
 from castserver.uploads import Uploads
@@ -77,6 +80,8 @@ class Server:
     ) -> None:
         self.settings = settings
         self.identity: ServerIdentity
+        # Of the first user, made at the first start; None afterwards.
+        self.first_password: str | None = None
         self.parts: ServerParts
         self._make_legs, self._listeners = legs, listeners or Listeners()
         self._looking: Neighbours | None = None
@@ -124,7 +129,10 @@ class Server:
             self.settings.url,
             self.settings.name,
         )
-        auth = OperatorAuth(load_or_make_token(self.settings.state))
+        auth = Auth(
+            load_or_make_token(self.settings.state), database, idle=self.settings.session_minutes * 60
+        )
+        self.first_password = auth.users.first()
         uploads = Uploads(library.directory)
         uploads.adopt()
         fire, headless = clients.changed.fire, self.settings.headless
@@ -132,13 +140,15 @@ class Server:
             self.settings.name,
             encode_statement(statement, self.identity.key),
             auth,
+            AuditLog(database),
             clients,
             casts,
             library,
             BootWatch(fire),
-            Booting(database, casts, auth, fire, self._neighbours, headless=headless),
+            Booting(database, casts, auth.sessions, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
-            BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
+            BootOnce(database, self._boot_images(), clients, clients.changed.fire),
+            MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
             media,
         )
@@ -147,6 +157,11 @@ class Server:
         own, terms = self.identity.key.public.hex(), self.settings.licences
         terms = replace(terms, issuers=terms.issuers | {own})
         return Licensing(database, MediaLedgers(media), terms, self._listeners.licence)
+
+    def _boot_images(self) -> BootImages:
+        images = BootImages(self.settings.state / FOLDER)
+        images.sweep()
+        return images
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)

@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 from castcore.control import API
 from castcore.edge import run
+from castcore.edge.disk.survey import SurveyOptions
+from castcore.edge.image.capture import CaptureOptions
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.verify import verify_image
 from castcore.edge.net.pinned import PinnedHttps
 from castcore.edge.upload.capturing import Captured, capture_to_server
 from castcore.errors import NoSpace
 from castcore.units import MIB
-from castserver.auth import TOKEN_FILE
+from castserver.operatortoken import TOKEN_FILE
 
 from tests.net.namespaces import Cable, cable, inside, ip
 from tests.support.castlab import ENVIRONMENT
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.root
 SIZE = 160 * MIB
 URL = "https://192.0.2.1:8443"
 SECONDS = 90.0
+FULL = CaptureOptions(survey=SurveyOptions(full_sectors=True))
 
 
 @pytest.fixture
@@ -95,20 +98,17 @@ class Lab:
         assert done.returncode == code, (done.stdout, done.stderr)
         return json.loads((done.stdout or done.stderr).splitlines()[-1])
 
-    def images_listed(self) -> list[dict[str, Any]]:
-        """The operator's view of the images."""
+    def get(self, path: str) -> Any:
+        """The operator's view of something, without a command's start."""
         token = (self.folder / "state" / TOKEN_FILE).read_text().strip()
         https = PinnedHttps(URL, self.digest, token)
-        found = inside(self.wire.left, lambda: https.get_json(f"{API}/images"))
-        assert isinstance(found, list)
-        return found
+        return inside(self.wire.left, lambda: https.get_json(f"{API}/{path}"))
 
     def machine(self) -> str:
         """The id of the client, once it is ready."""
 
         def ready() -> str:
-            machines = self.command("machines", "list")["machines"]
-            return next((m["client"] for m in machines if m["state"] == "ready"), "")
+            return next((m["client"] for m in self.get("clients") if m["state"] == "ready"), "")
 
         return str(until(ready))
 
@@ -116,7 +116,7 @@ class Lab:
         """Return when a part of the disk was read."""
 
         def read() -> bool:
-            report = self.command("captures", "show", capture)["report"]
+            report = self.get(f"captures/{capture}")["report"]
             return report is not None and report["done"] >= least
 
         until(read)
@@ -162,6 +162,7 @@ def ended(process: Popen[bytes]) -> Sequence[dict[str, Any]]:
     return [json.loads(x) for x in process.stdout.read().decode().splitlines() if x.startswith("{")]
 
 
+@pytest.mark.full
 def test_a_machines_disk_is_captured_by_order(wire: Cable, source: Path, tmp_path: Path) -> None:
     lab = Lab(wire, tmp_path, tmp_path / "images")
     before = source.read_bytes()
@@ -223,7 +224,7 @@ def test_machines_that_ask_for_one_name_at_a_time_get_two_images(wire: Cable, tm
     def upload(number: int) -> Captured:
         def work() -> Captured:
             https = lab.registered(number)
-            return capture_to_server(https, [disks[number - 1]], "office")
+            return capture_to_server(https, [disks[number - 1]], "office", options=FULL)
 
         done = inside(wire.right, work)
         assert isinstance(done, Captured)
@@ -248,7 +249,10 @@ def test_a_full_library_is_a_clear_error_and_leaves_nothing(
         lab = Lab(wire, tmp_path, images)
         with lab.serving():
             with pytest.raises(NoSpace, match="library"):
-                inside(wire.right, lambda: capture_to_server(lab.registered(1), [source], "office"))
+                inside(
+                    wire.right,
+                    lambda: capture_to_server(lab.registered(1), [source], "office", options=FULL),
+                )
             assert list(images.iterdir()) == []
             [capture] = lab.command("captures", "list")["captures"]
             assert capture["state"] == "failed"
@@ -257,6 +261,7 @@ def test_a_full_library_is_a_clear_error_and_leaves_nothing(
         run.run(["umount", "-l", str(images)], timeout=20)
 
 
+@pytest.mark.full
 def test_a_cancelled_capture_ends_at_the_machine_and_leaves_nothing(
     wire: Cable, source: Path, tmp_path: Path
 ) -> None:

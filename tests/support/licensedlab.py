@@ -26,7 +26,10 @@ def counts(lab: ServerLab) -> tuple[int, int, int]:
     """Left, reserved and consumed of all licences, as the operator sees them."""
     lab.casts.tick()
     own = [licence for m in lab.operator("GET", "/licences") for licence in m["licences"]]
-    return tuple(sum(one[word] for one in own) for word in ("left", "reserved", "consumed"))  # type: ignore[return-value]
+    left, reserved, consumed = (
+        sum(one[word] for one in own) for word in ("left", "reserved", "consumed")
+    )
+    return left, reserved, consumed
 
 
 def parts(lab: ServerLab, cast: str) -> dict[str, dict[str, Any]]:

@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from castcore.cast.peers import Peers, Seed
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
-from castcore.control import Machine, Nic, Registration
+from castcore.control import Device, Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
 from castcore.units import GIB
 from castserver.app import make_app
-from castserver.auth import OperatorAuth
+from castserver.auditlog import AuditLog
+from castserver.auth import Auth
 from castserver.bootimages import BootImages
 from castserver.booting import Booting
 from castserver.bootonce import BootOnce
@@ -36,9 +38,12 @@ from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import LIBRARY, Library, LibraryImage, Shelved
 from castserver.licenceterms import LicenceTerms
 from castserver.licensing import Licensing
+from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
+from castserver.roles import Role
+from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
 from castserver.wayin import Network, WayIn
 from fastapi import FastAPI
@@ -196,6 +201,8 @@ class ServerLab:
         self.boot_images, self.store = boot_images, store
         self.ledgers, self.terms = ledgers, terms
         self._medium = ledgers.places()[0].key if ledgers is not None else ""
+        self._home = TemporaryDirectory(prefix="fleetcast-test-")
+        self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -224,8 +231,8 @@ class ServerLab:
         self.media = Media(NoEyes())
         self.boots = BootWatch(self.clients.changed.fire)
         self.leases = LeaseBook(self.database, lambda: self.ours)
-        auth = OperatorAuth(TOKEN, self.clock)
-        self.booting = Booting(self.database, self.casts, auth, self.clients.changed.fire)
+        auth = Auth(TOKEN, self.database, self.clock)
+        self.booting = Booting(self.database, self.casts, auth.sessions, self.clients.changed.fire)
         self.once = BootOnce(
             self.database, BootImages(self.boot_images), self.clients, self.clients.changed.fire
         )
@@ -233,6 +240,7 @@ class ServerLab:
             "testlab",
             b"{}",
             auth,
+            AuditLog(self.database),
             self.clients,
             self.casts,
             self.library,
@@ -240,6 +248,7 @@ class ServerLab:
             self.booting,
             self.leases,
             self.once,
+            self.logs,
             Captures(self.database, self.clients, self.uploads),
             self.media,
         )
@@ -262,6 +271,12 @@ class ServerLab:
         answer = self.http.request(method, f"/api/v1{path}", json=body, headers=OPERATOR)
         assert answer.is_success, answer.text
         return answer.json()
+
+    def log_in(self, role: Role = Role.OPERATOR) -> str:
+        """Let ``http`` carry a session of a user of this role; return its secret."""
+        session = self.parts.auth.sessions.open(role.value, role)
+        self.http.cookies.set(COOKIE, session, domain="testserver.local", path="/")
+        return session
 
 
 class _CurrentCasts:
@@ -352,4 +367,5 @@ def registration(number: int, **machine: Any) -> Registration:
         (Nic("eth0", f"52:54:00:00:00:{number:02x}", link=True, speed=1000),),
         (DiskFacts("/dev/sda", f"wwn-{number}", 64 * GIB, 512, model="ACME SSD"),),
         "0.1.0",
+        (Device("0000:00:1f.6", "pci:v00008086d000015BBsv*sd*bc02sc00i00", "e1000e"),),
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from castcore.licence import (
     MOST_RECENT,
     MOST_RESERVATIONS,
     SIZE,
+    Ledger,
     NoLicence,
     Standing,
     Use,
@@ -66,12 +67,13 @@ def test_a_licence_goes_from_reserved_to_consumed_or_back() -> None:
 def test_what_was_done_is_not_done_again() -> None:
     blocks = with_licences(licence(1, 5))
     file = ledger_on(blocks)
-    for change in (
+    changes: list[Callable[[], Ledger]] = [
         lambda: file.reserve(ONE, "any"),
         lambda: file.consume(ONE),
         lambda: file.release(ONE, TWO),
         lambda: file.import_licence(licence(1, 5)),
-    ):
+    ]
+    for change in changes:
         change()
         before, writes = file.ledger, blocks.writes
         change()

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 from castcore.boot import BootEvent, BootStage
-from castserver import bootroutes, operatorroutes, storyroutes
+from castserver import bootroutes, logroutes, operatorroutes, storyroutes
 from castserver.app import MOST_BODY
-from castserver.auth import CONSOLE_HEADER, COOKIE, MOST_SESSIONS, SESSION_SECONDS, OperatorAuth
 from castserver.clients import LONGEST_LINE, MOST_LOG_LINES
+from castserver.roles import Caller, Role
 from castserver.signal import Signal
 from starlette.routing import Route
 
-from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, TOKEN, FakeClient, ServerLab, registration
+from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, FakeClient, ServerLab, registration
 
 OPERATORS_CALLS = [
     (method, route.path)
-    for part in (operatorroutes, bootroutes, storyroutes)
-    for route in part.routes.routes
+    for part in (operatorroutes.routes, bootroutes.routes, storyroutes.routes, logroutes.operators)
+    for route in part.routes
     if isinstance(route, Route)
     for method in sorted(route.methods or ())
 ]
@@ -29,12 +29,6 @@ OPERATORS_CALLS = [
 @pytest.fixture
 def lab() -> ServerLab:
     return ServerLab()
-
-
-def login(lab: ServerLab) -> None:
-    answer = lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
-    assert answer.status_code == 303
-    assert lab.http.cookies.get(COOKIE)
 
 
 def test_the_list_of_operators_calls_is_not_empty() -> None:
@@ -136,7 +130,7 @@ def test_a_malformed_report_is_refused(lab: ServerLab, body: bytes) -> None:
 def test_text_from_a_client_never_becomes_markup(lab: ServerLab) -> None:
     client = FakeClient(lab, 1, product="<script>alert(1)</script>").register()
     client.report("ready", message="<img src=x>")
-    login(lab)
+    lab.log_in()
     page = lab.http.get("/").text
     assert "<script>alert" not in page
     assert "<img" not in page
@@ -173,41 +167,12 @@ def test_a_request_over_the_bound_is_refused(lab: ServerLab) -> None:
     assert answer.status_code == 413
 
 
-def test_a_session_reads_but_changes_things_only_for_the_console(lab: ServerLab) -> None:
-    assert lab.http.get("/", follow_redirects=False).headers["location"] == "/login"
-    assert lab.http.post("/login", data={"token": "wrong"}).status_code == 401
-    login(lab)
-    assert lab.http.get("/").status_code == 200
-    assert lab.http.get("/api/v1/casts").status_code == 200
-    assert lab.http.post("/api/v1/casts", json={"image": "lab"}).status_code == 401
-    made = lab.http.post("/api/v1/casts", json={"image": "lab"}, headers={CONSOLE_HEADER: "1"})
-    assert made.status_code == 201
-    lab.clock.now += SESSION_SECONDS + 1
-    assert lab.http.get("/api/v1/casts").status_code == 401
-
-
-def test_logging_out_ends_the_session(lab: ServerLab) -> None:
-    login(lab)
-    session = lab.http.cookies[COOKIE]
-    lab.http.post("/logout", follow_redirects=False)
-    assert not lab.parts.auth.is_session(session)
-    assert lab.http.get("/live").status_code == 401
-
-
-def test_sessions_are_bounded() -> None:
-    auth = OperatorAuth(TOKEN)
-    first = auth.open_session()
-    for _ in range(MOST_SESSIONS):
-        auth.open_session()
-    assert not auth.is_session(first)
-
-
 def test_the_overview_shows_machines_casts_and_who_would_be_erased(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     client.join(cast := lab.operator("POST", "/casts", {"image": "lab"})["cast"])
     client.report("receiving", cast=cast, done=30, total=120, multicast=30)
     lab.boots.note(BootEvent("52:54:00:aa:00:01", BootStage.TFTP, "grubx64.efi"))
-    login(lab)
+    lab.log_in()
     page = lab.http.get("/").text
     assert re.search(r'data-do="start"[^>]*data-count="1"', page)
     assert '<progress max="100" value="25">' in page
@@ -216,7 +181,7 @@ def test_the_overview_shows_machines_casts_and_who_would_be_erased(lab: ServerLa
 
 
 def test_no_page_names_another_host(lab: ServerLab) -> None:
-    login(lab)
+    lab.log_in()
     for path in ("/", "/login", "/docs", "/static/style.css", "/static/console.js"):
         answer = lab.http.get(path)
         assert answer.status_code == 200
@@ -262,6 +227,13 @@ def test_logs_are_kept_apart_and_bounded(lab: ServerLab) -> None:
     assert "line 3" not in json.dumps(lab.operator("GET", "/state"))
 
 
+def test_devices_of_a_machine_are_told_for_it_alone(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    (device,) = lab.operator("GET", f"/clients/{client.id}/devices")
+    assert (device["address"], device["driver"]) == ("0000:00:1f.6", "e1000e")
+    assert device["modalias"] not in json.dumps(lab.operator("GET", "/state"))
+
+
 def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("castserver.clients.MOST_MACHINES", 2)
     for number in (1, 2):
@@ -274,7 +246,7 @@ def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.Monke
 
 def test_the_event_stream_sends_the_state_at_once_and_on_change(lab: ServerLab) -> None:
     async def two_events() -> list[dict[str, Any]]:
-        stream = operatorroutes._events(lab.parts)
+        stream = operatorroutes._events(lab.parts, Caller("script", Role.VIEWER))
         first = await anext(stream)
         following = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0)

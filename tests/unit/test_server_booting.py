@@ -9,14 +9,13 @@ from castcore.boot import InterfaceMode, WantedMode
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
-from castserver.auth import COOKIE
 from castserver.booting import CLOSED_SECONDS, Booting
 from castserver.bootkeeper import BootKeeper, World
 from castserver.bootstate import Choice, DeployEnd, Neighbour
 from castserver.neighbours import Neighbours
 
-from tests.support.serverlab import OPERATOR, ROOT, TOKEN, FakeClient, ServerLab
-from tests.unit.test_boot_keeper import Network
+from tests.support.keepernetwork import Network
+from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
 
 ON, OFF = {"deploy": True}, {"deploy": False}
 
@@ -25,6 +24,8 @@ class Served:
     def start(self) -> None: ...
 
     def change(self, mode: InterfaceMode) -> None: ...
+
+    def refresh(self) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -40,7 +41,13 @@ def lab() -> Iterator[ServerLab]:
 def begin(lab: ServerLab) -> None:
     """Booting on eth1, whose network has nobody else."""
     network = Network()
-    world = World(network.open, lambda *_: LinkState.UP, lambda _: "", clock=lambda: network.now)
+    world = World(
+        network.open,
+        lambda *_: LinkState.UP,
+        lambda _: "",
+        clock=lambda: network.now,
+        holder=lambda *_: "",
+    )
     keeper = BootKeeper(
         Interface("eth1", 7, "10.0.0.1", 1000),
         lab.booting.chosen("eth1"),
@@ -158,10 +165,9 @@ def test_deploy_ends_a_minute_after_the_console_was_closed(lab: ServerLab) -> No
     lab.clock.now += 1000
     lab.booting.tick()
     assert lab.booting.setting().deploy, "no console was ever open"
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
-    assert lab.http.cookies.get(COOKIE)
+    lab.log_in()
     assert lab.http.get("/live").is_success
-    with lab.parts.auth.watched():
+    with lab.parts.auth.sessions.watched():
         lab.clock.now += 1000
         lab.booting.tick()
     lab.clock.now += CLOSED_SECONDS - 1
@@ -177,7 +183,7 @@ def test_deploy_ends_a_minute_after_the_console_was_closed(lab: ServerLab) -> No
 
 def test_a_closed_console_waits_for_the_casts_end(lab: ServerLab) -> None:
     lab.operator("PUT", "/booting", {"ends": ["console-closed"]})
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
+    lab.log_in()
     assert lab.http.get("/live").is_success
     cast, client = running_cast(lab)
     lab.clock.now += 1000
@@ -196,7 +202,7 @@ def test_anything_may_end_deploy_and_only_once(lab: ServerLab) -> None:
 
 def test_somebody_at_the_server_closes_its_console() -> None:
     lab = ServerLab()
-    rest = (lab.database, lab.casts, lab.parts.auth, lambda: None)
+    rest = (lab.database, lab.casts, lab.parts.auth.sessions, lambda: None)
     assert Booting(*rest).state().deploy.ends == {DeployEnd.CAST_END, DeployEnd.MEDIUM_REMOVED}
     assert Booting(*rest, headless=False).state().deploy.ends == set(DeployEnd)
 
@@ -229,7 +235,7 @@ def test_other_fleetcast_servers_are_told_once_and_forgotten_when_gone() -> None
 
 
 def test_the_console_shows_what_is_served(lab: ServerLab) -> None:
-    lab.http.post("/login", data={"token": TOKEN}, follow_redirects=False)
+    lab.log_in()
     page = lab.http.get("/live").text
     assert 'id="pxe-deploy">on<' in page
     assert "eth1" in page

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from castcore.boot import BootEvent, BootStage, Kind, Transfer
 from castcore.edge.commandline import Screen
-from castserver.auth import COOKIE
 from castserver.bootwatch import LONGEST_DETAIL, MOST_MACS, BootWatch
 from castserver.commands import machines
 from castserver.console.show import MOST_BOOTS
 
-from tests.support.serverlab import OPERATOR, TOKEN, FakeClient, ServerLab
+from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
 STRANGER = "52:54:00:aa:00:01"
 KNOWN = "52:54:00:00:00:01"  # the network card of FakeClient number 1
@@ -124,8 +123,7 @@ def test_one_card_is_asked_for_by_its_mac_in_either_spelling(lab: ServerLab) -> 
 
 
 def live_page(lab: ServerLab) -> str:
-    lab.http.post("/login", data={"token": TOKEN})
-    assert lab.http.cookies.get(COOKIE)
+    lab.log_in()
     return str(lab.http.get("/live").text)
 
 

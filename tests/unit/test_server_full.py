@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from castcore.edge.net.identity import ServerIdentity
 from castcore.errors import DiskFailed, FleetcastError, NoSpace
-from castserver.auth import load_or_make_token
 from castserver.database import CastRow, Database
+from castserver.operatortoken import load_or_make_token
 from sqlalchemy import event
 
 

@@ -9,6 +9,7 @@ import pytest
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.licence import SIZE, Use
 from castcore.trust import SigningKey
+from castserver.roles import Role
 
 from tests.support.licences import STRICT, TERMS, FolderMedium
 from tests.support.licensedlab import counts, create, licensed_lab, machines
@@ -33,6 +34,25 @@ def test_media_without_licences_are_free_or_refused_as_the_setting_says(medium: 
     (client,) = machines(own, 1)
     answer = client.claim(create(own, start_clients=1))
     assert answer["why"] == "image lab has no licence, and this server casts nothing without"
+
+
+def test_the_console_shows_what_is_left(medium: FolderMedium) -> None:
+    lab = licensed_lab(medium)
+    assert "<h2>Licences</h2>" not in page(lab)
+    lab.casts.licensing.close()
+    medium.issue(5, product="office-*", expires=1 << 34)
+    medium.issue(5, key=SigningKey(bytes(31) + b"\x09"))
+    lab = licensed_lab(medium)
+    shown = page(lab)
+    assert "5 left" in shown
+    assert "office-* · 0 reserved · 0 consumed of 5 · expires 2514-05-30" in shown
+    assert "02.lic: licence 00000000 was issued by key" in shown
+
+
+def page(lab: ServerLab) -> str:
+    """The live part of the console, logged in."""
+    lab.log_in(Role.VIEWER)
+    return str(lab.http.get("/live").text)
 
 
 def test_a_medium_without_a_ledger_is_free_unless_licences_lie_on_it(medium: FolderMedium) -> None:

@@ -23,7 +23,7 @@ from castserver.mediastate import MediaNow, MediaState, Medium, came, went
 from castserver.policy import CastState, PartState
 
 from tests.support.images import make_image, noise
-from tests.support.serverlab import TOKEN, FakeClient, FakeImage, ServerLab
+from tests.support.serverlab import FakeClient, FakeImage, ServerLab
 
 A, B = Medium("a", "/dev/sdb", "id-a", "Room 1"), Medium("b", "/dev/sdc", "id-b", "Room 2")
 BAD = Medium("c", "/dev/sdd", problem="its data partition holds nothing that is known")
@@ -189,6 +189,23 @@ def test_a_medium_that_cannot_be_opened_is_told_and_tried_again(stick: Stick) ->
     stick.media.start(stick.users, lambda: None)
     [medium] = stick.media.now.connected
     assert (medium.problem, stick.media.now.used) == (stick.failing, "")
+    stick.now += RETRY_SECONDS
+    stick.none.add("/dev/sdb")
+    stick.eyes.moved.set()
+    until(lambda: not stick.media.now.connected)
+    stick.none.clear()
+    stick.failing = ""
+    stick.eyes.touched = {"/dev/sdb"}
+    stick.eyes.moved.set()
+    until(lambda: stick.users.heard)
+    assert [m.problem for m in stick.media.now.connected] == [""]
+
+
+def test_a_medium_that_is_busy_is_not_tried_all_the_time(stick: Stick) -> None:
+    stick.failing = "/dev/sdb: its file system cannot be mounted: busy"
+    stick.plug("/dev/sdb")
+    stick.media.find()
+    stick.media.start(stick.users, lambda: None)
     stick.failing = ""
     stick.eyes.moved.set()
     until(lambda: stick.eyes.looks > 1)
@@ -316,7 +333,7 @@ def test_a_medium_that_was_pulled_just_now_lists_nothing(shelves: tuple[Path, Me
 def test_console_and_api_show_media_and_captures() -> None:
     lab = ServerLab()
     client = FakeClient(lab, 1).register()
-    lab.http.post("/login", data={"token": TOKEN})
+    lab.log_in()
     assert "no medium" in lab.http.get("/live").text
     lab.media._now = came(came(MediaNow(), A), BAD)
     shown = lab.operator("GET", "/media")

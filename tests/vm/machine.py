@@ -56,6 +56,8 @@ class PC:
     card: Card | None = None  # None: virtio's, with its ROM where the firmware needs it
     boot: NetworkBoot = USUAL
     medium: Medium | None = None  # boots before the disk; with `network_boot` False
+    more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
+    memory: int = MEMORY_MIB  # MiB
 
     @property
     def mac(self) -> str:
@@ -110,8 +112,9 @@ class Running:
         qmp.execute(self.control, "device_del", id=STICK)
 
     def picture(self, path: Path) -> None:
-        """Save what stands on its screen (PPM). Raises NetworkFailed."""
-        qmp.execute(self.control, "screendump", filename=str(path))
+        """Save what stands on its screen (PNG, or PPM by its name). Raises NetworkFailed."""
+        kind = "png" if path.suffix == ".png" else "ppm"
+        qmp.execute(self.control, "screendump", filename=str(path), format=kind)
 
 
 def sata_files(disk: Path, count: int) -> list[Path]:
@@ -165,7 +168,7 @@ def powered(
 
 def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, accel: str) -> list[str]:
     command = ["qemu-system-x86_64", "-name", pc.name, "-accel", accel]
-    command += ["-cpu", _CPU[accel], "-smp", "1", "-m", str(MEMORY_MIB)]
+    command += ["-cpu", _CPU[accel], "-smp", "1", "-m", str(pc.memory)]
     command += firmware.arguments(pc.firmware, folder / f"{pc.name}.vars.fd", pc.boot)
     command += ["-uuid", pc.uuid, "-smbios", _smbios(pc)]
     command += ["-nodefaults", "-vga", "std", "-display", "none", "-serial", "stdio"]
@@ -179,7 +182,7 @@ def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, ac
         command += ["-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no,vhost=off"]
         command += ["-device", card.device(pc.mac, first)]
     # What the boot environment does in its first second must not depend on gathered entropy.
-    return [*command, "-device", "virtio-rng-pci"]
+    return [*command, "-device", "virtio-rng-pci", *pc.more]
 
 
 def _disks(pc: PC, disk: Path, boot_index: int) -> list[str]:

@@ -22,15 +22,17 @@ from castcore.words import code_words
 
 from castserver import arguments, bootscreen
 from castserver.advice import advise
-from castserver.auth import TOKEN_FILE
 from castserver.bootstate import DeployEnd
 from castserver.bootviews import booting_view
 from castserver.castmodel import Request
 from castserver.onair import Transmitter
+from castserver.operatortoken import TOKEN_FILE
 from castserver.policy import CastRules
 from castserver.runtime import Server
+from castserver.serverlog import keep_log
 from castserver.settings import ServerSettings
 from castserver.statedir import default_state
+from castserver.users import FIRST
 
 NAME = "serve"
 HELP = "serve network boots, casts, the REST API and the web console"
@@ -63,6 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " found by themselves)",
     )
     add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
+    add(
+        "--session-minutes",
+        type=arguments.count,
+        default=30,
+        metavar="N",
+        help="the console logs out who did nothing for so long, viewers excepted (%(default)s)",
+    )
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
     add(
         "--boot-tree",
@@ -88,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> Any:
     """Serve until interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("fleetcast.audit").setLevel(logging.INFO)
     settings = _settings(args)
 
     server = Server(
@@ -96,6 +106,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         bootscreen.listeners(screen),
     )
     server.start()
+    keep_log(settings.state)
     stack = ExitStack()
     try:
         _introduce(server, screen)
@@ -144,7 +155,9 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         boot_tree=args.boot_tree,
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
+        replace_ipxe=args.replace_ipxe,
         rules=_rules(args.rules),
+        session_minutes=args.session_minutes,
         licences=arguments.licence_terms(args),
         media=tuple(args.media),
     )
@@ -177,7 +190,7 @@ def _introduce(server: Server, screen: Screen) -> None:
     token = settings.state / TOKEN_FILE
     screen.say(f"Fleetcast serves {settings.images} at {settings.url}")
     screen.say(f"  key          {code_words(key)}")
-    screen.say(f"  log in with  the token in {token}")
+    screen.say(f"  scripts      the token in {token}, or `fleetcast tokens make`")
     where = ", ".join(f"{own.name} ({own.address})" for own in settings.interfaces)
     screen.say(f"  clients on   {where}")
     media = server.parts.media.now
@@ -191,6 +204,9 @@ def _introduce(server: Server, screen: Screen) -> None:
     screen.say(f"  PXE deploy   {state if booting.interfaces else none}")
     for kept in booting.interfaces:
         screen.say(f"  on {kept.interface:9} {kept.mode}: {kept.reason}")
+    first = server.first_password
+    if first is not None:
+        screen.say(f"  log in as    {FIRST}, password {first} (shown this once)")
     screen.emit(
         {
             "event": "serving",
@@ -202,6 +218,8 @@ def _introduce(server: Server, screen: Screen) -> None:
             "pxe": booting_view(booting).model_dump(mode="json"),
         }
     )
+    if first is not None:
+        screen.emit({"event": "first-user", "user": FIRST, "password": first})
 
 
 def _open_cast(server: Server, image: str, start_clients: int | None, screen: Screen) -> None:

@@ -34,29 +34,8 @@ function put(html) {
   if (again) again.focus();
 }
 
-async function confirmed(title, text, yes) {
-  const dialog = document.getElementById("confirm");
-  document.getElementById("confirm-title").textContent = title;
-  document.getElementById("confirm-text").textContent = text;
-  document.getElementById("confirm-yes").textContent = yes;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-  return dialog.returnValue === "yes";
-}
-
 async function post(path, body, method = "POST") {
-  const answer = await fetch("/api/v1" + path, {
-    method,
-    headers: { "Content-Type": "application/json", "X-Fleetcast-Console": "1" },
-    body: JSON.stringify(body || {}),
-  });
-  if (answer.status === 401) { location.href = "/login"; return; }
-  if (!answer.ok) {
-    const said = await answer.json();
-    await confirmed("That did not work", said.error + (said.hint ? " (" + said.hint + ")" : ""), "Close");
-  }
-  redraw();
+  if (await call(path, body, method) !== null) redraw();
 }
 
 const machines = (n) => (n === 1 ? "1 machine" : n + " machines");

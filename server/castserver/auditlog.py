@@ -1,0 +1,129 @@
+"""The audit log in the database: appended to, read, proven unbroken, and cut at its old end only."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import select
+
+from castserver.auditchain import LONGEST_DETAIL, START, Entry, first_broken, link
+from castserver.database import AuditRow, Database, SettingRow
+from castserver.roles import Caller
+
+DAY = 86_400
+KEEP_DAYS = 365
+LEAST_DAYS = 30
+ANCHOR = "audit-anchor"
+# The server itself, where no caller asked for what it did.
+SERVER = "server"
+MOST_READ = 1000
+
+log = logging.getLogger("fleetcast.audit")
+
+
+class AuditLog:
+    """Every method may be called from any thread. Raises NoSpace, DiskFailed.
+
+    Every entry goes to the program's own log as well: who can cut off the table's new end cannot
+    cut it off there.
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.time, keep_days: int = KEEP_DAYS
+    ) -> None:
+        self._database, self._clock, self._keep = database, clock, keep_days * DAY
+        self._lock = threading.Lock()
+        newest = database.find(select(AuditRow).order_by(AuditRow.number.desc()).limit(1))
+        end = (newest[0].number, newest[0].chain) if newest else self._read_anchor()
+        self._number, self._chain = end
+
+    def note(
+        self, caller: Caller | None, address: str, action: str, detail: str = "", outcome: str = ""
+    ) -> None:
+        """Append: ``caller`` (None: the server itself) at ``address`` did ``action``."""
+        with self._lock:
+            entry = Entry(
+                self._number + 1,
+                int(self._clock()),
+                caller.name if caller is not None else SERVER,
+                caller.role.value if caller is not None else "",
+                address,
+                action,
+                detail[:LONGEST_DETAIL],
+                outcome[:LONGEST_DETAIL],
+            )
+            chain = link(self._chain, entry)
+            self._database.save(_row(entry, chain))
+            self._number, self._chain = entry.number, chain
+        failed = f": {entry.outcome}" if entry.outcome else ""
+        log.info("%s %s (%s) %s %s%s", entry.number, entry.who, address, action, entry.detail, failed)
+
+    def page(self, before: int | None = None, limit: int = 100) -> list[Entry]:
+        """The newest entries with numbers below ``before``, newest first."""
+        chosen = select(AuditRow).order_by(AuditRow.number.desc()).limit(min(limit, MOST_READ))
+        if before is not None:
+            chosen = chosen.where(AuditRow.number < before)
+        return [_entry(row) for row in self._database.find(chosen)]
+
+    def first_broken(self) -> int | None:
+        """The number of the first entry that was changed or is missing; None: all are as written."""
+        with self._lock:
+            last, before = self._read_anchor()
+            while True:
+                rows = self._database.find(
+                    select(AuditRow)
+                    .where(AuditRow.number > last)
+                    .order_by(AuditRow.number)
+                    .limit(MOST_READ)
+                )
+                if not rows:
+                    return None if last == self._number else last + 1
+                broken = first_broken(before, [(_entry(row), row.chain) for row in rows])
+                if rows[0].number != last + 1:
+                    broken = last + 1
+                if broken is not None:
+                    return broken
+                last, before = rows[-1].number, rows[-1].chain
+
+    def cut(self) -> None:
+        """Forget what is older than is to be kept, from the old end on; about once a day."""
+        with self._lock:
+            old = self._old(self._clock() - self._keep)
+            if old:
+                anchor = {"number": old[-1].number, "chain": old[-1].chain}
+                self._database.save(SettingRow(name=ANCHOR, value=anchor), gone=old)
+
+    def _old(self, before: float) -> Sequence[AuditRow]:
+        chosen = select(AuditRow).where(AuditRow.time < int(before)).order_by(AuditRow.number)
+        rows = self._database.find(chosen.limit(MOST_READ))
+        # A clock that was set back must not tear a hole: only what is old from the first entry on.
+        first = self._read_anchor()[0] + 1
+        return [row for place, row in enumerate(rows) if row.number == first + place]
+
+    def _read_anchor(self) -> tuple[int, str]:
+        for row in self._database.find(select(SettingRow).where(SettingRow.name == ANCHOR)):
+            return int(row.value["number"]), str(row.value["chain"])
+        return 0, START
+
+
+def _row(entry: Entry, chain: str) -> AuditRow:
+    return AuditRow(
+        number=entry.number,
+        time=entry.time,
+        who=entry.who,
+        role=entry.role,
+        address=entry.address,
+        action=entry.action,
+        detail=entry.detail,
+        outcome=entry.outcome,
+        chain=chain,
+    )
+
+
+def _entry(row: AuditRow) -> Entry:
+    return Entry(
+        row.number, row.time, row.who, row.role, row.address, row.action, row.detail, row.outcome
+    )

@@ -1,0 +1,60 @@
+"""``fleetcast audit``: who did what at a running server, and whether that record is whole."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from castcore.edge.commandline import Screen
+from castcore.errors import Untrusted
+
+from castserver import operatorclient
+from castserver.arguments import count
+from castserver.imagescreen import printable, table
+from castserver.moments import utc
+from castserver.operatorclient import Operator
+
+NAME = "audit"
+HELP = "show who did what at a running server, or prove that this record was not changed"
+EXAMPLE = "fleetcast audit show --last 20"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="the newest entries, the newest last")
+    show.add_argument("--last", type=count, default=100, help="how many (%(default)s)")
+    operatorclient.add_arguments(show)
+    operatorclient.add_actions(actions, {"verify": "follow the chain of hashes through all of it"})
+
+
+def run(args: argparse.Namespace, screen: Screen) -> Any:
+    """Do the action; the result is the API's own answer. Raises Untrusted for a log that was changed."""
+    operator = Operator.of(args)
+    if args.action == "verify":
+        proof = operator.get("audit", "proof")
+        if proof["broken"] is not None:
+            raise Untrusted(f"entry {proof['broken']} of the audit log was changed, or is missing")
+        screen.say(f"all entries up to number {proof['entries']} are as they were written")
+        return proof
+    entries = _newest(operator, args.last)
+    rows = [("NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "")]
+    for e in entries:
+        what = printable(f"{e['action']} {e['detail']}")
+        told = printable(e["outcome"])
+        rows.append((str(e["number"]), utc(e["time"]), printable(e["who"]), e["address"], what, told))
+    screen.say("\n".join(table(rows)))
+    return entries
+
+
+def _newest(operator: Operator, wanted: int) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    before = ""
+    while len(entries) < wanted:
+        limit = min(1000, wanted - len(entries))
+        page = operator.get("audit", query={"limit": limit} | ({"before": before} if before else {}))
+        if not page:
+            break
+        entries += page
+        before = page[-1]["number"]
+    return entries[::-1]

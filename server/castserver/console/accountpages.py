@@ -1,0 +1,95 @@
+"""The pages about people: log in and out, one's own account, and an administrator's."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import anyio.to_thread
+from castcore.errors import Refused
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from castserver.access import Parts, caller_of
+from castserver.attempts import TooManyAttempts
+from castserver.auditedroute import address
+from castserver.console import page
+from castserver.parts import ServerParts
+from castserver.roles import Caller, Role
+from castserver.sessions import COOKIE, SESSION_SECONDS
+
+SHOWN_ENTRIES = 100
+
+routes = APIRouter(include_in_schema=False)
+
+
+@routes.get("/login")
+def login_page(parts: Parts) -> Response:
+    """Asks who it is."""
+    return _ask(parts)
+
+
+@routes.post("/login")
+async def login(request: Request, parts: Parts) -> Response:
+    """Opens a session for who knows the password."""
+    _require_same_site(request)
+    form = parse_qs((await request.body()).decode(errors="replace"))
+    name, password = (form.get(field, [""])[0] for field in ("name", "password"))
+    return await anyio.to_thread.run_sync(_log_in, parts, name.strip(), password, address(request))
+
+
+def _ask(parts: ServerParts, problem: str = "", status: int = 200) -> Response:
+    return page.render("login.html", {"name": parts.name, "problem": problem}, status=status)
+
+
+def _log_in(parts: ServerParts, name: str, password: str, where: str) -> Response:
+    try:
+        caller = parts.auth.login(name, password, where)
+    except TooManyAttempts as error:
+        return _ask(parts, f"{error.what}.", 429)
+    if caller is None:
+        shown = Caller(name[:64] or "nobody", Role.VIEWER)
+        parts.audit.note(shown, where, "log in", outcome="wrong name or password")
+        return _ask(parts, "That is no user's name and password.", 401)
+    parts.audit.note(caller, where, "log in")
+    answer = RedirectResponse("/", status_code=303)
+    answer.set_cookie(
+        COOKIE,
+        caller.session,
+        max_age=SESSION_SECONDS,
+        secure=True,
+        httponly=True,
+        samesite="strict",
+    )
+    return answer
+
+
+@routes.post("/logout")
+def logout(request: Request, parts: Parts) -> Response:
+    """Closes the session."""
+    _require_same_site(request)
+    session = request.cookies.get(COOKIE, "")
+    caller = parts.auth.sessions.caller(session, used=True)
+    if caller is not None:
+        parts.auth.sessions.close(session)
+        parts.audit.note(caller, address(request), "log out")
+    answer = page.to_login()
+    answer.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict")
+    return answer
+
+
+@routes.get("/account")
+def account(request: Request, parts: Parts) -> Response:
+    """One's own password; for an administrator users, tokens and the audit log too."""
+    caller = caller_of(request, parts)
+    if caller is None:
+        return page.to_login()
+    values: dict[str, object] = {"name": parts.name, "caller": caller, "roles": list(Role)}
+    if caller.role.may(Role.ADMIN):
+        values["users"], values["tokens"] = parts.auth.users.all(), parts.auth.tokens.all()
+        values["entries"] = parts.audit.page(limit=SHOWN_ENTRIES)
+    return page.render("account.html", values)
+
+
+def _require_same_site(request: Request) -> None:
+    # These forms carry no header of ours; every browser of today says where a POST comes from.
+    origin = request.headers.get("origin")
+    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Refused(f"a page of {origin:.80} may not do this", hint="use the console's own page")

@@ -1,0 +1,53 @@
+// One's own password; for an administrator users and tokens.
+"use strict";
+
+const again = () => location.reload();
+
+async function secret(title, text) {
+  await told(title, text);
+  again();
+}
+
+const actions = {
+  async "new-password"(d) {
+    if (!(await confirmed("A new password for " + d.name + "?", "The present one ends, and every session with it.", "Make one"))) return;
+    const user = await call("/users/" + encodeURIComponent(d.name), { new_password: true }, "PUT");
+    if (user) secret("The new password of " + user.name, user.password + " (it is shown this once)");
+  },
+  async role(d) {
+    if (await call("/users/" + encodeURIComponent(d.name), { role: d.role }, "PUT")) again();
+  },
+  async remove(d) {
+    if (!(await confirmed("Remove " + d.name + "?", "Every session of this user ends.", "Remove"))) return;
+    if (await call("/users/" + encodeURIComponent(d.name) + "/remove")) again();
+  },
+  async revoke(d) {
+    if (!(await confirmed("Revoke " + d.name + "?", "Scripts that use this token fail from now on.", "Revoke"))) return;
+    if (await call("/tokens/" + encodeURIComponent(d.id) + "/revoke")) again();
+  },
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-do]");
+  if (button) actions[button.dataset.do](button.dataset);
+});
+
+function onSubmit(id, send) {
+  const form = document.getElementById(id);
+  if (form) form.addEventListener("submit", (event) => { event.preventDefault(); send(new FormData(form)); });
+}
+
+onSubmit("my-password", async (form) => {
+  const body = { old_password: form.get("old_password"), new_password: form.get("new_password") };
+  if (await call("/me/password", body, "PUT")) { await told("Your password", "It is changed."); again(); }
+});
+
+onSubmit("new-user", async (form) => {
+  const user = await call("/users", { name: form.get("name"), role: form.get("role") });
+  if (user) secret("The password of " + user.name, user.password + " (it is shown this once)");
+});
+
+onSubmit("new-token", async (form) => {
+  const token = await call("/tokens", { name: form.get("name"), role: form.get("role"), days: Number(form.get("days")) });
+  if (token) secret("The token " + token.name, token.secret + " (it is shown this once)");
+});

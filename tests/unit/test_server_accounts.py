@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from castcore.errors import FleetcastError, NotFound, Refused
+from castserver import operatorroutes, passwords
+from castserver.apitokens import DAY, ApiTokens
+from castserver.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts
+from castserver.auth import CONSOLE_HEADER, READING
+from castserver.database import Database
+from castserver.roles import Caller, Role
+from castserver.sessions import COOKIE, IDLE_SECONDS, MOST_SESSIONS, SESSION_SECONDS, Sessions
+from castserver.users import FIRST, Users
+
+from tests.support.serverlab import OPERATOR, FakeClient, FakeClock, ServerLab
+
+FROM_CONSOLE = {CONSOLE_HEADER: "1"}
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+
+
+@pytest.fixture
+def lab() -> ServerLab:
+    return ServerLab()
+
+
+def log_in(lab: ServerLab, name: str, password: str, **headers: str) -> Any:
+    form = {"name": name, "password": password}
+    return lab.http.post("/login", data=form, headers=headers, follow_redirects=False)
+
+
+# -- roles x operations ---------------------------------------------------------------------------
+
+# What takes more than reading or operating does by its method, by path.
+OF_ADMINS = ("/users", "/tokens", "/audit")
+OF_EVERYBODY = ("/me",)
+
+
+# A client's own, by its own token, and what needs none.
+OF_CLIENTS = {
+    ("GET", "/server"),
+    ("POST", "/clients"),
+    ("GET", "/clients/{client}/orders"),
+    ("POST", "/clients/{client}/report"),
+    ("POST", "/clients/{client}/log"),
+    ("POST", "/casts/{cast}/join"),
+    ("POST", "/casts/{cast}/durable"),
+    ("POST", "/casts/{cast}/licence"),
+    *(
+        ("GET", f"/casts/{{cast}}/{what}")
+        for what in ("descriptor", "manifest", "index", "selection/{number}", "chunks/{number}")
+    ),
+    *(
+        ("GET", f"/casts/{{cast}}/{what}")
+        for what in ("symbols/{selection}/{block}", "peers", "durable")
+    ),
+    ("POST", "/uploads"),
+    ("GET", "/uploads/{upload}/held"),
+    *(("POST", f"/uploads/{{upload}}/{what}") for what in ("chunks", "digests", "commit", "abandon")),
+}
+PARTS_OF_CLIENTS = ("/uploads",)
+
+
+def operations(lab: ServerLab) -> list[tuple[str, str, Role]]:
+    """Every call of the operator's API, and the least role that may make it."""
+    found = []
+    for url, item in lab.web_app.openapi()["paths"].items():
+        path = url.removeprefix("/api/v1")
+        if path.startswith(PARTS_OF_CLIENTS):
+            continue
+        for method in (m.upper() for m in item if (m.upper(), path) not in OF_CLIENTS):
+            needed = Role.VIEWER if method in READING else Role.OPERATOR
+            if path.startswith(OF_ADMINS):
+                needed = Role.ADMIN
+            if path.startswith(OF_EVERYBODY):
+                needed = Role.VIEWER
+            found.append((method, url, needed))
+    return found
+
+
+NAMES = {"client": "m404", "cast": "c404", "interface": "eth9", "mac": "52:54:00:00:00:01"}
+
+
+class _Names(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return NAMES.get(key, "nosuch")
+
+
+def test_every_operation_takes_its_role(lab: ServerLab) -> None:
+    """The whole matrix: who lacks the role gets 403, who has it gets past the gate."""
+    calls = operations(lab)
+    assert len(calls) > 40
+    assert {needed for _, _, needed in calls} == set(Role)
+    for method, path, needed in calls:
+        if path.endswith("/events"):  # never ends; its gate is that of every reading call
+            continue
+        for role in Role:
+            lab.log_in(role)
+            url = path.format_map(_Names())
+            answer = lab.http.request(method, url, headers=FROM_CONSOLE, json={})
+            forbidden = answer.status_code == 403 and "this takes a" in answer.json()["error"]
+            assert forbidden is not role.may(needed), (method, path, role, answer.text)
+            assert answer.status_code not in {401, 500}, (method, path, role, answer.text)
+
+
+def test_nobody_gets_past_any_gate(lab: ServerLab) -> None:
+    """A new call that forgets its gate shows here."""
+    for method, path, _ in operations(lab):
+        answer = lab.http.request(method, path.format_map(_Names()), json={})
+        assert answer.status_code == 401, (method, path)
+
+
+# -- logging in -----------------------------------------------------------------------------------
+
+
+def test_the_first_user_is_made_once(lab: ServerLab) -> None:
+    password = lab.parts.auth.users.first()
+    assert password is not None
+    assert lab.parts.auth.users.first() is None
+    assert Users(lab.database).first() is None
+    assert log_in(lab, FIRST, password).headers["location"] == "/"
+    assert lab.http.get("/api/v1/me").json() == {"name": FIRST, "role": "admin"}
+
+
+def test_passwords_are_not_kept(lab: ServerLab) -> None:
+    lab.operator("POST", "/users", {"name": "anna", "role": "operator", "password": PASSWORD})
+    with lab.database._engine.connect() as connection:
+        dump = "\n".join(str(row) for row in connection.exec_driver_sql("select * from users"))
+        dump += "\n".join(str(row) for row in connection.exec_driver_sql("select * from audit"))
+    assert "anna" in dump
+    assert PASSWORD not in dump
+
+
+def test_a_session_reads_but_changes_things_only_for_the_console(lab: ServerLab) -> None:
+    assert lab.http.get("/", follow_redirects=False).headers["location"] == "/login"
+    lab.log_in()
+    assert lab.http.get("/").status_code == 200
+    assert lab.http.get("/api/v1/casts").status_code == 200
+    assert lab.http.post("/api/v1/casts", json={"image": "lab"}).status_code == 401
+    assert lab.http.post("/api/v1/casts", json={"image": "lab"}, headers=FROM_CONSOLE).status_code == 201
+
+
+def test_another_sites_page_can_log_nobody_in_or_out(lab: ServerLab) -> None:
+    password = lab.parts.auth.users.first() or ""
+    assert log_in(lab, FIRST, password, origin="https://evil.example").status_code == 403
+    assert log_in(lab, FIRST, password, origin="https://testserver").status_code == 303
+    session = lab.http.cookies[COOKIE]
+    lab.http.post("/logout", headers={"origin": "null"}, follow_redirects=False)
+    assert lab.parts.auth.sessions.caller(session, used=False) is not None
+    lab.http.post("/logout", follow_redirects=False)
+    assert lab.parts.auth.sessions.caller(session, used=False) is None
+    assert lab.http.get("/live").status_code == 401
+
+
+def test_guessing_is_slowed_down_but_locks_nobody_else_out(lab: ServerLab) -> None:
+    auth = lab.parts.auth
+    password = auth.users.first() or ""
+    for _ in range(FREE):
+        assert auth.login(FIRST, "wrong wrong wrong", "10.0.0.9") is None
+    with pytest.raises(TooManyAttempts):
+        auth.login(FIRST, password, "10.0.0.9")
+    assert auth.login(FIRST, password, "10.0.0.8") is not None
+    lab.clock.now += LONGEST_WAIT
+    assert auth.login(FIRST, password, "10.0.0.9") is not None
+    for _ in range(FREE):
+        assert log_in(lab, "nobody", "x").status_code == 401
+    assert log_in(lab, "nobody", "x").status_code == 429
+
+
+def test_waits_double_and_what_is_kept_is_bounded() -> None:
+    clock = FakeClock()
+    attempts = Attempts(clock)
+    waits = []
+    for _ in range(FREE + 12):
+        attempts.wrong("a")
+        start = clock.now
+        while True:
+            try:
+                attempts.require("a")
+                break
+            except TooManyAttempts:
+                clock.now += 0.5
+        waits.append(clock.now - start)
+    assert waits[:FREE] == [0.0] * (FREE - 1) + [2.0]
+    assert waits[FREE : FREE + 3] == [4.0, 8.0, 16.0]
+    assert max(waits) == LONGEST_WAIT
+    for number in range(MOST_KEPT + 5):
+        attempts.wrong(str(number))
+    assert len(attempts._wrong) == MOST_KEPT
+    attempts.right("a")
+    attempts.require("a")
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+def test_who_does_nothing_is_logged_out_though_the_page_renews_itself() -> None:
+    clock = FakeClock()
+    sessions = Sessions(clock)
+    operator, viewer = sessions.open("anna", Role.OPERATOR), sessions.open("wall", Role.VIEWER)
+    clock.now += IDLE_SECONDS - 1
+    assert sessions.caller(operator, used=False) == Caller("anna", Role.OPERATOR, operator)
+    clock.now += 2
+    assert sessions.caller(operator, used=False) is None
+    assert sessions.caller(viewer, used=False) is not None
+    clock.now += SESSION_SECONDS
+    assert sessions.caller(viewer, used=True) is None
+
+
+def test_use_keeps_a_session() -> None:
+    clock = FakeClock()
+    sessions = Sessions(clock)
+    session = sessions.open("anna", Role.ADMIN)
+    for _ in range(SESSION_SECONDS // IDLE_SECONDS):
+        clock.now += IDLE_SECONDS - 1
+        assert sessions.caller(session, used=True) is not None
+    clock.now += IDLE_SECONDS - 1
+    assert sessions.caller(session, used=True) is None, "twelve hours are the end in any case"
+
+
+def test_the_pages_own_calls_are_no_use(lab: ServerLab) -> None:
+    lab.log_in()
+    lab.clock.now += IDLE_SECONDS - 1
+    assert lab.http.get("/live").status_code == 200
+    assert lab.http.get("/api/v1/state").status_code == 200
+    lab.clock.now += 2
+    assert lab.http.get("/live").status_code == 401
+
+
+def test_a_stream_ends_with_its_session(lab: ServerLab) -> None:
+    session = lab.log_in()
+    caller = Caller("operator", Role.OPERATOR, session)
+
+    async def until_its_end() -> int:
+        count = 0
+        async for _ in operatorroutes._events(lab.parts, caller):
+            count += 1
+            lab.parts.auth.sessions.close(session)
+        return count
+
+    assert asyncio.run(asyncio.wait_for(until_its_end(), 10)) == 1
+
+
+def test_sessions_are_bounded() -> None:
+    sessions = Sessions()
+    first = sessions.open("anna", Role.ADMIN)
+    for _ in range(MOST_SESSIONS):
+        sessions.open("bob", Role.VIEWER)
+    assert sessions.caller(first, used=True) is None
+
+
+# -- users ----------------------------------------------------------------------------------------
+
+
+def test_the_last_administrator_stays(lab: ServerLab) -> None:
+    users = lab.parts.auth.users
+    users.first()
+    with pytest.raises(Refused, match="only administrator"):
+        users.remove(FIRST)
+    with pytest.raises(Refused, match="only administrator"):
+        users.set_role(FIRST, Role.VIEWER)
+    users.add("anna", Role.ADMIN, PASSWORD)
+    users.remove(FIRST)
+    assert [user.name for user in Users(lab.database).all()] == ["anna"]
+
+
+@pytest.mark.parametrize("name", ["", "Anna", "-a", "a b", "a" * 65, "ä", "a\n"])
+def test_a_name_that_is_none_is_refused(lab: ServerLab, name: str) -> None:
+    with pytest.raises(Refused, match="is no user's name"):
+        lab.parts.auth.users.add(name, Role.VIEWER, PASSWORD)
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 201])
+def test_a_bad_password_is_refused(lab: ServerLab, password: str) -> None:
+    with pytest.raises(Refused, match="a password has"):
+        lab.parts.auth.users.add("anna", Role.VIEWER, password)
+    assert lab.parts.auth.users.all() == []
+
+
+def test_a_change_ends_the_users_sessions(lab: ServerLab) -> None:
+    lab.operator("POST", "/users", {"name": "anna", "role": "operator", "password": PASSWORD})
+    assert log_in(lab, "anna", PASSWORD).status_code == 303
+    answer = lab.operator("PUT", "/users/anna", {"new_password": True})
+    assert lab.http.get("/live").status_code == 401
+    assert log_in(lab, "anna", PASSWORD).status_code == 401
+    assert log_in(lab, "anna", answer["password"]).status_code == 303
+    lab.operator("PUT", "/users/anna", {"role": "viewer"})
+    assert lab.http.get("/live").status_code == 401
+    assert log_in(lab, "anna", answer["password"]).status_code == 303
+    lab.operator("POST", "/users/anna/remove")
+    assert lab.http.get("/live").status_code == 401
+
+
+def test_ones_own_password_takes_the_old_one(lab: ServerLab) -> None:
+    lab.operator("POST", "/users", {"name": "anna", "role": "viewer", "password": PASSWORD})
+    elsewhere = lab.parts.auth.login("anna", PASSWORD, "10.0.0.7")
+    log_in(lab, "anna", PASSWORD)
+    change = {"old_password": "wrong wrong wrong", "new_password": "another password"}
+    assert lab.http.put("/api/v1/me/password", json=change, headers=FROM_CONSOLE).status_code == 403
+    change["old_password"] = PASSWORD
+    assert lab.http.put("/api/v1/me/password", json=change, headers=FROM_CONSOLE).status_code == 200
+    assert lab.http.get("/live").status_code == 200
+    assert elsewhere is not None
+    assert lab.parts.auth.sessions.caller(elsewhere.session, used=False) is None
+    assert lab.parts.auth.login("anna", "another password", "10.0.0.7") is not None
+
+
+def test_a_script_has_no_password_to_change(lab: ServerLab) -> None:
+    change = {"old_password": PASSWORD, "new_password": PASSWORD}
+    assert lab.http.put("/api/v1/me/password", json=change, headers=OPERATOR).status_code == 403
+
+
+# -- tokens of scripts ----------------------------------------------------------------------------
+
+
+def test_a_token_has_its_role_until_it_ends() -> None:
+    now = 1_000_000.0
+    tokens = ApiTokens(Database.in_memory(), lambda: now)
+    token, secret = tokens.issue("nightly", Role.OPERATOR, 2, "anna")
+    assert tokens.caller(secret) == Caller("token nightly", Role.OPERATOR)
+    assert tokens.caller(secret + "x") is None
+    assert tokens.all()[0].used == now
+    now += 2 * DAY
+    assert tokens.caller(secret) is None
+    assert tokens.all() == []
+    with pytest.raises(NotFound):
+        tokens.revoke(token.id)
+
+
+def test_a_token_outlives_a_restart_and_not_its_revocation(lab: ServerLab) -> None:
+    made = lab.operator("POST", "/tokens", {"name": "nightly", "role": "viewer", "days": 7})
+    headers = {"Authorization": f"Bearer {made['secret']}"}
+    lab.restart()
+    assert lab.http.get("/api/v1/me", headers=headers).json()["name"] == "token nightly"
+    assert lab.http.post("/api/v1/casts", json={"image": "lab"}, headers=headers).status_code == 403
+    assert lab.operator("POST", f"/tokens/{made['id']}/revoke") == []
+    assert lab.http.get("/api/v1/me", headers=headers).status_code == 401
+
+
+def test_a_clients_token_is_nobodys(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    assert lab.http.get("/api/v1/state", headers=client.headers).status_code == 401
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def test_the_account_page_shows_each_what_concerns_them(lab: ServerLab) -> None:
+    assert lab.http.get("/account", follow_redirects=False).headers["location"] == "/login"
+    lab.operator("POST", "/users", {"name": "anna", "role": "operator", "password": PASSWORD})
+    lab.operator("POST", "/tokens", {"name": "<nightly>", "role": "viewer"})
+    lab.log_in(Role.OPERATOR)
+    page = lab.http.get("/account").text
+    assert 'id="my-password"' in page
+    assert 'id="users"' not in page
+    lab.log_in(Role.ADMIN)
+    page = lab.http.get("/account").text
+    assert "<b>anna</b>" in page
+    assert "&lt;nightly&gt;" in page
+    assert re.search(r"token operator.token</td>.*POST /api/v1/users", page, re.DOTALL)
+    assert PASSWORD not in page
+
+
+def test_errors_of_accounts_name_what_to_do() -> None:
+    for error in (TooManyAttempts("x"),):
+        assert isinstance(error, FleetcastError)
+        assert error.hint

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from castserver.auditchain import Entry, first_broken, link, without_secrets
+from castserver.auditlog import DAY, AuditLog
+from castserver.database import AuditRow, Database
+from castserver.roles import Caller, Role
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.serverlab import OPERATOR, ServerLab
+
+ANNA = Caller("anna", Role.OPERATOR, "s")
+entries = st.lists(
+    st.builds(
+        Entry,
+        number=st.just(0),
+        time=st.integers(0, 1 << 40),
+        who=st.text(max_size=5),
+        role=st.just("admin"),
+        address=st.just(""),
+        action=st.text(max_size=5),
+        detail=st.text(max_size=5),
+        outcome=st.text(max_size=5),
+    ),
+    min_size=2,
+    max_size=6,
+).map(lambda found: [replace(e, number=n) for n, e in enumerate(found, 1)])
+
+
+def chained(found: list[Entry]) -> list[tuple[Entry, str]]:
+    rows, before = [], ""
+    for entry in found:
+        before = link(before, entry)
+        rows.append((entry, before))
+    return rows
+
+
+@given(entries)
+def test_what_was_written_is_whole(found: list[Entry]) -> None:
+    assert first_broken("", chained(found)) is None
+
+
+@given(entries, st.data())
+def test_a_change_a_gap_and_a_swap_show(found: list[Entry], data: st.DataObject) -> None:
+    rows = chained(found)
+    at = data.draw(st.integers(0, len(rows) - 2))
+    changed = list(rows)
+    changed[at] = replace(rows[at][0], who=rows[at][0].who + "x"), rows[at][1]
+    assert first_broken("", changed) == at + 1
+    assert first_broken("", rows[:at] + rows[at + 1 :]) is not None
+    rows[at], rows[at + 1] = rows[at + 1], rows[at]
+    assert first_broken("", rows) is not None
+
+
+def test_secrets_are_masked_and_nothing_else() -> None:
+    value: Any = {"name": "anna", "password": "p", "deep": [{"api_token": "t", "n": 1}], "key": None}
+    assert without_secrets(value) == {
+        "name": "anna",
+        "password": "***",
+        "deep": [{"api_token": "***", "n": 1}],
+        "key": None,
+    }
+
+
+class Log:
+    """A log over one database, at a time that tests set."""
+
+    def __init__(self) -> None:
+        self.database, self.now = Database.in_memory(), 1_800_000_000.0
+        self.open()
+
+    def open(self) -> None:
+        self.log = AuditLog(self.database, lambda: self.now, keep_days=30)
+
+    def rows(self) -> list[AuditRow]:
+        return list(self.database.all(AuditRow))
+
+
+def test_it_goes_on_after_a_restart() -> None:
+    log = Log()
+    log.log.note(ANNA, "10.0.0.1", "POST /casts", '{"image": "lab"}')
+    log.open()
+    log.log.note(None, "", "cast c1 ended")
+    assert [(e.number, e.who) for e in log.log.page()] == [(2, "server"), (1, "anna")]
+    assert log.log.page(before=2)[0].action == "POST /casts"
+    assert log.log.first_broken() is None
+
+
+def test_a_changed_a_missing_and_a_cut_off_entry_show() -> None:
+    for tamper in ("change", "remove", "cut off"):
+        log = Log()
+        for number in range(5):
+            log.log.note(ANNA, "", f"act {number}")
+        row = log.rows()[4 if tamper == "cut off" else 2]
+        if tamper == "change":
+            row.who = "bob"
+            log.database.save(row)
+        else:
+            log.database.save(gone=[row])
+        assert log.log.first_broken() == row.number, tamper
+
+
+def test_only_the_old_end_is_forgotten_and_the_rest_stays_proven() -> None:
+    log = Log()
+    for number in range(4):
+        log.log.note(ANNA, "", f"act {number}")
+        log.now += 15 * DAY
+    log.log.cut()
+    assert [e.number for e in log.log.page()] == [4, 3]
+    assert log.log.first_broken() is None
+    log.open()
+    log.log.note(ANNA, "", "later")
+    assert log.log.first_broken() is None
+    row = log.rows()[0]
+    log.database.save(gone=[row])
+    assert log.log.first_broken() == row.number
+
+
+def test_all_may_be_forgotten_and_numbers_go_on() -> None:
+    log = Log()
+    log.log.note(ANNA, "", "act")
+    log.now += 100 * DAY
+    log.log.cut()
+    assert log.log.page() == []
+    log.open()
+    log.log.note(ANNA, "", "act")
+    assert log.log.page()[0].number == 2
+    assert log.log.first_broken() is None
+
+
+@pytest.fixture
+def lab() -> ServerLab:
+    return ServerLab()
+
+
+def test_what_changes_something_is_noted_with_its_outcome(lab: ServerLab) -> None:
+    lab.operator("POST", "/casts", {"image": "lab"})
+    lab.http.post("/api/v1/casts", json={"image": "nosuch"}, headers=OPERATOR)
+    lab.http.post("/api/v1/casts", json={"image": 7}, headers=OPERATOR)
+    lab.http.post("/api/v1/casts", content=b"{", headers=OPERATOR)
+    lab.operator("GET", "/casts")
+    lab.log_in(Role.VIEWER)
+    lab.http.post("/api/v1/casts", json={"image": "lab"}, headers={"x-fleetcast-console": "1"})
+    found = lab.operator("GET", "/audit")[::-1]
+    assert [e["who"] for e in found] == ["token operator.token"] * 4 + ["viewer"]
+    assert {e["action"] for e in found} == {"POST /api/v1/casts"}
+    assert json.loads(found[0]["detail"]) == {"image": "lab"}
+    told = [e["outcome"] for e in found]
+    assert told[0] == ""
+    assert "nosuch" in told[1]
+    assert told[2:4] == ["malformed", "malformed"]
+    assert "this takes an operator" in told[4]
+    assert lab.operator("GET", "/audit/proof") == {"entries": 5, "broken": None}
+
+
+def test_logins_are_noted(lab: ServerLab) -> None:
+    password = lab.parts.auth.users.first()
+    lab.http.post("/login", data={"name": "admin", "password": "wrong"})
+    lab.http.post("/login", data={"name": "admin", "password": password}, follow_redirects=False)
+    lab.http.post("/logout", follow_redirects=False)
+    found = [(e.who, e.action, e.outcome) for e in lab.parts.audit.page()[::-1]]
+    assert found == [
+        ("admin", "log in", "wrong name or password"),
+        ("admin", "log in", ""),
+        ("admin", "log out", ""),
+    ]
