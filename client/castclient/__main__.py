@@ -8,11 +8,11 @@ from typing import cast
 
 from castcore.edge import commandline
 
-from castclient.commands import boot, run, selftest
+from castclient.commands import boot, local, run, selftest
 
 ABOUT = "Takes this machine's part in a cast: finds the server, receives, writes, proves."
 # Named one by one: the frozen program cannot look into its package's folder.
-COMMANDS = [cast(commandline.Command, module) for module in (boot, run, selftest)]
+COMMANDS = [cast(commandline.Command, module) for module in (boot, run, local, selftest)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,6 +30,7 @@ from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
 
 from castclient import plan
+from castclient.diskshares import DiskShares
 from castclient.model import CastNow, RateMeter
 from castclient.resume import Keeper, held_at_start
 
@@ -65,7 +66,8 @@ class CastJob:
     ``disks`` tells the machine's: those that were ``named``, else those among which ``rules`` choose, or
     the only candidate; ``interface`` tells where multicast comes in, anew whenever the cast is joined
     again; ``update``: the disks are compared with the image first, and only what differs is received.
-    ``planned`` hears of the image when its disks are chosen, before any is written.
+    ``planned`` hears of the image when its disks are chosen, ``chosen`` of their paths, before any is
+    written.
     """
 
     def __init__(
@@ -81,15 +83,17 @@ class CastJob:
         update: bool,
         show: Callable[[CastNow], None],
         planned: Callable[[Manifest], None],
+        chosen: Callable[[tuple[str, ...]], None] = lambda _paths: None,
     ) -> None:
         self._control, self._memory, self._update = _CountingControl(control), control, update
         self._server_key, self._interface = server_key, interface
         self._disks, self._named = disks, named
         self._rules = rules
-        self._show, self._planned = show, planned
+        self._show, self._planned, self._chosen = show, planned, chosen
         self._peers: PeerClient | None = None
         self._now = CastNow(cast, ClientState.PLANNING)
         self._meter = RateMeter()
+        self._shares: DiskShares | None = None
         self._shown = 0.0
 
     def run(self) -> CastEnd:
@@ -101,6 +105,7 @@ class CastJob:
         manifest = plan.read_manifest(descriptor, self._patiently(self._control.manifest))
         index = parse_index(self._patiently(self._control.index), manifest)
         targets = self._choose(manifest)
+        self._chosen(tuple(target.path for target in targets))
         self._planned(manifest)
         self._enter(
             replace(
@@ -121,6 +126,7 @@ class CastJob:
             self._patiently(lambda: remember(held.encode()))
             sink = DiskSink(manifest, index, disks)
             sink.adopt(held)
+            self._shares = DiskShares(index, [target.path for target in targets], sink.done)
             contents = SeedContents(manifest, index, [target.path for target in targets])
             taking = contents.remembering(sink)
             peers = PeerClient(self._control, taking, index.stored_lengths(), contents)
@@ -194,6 +200,7 @@ class CastJob:
             replace(
                 self._now,
                 state=ClientState.VERIFYING,
+                disks=self._shares.whole() if self._shares is not None else (),
                 done=0,
                 total=0,
                 rate=0,
@@ -239,6 +246,8 @@ class CastJob:
             unicast, peers = self._control.unicast, self._peers.taken if self._peers else 0
             multicast = max(progress.done - unicast - peers - self._now.kept, 0)
             now = replace(now, unicast=unicast, peers=peers, multicast=multicast)
+            if self._shares is not None:
+                now = replace(now, disks=self._shares.at(clock))
         self._now = now
         self._show(now)
 

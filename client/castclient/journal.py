@@ -1,4 +1,4 @@
-"""The last things the client did, kept in memory: shown on the screen, sent along with a failure."""
+"""The last things the client did, kept in memory: shown on the screen, sent along and handed out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import threading
 import time
 from collections import deque
 
-# A failure report stays a small message: about 200 lines of at most 200 characters.
-MOST_LINES = 200
-MOST_LENGTH = 200
+# All that is kept: half a megabyte at most.
+MOST_LINES = 2000
+MOST_LENGTH = 250
+# A failure report stays a small message.
+RECENT_LINES = 200
 
 
 class Journal:
@@ -23,6 +25,10 @@ class Journal:
         line = f"{time.monotonic():9.2f} {' '.join(text.split())}"[:MOST_LENGTH]
         with self._lock:
             self._lines.append(line)
+
+    def recent(self) -> tuple[str, ...]:
+        """The last RECENT_LINES lines, oldest first."""
+        return self.lines()[-RECENT_LINES:]
 
     def lines(self) -> tuple[str, ...]:
         """All remembered lines, oldest first."""

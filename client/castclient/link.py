@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from urllib.parse import quote
 
-from castcore.control import API, Order, Registered, Registration, Report
+from castcore.control import API, MachineLog, Order, Registered, Registration, Report
 from castcore.edge.cast.control import HttpsCastControl
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.net.pinned import PinnedHttps
@@ -18,6 +18,7 @@ POLL_GRACE = 10.0
 RETRY_SECONDS = 2.0
 REPORT_SECONDS = 1.0
 _REPORT_TIMEOUT = 10.0
+_LOG_TIMEOUT = 20.0
 
 
 class Forgotten(FleetcastError):
@@ -68,6 +69,13 @@ class ServerLink:
         """Tell the server how it goes. Raises NetworkFailed, Forgotten."""
         try:
             self._https.post_json(f"{self._path()}/report", report.to_json(), timeout=_REPORT_TIMEOUT)
+        except (NotFound, Refused) as error:
+            raise Forgotten(error.what) from None
+
+    def send_log(self, log: MachineLog) -> None:
+        """Hand in all that this run has said. Raises NetworkFailed, Forgotten."""
+        try:
+            self._https.post_json(f"{self._path()}/log", log.to_json(), timeout=_LOG_TIMEOUT)
         except (NotFound, Refused) as error:
             raise Forgotten(error.what) from None
 

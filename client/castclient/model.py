@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from castcore.control import ClientState, Machine, Nic
+from castcore.disk import DiskFacts
 from castcore.errors import FleetcastError
 
 from castclient.phases import Phase
@@ -14,10 +15,30 @@ RATE_WINDOW = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class DiskNow:
+    """How far the disk ``path`` is in a cast: bytes as they travel, ``rate`` bytes a second."""
+
+    path: str
+    done: int = 0
+    total: int = 0
+    rate: int = 0
+
+    @property
+    def percent(self) -> int:
+        """Whole percent done; 0 while the total is unknown."""
+        return min(100, self.done * 100 // self.total) if self.total else 0
+
+    @property
+    def eta(self) -> int | None:
+        """Seconds left at the present rate; None when it cannot be said."""
+        return (self.total - self.done) // self.rate if self.rate and self.total else None
+
+
+@dataclass(frozen=True, slots=True)
 class CastNow:
     """How far a cast is. All counts are bytes; ``rate`` bytes a second; times in seconds.
 
-    ``kept`` of ``done`` was on the disk before.
+    ``kept`` of ``done`` was on the disk before. ``disks`` tell it of each disk, in the image's order.
     """
 
     cast: str
@@ -36,6 +57,7 @@ class CastNow:
     target: str = ""
     image: str = ""
     root: str = ""
+    disks: tuple[DiskNow, ...] = ()
 
     @property
     def percent(self) -> int:
@@ -52,7 +74,10 @@ class CastNow:
 class Model:
     """Everything shown. ``problem`` is one sentence ("" when all is well), ``failure`` its error.
 
-    ``told`` is True when a cast has ended and the server has heard how.
+    ``told`` is True when a cast has ended and the server has heard how. ``now`` and ``retry_at`` are
+    monotonic seconds: a failed cast is tried again then (0: not by itself), as try ``attempt`` + 1.
+    ``question`` waits for Enter or Esc, ``notice`` is the answer to a key; both go away at their
+    ``until``. ``keys`` says what keys there are. ``off``: it goes off, not to restart.
     """
 
     version: str
@@ -70,6 +95,21 @@ class Model:
     cast: CastNow | None = None
     told: bool = False
     messages: tuple[str, ...] = ()
+    disks: tuple[DiskFacts, ...] = ()
+    now: float = 0.0
+    attempt: int = 0
+    retry_at: float = 0.0
+    question: str = ""
+    question_until: float = 0.0
+    notice: str = ""
+    notice_until: float = 0.0
+    keys: str = ""
+    off: bool = False
+
+    @property
+    def retry_in(self) -> int:
+        """Whole seconds until the cast is tried again, at least 1; 0 when it is not."""
+        return max(1, round(self.retry_at - self.now)) if self.retry_at else 0
 
     @property
     def state(self) -> str:

@@ -45,6 +45,11 @@ class Event(StrEnum):
     CAST_FAILED = "cast or capture failed"
     TOLD = "server told of the end"
     TOLD_STAY = "server told; stay on"
+    AGAIN = "time to try again"
+    ASKED_OFF = "asked to shut down"
+    SURE_OFF = "shut down all the same"
+    STAY_ON = "do not shut down"
+    NOTICE = "notice"
 
 
 class Action(StrEnum):
@@ -111,8 +116,21 @@ _ORDERS: dict[tuple[Phase, Event], Transition] = {
     )
 }
 
+# Only failures that trying again can mend come to this (castclient/retry.py).
+_AGAIN: dict[tuple[Phase, Event], Transition] = {(_P.FAILED, _E.AGAIN): (_P.CASTING, (_A.CAST,))}
+
+# The key to shut down: at once, but in the middle of a write the person is asked, and answers.
+_OFF: dict[tuple[Phase, Event], Transition] = {
+    (phase, _E.ASKED_OFF): (_P.LEAVING, (_A.LEAVE,))
+    for phase in Phase
+    if phase not in (_P.CASTING, _P.LEAVING)
+} | {
+    (_P.CASTING, _E.ASKED_OFF): (_P.CASTING, ()),
+    (_P.CASTING, _E.SURE_OFF): (_P.LEAVING, (_A.LEAVE,)),
+}
+
 TABLE: Mapping[tuple[Phase, Event], Transition] = MappingProxyType(
-    _BEFORE_READY | _CASTING | _LINK_BESIDE | _ORDERS
+    _BEFORE_READY | _CASTING | _LINK_BESIDE | _ORDERS | _AGAIN | _OFF
 )
 
 

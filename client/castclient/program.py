@@ -14,19 +14,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from castcore.control import ClientState, Machine, Nic, Order, OrderKind, Report
+from castcore.disk import DiskFacts
 from castcore.edge.cast.discovery import FoundServer
-from castcore.errors import FleetcastError
+from castcore.errors import FleetcastError, NotFound
 from castcore.words import code_words
 
+from castclient import retry
 from castclient.console import Show
 from castclient.journal import Journal
 from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase, step
 
-# Under software emulation a redraw costs some percent of the machine.
+# Under software emulation a redraw costs some percent of the machine; news may come a little sooner.
 SHOW_SECONDS = 0.5
+URGENT_SECONDS = 0.25
 FACTS_SECONDS = 1.0
-_SHOWN_MESSAGES = 8
+QUESTION_SECONDS = 30.0
+NOTICE_SECONDS = 120.0
+_SHOWN_MESSAGES = 40
+_QUESTION = "The disk is being written. Enter: shut down, it stays incomplete. Esc: go on."
 _UNTOLD = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING)
 
 
@@ -49,6 +55,8 @@ class Facts:
 
     machine: Machine
     nics: tuple[Nic, ...]
+    disks: tuple[DiskFacts, ...] = ()
+    keys: str = ""
 
 
 Post = Callable[[Happening], None]
@@ -71,13 +79,21 @@ class World(Protocol):
 
 
 class Client:
-    """One run of the client."""
+    """One run of the client; ``again`` says which failures are tried again by itself."""
 
-    def __init__(self, version: str, world: World, journal: Journal, shows: list[Show]) -> None:
-        self._world, self._journal, self._shows = world, journal, shows
+    def __init__(
+        self,
+        version: str,
+        world: World,
+        journal: Journal,
+        shows: list[Show],
+        again: retry.Retry = retry.never,
+    ) -> None:
+        self._world, self._journal, self._shows, self._again = world, journal, shows, again
         self._happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._order: Order | None = None
-        self._facts_due = self._show_due = 0.0
+        self._facts_due = self._shown = 0.0
+        self._urgent = True
         self.model = Model(version)
 
     def post(self, happening: Happening) -> None:
@@ -89,17 +105,28 @@ class Client:
         self.post(Happening(Event.STARTED))
         while not until(self.model):
             try:
-                happening = self._happenings.get(timeout=SHOW_SECONDS)
+                happening = self._happenings.get(timeout=URGENT_SECONDS)
             except queue.Empty:
-                self._refresh(time.monotonic(), urgent=False)
+                self.pass_time(time.monotonic())
                 continue
-            before = self.model.state
+            before = self.model.state, self.model.question, self.model.notice
             self.handle(happening)
-            self._refresh(time.monotonic(), urgent=self.model.state != before)
+            after = self.model.state, self.model.question, self.model.notice
+            self._urgent |= after != before
+            self.pass_time(time.monotonic())
         return self.model
+
+    def pass_time(self, now: float) -> None:
+        """It is ``now`` (monotonic seconds): try again what is due, forget what is old, show it all."""
+        self.model = aged(self.model, now)
+        if self.model.phase is Phase.FAILED and 0 < self.model.retry_at <= now:
+            self.handle(Happening(Event.AGAIN))
+        self._refresh(now)
 
     def handle(self, happening: Happening) -> None:
         """Take the one step that ``happening`` leads to."""
+        if happening.event in (Event.SURE_OFF, Event.STAY_ON) and not self.model.question:
+            return  # Enter and Esc answer a question, and mean nothing else
         happening = self._recognised(happening)
         before = self.model.phase
         phase, actions = step(before, happening.event)
@@ -112,11 +139,12 @@ class Client:
         elif happening.order is not None:
             self._order = happening.order
         self.model = noted(dataclasses.replace(self.model, phase=phase), happening)
-        if (Action.CAST in actions or Action.CAPTURE in actions) and self._order is not None:
-            fresh = CastNow(self._order.cast, ClientState.PLANNING)
-            self.model = dataclasses.replace(
-                self.model, cast=fresh, problem="", failure=None, told=False
-            )
+        if phase is Phase.LEAVING:
+            self.model = dataclasses.replace(self.model, off=_off(happening, self._order))
+        if happening.event is Event.CAST_FAILED and not self._captures():
+            self.model = self._to_be_tried_again(self.model)
+        if {Action.CAST, Action.CAPTURE} & {*actions} and self._order is not None:
+            self.model = begun(self.model, self._order.cast, again=happening.event is Event.AGAIN)
         report = report_of(self.model, self._journal)
         if report is not None:
             self._world.tell(report)
@@ -133,21 +161,73 @@ class Client:
             return dataclasses.replace(happening, event=Event.ORDER_AGAIN)
         return happening
 
-    def _refresh(self, now: float, *, urgent: bool) -> None:
+    def _captures(self) -> bool:
+        """Whether the order is a capture: the server's operator asks for that again."""
+        return self._order is not None and self._order.kind is OrderKind.CAPTURE
+
+    def _to_be_tried_again(self, model: Model) -> Model:
+        tries = model.attempt + 1
+        pause = self._again(model.failure, tries)
+        if pause is not None:
+            self._journal.add(f"tries again by itself in {pause} s, after {tries} tries")
+        return dataclasses.replace(
+            model, attempt=tries, retry_at=time.monotonic() + pause if pause is not None else 0.0
+        )
+
+    def _refresh(self, now: float) -> None:
         if now >= self._facts_due:
             self._facts_due = now + FACTS_SECONDS
             facts = self._world.facts()
-            self.model = dataclasses.replace(self.model, machine=facts.machine, nics=facts.nics)
-        if urgent or now >= self._show_due:
-            self._show_due = now + SHOW_SECONDS
+            self.model = dataclasses.replace(
+                self.model,
+                machine=facts.machine,
+                nics=facts.nics,
+                disks=facts.disks,
+                keys=facts.keys,
+            )
+        if now >= self._shown + (URGENT_SECONDS if self._urgent else SHOW_SECONDS):
+            self._shown, self._urgent = now, False
             messages = self._journal.lines()[-_SHOWN_MESSAGES:]
-            self.model = dataclasses.replace(self.model, messages=messages)
+            self.model = dataclasses.replace(self.model, messages=messages, now=now)
             for show in self._shows:
                 show(self.model, now)
 
 
+def begun(model: Model, cast: str, *, again: bool) -> Model:
+    """``model`` with ``cast`` begun, ``again`` if it failed before: then that is still to be read."""
+    fresh = CastNow(cast, ClientState.PLANNING)
+    model = dataclasses.replace(model, cast=fresh, told=False, retry_at=0.0)
+    if again:
+        return model
+    return dataclasses.replace(model, problem="", failure=None, attempt=0)
+
+
+def aged(model: Model, now: float) -> Model:
+    """``model`` without the question and the notice whose time is over."""
+    if model.question and now > model.question_until:
+        model = dataclasses.replace(model, question="")
+    if model.notice and now > model.notice_until:
+        model = dataclasses.replace(model, notice="")
+    return model
+
+
+def _spoken(model: Model, happening: Happening) -> Model:
+    """``model`` with what is asked of the person now, or answered."""
+    event = happening.event
+    if model.question and (model.phase is not Phase.CASTING or event is Event.STAY_ON):
+        model = dataclasses.replace(model, question="")
+    if event is Event.ASKED_OFF and model.phase is Phase.CASTING:
+        until = time.monotonic() + QUESTION_SECONDS
+        return dataclasses.replace(model, question=_QUESTION, question_until=until)
+    if event is Event.NOTICE:
+        until = time.monotonic() + NOTICE_SECONDS
+        return dataclasses.replace(model, notice=happening.text, notice_until=until)
+    return model
+
+
 def noted(model: Model, happening: Happening) -> Model:
     """``model`` with what came along with ``happening``."""
+    model = _spoken(model, happening)
     event = happening.event
     if event in (Event.FOUND, Event.CHOSEN):
         server = happening.servers[0]
@@ -165,13 +245,36 @@ def noted(model: Model, happening: Happening) -> Model:
         return dataclasses.replace(model, client=happening.client, link_lost=False)
     if event is Event.LOST or (event is Event.GAVE_UP and model.client):
         return dataclasses.replace(model, link_lost=True)
-    if event in (Event.PROGRESS, Event.CAST_DONE):
+    return _cast_noted(model, happening)
+
+
+def _cast_noted(model: Model, happening: Happening) -> Model:
+    event = happening.event
+    if event is Event.PROGRESS:
         return dataclasses.replace(model, cast=happening.now)
-    if event in (Event.TOLD, Event.TOLD_STAY):
+    if event is Event.CAST_DONE:
+        return dataclasses.replace(model, cast=happening.now, problem="", failure=None, attempt=0)
+    if event in (Event.TOLD, Event.TOLD_STAY) and model.phase is not Phase.CASTING:
         return dataclasses.replace(model, told=True)
     if event is Event.CAST_FAILED:
-        return dataclasses.replace(model, problem=happening.text, failure=happening.error)
+        return dataclasses.replace(
+            model, problem=_problem(model, happening), failure=happening.error, cast=_cut(model.cast)
+        )
     return model
+
+
+def _problem(model: Model, happening: Happening) -> str:
+    """Why the cast failed; that it is over meanwhile is no news beside why it failed first."""
+    over = isinstance(happening.error, NotFound) and model.problem
+    return f"{model.problem} ({happening.text})" if over else happening.text
+
+
+def _cut(cast: CastNow | None) -> CastNow | None:
+    """The cast as it was cut off: nothing moves any more."""
+    if cast is None:
+        return None
+    disks = tuple(dataclasses.replace(disk, rate=0) for disk in cast.disks)
+    return dataclasses.replace(cast, rate=0, detail="", disks=disks)
 
 
 def report_of(model: Model, journal: Journal) -> Report | None:
@@ -180,12 +283,12 @@ def report_of(model: Model, journal: Journal) -> Report | None:
         return None
     state = ClientState(model.state)
     cast = model.cast
-    figures = Report(state, message=model.problem)
+    figures = Report(state, message=_message(model))
     if cast is not None:
         figures = Report(
             state,
             cast=cast.cast,
-            message=model.problem or cast.detail,
+            message=_message(model) or cast.detail,
             done=cast.done,
             total=cast.total,
             written=cast.written,
@@ -196,10 +299,25 @@ def report_of(model: Model, journal: Journal) -> Report | None:
             repaired=cast.repaired,
             seconds=cast.seconds,
             root=cast.root,
+            retry=model.retry_in,
         )
     if state is ClientState.FAILED:
-        return dataclasses.replace(figures, logs=journal.lines())
+        return dataclasses.replace(figures, logs=journal.recent())
     return figures
+
+
+def _message(model: Model) -> str:
+    if model.retry_at and model.phase is Phase.FAILED:
+        return f"{model.problem}; tries again by itself"
+    if model.problem and model.phase is Phase.CASTING:
+        return f"try {model.attempt + 1}, the one before failed: {model.problem}"
+    return model.problem
+
+
+def _off(happening: Happening, order: Order | None) -> bool:
+    """Whether the machine goes off, rather than restarting."""
+    asked = happening.event in (Event.ASKED_OFF, Event.SURE_OFF)
+    return asked or (order is not None and leaving_kind(order) is OrderKind.POWER_OFF)
 
 
 def leaving_kind(order: Order) -> OrderKind | None:

@@ -1,12 +1,15 @@
-"""What the client was told before it started: kernel command line, ``trust.json``, or options."""
+"""What the client was told before it started: by the kernel command line, its server, its medium."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 
 from castcore import canonical
+from castcore.bootsettings import BadSettings, BootSettings, from_values
 from castcore.disk import Rules
 from castcore.errors import BadPacket, Untrusted
 from castcore.trust import KEY_SIZE
@@ -17,6 +20,17 @@ TRUST_LIMIT = 64 << 10
 _SERIAL = re.compile(r"ttyS\d+|ttyAMA\d+|hvc\d+")
 
 
+# What the kernel command line may say in place of the medium's settings, behind "fleetcast.".
+_WORDS = ("address", "gateway", "vlan", "nic")
+
+
+class Mode(StrEnum):
+    """What the boot environment begins with: a cast, or this machine's own capture and restore."""
+
+    CAST = "cast"
+    LOCAL = "local"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How this run behaves.
@@ -24,7 +38,9 @@ class Settings:
     ``server_url`` "" and ``server_key`` None mean "not told: look for one". ``interfaces`` None means
     every wired one. ``targets`` are the disks, one for each of the image's in their order; () means
     "choose": by ``rules``, () being "the only candidate".
-    ``bring_up``, ``may_leave`` are False on a host that is not ours to configure or reboot.
+    ``bring_up``, ``may_leave`` are False on a host that is not ours to configure or reboot. ``told`` is
+    what the medium said, the kernel command line laid over it.
+    ``shells``: keys open a shell and a file explorer. ``debug``: init has shells on the serial consoles.
     """
 
     server_url: str = ""
@@ -35,27 +51,62 @@ class Settings:
     bring_up: bool = True
     may_leave: bool = True
     serial_consoles: tuple[str, ...] = ()
+    told: BootSettings = field(default=BootSettings())
+    mode: Mode = Mode.CAST
+    shells: bool = True
+    debug: bool = False
 
 
-def from_boot(cmdline: str, trust: bytes | None, rules: Rules = ()) -> Settings:
-    """The settings of a booted client, from ``/proc/cmdline`` and ``trust.json`` (None: no such file).
+def from_boot(
+    cmdline: str, trust: bytes | None, rules: Rules = (), medium: BootSettings | None = None
+) -> Settings:
+    """The settings of a booted client, from ``/proc/cmdline``, ``trust.json`` (None: no such file), and
+    what its ``medium`` was made with.
 
     Raises Untrusted when the trust file or ``fleetcast.key`` is damaged: falling back to "any server"
-    would be the wrong way to fail.
+    would be the wrong way to fail. Raises BadSettings for an address, VLAN or mode that can be none.
     """
     words = kernel_words(cmdline)
-    url, key = words.get("fleetcast.server", ""), server_key(words.get("fleetcast.key", ""))
+    told = overlaid(medium or BootSettings(), words)
+    url, key = words.get("fleetcast.server", ""), server_key(words.get("fleetcast.key", "") or told.key)
     if trust is not None:
         trusted_url, key = read_trust(trust)
         url = url or trusted_url
-    consoles = (w.partition("=")[2].partition(",")[0] for w in cmdline.split() if w[:8] == "console=")
+    consoles = [w.partition("=")[2] for w in cmdline.split() if w[:8] == "console="]
+    ports = [console.partition(",")[0] for console in (*consoles, *told.serial)]
     return Settings(
-        server_url=url,
+        server_url=url or told.server,
         server_key=key,
         targets=tuple(v for k, v in kernel_pairs(cmdline) if k == "fleetcast.target" and v),
         rules=rules,
-        serial_consoles=tuple(dict.fromkeys(c for c in consoles if _SERIAL.fullmatch(c))),
+        serial_consoles=tuple(dict.fromkeys(port for port in ports if _SERIAL.fullmatch(port))),
+        told=told,
+        mode=_mode(words.get("fleetcast.mode", Mode.CAST)),
+        shells=words.get("fleetcast.shell", "on") != "off",
+        debug="fleetcast.debug" in cmdline.split(),
     )
+
+
+def overlaid(medium: BootSettings, words: Mapping[str, str]) -> BootSettings:
+    """``medium`` with what the kernel command line's ``words`` say in its place. Raises BadSettings."""
+    given: dict[str, str | int] = {
+        name: words[f"fleetcast.{name}"] for name in _WORDS if words.get(f"fleetcast.{name}")
+    }
+    if "vlan" in given:
+        try:
+            given["vlan"] = int(given["vlan"])
+        except ValueError:
+            raise BadSettings(f"fleetcast.vlan={given['vlan']} is no number") from None
+    if "address" in given:
+        given.setdefault("gateway", "")  # the medium's own belongs to its own address
+    return from_values(asdict(medium) | given)
+
+
+def _mode(word: str) -> Mode:
+    try:
+        return Mode(word)
+    except ValueError:
+        raise BadSettings(f"fleetcast.mode={word}: it is {' or '.join(Mode)}") from None
 
 
 def kernel_words(cmdline: str) -> dict[str, str]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from castcore import __version__
-from castcore.control import Nic, Order, OrderKind, Registration, Report
+from castcore.bootsettings import Moment
+from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report
+from castcore.disk import find_disk, is_selector
 from castcore.disk.objections import objections
-from castcore.edge import dmi, efivars
+from castcore.edge import devices, dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.cast.peers import STAY_SECONDS
+from castcore.edge.disk import probe
 from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 from castcore.image import Manifest
 
-from castclient import inventory, keyboard, locate, power
+from castclient import cards, inventory, keyboard, locate, machinelog, power
+from castclient.bringup import BringUp
 from castclient.capturejob import CaptureJob
+from castclient.hooks import Hooks
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
+from castclient.kernellog import kernel_log
 from castclient.link import RETRY_SECONDS, Forgotten, Reporter, ServerLink
 from castclient.model import CastNow
 from castclient.phases import Action, Event
@@ -33,6 +41,7 @@ GIVE_UP_SECONDS = 30.0
 TOLD_SECONDS = 300.0
 LEAVE_SECONDS = 3.0
 _ORDERED = {OrderKind.CAST: Event.ORDER_CAST, OrderKind.CAPTURE: Event.ORDER_CAPTURE}
+BUILD_FILE = "/etc/fleetcast/build.json"
 # What the loop hears when an action has died of an error it did not foresee: it tries again.
 _AFTER_DEATH = {
     Action.SEARCH: Event.GAVE_UP,
@@ -47,14 +56,28 @@ _AFTER_DEATH = {
 class RealWorld:
     """Implements :class:`castclient.program.World` on this machine."""
 
-    def __init__(self, settings: Settings, journal: Journal, keyboards: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        keyboards: tuple[str, ...],
+        *,
+        bringup: BringUp | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """``bringup`` is told by which interface the server was found, ``hooks`` run at their moments;
+        None: a host that is not ours to configure.
+        """
         self._settings, self._journal, self._keyboards = settings, journal, keyboards
+        self._bringup, self._hooks = bringup, hooks
         self._link: ServerLink | None = None
         self._reporter = Reporter(self._send)
         self._machine = dmi.machine()
         self._registration: Registration | None = None
         self._end: CastEnd | None = None
-        self._writing = False
+        self._writing = self._was_ready = False
+        self._chosen: frozenset[str] = frozenset()
+        self.keys = ""
         self._reporter.start()
 
     def close(self) -> None:
@@ -63,7 +86,18 @@ class RealWorld:
 
     def facts(self) -> Facts:
         """The machine as it is now."""
-        return Facts(self._machine, self._nics())
+        known = self._registration
+        return Facts(self._machine, self._nics(), known.disks if known is not None else (), self.keys)
+
+    def targets(self) -> frozenset[str]:
+        """Paths of the disks that are cast to, or that were named for it: nobody else's to mount."""
+        named = set(self._named_paths())
+        return self._chosen | named
+
+    def log_archive(self) -> bytes:
+        """All that this machine can tell, as a tar.gz without secrets."""
+        about = self._about()
+        return machinelog.log_archive(kernel_log(), self._journal.lines(), about, self._registration)
 
     def tell(self, report: Report) -> None:
         """Make ``report`` the latest the server shall have."""
@@ -79,7 +113,7 @@ class RealWorld:
             Action.CAST: lambda: self._cast(order, post),
             Action.CAPTURE: lambda: self._capture(order, post),
             Action.TELL: lambda: self._tell(order, post),
-            Action.LEAVE: lambda: self._leave(order),
+            Action.LEAVE: lambda: self._leave(happening, order),
         }
         # Daemons: one may wait for the server for ever, and must not keep a host's process alive.
         threading.Thread(
@@ -118,6 +152,7 @@ class RealWorld:
     def _register(self, servers: tuple[FoundServer, ...], post: Post) -> None:
         """Register with the server just found, else again with the present one."""
         if servers and (self._link is None or self._link.server != servers[0]):
+            self._settle(servers[0])
             self._link = ServerLink(servers[0])
         if self._link is not None:
             post(self._registered(self._link))
@@ -134,6 +169,7 @@ class RealWorld:
                 failed = True
             else:
                 self._reporter.again()
+                self._ready()
                 return Happening(Event.REGISTERED, client=client)
             if time.monotonic() > end:
                 return Happening(Event.GAVE_UP)
@@ -144,7 +180,23 @@ class RealWorld:
         moved = locate.elsewhere(self._settings, link.server, failed=failed)
         if moved is not None:
             self._journal.add(f"the server answers at {moved.url} on {moved.interface}")
+            self._settle(moved)
             link.move(moved)
+
+    def _settle(self, server: FoundServer) -> None:
+        if self._bringup is not None:
+            self._bringup.settle(server.interface, server.url)
+
+    def _ready(self) -> None:
+        """The first time that a server has us; no hook holds up its orders."""
+        hooks = None if self._was_ready else self._hooks
+        self._was_ready = True
+        if hooks is not None:
+            threading.Thread(target=hooks.run, args=(Moment.READY,), name="hooks", daemon=True).start()
+
+    def _run_hooks(self, moment: Moment) -> None:
+        if self._hooks is not None:
+            self._hooks.run(moment)
 
     def _listen(self, post: Post) -> None:
         link = self._link
@@ -179,9 +231,10 @@ class RealWorld:
             update=order.update,
             show=show,
             planned=self._warn,
+            chosen=self._choose,
         )
         self._forget_end()
-        self._writing = True
+        self._writing, self._chosen = True, frozenset()
         try:
             self._end = job.run()
         except FleetcastError as error:
@@ -213,6 +266,9 @@ class RealWorld:
             self._end.peers.close()
         self._end = None
 
+    def _choose(self, paths: tuple[str, ...]) -> None:
+        self._chosen = frozenset(paths)
+
     def _warn(self, manifest: Manifest) -> None:
         """Say what this machine's firmware, or the system cast to it, will object to."""
         layouts = [disk.layout for disk in manifest.disks]
@@ -224,9 +280,12 @@ class RealWorld:
         """Wait until the server has heard of the end and nobody needs our chunks any more; then leave,
         if the cast went well and says so.
         """
+        end = self._end  # of this try: a later one has its own
         if not self._reporter.delivered(TOLD_SECONDS):
             self._journal.add("the server could not be told yet")
-        end, leaves = self._end, order is not None and leaving_kind(order) is not None
+        self._hand_in_log(ClientState.FAILED if end is None else ClientState.DONE)
+        leaves = order is not None and leaving_kind(order) is not None
+        self._run_hooks(Moment.FAILED if end is None else Moment.DONE)
         if end is None:
             post(Happening(Event.TOLD_STAY))
             return
@@ -244,9 +303,41 @@ class RealWorld:
         except FleetcastError as error:
             self._journal.add(f"warning: {error.what}")
 
-    def _leave(self, order: Order | None) -> None:
+    def _hand_in_log(self, reason: ClientState) -> None:
+        """Give the server all we know; it is no harm when that fails."""
+        link = self._link
+        if link is None or not link.client or not self._settings.may_leave:
+            return  # on a host that is not ours the log is not ours either
+        log = machinelog.machine_log(reason, kernel_log(), self._journal.lines(), self._about())
+        try:
+            link.send_log(log)
+        except FleetcastError as error:
+            self._journal.add(f"the log could not be handed in: {error.what}")
+        else:
+            self._journal.add("the server has the log")
+
+    def _about(self) -> str:
+        """What runs here: version and the build of the boot image."""
+        try:
+            build = Path(BUILD_FILE).read_text(errors="replace")
+        except OSError:
+            build = ""
+        return f"fleetcast {__version__}\n{build}"
+
+    def _named_paths(self) -> list[str]:
+        """The disks named on the kernel command line, as far as they are there."""
+        paths = []
+        for name in self._settings.targets:
+            with contextlib.suppress(FleetcastError):
+                known = probe.identities()
+                paths.append(find_disk(name, known).path if is_selector(name) else name)
+        return paths
+
+    def _leave(self, happening: Happening, order: Order | None) -> None:
         self._reporter.delivered(LEAVE_SECONDS)
         kind = leaving_kind(order) if order is not None else None
+        if happening.event in (Event.ASKED_OFF, Event.SURE_OFF):
+            kind = OrderKind.POWER_OFF
         if kind is not None and self._settings.may_leave:
             power.leave(kind)
 
@@ -260,12 +351,13 @@ class RealWorld:
         """What the machine is; while its disk is being written the earlier answer stands."""
         if self._registration is None or not self._writing:
             disks = inventory.disks(self._settings, self._journal.add)
-            self._registration = Registration(self._machine, self._nics(), disks, __version__)
+            self._registration = Registration(
+                self._machine, self._nics(), disks, __version__, devices.devices()
+            )
         return self._registration
 
     def _nics(self) -> tuple[Nic, ...]:
-        names = self._settings.interfaces
-        return nics.wired() if names is None else tuple(nics.nic(name) for name in names)
+        return cards.used(self._settings)
 
 
 def _failed(error: FleetcastError) -> Happening:

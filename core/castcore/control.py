@@ -93,6 +93,17 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A PCI device or USB interface: where it sits, the kernel's name for what it is (``modalias``, all
+    its ids in one string), and the driver that has it ("" for none).
+    """
+
+    address: str
+    modalias: str
+    driver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Registration(Message):
     """POST /clients: everything a client knows of itself; the answer is :class:`Registered`."""
 
@@ -100,6 +111,7 @@ class Registration(Message):
     nics: tuple[Nic, ...]
     disks: tuple[DiskFacts, ...]
     version: str
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +161,7 @@ class Report(Message):
 
     All counts are bytes; ``kept`` of ``done`` were on the disk before. ``root`` is the hex digest over
     the index whose every chunk was verified and written ("" before that); ``message`` is one sentence
-    for a person.
+    for a person. ``retry``: after FAILED, the client tries again by itself in so many seconds (0: not).
     """
 
     state: ClientState
@@ -166,3 +178,22 @@ class Report(Message):
     seconds: int = 0
     root: str = ""
     logs: tuple[str, ...] = ()
+    retry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLog(Message):
+    """POST /clients/ID/log: all that a client knows of its run, when a cast has ended or failed.
+
+    ``reason`` is the state it ended in; ``kernel`` and ``journal`` are lines joined by newlines, the
+    last LOG_SIZE bytes of each.
+    """
+
+    reason: ClientState
+    kernel: str
+    journal: str
+    about: str = ""
+
+
+# What is kept of one log, in characters: with JSON's escapes the message stays below a megabyte.
+LOG_SIZE = 192 << 10

@@ -32,7 +32,9 @@ from castserver import (
     durableroutes,
     leaseroutes,
     licenceroutes,
+    logroutes,
     mediaroutes,
+    metricsroutes,
     operatorroutes,
     storyroutes,
     uploadroutes,
@@ -89,7 +91,10 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(logroutes.routes)
+    app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
+    app.include_router(metricsroutes.routes)
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)

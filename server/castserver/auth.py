@@ -37,6 +37,10 @@ class Auth:
         self.sessions = Sessions(clock, idle)
         self._attempts = Attempts(clock)
 
+    def secrets(self) -> tuple[str, ...]:
+        """What opens the server now and is known to it: it must stand in nothing that leaves it."""
+        return (self._token.decode(), *self.sessions.secrets())
+
     def login(self, name: str, password: str, address: str) -> Caller | None:
         """A new session for the user, None for a wrong password; takes a moment on purpose.
 

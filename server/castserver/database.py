@@ -155,7 +155,7 @@ class LeaseRuleRow(Base):
 
 
 class BootOnceRow(Base):
-    """A machine's order to boot an image once, waiting or used; ``order`` "": there is none."""
+    """A machine's order to boot an image once, waiting or used."""
 
     __tablename__ = "boot_once"
 

@@ -7,7 +7,7 @@ server's key and a file with the operator's token are given.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -23,6 +23,7 @@ from castserver.statedir import default_state
 
 DEFAULT_SERVER = "https://127.0.0.1:8443"
 LONGEST_TOKEN = 1000
+FETCH_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +86,11 @@ class Operator:
         """The answer to GET on the path with these steps, and ``query``."""
         asked = f"?{urlencode(query)}" if query else ""
         return self._https.get_json(_path(path) + asked)
+
+    def fetch(self, *path: str, query: Sequence[tuple[str, str]] = (), limit: int) -> bytes:
+        """The bytes that GET answers on the path with these steps, at most ``limit``."""
+        asked = f"?{urlencode(query)}" if query else ""
+        return self._https.get(_path(path) + asked, timeout=FETCH_SECONDS, limit=limit)
 
     def post(self, *path: str, body: Any = None) -> Any:
         """The answer to POST on the path with these steps."""

@@ -16,6 +16,7 @@ from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.licenceviews import ledger_views
+from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.views import StateView, state_view
 
@@ -35,6 +36,7 @@ class ServerParts:
     booting: Booting
     leases: LeaseBook
     once: BootOnce
+    logs: MachineLogs
     captures: Captures
     media: Media
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -130,7 +130,8 @@ def after_parts(state: CastState, rules: CastRules, parts: Collection[PartState]
 def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartState, str]:
     """A machine's part after its ``report``, and what is to be said of it ("" = the report's message).
 
-    Done is only what was proven: the reported root must be the image's ``root`` (hex).
+    Done is only what was proven: the reported root must be the image's ``root`` (hex). A machine that
+    failed and will try again by itself is awaited.
     """
     match report.state:
         case ClientState.DONE if report.root == root:
@@ -138,6 +139,8 @@ def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartS
         case ClientState.DONE:
             shown = report.root[:16] or "none"
             return PartState.FAILED, f"it proved the root {shown}, the image's is {root[:16]}"
+        case ClientState.FAILED if report.retry and not part.ended:
+            return part, ""
         case ClientState.FAILED if part is not PartState.DONE:
             refused = part in (PartState.ORDERED, PartState.REFUSED)
             return (PartState.REFUSED if refused else PartState.FAILED), ""

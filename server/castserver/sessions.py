@@ -52,6 +52,11 @@ class Sessions:
             self._seen = now
         return secret
 
+    def secrets(self) -> tuple[str, ...]:
+        """Those of all that are open."""
+        with self._lock:
+            return tuple(self._open)
+
     def close(self, secret: str) -> None:
         """Forget the session."""
         with self._lock:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from castclient.bringup import dhcp_command, dhcp_script
+from castclient.dhcp import dhcp_command, dhcp_script
 from castcore.edge import run
 
 from tests.net.namespaces import Cable, cable, ip

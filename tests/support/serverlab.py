@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from castcore.cast.peers import Peers, Seed
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
-from castcore.control import Machine, Nic, Registration
+from castcore.control import Device, Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
@@ -37,6 +38,7 @@ from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import LIBRARY, Library, LibraryImage, Shelved
 from castserver.licenceterms import LicenceTerms
 from castserver.licensing import Licensing
+from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
@@ -199,6 +201,8 @@ class ServerLab:
         self.boot_images, self.store = boot_images, store
         self.ledgers, self.terms = ledgers, terms
         self._medium = ledgers.places()[0].key if ledgers is not None else ""
+        self._home = TemporaryDirectory(prefix="fleetcast-test-")
+        self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
         self.database = database or Database.in_memory()
@@ -244,6 +248,7 @@ class ServerLab:
             self.booting,
             self.leases,
             self.once,
+            self.logs,
             Captures(self.database, self.clients, self.uploads),
             self.media,
         )
@@ -362,4 +367,5 @@ def registration(number: int, **machine: Any) -> Registration:
         (Nic("eth0", f"52:54:00:00:00:{number:02x}", link=True, speed=1000),),
         (DiskFacts("/dev/sda", f"wwn-{number}", 64 * GIB, 512, model="ACME SSD"),),
         "0.1.0",
+        (Device("0000:00:1f.6", "pci:v00008086d000015BBsv*sd*bc02sc00i00", "e1000e"),),
     )

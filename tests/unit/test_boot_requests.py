@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -18,8 +16,9 @@ from castserver.services import bootfiles
 from castserver.services.boothttp import Span, span_of
 from castserver.services.conditions import has_it, range_counts
 
+from tests.support.boottrees import ROLES, tree
+
 PLACE = BootPlace(IPv4Address("10.0.0.1"), 8080)
-ROLES = {"kernel": b"k", "initrd": b"ii", "shim": b"s", "grub": b"g", "ipxe": b"u"}
 
 
 def test_a_request_with_options() -> None:
@@ -112,15 +111,6 @@ def test_no_byte_of_an_empty_file_can_be_asked_for() -> None:
     assert span_of("", 0) == Span(0, 0, partial=False)
 
 
-def tree(folder: Path, contents: Mapping[str, bytes] = ROLES, **changes: object) -> Path:
-    files = {}
-    for role, data in {**ROLES, **contents}.items():
-        (folder / role).write_bytes(data)
-        files[role] = {"name": role, "size": len(data), "blake3": digest(data).hex()}
-    (folder / "tree.json").write_text(json.dumps({"format": 1, "files": files} | changes))
-    return folder
-
-
 def load(folder: Path) -> bootfiles.BootFiles:
     url = "https://10.0.0.1:8443"
     return bootfiles.load(folder, PLACE, server_url=url, server_key=b"k", extra="").files
@@ -140,6 +130,17 @@ def test_a_tree_may_hold_files_for_arm64(tmp_path: Path) -> None:
     hashed = bootnames.by_hash(bootnames.KERNEL_ARM64, digest(b"ak").hex())
     assert files.http[hashed].open().read() == b"ak"
     assert bootnames.is_kernel(hashed)
+
+
+def test_settings_of_a_tree_are_the_last_initrd(tmp_path: Path) -> None:
+    tree(tmp_path, ARM64 | {"settings": b"ss"})
+    url = "https://10.0.0.1:8443"
+    loaded = bootfiles.load(tmp_path, PLACE, server_url=url, server_key=b"k", extra="")
+    assert loaded.client.arm64 is not None
+    for client in (loaded.client, loaded.client.arm64):
+        names = [name.rpartition("/")[2] for name in client.initrds]
+        assert names == ["trust.cpio", "initrd.img", "settings.cpio"]
+        assert loaded.files.http[client.initrds[-1]].open().read() == b"ss"
 
 
 @pytest.mark.parametrize("role", ARM64)

@@ -62,6 +62,21 @@ def test_the_same_is_not_said_twice_but_a_new_problem_is() -> None:
     ]
 
 
+def test_what_a_key_asks_and_answers_is_said_there_too() -> None:
+    plain, model = PlainLines(), Model("0.1", phase=Phase.READY)
+    plain.lines(model, 1)
+    asked = plain.lines(dataclasses.replace(model, question="sure?"), 2)
+    told = plain.lines(dataclasses.replace(model, notice="on the stick"), 3)
+    assert asked == ["fleetcast: state=ready up=2.0 question=sure?"]
+    assert told == ['fleetcast: state=ready up=3.0 notice="on the stick"']
+
+
+def test_a_failure_says_when_it_is_tried_again() -> None:
+    model = Model("0.1", phase=Phase.FAILED, problem="lost", now=5.0, retry_at=15.0)
+    (line,) = PlainLines().lines(model, 1)
+    assert line == "fleetcast: state=failed up=1.0 message=lost retry=10"
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [("a b", '"a b"'), ("", '""'), ('"', '"\\""'), ("a=b", '"a=b"'), ("é\x1b", '"\\u00e9\\u001b"')],

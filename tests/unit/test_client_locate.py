@@ -50,12 +50,19 @@ def test_a_link_local_address_is_used_through_the_interface_it_was_heard_on(url:
 def test_a_link_local_server_we_were_told_of_is_looked_for_on_every_interface() -> None:
     told = "https://[fe80::1]:8443"
     assert ways(told, ["eth0", "eth1"]) == (
-        "https://[fe80::1%eth0]:8443",
-        "https://[fe80::1%eth1]:8443",
+        ("https://[fe80::1%eth0]:8443", ""),
+        ("https://[fe80::1%eth1]:8443", ""),
     )
-    assert ways("https://[fe80::1%eth1]:8443", ["eth0", "eth1"]) == ("https://[fe80::1%eth1]:8443",)
-    assert ways(SHOP.url, ["eth0", "eth1"]) == (SHOP.url,)
-    assert ways(SHOP.url, []) == (SHOP.url,)
+    chosen = "https://[fe80::1%eth1]:8443"
+    assert ways(chosen, ["eth0", "eth1"]) == ((chosen, ""),)
+    assert ways(SHOP.url, ["eth0", "eth1"]) == ((SHOP.url, ""),)
+    assert ways(SHOP.url, []) == ((SHOP.url, ""),)
+
+
+def test_on_our_own_machine_a_server_is_asked_for_through_every_card() -> None:
+    assert ways(SHOP.url, ["eth0", "eth1"], bound=True) == ((SHOP.url, "eth0"), (SHOP.url, "eth1"))
+    told = "https://[fe80::1]:8443"
+    assert ways(told, ["eth0"], bound=True) == (("https://[fe80::1%eth0]:8443", "eth0"),)
 
 
 def test_the_same_server_elsewhere_is_one_with_its_key_and_certificate(

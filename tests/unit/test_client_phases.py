@@ -34,14 +34,16 @@ def test_from_power_on_to_reboot() -> None:
     assert done == wanted
 
 
-@pytest.mark.parametrize("event", [Event.ORDER_CAST, Event.ORDER_LEAVE, Event.TOLD, Event.STARTED])
+@pytest.mark.parametrize(
+    "event", [Event.ORDER_CAST, Event.ORDER_LEAVE, Event.TOLD, Event.STARTED, Event.ASKED_OFF]
+)
 def test_nothing_from_outside_ends_or_restarts_a_write(event: Event) -> None:
     assert step(Phase.CASTING, event) == (Phase.CASTING, ())
 
 
 def test_only_its_own_end_leads_out_of_a_cast() -> None:
     ways = {event for (phase, event), (after, _) in TABLE.items() if phase is Phase.CASTING != after}
-    assert ways == {Event.CAST_DONE, Event.CAST_FAILED}
+    assert ways == {Event.CAST_DONE, Event.CAST_FAILED, Event.SURE_OFF}, "or a person who was asked"
 
 
 @pytest.mark.parametrize("phase", [Phase.CASTING, Phase.DONE, Phase.FAILED])
@@ -55,6 +57,8 @@ def test_the_link_is_renewed_beside_what_goes_on(phase: Phase) -> None:
 def test_a_failed_machine_never_restarts_by_itself() -> None:
     reached, todo = {Phase.FAILED}, [Phase.FAILED]
     automatic = set(Event) - {Event.ORDER_CAST, Event.ORDER_CAPTURE, Event.ORDER_LEAVE}
+    automatic -= {Event.ASKED_OFF, Event.SURE_OFF}
+    automatic -= {Event.AGAIN}  # to a cast that is then done
     while todo:
         phase = todo.pop()
         for event in automatic:

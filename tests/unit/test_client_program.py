@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from castclient.journal import MOST_LENGTH, MOST_LINES, Journal
+from castclient import retry
+from castclient.journal import MOST_LENGTH, MOST_LINES, RECENT_LINES, Journal
 from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase
 from castclient.program import Client, Facts, Happening, Post, leaving_kind
 from castcore.control import AfterCast, ClientState, Machine, Order, OrderKind, Report
 from castcore.edge.cast.discovery import FoundServer
-from castcore.errors import NoSpace
+from castcore.errors import DiskFailed, NoSpace, NotFound
 
 SERVER = FoundServer("https://192.0.2.1:8443", bytes(32), bytes(32), "shop", "eth0")
 OTHER = FoundServer("https://192.0.2.2:8443", bytes([1]) * 32, bytes(32), "annex", "eth0")
@@ -40,7 +41,8 @@ class FakeWorld:
 
 def client(world: FakeWorld, shown: list[Model] | None = None) -> Client:
     seen = shown if shown is not None else []
-    return Client("0.1", world, Journal(), [lambda model, _up: seen.append(model)])
+    shows = [lambda model, _up: seen.append(model)]
+    return Client("0.1", world, Journal(), shows, retry.backing_off)
 
 
 def ready(world: FakeWorld) -> Client:
@@ -169,6 +171,7 @@ def test_the_journal_keeps_the_last_lines_short() -> None:
     assert len(lines) == MOST_LINES
     assert "line 5 " in lines[0]
     assert max(map(len, lines)) == MOST_LENGTH
+    assert journal.recent() == lines[-RECENT_LINES:]
 
 
 def test_what_a_cast_failed_of_is_kept_until_the_next_one() -> None:
@@ -178,3 +181,120 @@ def test_what_a_cast_failed_of_is_kept_until_the_next_one() -> None:
     assert (subject.model.problem, subject.model.failure) == ("the disk is full", error)
     subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
     assert (subject.model.problem, subject.model.failure) == ("", None)
+
+
+def failed(subject: Client, text: str, error: DiskFailed | NotFound | NoSpace) -> None:
+    subject.handle(Happening(Event.CAST_FAILED, text=text, error=error))
+
+
+def test_a_failure_that_can_be_mended_is_tried_again_when_it_is_due() -> None:
+    world = FakeWorld({})
+    subject = ready(world)
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    for tries, pause in enumerate(retry.PAUSES, 1):
+        failed(subject, "the disk missed a beat", DiskFailed("x"))
+        assert world.told[-1].retry > 0
+        assert "tries again by itself" in world.told[-1].message
+        due = subject.model.retry_at
+        subject.pass_time(due - 0.1)
+        waiting = subject.model
+        assert waiting.phase is Phase.FAILED
+        assert (waiting.attempt, waiting.retry_in) == (tries, 1)
+        subject.pass_time(due)
+        going = subject.model
+        assert going.phase is Phase.CASTING
+        assert world.performed[-1] == (Action.CAST, ORDER)
+        assert pause == retry.backing_off(DiskFailed("x"), tries)
+    subject.handle(Happening(Event.CAST_DONE, now=DONE))
+    assert (subject.model.problem, subject.model.attempt) == ("", 0)
+
+
+def test_what_cannot_be_mended_stays_and_an_order_begins_anew() -> None:
+    world = FakeWorld({})
+    subject = ready(world)
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    failed(subject, "the disk is full", NoSpace("x"))
+    assert (subject.model.retry_at, world.told[-1].retry) == (0.0, 0)
+    subject.pass_time(1e9)
+    assert subject.model.phase is Phase.FAILED
+
+
+def test_that_a_cast_is_over_does_not_hide_why_it_failed() -> None:
+    subject = ready(FakeWorld({}))
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    failed(subject, "the disk missed a beat", DiskFailed("x"))
+    subject.pass_time(subject.model.retry_at)
+    failed(subject, "the cast is cancelled", NotFound("x"))
+    assert subject.model.problem == "the disk missed a beat (the cast is cancelled)"
+    assert subject.model.retry_at == 0
+
+
+def test_another_order_takes_the_place_of_the_next_try() -> None:
+    world = FakeWorld({})
+    subject = ready(world)
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    failed(subject, "the disk missed a beat", DiskFailed("x"))
+    due = subject.model.retry_at
+    other = Order(2, OrderKind.CAST, "c2")
+    subject.handle(Happening(Event.ORDER_CAST, order=other))
+    before = len(world.performed)
+    subject.pass_time(due + 1)
+    assert len(world.performed) == before
+    assert (subject.model.attempt, subject.model.problem) == (0, "")
+
+
+def test_shutting_down_during_a_write_is_asked_and_answered() -> None:
+    world = FakeWorld({})
+    subject = ready(world)
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    subject.handle(Happening(Event.SURE_OFF))
+    assert subject.model.phase is Phase.CASTING, "nothing was asked"
+    subject.handle(Happening(Event.ASKED_OFF))
+    assert "Enter" in subject.model.question
+    subject.handle(Happening(Event.STAY_ON))
+    assert (subject.model.phase, subject.model.question) == (Phase.CASTING, "")
+    subject.handle(Happening(Event.ASKED_OFF))
+    subject.pass_time(subject.model.question_until + 1)
+    subject.handle(Happening(Event.SURE_OFF))
+    assert subject.model.phase is Phase.CASTING, "the question was withdrawn"
+    subject.handle(Happening(Event.ASKED_OFF))
+    subject.handle(Happening(Event.SURE_OFF))
+    assert (subject.model.phase, subject.model.off) == (Phase.LEAVING, True)
+    assert world.performed[-1][0] is Action.LEAVE
+
+
+def test_a_question_ends_with_the_write_it_was_about() -> None:
+    world = FakeWorld({})
+    subject = ready(world)
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    subject.handle(Happening(Event.ASKED_OFF))
+    subject.handle(Happening(Event.CAST_DONE, now=DONE))
+    assert subject.model.question == ""
+    subject.handle(Happening(Event.SURE_OFF))
+    assert subject.model.phase is Phase.DONE
+
+
+def test_a_waiting_machine_is_shut_down_at_once() -> None:
+    world = FakeWorld({})
+    subject = ready(world)
+    subject.handle(Happening(Event.ASKED_OFF))
+    assert (subject.model.phase, subject.model.off) == (Phase.LEAVING, True)
+    assert world.performed[-1][0] is Action.LEAVE
+
+
+def test_notices_are_shown_for_a_while() -> None:
+    subject = ready(FakeWorld({}))
+    subject.handle(Happening(Event.NOTICE, text="done"))
+    assert subject.model.notice == "done"
+    subject.pass_time(subject.model.notice_until + 1)
+    assert subject.model.notice == ""
+
+
+def test_the_screen_is_drawn_four_times_a_second_at_most() -> None:
+    shown: list[Model] = []
+    subject = client(FakeWorld({}), shown)
+    for step in range(1000):
+        subject.handle(Happening(Event.NOTICE, text=str(step)))
+        subject._urgent = True
+        subject.pass_time(1000 + step / 100)
+    assert 30 <= len(shown) <= 41

@@ -6,38 +6,16 @@ import dataclasses
 
 import pytest
 from castclient import screen
-from castclient.model import CastNow, Model, RateMeter
+from castclient.bigletters import ROWS, big
+from castclient.model import DiskNow, Model, RateMeter
 from castclient.phases import Phase
 from castclient.screen import Tone
-from castcore.control import ClientState, Machine, Nic
-from castcore.units import GIB, MIB
+from castcore.control import ClientState
+from castcore.units import GIB
 
-CAST = CastNow(
-    "c1",
-    ClientState.RECEIVING,
-    done=512 * MIB,
-    total=GIB,
-    multicast=500 * MIB,
-    unicast=12 * MIB,
-    repaired=3 * MIB,
-    rate=64 * MIB,
-    target="/dev/vda (QEMU HARDDISK)",
-    image="debian-12",
-)
-MODEL = Model(
-    "0.1",
-    phase=Phase.CASTING,
-    machine=Machine("u", "Lenovo", "M70q", "PF3", firmware="uefi", secure_boot=True, memory=8 * GIB),
-    nics=(
-        Nic("eth0", "52:54:00:00:00:01", speed=1000, link=True, addresses=("192.0.2.10/24",)),
-        Nic("eth1", "52:54:00:00:00:02"),
-    ),
-    server_url="https://192.0.2.1:8443",
-    server_name="shop",
-    server_words="acid-barn-cake-deer",
-    cast=CAST,
-    messages=tuple(f"message {n}" for n in range(8)),
-)
+from tests.golden import clientscreens
+
+CAST, MODEL = clientscreens.CAST, clientscreens.CASTING
 
 
 def text(model: Model, width: int = 80, height: int = 25) -> str:
@@ -47,31 +25,47 @@ def text(model: Model, width: int = 80, height: int = 25) -> str:
     return "\n".join(line.text.rstrip() for line in lines)
 
 
-def test_a_cast_under_way() -> None:
-    shown = text(MODEL)
-    for part in (
-        "Lenovo M70q, serial PF3 (UEFI, Secure Boot, 8.0 GiB)",
-        "1000 Mb/s   192.0.2.10/24",
-        "no link",
-        "shop  https://192.0.2.1:8443",
-        "acid-barn-cake-deer",
-        ">>>  RECEIVING  <<<",
-        " 50%",
-        "512.0 MiB of 1.0 GiB, 64.0 MiB/s, 0:08 left",
-        "by multicast 500.0 MiB, by unicast 12.0 MiB, repaired 3.0 MiB",
-        "debian-12 -> /dev/vda (QEMU HARDDISK)",
-        "message 7",
-    ):
-        assert part in shown, part
-
-
-def test_a_failure_says_why_in_red() -> None:
+def test_a_failure_says_why_in_red_and_when_it_is_tried_again() -> None:
     why = "the image does not go on /dev/vda: it is too small, " + "and so on " * 10
     failed = dataclasses.replace(MODEL, phase=Phase.FAILED, cast=None, problem=why)
     lines = screen.render(failed)
-    red = [line.text for line in lines if line.tone is Tone.BAD]
-    assert "FAILED" in red[0]
-    assert "too small" in " ".join(red[1:])
+    assert {line.tone for line in lines} == {Tone.BAD, Tone.TITLE}
+    assert "too small" in " ".join(line.text for line in lines)
+    again = dataclasses.replace(failed, attempt=2, retry_at=failed.now + 20.4)
+    assert "Tries again by itself in 0:20 (try 3)." in text(again)
+
+
+@pytest.mark.parametrize(
+    ("phase", "tone"),
+    [
+        (Phase.READY, Tone.CALM),
+        (Phase.CASTING, Tone.BUSY),
+        (Phase.DONE, Tone.GOOD),
+        (Phase.FAILED, Tone.BAD),
+    ],
+)
+def test_the_whole_screen_has_the_colour_of_the_state(phase: Phase, tone: Tone) -> None:
+    lines = screen.render(dataclasses.replace(MODEL, phase=phase))
+    assert {line.tone for line in lines[1:-1]} == {tone}
+
+
+def test_what_is_asked_goes_before_what_is_told_and_both_before_the_keys() -> None:
+    told = dataclasses.replace(MODEL, notice="the stick can be pulled out " * 4)
+    asked = dataclasses.replace(told, question="shut down?")
+    assert screen.render(asked)[-1] == screen.Line(" shut down?".ljust(80), Tone.QUESTION)
+    assert [line.tone for line in screen.render(told)[-2:]] == [Tone.NOTICE, Tone.NOTICE]
+    assert "Ctrl+Alt+" in screen.render(MODEL)[-1].text
+
+
+def test_each_disk_of_a_cast_tells_how_far_it_is() -> None:
+    first, second, third = clientscreens.DISKS
+    two = (DiskNow(second.path, 30, 100, 0), DiskNow(first.path, 60, 120, 2))
+    shown = text(dataclasses.replace(MODEL, cast=dataclasses.replace(CAST, disks=two)))
+    rows = {line.split()[0]: line for line in shown.splitlines() if line.startswith("  ")}
+    assert rows["sda"].endswith("30%")
+    assert rows["nvme0n1"].endswith("50%  2 B/s  0:30")
+    assert rows["sdb"].endswith(third.held_by)
+    assert first.serial in rows["nvme0n1"]
 
 
 def test_a_server_that_is_gone_is_said() -> None:
@@ -88,7 +82,8 @@ def test_several_servers_are_listed_to_choose_from() -> None:
 @pytest.mark.parametrize("state", ClientState)
 def test_every_state_has_a_headline(phase: Phase, state: ClientState) -> None:
     for cast in (None, dataclasses.replace(CAST, state=state, total=0)):
-        assert ">>>" in text(dataclasses.replace(MODEL, phase=phase, cast=cast))
+        lines = screen.render(dataclasses.replace(MODEL, phase=phase, cast=cast))
+        assert sum("#" in line.text for line in lines if line.solid) >= ROWS
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 25), (132, 43), (40, 15), (80, 3)])
@@ -100,6 +95,17 @@ def test_names_from_outside_cannot_steer_the_terminal() -> None:
     shown = text(dataclasses.replace(MODEL, server_name="\x1b[2J\x07é\n"))
     assert "\x1b" not in shown
     assert "?[2J???" in shown
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "rows", "columns"),
+    [(76, 5, 5, 52), (40, 5, 5, 26), (160, 10, 10, 104), (20, 5, 1, 4), (76, 4, 1, 4)],
+)
+def test_large_letters_are_as_large_as_they_can_be(
+    width: int, height: int, rows: int, columns: int
+) -> None:
+    shown = big("DONE", width, height)
+    assert (len(shown), max(map(len, shown))) == (rows, columns)
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:

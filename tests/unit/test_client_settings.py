@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from castclient.settings import Settings, from_boot, read_trust
+from castclient.settings import Mode, Settings, from_boot, read_trust
+from castcore.bootsettings import BadSettings, BootSettings
 from castcore.errors import Untrusted
 
 KEY = bytes(range(32))
@@ -55,3 +56,46 @@ def test_a_damaged_trust_file_is_no_trust_in_anyone(trust: bytes) -> None:
 def test_a_damaged_key_on_the_command_line_is_refused() -> None:
     with pytest.raises(Untrusted, match="no server key"):
         from_boot("fleetcast.key=xyz", None)
+
+
+MEDIUM = BootSettings(address="192.0.2.7/24", gateway="192.0.2.1", nic="eth1", server="https://m:8443")
+
+
+def test_the_command_line_wins_over_the_medium() -> None:
+    line = "fleetcast.address=198.51.100.7/24 fleetcast.vlan=42 fleetcast.nic=52-54-00-AA-BB-01"
+    told = from_boot(line, None, medium=MEDIUM).told
+    assert (told.address, told.vlan, told.nic) == ("198.51.100.7/24", 42, "52:54:00:aa:bb:01")
+    assert told.gateway == "", "the medium's gateway belongs to the medium's address"
+    assert from_boot("quiet", None, medium=MEDIUM).told == MEDIUM
+
+
+def test_the_server_that_booted_us_goes_before_the_mediums() -> None:
+    assert from_boot("quiet", None, medium=MEDIUM).server_url == "https://m:8443"
+    assert from_boot("quiet", TRUST, medium=MEDIUM).server_url == "https://192.0.2.1:8443"
+    with_key = BootSettings(server="https://m:8443", key=KEY.hex())
+    assert from_boot("quiet", None, medium=with_key).server_key == KEY
+
+
+def test_a_serial_console_of_the_medium_is_one() -> None:
+    told = BootSettings(serial=("ttyS1,115200",))
+    assert from_boot("console=ttyS0", None, medium=told).serial_consoles == ("ttyS0", "ttyS1")
+
+
+def test_the_mode_is_a_cast_unless_told() -> None:
+    assert from_boot("quiet", None).mode is Mode.CAST
+    assert from_boot("fleetcast.mode=local", None).mode is Mode.LOCAL
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fleetcast.address=192.0.2.7",
+        "fleetcast.vlan=many",
+        "fleetcast.vlan=4095",
+        "fleetcast.gateway=192.0.2.1",
+        "fleetcast.mode=loacl",
+    ],
+)
+def test_a_word_that_can_be_nothing_is_refused(line: str) -> None:
+    with pytest.raises(BadSettings):
+        from_boot(line, None)

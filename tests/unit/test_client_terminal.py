@@ -43,12 +43,44 @@ def test_unchanged_lines_are_not_drawn_again(pty: tuple[int, str]) -> None:
     terminal = TerminalScreen(path)
     terminal.show(MODEL, 1.0)
     first = drawn(reader)
-    assert b"READY - WAITING FOR ORDERS" in first
+    assert b"Waiting for orders from the server" in first
     terminal.show(MODEL, 2.0)
     terminal.show(dataclasses.replace(MODEL, link_lost=True), 3.0)
     second = drawn(reader)
     assert b"The server is gone" in second
     assert b"FLEETCAST" not in second
+
+
+def test_blocks_are_drawn_in_the_colour_of_the_letters(pty: tuple[int, str]) -> None:
+    reader, path = pty
+    TerminalScreen(path).show(MODEL, 1.0)
+    shown = drawn(reader)
+    assert b"#" not in shown
+    assert b"\x1b[7m" + b" " * 8 + b"\x1b[27m" in shown
+
+
+def test_no_key_of_the_terminal_stops_or_interrupts_us(pty: tuple[int, str]) -> None:
+    _reader, path = pty
+    TerminalScreen(path)
+    with open(path, "rb", buffering=0) as terminal:
+        settings = termios.tcgetattr(terminal)
+    assert not settings[0] & termios.IXON
+    assert not settings[3] & (termios.ISIG | termios.ECHO | termios.ICANON)
+
+
+def test_a_held_console_holds_nothing_up_and_is_drawn_when_it_is_let_go(pty: tuple[int, str]) -> None:
+    reader, path = pty
+    terminal = TerminalScreen(path)
+    with open(path, "rb", buffering=0) as held:
+        termios.tcflow(held, termios.TCOOFF)
+        for number in range(300):
+            terminal.show(
+                dataclasses.replace(MODEL, messages=(f"message {number} " + "x" * 60,) * 20), 1.0
+            )
+        termios.tcflow(held, termios.TCOON)
+    drawn(reader)
+    terminal.show(dataclasses.replace(MODEL, messages=("the last",)), 2.0)
+    assert b"the last" in drawn(reader)
 
 
 def test_the_console_is_never_scrolled(pty: tuple[int, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from castcore.boot import BootEvent, BootStage
-from castserver import bootroutes, operatorroutes, storyroutes
+from castserver import bootroutes, logroutes, operatorroutes, storyroutes
 from castserver.app import MOST_BODY
 from castserver.clients import LONGEST_LINE, MOST_LOG_LINES
 from castserver.roles import Caller, Role
@@ -19,8 +19,8 @@ from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, FakeClient, ServerLa
 
 OPERATORS_CALLS = [
     (method, route.path)
-    for part in (operatorroutes, bootroutes, storyroutes)
-    for route in part.routes.routes
+    for part in (operatorroutes.routes, bootroutes.routes, storyroutes.routes, logroutes.operators)
+    for route in part.routes
     if isinstance(route, Route)
     for method in sorted(route.methods or ())
 ]
@@ -225,6 +225,13 @@ def test_logs_are_kept_apart_and_bounded(lab: ServerLab) -> None:
     assert lines[0].startswith("line 3 ")
     assert max(map(len, lines)) == LONGEST_LINE
     assert "line 3" not in json.dumps(lab.operator("GET", "/state"))
+
+
+def test_devices_of_a_machine_are_told_for_it_alone(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    (device,) = lab.operator("GET", f"/clients/{client.id}/devices")
+    assert (device["address"], device["driver"]) == ("0000:00:1f.6", "e1000e")
+    assert device["modalias"] not in json.dumps(lab.operator("GET", "/state"))
 
 
 def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:

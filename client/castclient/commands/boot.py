@@ -8,16 +8,21 @@ import signal
 import time
 from pathlib import Path
 
-from castcore import __version__
+from castcore import __version__, bootsettings
+from castcore.bootsettings import SETTINGS_FILE, BootSettings, Moment
 from castcore.edge.commandline import Screen
 from castcore.edge.disk.named import read_rules
 from castcore.errors import FleetcastError
 
+from castclient import retry
 from castclient.bringup import BringUp
 from castclient.console import Show, open_consoles, plain_line
+from castclient.hooks import Hooks
 from castclient.journal import Journal
+from castclient.keydesk import KeyDesk
+from castclient.local.session import talk
 from castclient.program import Client
-from castclient.settings import RULES_FILE, TRUST_FILE, Settings, from_boot
+from castclient.settings import RULES_FILE, TRUST_FILE, Mode, Settings, from_boot
 from castclient.world import RealWorld
 
 NAME = "boot"
@@ -27,6 +32,8 @@ EXAMPLE = "fleetcast-client boot"
 _TERMINAL = "/dev/tty1"
 # 0: the first process is told, and ours does nothing about it (proc(5)).
 _CTRL_ALT_DEL = Path("/proc/sys/kernel/ctrl-alt-del")
+# 0: no Alt+SysRq chord restarts, kills or unmounts anything.
+_SYSRQ = Path("/proc/sys/kernel/sysrq")
 _DEAF_TO = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
 _PAUSE_AFTER_ERROR = 5.0
 
@@ -47,20 +54,28 @@ def run(args: argparse.Namespace, screen: Screen) -> None:
         screen.say(plain_line({"state": "failed", "message": error.what}))
         time.sleep(_PAUSE_AFTER_ERROR)  # init starts us again: not in a busy loop
         raise
-    shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles)
-    bringup = BringUp(journal.add)
-    bringup.start()
+    hooks = Hooks(journal.add)
+    hooks.run(Moment.START)
+    bringup = talk(settings, journal, _TERMINAL) if settings.mode is Mode.LOCAL else None
+    desk = KeyDesk(settings)
+    shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles, desk.lent)
+    if bringup is None:
+        bringup = BringUp(settings.told, journal.add)
+        bringup.start()
     keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
-    world = RealWorld(settings, journal, keyboards)
-    Client(__version__, world, journal, shows).run(until=lambda _model: False)
+    world = RealWorld(settings, journal, keyboards, bringup=bringup, hooks=hooks)
+    client = Client(__version__, world, journal, shows, retry.backing_off)
+    world.keys = desk.open(client, world)
+    client.run(until=lambda _model: False)
 
 
 def _let_no_key_end_a_write() -> None:
-    """Neither Ctrl-C and its kin, nor Ctrl-Alt-Del, which the kernel would obey at once by itself."""
+    """Neither Ctrl-C and its kin, nor Ctrl-Alt-Del and Alt-SysRq, which the kernel would obey."""
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        _CTRL_ALT_DEL.write_text("0")
+    for switch in (_CTRL_ALT_DEL, _SYSRQ):
+        with contextlib.suppress(OSError):
+            switch.write_text("0")
 
 
 def _settings() -> Settings:
@@ -69,4 +84,11 @@ def _settings() -> Settings:
         Path("/proc/cmdline").read_text(errors="replace"),
         trust.read_bytes() if trust.exists() else None,
         read_rules(rules) if rules.exists() else (),
+        _medium_settings(),
     )
+
+
+def _medium_settings() -> BootSettings | None:
+    """What the medium was made with. Raises BadSettings."""
+    path = Path(SETTINGS_FILE)
+    return bootsettings.parse(path.read_text(errors="replace")) if path.exists() else None

@@ -29,6 +29,7 @@ from castserver.onair import Transmitter
 from castserver.operatortoken import TOKEN_FILE
 from castserver.policy import CastRules
 from castserver.runtime import Server
+from castserver.serverlog import keep_log
 from castserver.settings import ServerSettings
 from castserver.statedir import default_state
 from castserver.users import FIRST
@@ -105,6 +106,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         bootscreen.listeners(screen),
     )
     server.start()
+    keep_log(settings.state)
     stack = ExitStack()
     try:
         _introduce(server, screen)
@@ -153,10 +155,11 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         boot_tree=args.boot_tree,
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
+        replace_ipxe=args.replace_ipxe,
         rules=_rules(args.rules),
+        session_minutes=args.session_minutes,
         licences=arguments.licence_terms(args),
         media=tuple(args.media),
-        session_minutes=args.session_minutes,
     )
 
 

@@ -36,8 +36,8 @@ _templates.filters |= {
     "mark": show.mark,
     "share": show.share,
     "clock": clock,
-    "day": show.day,
     "utc": utc,
+    "day": show.day,
 }
 _templates.globals |= {
     "version": __version__,

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extents, merge, needed_size
@@ -117,6 +118,10 @@ class DiskSink:
         done[list(self._head_of)] = False
         self.flush()
         return ChunkSet.of(done)
+
+    def done(self) -> NDArray[np.bool_]:
+        """By chunk, whether it was put or was there."""
+        return np.array(self._done, np.bool_)
 
     def missing(self) -> list[int]:
         """The numbers of the chunks not put yet, rising."""

@@ -56,6 +56,10 @@ class ArpSocket:
         """Ask who has ``address``, from 0.0.0.0 so that no cache is changed. Raises OSError."""
         self._socket.sendto(encode_probe(self._mac, address), self._to)
 
+    def announce(self, address: IPv4Address) -> None:
+        """Say that ``address`` is ours now. Raises OSError."""
+        self._socket.sendto(encode_announcement(self._mac, address), self._to)
+
     def receive(self) -> ArpPacket:
         """One packet. Raises BlockingIOError when there is none, BadPacket, OSError (link down)."""
         return decode(self._socket.recv(_LARGEST))
@@ -68,6 +72,11 @@ class ArpSocket:
 def encode_probe(mac: bytes, address: IPv4Address) -> bytes:
     """An ARP probe (RFC 5227 section 1.1)."""
     return _ARP.pack(*_ETHERNET_IPV4, _REQUEST, mac, bytes(4), bytes(6), address.packed)
+
+
+def encode_announcement(mac: bytes, address: IPv4Address) -> bytes:
+    """An ARP announcement (RFC 5227 section 1.1): a request for the address that the sender has."""
+    return _ARP.pack(*_ETHERNET_IPV4, _REQUEST, mac, address.packed, bytes(6), address.packed)
 
 
 def decode(data: bytes) -> ArpPacket:

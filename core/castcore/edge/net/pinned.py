@@ -189,15 +189,17 @@ class PinnedHttps:
             raise NetworkFailed(f"{self.url}{path} did not answer with JSON") from None
 
 
-def fetch_statement(url: str, server_key: bytes, *, timeout: float = TIMEOUT) -> ServerStatement:
+def fetch_statement(
+    url: str, server_key: bytes, *, timeout: float = TIMEOUT, interface: str = ""
+) -> ServerStatement:
     """Who answers at ``url``, proven to be the holder of ``server_key`` by its signed statement.
 
-    The certificate of this very connection must be the one the statement names. Raises NetworkFailed,
-    Untrusted.
+    The certificate of this very connection must be the one the statement names. With ``interface`` it
+    goes that way, whatever the routes say. Raises NetworkFailed, Untrusted.
     """
     host, port = host_and_port(url)
     shown: list[bytes] = []
-    connection = _Connection(host, port, timeout, shown.append)
+    connection = _Connection(host, port, timeout, shown.append, interface)
     try:
         connection.request("GET", statement.PATH, headers={"Host": _host_header(host, port)})
         response = connection.getresponse()
@@ -258,22 +260,42 @@ def _host_header(host: str, port: int) -> str:
 class _Connection(http.client.HTTPSConnection):
     """A TLS connection that shows its certificate to ``check`` before it is used."""
 
-    def __init__(self, host: str, port: int, timeout: float, check: CertificateCheck) -> None:
+    def __init__(
+        self, host: str, port: int, timeout: float, check: CertificateCheck, interface: str = ""
+    ) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the digest below is the whole check
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         super().__init__(host, port, timeout=timeout, context=context)
-        self._show = check
+        self._show, self._tls, self._interface = check, context, interface
 
     def connect(self) -> None:
-        super().connect()
+        if self._interface:
+            bound = _bound_connection(self.host, self.port, self.timeout, self._interface)
+            self.sock = self._tls.wrap_socket(bound)
+        else:
+            super().connect()
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._show(self.sock.getpeercert(binary_form=True) or b"")
         except BaseException:
             self.close()
             raise
+
+
+def _bound_connection(host: str, port: int, timeout: float | None, interface: str) -> socket.socket:
+    """A TCP connection that leaves through ``interface``. Raises OSError."""
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        sock.connect(place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _status_error(url: str, path: str, status: int, body: bytes) -> FleetcastError:
