@@ -84,7 +84,7 @@ def exists(path: Path) -> Refused:
     """The error for an image that is already there."""
     return Refused(
         f"{path} exists already",
-        hint="choose another name, or have it replaced: --replace",
+        hint="choose another name, or have it replaced: `fleetcast capture --replace`",
     )
 
 
