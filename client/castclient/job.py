@@ -121,6 +121,7 @@ class CastJob:
         with ExitStack() as undo, ExitStack() as opened:
             disks = [opened.enter_context(BlockFile.open_target(t.path)) for t in targets]
             held = self._held(manifest, index, disks, known_as)
+            self._patiently(self._memory.claim_licence)
             # Before a byte is written: what the server remembered of this disk may not be so any more.
             self._patiently(lambda: remember(held.encode()))
             sink = DiskSink(manifest, index, disks)

@@ -37,11 +37,12 @@ class Event(StrEnum):
     LOST = "server gone"
     FORGOTTEN = "server does not know us"
     ORDER_CAST = "order: cast"
-    ORDER_AGAIN = "order: a cast done before"
+    ORDER_CAPTURE = "order: capture"
+    ORDER_AGAIN = "order: a cast or capture done before"
     ORDER_LEAVE = "order: reboot or power off"
     PROGRESS = "progress"
-    CAST_DONE = "cast done"
-    CAST_FAILED = "cast failed"
+    CAST_DONE = "cast or capture done"
+    CAST_FAILED = "cast or capture failed"
     TOLD = "server told of the end"
     TOLD_STAY = "server told; stay on"
     AGAIN = "time to try again"
@@ -59,6 +60,7 @@ class Action(StrEnum):
     REGISTER = "register"
     LISTEN = "listen"
     CAST = "cast"
+    CAPTURE = "capture"
     TELL = "tell"
     LEAVE = "leave"
 
@@ -108,6 +110,8 @@ _ORDERS: dict[tuple[Phase, Event], Transition] = {
     for phase in (_P.READY, _P.DONE, _P.FAILED)
     for event, transition in (
         (_E.ORDER_CAST, (_P.CASTING, (_A.CAST,))),
+        # A capture is as busy as a cast, and ends as one does.
+        (_E.ORDER_CAPTURE, (_P.CASTING, (_A.CAPTURE,))),
         (_E.ORDER_LEAVE, (_P.LEAVING, (_A.LEAVE,))),
     )
 }

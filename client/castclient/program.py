@@ -141,9 +141,9 @@ class Client:
         self.model = noted(dataclasses.replace(self.model, phase=phase), happening)
         if phase is Phase.LEAVING:
             self.model = dataclasses.replace(self.model, off=_off(happening, self._order))
-        if happening.event is Event.CAST_FAILED:
+        if happening.event is Event.CAST_FAILED and not self._captures():
             self.model = self._to_be_tried_again(self.model)
-        if Action.CAST in actions and self._order is not None:
+        if {Action.CAST, Action.CAPTURE} & {*actions} and self._order is not None:
             self.model = begun(self.model, self._order.cast, again=happening.event is Event.AGAIN)
         report = report_of(self.model, self._journal)
         if report is not None:
@@ -152,13 +152,18 @@ class Client:
             self._world.perform(action, happening, self._order, self.post)
 
     def _recognised(self, happening: Happening) -> Happening:
-        """An order for the cast this disk already holds is told again, not written again."""
+        """An order for the cast or capture that is done already is told again, not done again."""
         order, model = happening.order, self.model
-        if happening.event is not Event.ORDER_CAST or order is None or model.cast is None:
+        works = happening.event in (Event.ORDER_CAST, Event.ORDER_CAPTURE)
+        if not works or order is None or model.cast is None:
             return happening
         if model.phase is Phase.DONE and model.cast.cast == order.cast:
             return dataclasses.replace(happening, event=Event.ORDER_AGAIN)
         return happening
+
+    def _captures(self) -> bool:
+        """Whether the order is a capture: the server's operator asks for that again."""
+        return self._order is not None and self._order.kind is OrderKind.CAPTURE
 
     def _to_be_tried_again(self, model: Model) -> Model:
         tries = model.attempt + 1
@@ -317,6 +322,6 @@ def _off(happening: Happening, order: Order | None) -> bool:
 
 def leaving_kind(order: Order) -> OrderKind | None:
     """How ``order`` ends: restart, power off, or None (stay)."""
-    if order.kind is not OrderKind.CAST:
+    if order.kind not in (OrderKind.CAST, OrderKind.CAPTURE):
         return order.kind
     return None if order.after == "stay" else OrderKind(order.after)

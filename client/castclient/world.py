@@ -24,6 +24,7 @@ from castcore.image import Manifest
 
 from castclient import cards, inventory, keyboard, locate, machinelog, power
 from castclient.bringup import BringUp
+from castclient.capturejob import CaptureJob
 from castclient.hooks import Hooks
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
@@ -39,6 +40,7 @@ GIVE_UP_SECONDS = 30.0
 # How long a finished client waits for its server before it restarts untold.
 TOLD_SECONDS = 300.0
 LEAVE_SECONDS = 3.0
+_ORDERED = {OrderKind.CAST: Event.ORDER_CAST, OrderKind.CAPTURE: Event.ORDER_CAPTURE}
 BUILD_FILE = "/etc/fleetcast/build.json"
 # What the loop hears when an action has died of an error it did not foresee: it tries again.
 _AFTER_DEATH = {
@@ -46,6 +48,7 @@ _AFTER_DEATH = {
     Action.REGISTER: Event.GAVE_UP,
     Action.LISTEN: Event.LOST,
     Action.CAST: Event.CAST_FAILED,
+    Action.CAPTURE: Event.CAST_FAILED,
     Action.TELL: Event.TOLD_STAY,
 }
 
@@ -108,6 +111,7 @@ class RealWorld:
             Action.REGISTER: lambda: self._register(happening.servers, post),
             Action.LISTEN: lambda: self._listen(post),
             Action.CAST: lambda: self._cast(order, post),
+            Action.CAPTURE: lambda: self._capture(order, post),
             Action.TELL: lambda: self._tell(order, post),
             Action.LEAVE: lambda: self._leave(happening, order),
         }
@@ -206,8 +210,7 @@ class RealWorld:
                 post(Happening(Event.LOST, text=error.what))
                 return
             for order in orders:
-                cast = order.kind is OrderKind.CAST
-                post(Happening(Event.ORDER_CAST if cast else Event.ORDER_LEAVE, order=order))
+                post(Happening(_ORDERED.get(order.kind, Event.ORDER_LEAVE), order=order))
 
     def _cast(self, order: Order | None, post: Post) -> None:
         link = self._link
@@ -230,18 +233,38 @@ class RealWorld:
             planned=self._warn,
             chosen=self._choose,
         )
-        if self._end is not None:
-            self._end.peers.close()
-        self._end, self._writing, self._chosen = None, True, frozenset()
+        self._forget_end()
+        self._writing, self._chosen = True, frozenset()
         try:
             self._end = job.run()
         except FleetcastError as error:
-            text = f"{error.what} ({error.hint})" if error.hint else error.what
-            post(Happening(Event.CAST_FAILED, text=text, error=error))
+            post(_failed(error))
         else:
             post(Happening(Event.CAST_DONE, now=self._end.now))
         finally:
             self._writing = False
+
+    def _capture(self, order: Order | None, post: Post) -> None:
+        link = self._link
+        if order is None or link is None:
+            return
+        job = CaptureJob(
+            order,
+            link.https,
+            disks=lambda: inventory.disks(self._settings, self._journal.add),
+            show=lambda now: post(Happening(Event.PROGRESS, now=now)),
+        )
+        self._forget_end()
+        try:
+            post(Happening(Event.CAST_DONE, now=job.run()))
+        except FleetcastError as error:
+            post(_failed(error))
+
+    def _forget_end(self) -> None:
+        """Other work begins: nothing is served from the disk of the last cast any more."""
+        if self._end is not None:
+            self._end.peers.close()
+        self._end = None
 
     def _choose(self, paths: tuple[str, ...]) -> None:
         self._chosen = frozenset(paths)
@@ -333,3 +356,8 @@ class RealWorld:
 
     def _nics(self) -> tuple[Nic, ...]:
         return cards.used(self._settings)
+
+
+def _failed(error: FleetcastError) -> Happening:
+    text = f"{error.what} ({error.hint})" if error.hint else error.what
+    return Happening(Event.CAST_FAILED, text=text, error=error)

@@ -195,7 +195,8 @@ def _checked_server(text: str) -> str:
 def _checked_key(text: str) -> str:
     if not re.fullmatch(rf"[0-9a-fA-F]{{{KEY_DIGITS}}}", text):
         raise BadSettings(
-            f"{text!r:.40} is no server key", hint=f"a key is {KEY_DIGITS} hex digits, as serve shows it"
+            f"{text!r:.40} is no server key",
+            hint=f"a key is {KEY_DIGITS} hex digits; `fleetcast serve --json` tells it",
         )
     return text.lower()
 

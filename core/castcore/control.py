@@ -115,8 +115,9 @@ class Order(Message):
     """One order; ``number`` grows by one per client, and is how a client says what it has seen.
 
     ``cast`` is the id of the cast, or of the capture. ``update``: receive only the chunks in which the
-    disk differs from the image. Of a capture: the ``image`` to be made of ``disks`` (stable ids), with
-    ``full_sectors`` every byte, with ``rescue`` zeros for what cannot be read.
+    disk differs from the image. Of a capture: the ``image`` to be made of ``disks`` (stable ids) or only
+    of these ``partitions`` of them, with ``full_sectors`` every byte, with ``rescue`` zeros for what
+    cannot be read.
     """
 
     number: int
@@ -128,6 +129,16 @@ class Order(Message):
     disks: tuple[str, ...] = ()
     full_sectors: bool = False
     rescue: bool = False
+    partitions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceAnswer(Message):
+    """The answer to POST /casts/ID/licence: whether this machine may be written, else ``why`` not."""
+
+    granted: bool
+    why: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

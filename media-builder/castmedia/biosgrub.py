@@ -94,8 +94,10 @@ def make(folder: Path, debian: Path) -> None:
         ("core-cd.img", "i386-pc-eltorito", CD_PREFIX),
     ):
         command = ["chroot", str(debian), "grub-mkimage", "-O", kind, "-d", f"/{FOLDER}"]
-        command += ["-p", prefix, "-o", "-", *MODULES]
-        (folder / name).write_bytes(run.run(command, timeout=SECONDS))
+        command += ["-p", prefix, *MODULES]
+        # A file, no pipe: it syncs what it has written.
+        with (folder / name).open("wb") as file:
+            run.run(command, timeout=SECONDS, stdout=file)
 
 
 def load(folder: Path) -> BiosGrub:

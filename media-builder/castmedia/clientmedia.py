@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -73,6 +74,25 @@ def build(
         with whole_file(output) as partial:
             _write(partial, form, part, made)
         return Built(output, form, output.stat().st_size, part.loaded_bytes)
+
+
+@contextmanager
+def passing(
+    form: Format,
+    options: Options,
+    choices: Choices,
+    *,
+    words: str = "",
+    say: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = silent,
+) -> Iterator[Built]:
+    """A medium that is there until the block is left, to be copied. Raises as :func:`build` does."""
+    check_host((*FAT_PROGRAMS, *PROGRAMS))
+    with stages(options, say=say, progress=progress) as made, made.scratch() as folder:
+        part = boot_part(made, choices, CLIENT_ENTRIES, words=words)
+        image = folder / f"client.{form}"
+        _write(image, form, part, made)
+        yield Built(image, form, image.stat().st_size, part.loaded_bytes)
 
 
 def _write(partial: Path, form: Format, part: BootPart, made: Stages) -> None:

@@ -17,7 +17,7 @@ from castcore.bootsettings import BadSettings
 from castcore.errors import NotFound, Refused
 
 # What only a command line can say.
-NO_KEYS = frozenset({"help", "json", "recipe", "write", "yes", "serial-number"})
+NO_KEYS = frozenset({"help", "json", "recipe", "write", "yes", "erase", "replace"})
 # Options whose texts are NAME=FILE.
 PAIRS = frozenset({"file", "hook"})
 

@@ -11,7 +11,7 @@ from castcore.progress import ProgressCallback, silent
 from castmedia import tree
 from castmedia.recipe import recipe
 from castmedia.settingsoptions import Choices, archive
-from castmedia.stages import INITRD, Options, check_host, stages
+from castmedia.stages import INITRD, Options, Stages, check_host, stages
 
 SETTINGS = "settings.cpio"
 NOTHING = Choices(BootSettings())
@@ -34,7 +34,13 @@ def build(
     check_host()
     names = {file.name for file in recipe(options.profile).boot_files}
     tree.check_output(output, {INITRD, SETTINGS, *names})
-    with stages(options, say=say, progress=progress) as made, made.scratch() as scratch:
+    with stages(options, say=say, progress=progress) as made:
+        return write(output, made, choices)
+
+
+def write(output: Path, made: Stages, choices: Choices) -> dict[str, tree.TreeFile]:
+    """Put the tree of the stages ``made`` into ``output``. Raises as :func:`build`."""
+    with made.scratch() as scratch:
         debian = made.packages()
         keymap = made.keymap(debian, choices.settings.keymap)
         files = made.boot_files(debian)

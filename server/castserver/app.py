@@ -1,7 +1,7 @@
 """The web application: routes, one shape for every error, and a bound on what a request may hold."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from castcore import __version__
 from castcore.control import API
@@ -31,7 +31,9 @@ from castserver import (
     clientroutes,
     durableroutes,
     leaseroutes,
+    licenceroutes,
     logroutes,
+    mediaroutes,
     operatorroutes,
     storyroutes,
     uploadroutes,
@@ -60,7 +62,11 @@ STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
 )
 
 
-def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
+class AppCasts(durableroutes.Remembering, licenceroutes.Claiming, Protocol):
+    """The casts, as the routes for clients need them."""
+
+
+def make_app(name: str, casts: AppCasts) -> FastAPI:
     """The application of the server called ``name``; its ``state.parts`` are to be set."""
     app = FastAPI(
         title=f"Fleetcast: {name}",
@@ -75,9 +81,12 @@ def make_app(name: str, casts: durableroutes.Remembering) -> FastAPI:
     app.include_router(clientroutes.routes)
     app.include_router(castroutes.router(casts), prefix=API)
     app.include_router(durableroutes.router(casts), prefix=API)
+    app.include_router(licenceroutes.router(casts), prefix=API)
+    app.include_router(licenceroutes.routes)
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
     app.include_router(captureroutes.routes)
+    app.include_router(mediaroutes.routes)
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)

@@ -11,6 +11,7 @@ from castcore.trust import KEY_SIZE
 from castcore.units import parse_size
 
 from castserver.bootstate import DeployEnd
+from castserver.licenceterms import LicenceTerms, WithoutLicence
 
 MEGABYTE = 1_000_000
 NEVER = "never"
@@ -148,6 +149,31 @@ def public_key(text: str, option: str, source: str) -> bytes:
     if len(key) != KEY_SIZE:
         raise Refused(f"{option} takes {2 * KEY_SIZE} hex digits", hint=f"{source} shows its key")
     return key
+
+
+def add_licences(parser: argparse.ArgumentParser) -> None:
+    """Declare whose licences count, and what is cast without one."""
+    parser.add_argument(
+        "--licence-issuer",
+        action="append",
+        default=[],
+        metavar="HEX",
+        help="take licences signed by this key (repeatable; this server's own count anyway)",
+    )
+    parser.add_argument(
+        "--without-licence",
+        type=WithoutLicence,
+        choices=list(WithoutLicence),
+        default=WithoutLicence.FREE,
+        help="what becomes of casts from where there is no licence file (default: %(default)s)",
+    )
+
+
+def licence_terms(args: argparse.Namespace) -> LicenceTerms:
+    """What those options say. Raises Refused."""
+    source = "`fleetcast licence key`"
+    keys = (public_key(text, "--licence-issuer", source) for text in args.licence_issuer)
+    return LicenceTerms(args.without_licence, frozenset(key.hex() for key in keys))
 
 
 def add_protection(parser: argparse.ArgumentParser) -> None:

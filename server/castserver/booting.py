@@ -92,8 +92,9 @@ class Booting:
                 raise keeper.failure
 
     def stop(self) -> None:
-        """Stop every keeper."""
-        for keeper in self._keepers.values():
+        """Stop every keeper; nothing is served until the next start."""
+        keepers, self._keepers = self._keepers, {}
+        for keeper in keepers.values():
             keeper.stop()
 
     def set_deploy(self, *, on: bool | None = None, ends: frozenset[DeployEnd] | None = None) -> None:

@@ -137,6 +137,7 @@ class BootKeeper:
         if self._thread.is_alive():
             self._thread.join()
         self._forget_network()
+        self.settled.set()  # nobody need wait for it any more
 
     def choose(self, choice: Choice) -> None:
         """The operator chose anew: it holds from the next turn on."""

@@ -1,4 +1,4 @@
-"""Shows network booting as it happens: a machine's step, what is served where, other servers."""
+"""Shows what happens: a machine's boot, what is served where, other servers, media, licences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from castcore.edge.commandline import Screen
 
 from castserver.bootstate import Kept, Listeners, Neighbour
 from castserver.bootviews import kept_view
+from castserver.licenceterms import LicenceEvent
+from castserver.mediastate import MediaNow
+from castserver.mediaviews import media_view
 
 
 def listeners(screen: Screen) -> Listeners:
@@ -15,6 +18,8 @@ def listeners(screen: Screen) -> Listeners:
         lambda event: show_boot(event, screen),
         KeptScreen(screen).show,
         lambda neighbour: show_neighbour(neighbour, screen),
+        MediaScreen(screen).show,
+        lambda event: show_licence(event, screen),
     )
 
 
@@ -30,6 +35,33 @@ def show_neighbour(neighbour: Neighbour, screen: Screen) -> None:
         f"another Fleetcast server on {neighbour.interface}: {neighbour.name} at {neighbour.url}"
     )
     screen.emit({"event": "neighbour", **vars(neighbour)})
+
+
+def show_licence(event: LicenceEvent, screen: Screen) -> None:
+    """One licence reserved, consumed, given back."""
+    who = f"{event.machine} in {event.cast}" if event.machine else event.detail
+    screen.say(f"licence  {event.word:8}  {who}  {event.left} left on {event.medium}")
+    screen.emit({"event": "licence", **vars(event)})
+
+
+class MediaScreen:
+    """Shows which deploy medium is used, as that changes."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._said = MediaNow()
+
+    def show(self, now: MediaNow) -> None:
+        """``now`` is how it stands."""
+        before, self._said = self._said, now
+        if now == before:
+            return
+        medium = now.medium
+        if medium is not None and before.used != now.used:
+            self._screen.say(f"medium  {medium.name} ({medium.where}) is used")
+        elif now.why and now.why != before.why:
+            self._screen.warn(f"{now.why}: {now.state}")
+        self._screen.emit({"event": "media", **media_view(now).model_dump(mode="json")})
 
 
 class KeptScreen:

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from castcore.boot import BootEvent, FoundServer, InterfaceMode, Presence, WantedMode
 
+from castserver.licenceterms import LicenceEvent
+from castserver.mediastate import MediaNow
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -57,11 +60,12 @@ class DeployEnd(StrEnum):
     """What turns PXE deploy off by itself; whatever else shall, calls `Booting.end_deploy`.
 
     CAST_END: a cast has ended and no other waits. CONSOLE_CLOSED: a console was open, and none has been
-    for a minute.
+    for a minute. MEDIUM_REMOVED: the deploy medium in use was pulled out.
     """
 
     CAST_END = "cast-end"
     CONSOLE_CLOSED = "console-closed"
+    MEDIUM_REMOVED = "medium-removed"
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Deploy:
 
     on: bool = True
     why: str = ""
-    ends: frozenset[DeployEnd] = frozenset({DeployEnd.CAST_END})
+    ends: frozenset[DeployEnd] = frozenset({DeployEnd.CAST_END, DeployEnd.MEDIUM_REMOVED})
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,10 @@ class BootingState:
 
 @dataclass(frozen=True)
 class Listeners:
-    """Who hears of boots, of how booting stands on an interface, and of other Fleetcast servers."""
+    """Who hears of boots, of how booting stands, of other Fleetcast servers, of media, of licences."""
 
     boot: Callable[[BootEvent], None] = lambda _: None
     kept: Callable[[Kept], None] = lambda _: None
     neighbour: Callable[[Neighbour], None] = lambda _: None
+    media: Callable[[MediaNow], None] = lambda _: None
+    licence: Callable[[LicenceEvent], None] = lambda _: None

@@ -36,8 +36,8 @@ class CaptureState(StrEnum):
 class CaptureRequest:
     """What the operator asks for: the image's first name ("": the machine's model), which disks.
 
-    ``disks`` are paths or stable ids, () the only built-in disk, None all built-in ones. Otherwise as
-    for ``fleetcast capture``.
+    ``disks`` are paths or stable ids, () the only built-in disk, None all built-in ones; ``partitions``
+    are numbers, (): the whole disks. Otherwise as for ``fleetcast capture``.
     """
 
     image: str = ""
@@ -45,6 +45,7 @@ class CaptureRequest:
     full_sectors: bool = False
     rescue: bool = False
     replace: bool = False
+    partitions: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -63,6 +64,7 @@ class Capture:
     full_sectors: bool = False
     rescue: bool = False
     replace: bool = False
+    partitions: tuple[int, ...] = ()
     state: CaptureState = CaptureState.ORDERED
     message: str = ""
     ended: int | None = None
@@ -106,6 +108,7 @@ def sources(disks: Sequence[DiskFacts], named: tuple[str, ...] | None) -> list[D
 
 
 def capture_from_row(row: CaptureRow) -> Capture:
+    """The capture that ``row`` holds."""
     asked = row.options
     return Capture(
         row.id,
@@ -117,6 +120,7 @@ def capture_from_row(row: CaptureRow) -> Capture:
         bool(asked["full_sectors"]),
         bool(asked["rescue"]),
         bool(asked["replace"]),
+        tuple(asked["partitions"]),
         CaptureState(row.state),
         row.message,
         row.ended,
@@ -126,6 +130,7 @@ def capture_from_row(row: CaptureRow) -> Capture:
 
 
 def capture_row(capture: Capture) -> CaptureRow:
+    """``capture`` as a row."""
     return CaptureRow(
         id=capture.id,
         machine=capture.client,
@@ -136,6 +141,7 @@ def capture_row(capture: Capture) -> CaptureRow:
             "full_sectors": capture.full_sectors,
             "rescue": capture.rescue,
             "replace": capture.replace,
+            "partitions": list(capture.partitions),
         },
         state=capture.state.value,
         message=capture.message,

@@ -10,12 +10,12 @@ from castserver.captureviews import CaptureView, capture_view
 from castserver.imagenames import LONGEST
 from castserver.views import ErrorView, Refusals
 
-MOST_DISKS = 64
+MOST_DISKS, MOST_PARTITION = 64, 128
 
 _MISSING: Refusals = {404: {"model": ErrorView, "description": "There is no such machine or capture"}}
 _REFUSED: Refusals = {
     403: {"model": ErrorView, "description": "No client is connected, or no disk fits"},
-    409: {"model": ErrorView, "description": "The machine is at work"},
+    409: {"model": ErrorView, "description": "The machine is at work, or an image lends to others"},
 }
 
 routes = operator_routes("captures")
@@ -33,6 +33,9 @@ class NewCapture(BaseModel):
     disks: (
         Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=MOST_DISKS)] | None
     ) = Field([], description="paths or ids; empty: the only built-in disk; null: all built-in ones")
+    partitions: Annotated[
+        list[Annotated[int, Field(ge=1, le=MOST_PARTITION)]], Field(max_length=MOST_PARTITION)
+    ] = Field([], description="only these of the disk; empty: the whole disk")
     full_sectors: bool = Field(default=False, description="every byte, also what no file system uses")
     rescue: bool = Field(default=False, description="zeros for what a failing disk cannot read")
     replace: bool = Field(default=False, description="an older image of the same machine and name")
@@ -52,7 +55,9 @@ def create_capture(parts: Parts, body: NewCapture) -> CaptureView:
     """The client on it reads its disks; the image has the machine's MAC and UUID in its name."""
     client = parts.clients.get(body.client)
     disks = None if body.disks is None else tuple(body.disks)
-    request = CaptureRequest(body.image, disks, body.full_sectors, body.rescue, body.replace)
+    request = CaptureRequest(
+        body.image, disks, body.full_sectors, body.rescue, body.replace, tuple(body.partitions)
+    )
     capture = parts.captures.create(client, request, busy=parts.casts.busy(client))
     return show_capture(parts, capture.id)
 

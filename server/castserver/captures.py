@@ -58,20 +58,24 @@ class Captures:
     def create(self, client: Client, request: CaptureRequest, *, busy: str = "") -> Capture:
         """Order ``client`` to capture; ``busy`` is the cast it takes part in.
 
-        Raises Refused (no client is connected, a name or disk that cannot be), InUse (it is at work).
+        Raises Refused (no client is connected, a name or disk that cannot be), InUse (it is at work, or
+        others borrow from the image to be replaced).
         """
         with self._lock:
             self._require_idle(client, busy)
             disks = sources(client.registration.disks, request.disks)
+            image = full_name(request.image, client)
+            self.uploads.require_free(image, machine_name(client), again=request.replace)
             capture = Capture(
                 self._new_id(),
                 client.id,
-                full_name(request.image, client),
+                image,
                 tuple(disk.stable_id for disk in disks),
                 int(time.time()),
                 full_sectors=request.full_sectors,
                 rescue=request.rescue,
                 replace=request.replace,
+                partitions=request.partitions,
             )
             self._save(capture)
             self._order(client, capture)
@@ -106,15 +110,17 @@ class Captures:
             done = upload.committed
             if capture is not None and done is not None and capture.state is not CaptureState.DONE:
                 capture.root, capture.stored = done.root, done.stored
+                self._clients.get(capture.client).source = True
                 self._end(capture, CaptureState.DONE, "")
 
     def abandoned(self, upload: Upload, why: FleetcastError) -> None:
-        """``upload`` came to nothing."""
+        """``upload`` came to nothing, as its machine says; of what it may have failed here before."""
         upload.abandon(why)
+        failed = upload.end if isinstance(upload.end, FleetcastError) else why
         with self._lock:
             capture = self._captures.get(upload.capture)
             if capture is not None and not capture.state.ended and not capture.ordered:
-                self._end(capture, CaptureState.FAILED, why.what)
+                self._end(capture, CaptureState.FAILED, failed.what)
 
     def hear(self, client: Client, report: Report) -> None:
         """Take in a report about a capture."""
@@ -178,6 +184,7 @@ class Captures:
             disks=capture.disks,
             full_sectors=capture.full_sectors,
             rescue=capture.rescue,
+            partitions=capture.partitions,
         )
         self._clients.order(client, order)
 

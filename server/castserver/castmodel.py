@@ -24,7 +24,10 @@ class Part:
 
 @dataclass(eq=False)
 class Cast:
-    """One cast; times are Unix seconds, ``run`` is None once it has ended."""
+    """One cast; times are Unix seconds, ``run`` is None once it has ended.
+
+    ``medium`` is the key of the deploy medium that its image lies on, "": of none.
+    """
 
     id: str
     image: str
@@ -39,6 +42,12 @@ class Cast:
     ended: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
     run: CastRun | None = None
+    medium: str = ""
+
+    @property
+    def bare_image(self) -> str:
+        """The image's name, without the place where it is."""
+        return self.image.rpartition("/")[2]
 
     def states(self) -> list[PartState]:
         """The state of every part."""

@@ -7,23 +7,24 @@ The decisions are :mod:`castserver.policy`'s; here they are carried out, under t
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from castcore.boot import BootDecision
-from castcore.cast.peers import Peers
 from castcore.control import Order, OrderKind, Report
-from castcore.errors import FleetcastError, NotFound, Refused
+from castcore.errors import Busy, FleetcastError, NotFound, Refused
 
 from castserver import castroutes, policy
+from castserver.admission import Admission
 from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, part_from_row, part_row
 from castserver.castrun import CastRun, free_slot
 from castserver.clients import Client, Clients
 from castserver.database import CastRow, Database, PartRow
 from castserver.durables import Durables
-from castserver.legrun import Leg, LiveSender, OpenImage
+from castserver.legrun import Leg, OpenImage
 from castserver.library import Library
+from castserver.licensing import Licensing
 from castserver.policy import CastState, PartState
 from castserver.wayin import WayIn
 
@@ -34,14 +35,22 @@ class Casts:
     """Every cast there was and is; implements ``castserver.castroutes.CastDirectory``."""
 
     def __init__(
-        self, database: Database, clients: Clients, library: Library, legs: Sequence[Leg]
+        self,
+        database: Database,
+        clients: Clients,
+        library: Library,
+        legs: Sequence[Leg],
+        licensing: Licensing | None = None,
     ) -> None:
         self._database, self._clients, self._library = database, clients, library
         self._legs = tuple(legs)
+        self.licensing = licensing or Licensing(database)
         self.durables = Durables(database)
         self._lock = clients.lock
         self._casts: dict[str, Cast] = {}
+        # Runs to be closed, with whether to abort; and those that somebody closes just now.
         self._closing: list[tuple[CastRun, bool]] = []
+        self._being_closed: list[tuple[CastRun, bool]] = []
         self._load()
 
     def all(self) -> list[Cast]:
@@ -59,7 +68,7 @@ class Casts:
     def find(self, cast: str, way: WayIn) -> castroutes.RunningCast | None:
         """The cast ``cast``, for who comes in by ``way``; when it has ended they hear why."""
         found = self._casts.get(cast)
-        return None if found is None else _Admission(self, found, way)
+        return None if found is None else Admission(self, found, way)
 
     def create(self, request: Request) -> Cast:
         """Make a cast and order every machine in that is ready for it.
@@ -111,6 +120,22 @@ class Casts:
                 raise Refused(f"cast {cast.id} has ended already: {cast.state}")
             self._break_off(cast, CastState.CANCELLED, "cancelled by the operator")
 
+    def uses(self, medium: str) -> bool:
+        """Whether a cast that has not ended casts from the deploy medium with this key."""
+        with self._lock:
+            return bool(self._of(medium))
+
+    def medium_gone(self, medium: str, why: str) -> None:
+        """End every cast from a deploy medium at once; its files are closed beside that.
+
+        ``why`` is for people.
+        """
+        with self._lock:
+            for cast in self._of(medium):
+                self._break_off(cast, CastState.FAILED, why)
+        # Who reads what is dead may hang for long, and nobody shall with them.
+        threading.Thread(target=self._close_ended, name="close casts", daemon=True).start()
+
     def busy(self, client: Client) -> str:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""
         with self._lock:
@@ -130,7 +155,8 @@ class Casts:
                 return
             for cast in [self._casts[busy]] if busy else self._active():
                 part = cast.parts.get(client.id)
-                if policy.wants(cast.state, cast.rules, client.id, part.state if part else None):
+                taken = part.state if part else None
+                if policy.wants(cast.state, cast.rules, client.id, taken, source=client.source):
                     self._order(cast, client)
                     return
 
@@ -139,13 +165,34 @@ class Casts:
         with self._lock:
             cast = self._casts.get(report.cast)
             part = cast.parts.get(client.id) if cast is not None else None
-            if cast is not None and part is not None:
-                part.report = report
-                state, said = policy.part_after_report(part.state, report, cast.root)
-                if state is not part.state:
-                    self._set_part(cast, client.id, state, said or report.message)
-                    self._settle(cast)
+            ended = (
+                cast is not None and part is not None and self._take_in(cast, client.id, part, report)
+            )
             self.offer(client)
+        if ended:  # without the lock: a medium takes its time
+            self.licensing.settle()
+
+    def claim(self, cast: Cast, client: str) -> None:
+        """Reserve a licence for ``client``, where the cast needs one; else it has no part in it.
+
+        Raises NoLicence, DiskFailed, Untrusted, NotFound (the cast has ended meanwhile), Busy (worth
+        another try).
+        """
+        try:
+            self.licensing.claim(cast.id, client, cast.bare_image, cast.medium)
+        except Busy:
+            raise
+        except FleetcastError as error:
+            with self._lock:
+                part = cast.parts.get(client)
+                if part is not None and not part.state.ended:
+                    self._set_part(cast, client, PartState.REFUSED, error.what)
+                    self._settle(cast)
+            raise
+        with self._lock:
+            if not _may_hold(cast, client):
+                self.licensing.give_up(cast.id, client)
+                raise NotFound(f"the cast is {cast.state} now", hint="ask the operator to cast again")
 
     def joined(self, cast: Cast, client: str) -> None:
         """``client`` has joined the sender; start when that was the last one awaited."""
@@ -171,6 +218,7 @@ class Casts:
                         self._set_part(cast, name, PartState.GONE, "it has not been heard for a while")
                 self._settle(cast)
             runs = [cast.run for cast in self._active() if cast.run is not None]
+        self.licensing.settle()
         for run in runs:  # without the lock: to end a sender takes a moment
             run.look()
         self._close_ended()
@@ -188,23 +236,31 @@ class Casts:
             run.close()
         self._close_ended()
         self.durables.save()
+        self.licensing.close()
 
     def _close_ended(self) -> None:
         """Stop the senders of casts that have ended: without the lock, it takes them a moment."""
-        for entry in list(self._closing):
-            run, abort = entry
+        with self._lock:
+            mine, self._closing = self._closing, []
+            self._being_closed += mine
+        for run, abort in mine:
             run.close(abort=abort)
-            self._closing.remove(entry)
+            with self._lock:
+                self._being_closed.remove((run, abort))
 
     def _active(self) -> list[Cast]:
         return sorted((c for c in self._casts.values() if not c.state.ended), key=lambda c: c.created)
 
+    def _of(self, medium: str) -> list[Cast]:
+        return [c for c in self._active() if c.run is not None and c.run.image.medium == medium]
+
     def _put_on_air(self, cast: Cast, image: OpenImage) -> None:
         runs = [
-            *(run for run, _ in self._closing),
+            *(run for run, _ in (*self._closing, *self._being_closed)),
             *(c.run for c in self._casts.values() if c.run is not None),
         ]
         slot = free_slot({run.slot for run in runs})
+        cast.medium = image.medium
         cast.run = CastRun(image, slot, self._legs, cast.options)
 
     def _order(self, cast: Cast, client: Client) -> None:
@@ -248,10 +304,33 @@ class Casts:
             self._closing.append((cast.run, state is not CastState.DONE))
             cast.run = None
 
+    def _take_in(self, cast: Cast, client: str, part: Part, report: Report) -> bool:
+        """``part`` after ``report``; whether it has ended by it."""
+        part.report = report
+        state, said = policy.part_after_report(part.state, report, cast.root)
+        if state is PartState.DONE and part.state is not state:
+            state, said = self._licensed(cast, client)
+        if state is part.state and said in ("", part.message):
+            return False
+        self._set_part(cast, client, state, said or report.message)
+        gathering = cast.state is CastState.GATHERING
+        if gathering and policy.should_start(cast.state, cast.rules, cast.states()):
+            self._begin(cast)
+        self._settle(cast)
+        return state.ended
+
+    def _licensed(self, cast: Cast, client: str) -> tuple[PartState, str]:
+        """The part of a machine that has proven its disk, and what is to be said of it."""
+        try:
+            self.licensing.require(cast.id, client, cast.bare_image, cast.medium)
+        except FleetcastError as error:
+            return PartState.FAILED, f"its disk is proven, but it was given up before, and {error.what}"
+        return PartState.DONE, ""
+
     def _set_part(self, cast: Cast, name: str, state: PartState, message: str) -> None:
         part = cast.parts.setdefault(name, Part(state))
         part.state, part.message, part.changed = state, message, int(time.time())
-        self._database.save(part_row(cast.id, name, part))
+        self.licensing.save_part(part_row(cast.id, name, part))
         if state is PartState.DONE:
             self.durables.forget(name)
             self._clients.set_boots(self._clients.get(name), BootDecision.LOCAL)
@@ -262,7 +341,7 @@ class Casts:
         return name
 
     def _save(self, cast: Cast) -> None:
-        self._database.save(cast_row(cast))
+        self.licensing.save_cast(cast_row(cast))
 
     def _load(self) -> None:
         self._casts = {row.id: cast_from_row(row) for row in self._database.all(CastRow)}
@@ -270,11 +349,14 @@ class Casts:
             self._casts[row.cast].parts[row.machine] = part_from_row(row)
         for cast in self._active():
             self._resume(cast)
+        for name, machine in self.licensing.reserved():
+            if not _may_hold(self._casts[name], machine):
+                self.licensing.give_up(name, machine)
 
     def _resume(self, cast: Cast) -> None:
         """Put a cast of the last run on the air again; those in the middle of it join anew."""
         try:
-            image = self._library.open(cast.image)
+            image = self._library.open(cast.image, cast.root)
             if image.root != cast.root:
                 image.close()
                 raise Refused(f"image {cast.image} is not the one this cast was made for any more")
@@ -295,35 +377,8 @@ def _awaits(cast: Cast, client: str) -> bool:
     return part is not None and not part.state.ended
 
 
-@dataclass(frozen=True)
-class _Admission:
-    """One cast as :mod:`castserver.castroutes` wants it."""
-
-    casts: Casts
-    cast: Cast
-    way: WayIn
-
-    @property
-    def image(self) -> OpenImage:
-        return self._run().image
-
-    def current_sender(self) -> LiveSender:
-        return self._run().current_sender(self.way)
-
-    def authorize(self, token: str) -> str | None:
-        return self.casts.authorize(token)
-
-    def join(self, client: str, held: bytes) -> castroutes.Answer:
-        answer = self._run().join(client, held, self.way)
-        self.casts.joined(self.cast, client)
-        return answer
-
-    def peers(self, client: str, address: str) -> Peers:
-        return self._run().peers(client, address, self.way)
-
-    def _run(self) -> CastRun:
-        run = self.cast.run
-        if run is None:
-            why = f": {self.cast.message}" if self.cast.message else ""
-            raise NotFound(f"the cast is {self.cast.state}{why}", hint="ask the operator to cast again")
-        return run
+def _may_hold(cast: Cast, client: str) -> bool:
+    """Whether a licence can be reserved for ``client`` now."""
+    part = cast.parts.get(client)
+    lost = part is not None and part.state in (PartState.FAILED, PartState.REFUSED)
+    return not cast.state.ended and not lost

@@ -42,7 +42,8 @@ class Client:
     """A machine, and its client while one is connected. Times without a unit are Unix seconds.
 
     ``heard`` and ``reported`` are the monotonic times of its last request and its last report; ``rate``
-    is the bytes a second it receives; ``capture`` is the id of the one it is at, or has still to begin.
+    is the bytes a second it receives; ``capture`` is the id of the one it is at, or has still to begin;
+    ``source``: its disks were captured since it started.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Client:
     orders: tuple[Order, ...] = ()
     rate: float = 0.0
     capture: str = ""
+    source: bool = False
     signal: Signal = field(default_factory=Signal)
 
     def online(self, now: float) -> bool:
@@ -129,7 +131,7 @@ class Clients:
                 self._by_token.pop(client.token_hash, None)
             client.registration, client.traits, client.last_seen = registration, seen, now
             client.token_hash = _hash(token)
-            client.report, client.orders, client.rate = None, (), 0.0
+            client.report, client.orders, client.rate, client.source = None, (), 0.0, False
             client.heard = self.clock()
             self._clients[name] = self._by_token[client.token_hash] = client
             self._save(client)

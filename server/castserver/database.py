@@ -210,6 +210,40 @@ class AuditRow(Base):
     chain: Mapped[str] = mapped_column(String(64))
 
 
+class LedgerRow(Base):
+    """The licence ledger ``id`` as it was when this server saw or changed it last."""
+
+    __tablename__ = "ledgers"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    serial: Mapped[str] = mapped_column(String(127))
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    mark: Mapped[str] = mapped_column(String(64))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
+class LicenceRow(Base):
+    """The one ledger that the licence ``id`` was seen in."""
+
+    __tablename__ = "licences"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
+
+
+class LicenceUseRow(Base):
+    """The licence of ``ledger`` that a machine takes for a cast; ``state`` is a ``UseState``."""
+
+    __tablename__ = "licence_uses"
+
+    cast: Mapped[str] = mapped_column(ForeignKey("casts.id"), primary_key=True)
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
+    image: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
 class Database:
     """The one door to the tables above; each call is one transaction. Raises NoSpace, DiskFailed."""
 

@@ -85,7 +85,8 @@ def target_lines(facts: DiskFacts, *, erased: bool = True) -> list[str]:
 def image_lines(manifest: Manifest) -> list[str]:
     """An image as a whole: what it is and every disk it holds."""
     taken = datetime.fromtimestamp(manifest.created, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    source = printable(f"{manifest.source.path} ({manifest.source.format})")
+    machine = f" of {manifest.source.machine}" if manifest.source.machine else ""
+    source = printable(f"{manifest.source.path}{machine} ({manifest.source.format})")
     packs = f"{human(sum(manifest.packs))} in {len(manifest.packs)} packs"
     lines = [
         f"image {manifest.name}  captured {taken} from {source}",

@@ -56,6 +56,11 @@ class OpenImage(castroutes.CastImage, Protocol):
         ...
 
     @property
+    def medium(self) -> str:
+        """The key of the deploy medium that it lies on; "": of none."""
+        ...
+
+    @property
     def root(self) -> str:
         """The hex digest that proves it whole."""
         ...

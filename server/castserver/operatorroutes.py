@@ -47,7 +47,9 @@ class NewCast(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: str = Field(max_length=100)
+    image: str = Field(
+        max_length=110, description="its name; `library/NAME` or `medium/NAME` where both have one"
+    )
     start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
         None, description="start when so many have joined; null: on command"
     )
@@ -130,8 +132,8 @@ def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
 
 @routes.get("/images", summary="The images that can be cast")
 def list_images(parts: Parts) -> list[ImageView]:
-    """Damaged ones are listed too, with their problem."""
-    return [image_view(stored) for stored in parts.library.list()]
+    """The library's, and those of the deploy medium in use; damaged ones too, with their problem."""
+    return [image_view(shelved) for shelved in parts.library.all()]
 
 
 @routes.get("/casts", summary="Every cast, the newest first")

@@ -15,7 +15,9 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceviews import ledger_views
 from castserver.machinelogs import MachineLogs
+from castserver.media import Media
 from castserver.views import StateView, state_view
 
 
@@ -36,10 +38,12 @@ class ServerParts:
     once: BootOnce
     logs: MachineLogs
     captures: Captures
+    media: Media
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
+        licences = ledger_views(self.casts.licensing)
         with self.clients.lock:
             return state_view(
                 self.clients,
@@ -48,6 +52,8 @@ class ServerParts:
                 self.booting.state(),
                 self.once,
                 self.captures.all(),
+                self.media.now,
+                licences,
             )
 
     def wake(self) -> None:

@@ -82,23 +82,33 @@ def boot_mac(name: str) -> str:
     return plain if _MAC.fullmatch(plain) else ""
 
 
-def wants(state: CastState, rules: CastRules, machine: str, part: PartState | None) -> bool:
+def wants(
+    state: CastState, rules: CastRules, machine: str, part: PartState | None, *, source: bool = False
+) -> bool:
     """Whether a machine that is ready now should be ordered into the cast.
 
+    ``source``: an image was made of its disk since it started, so it takes part only when it was named.
     One that was lost, or has restarted in the middle of it, is ordered again; one that ended it, well
     or not, is not: writing the same disk twice takes an operator.
     """
     if state.ended or (rules.targets is not None and machine not in rules.targets):
         return False
+    if source and rules.targets is None:
+        return False
     return part in (None, PartState.GONE, PartState.ORDERED, PartState.JOINED)
 
 
 def should_start(state: CastState, rules: CastRules, parts: Collection[PartState]) -> bool:
-    """Whether the cast starts now, of itself."""
+    """Whether the cast starts now, of itself.
+
+    A machine that was in the middle of it when the server died may have everything before the others are
+    back: it has joined, too.
+    """
     joined = sum(p is PartState.JOINED for p in parts)
     match state:
         case CastState.GATHERING:
-            return rules.start_clients is not None and joined >= max(rules.start_clients, 1)
+            done = sum(p is PartState.DONE for p in parts)
+            return rules.start_clients is not None and joined + done >= max(rules.start_clients, 1)
         case CastState.RUNNING | CastState.OPEN:
             # Under way before (this server was restarted, or a late machine came): nobody to wait for.
             return joined > 0

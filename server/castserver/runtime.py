@@ -8,15 +8,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
-from types import MappingProxyType
 
 import uvicorn
-from castcore.boot import BootEvent, InterfaceMode, WantedMode
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.image.store import require_space
 from castcore.edge.net.identity import ServerIdentity
@@ -31,22 +29,27 @@ from castserver.auditlog import AuditLog
 from castserver.auth import Auth
 from castserver.bootimages import FOLDER, BootImages
 from castserver.booting import Booting
-from castserver.bootkeeper import BootKeeper
 from castserver.bootonce import BootOnce
-from castserver.bootstate import Choice, DeployEnd, Kept, Listeners, Neighbour
+from castserver.bootserving import BootServing
+from castserver.bootstate import Listeners, Neighbour
 from castserver.bootwatch import BootWatch
 from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.leasebook import LeaseBook
+from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.licensing import Licensing
 from castserver.machinelogs import MachineLogs
+from castserver.media import Media
+from castserver.mediaeyes import Eyes
+from castserver.mediause import MediaUse
 from castserver.neighbours import Neighbours
 from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
-from castserver.services.bootservices import BootServices, BootSettings
+from castserver.settings import ServerSettings
 from castserver.uploads import Uploads
 
 DATABASE_FILE = "server.sqlite"
@@ -60,40 +63,6 @@ KEEP_ALIVE_SECONDS = 75
 MOST_WAITING = 2048
 
 log = logging.getLogger("fleetcast")
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """What ``fleetcast serve`` was told: at least one of ``interfaces``, where the clients are.
-
-    ``boot_tree`` is None when nothing is booted. ``wanted`` and ``own_dhcp`` say what is served to
-    machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off; what they
-    leave out is as it was chosen last. ``headless``: nobody sits at the server.
-    """
-
-    state: Path
-    images: Path
-    interfaces: tuple[Interface, ...]
-    name: str
-    https_port: int = 8443
-    wanted: Mapping[str, WantedMode] = field(default_factory=lambda: MappingProxyType({}))
-    own_dhcp: frozenset[str] = frozenset()
-    deploy_ends: frozenset[DeployEnd] | None = None
-    headless: bool = True
-    boot_tree: Path | None = None
-    http_port: int = 8080
-    extra_cmdline: str = ""
-    rules: bytes = b""
-    session_minutes: int = 30
-
-    @property
-    def url(self) -> str:
-        """Where clients and browsers find the server, by the first of its interfaces."""
-        return self.url_on(self.interfaces[0])
-
-    def url_on(self, interface: Interface) -> str:
-        """Where those find it who are on the network of ``interface``."""
-        return f"https://{interface.host}:{self.https_port}"
 
 
 # Makes the legs of casts, once the server's identity is known.
@@ -125,13 +94,16 @@ class Server:
         Raises NotFound, PortTaken, InUse (the state directory), DiskFailed, Untrusted, Refused.
         """
         with ExitStack() as undo:
-            library = Library(self.settings.images)
+            media = Media(Eyes(self.settings.media))
+            library = Library(self.settings.images, lambda: media.now.medium)
             undo.callback(os.close, _lock(self.settings.state))
             listeners = [undo.enter_context(own) for own in _listen(self.settings.https_port)]
             self.identity = ServerIdentity.load_or_make(self.settings.state)
             database = Database.at(self.settings.state / DATABASE_FILE)
             undo.callback(database.close)
-            self.parts = self._assemble(database, library)
+            undo.callback(media.stop)
+            media.find()
+            self.parts = self._assemble(database, library, media)
             undo.callback(self.parts.stop)
             self._start_web(listeners, undo)
             self._start_clockwork(undo)
@@ -147,9 +119,10 @@ class Server:
         """Stop all of it, in the opposite order."""
         self._undo.close()
 
-    def _assemble(self, database: Database, library: Library) -> ServerParts:
+    def _assemble(self, database: Database, library: Library, media: Media) -> ServerParts:
         clients = Clients(database)
-        casts = Casts(database, clients, library, self._make_legs(self.identity))
+        legs, licensing = self._make_legs(self.identity), self._licensing(database, media)
+        casts = Casts(database, clients, library, legs, licensing)
         statement = ServerStatement(
             self.identity.key.public,
             self.identity.certificate_digest,
@@ -177,7 +150,13 @@ class Server:
             BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
             MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
+            media,
         )
+
+    def _licensing(self, database: Database, media: Media) -> Licensing:
+        own, terms = self.identity.key.public.hex(), self.settings.licences
+        terms = replace(terms, issuers=terms.issuers | {own})
+        return Licensing(database, MediaLedgers(media), terms, self._listeners.licence)
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)
@@ -236,53 +215,16 @@ class Server:
         self._looking = Neighbours(names, self.identity.key.public, self._note_neighbour)
         self._looking.start()
         undo.callback(self._looking.stop)
+        boot = BootServing(settings, self.identity.key.public, self.parts, self._listeners)
+        undo.callback(boot.stop)
         if settings.boot_tree is not None:
-            self._start_booting(settings.boot_tree, undo)
+            boot.serve(settings.boot_tree)
+        use = MediaUse(self.parts, boot, follow_tree=settings.boot_tree is None)
+        self.parts.media.start(use, self._note_media)
 
-    def _start_booting(self, tree: Path, undo: ExitStack) -> None:
-        settings, booting = self.settings, self.parts.booting
-        # Firmware boots over IPv4.
-        interfaces = [own for own in settings.interfaces if own.family is socket.AF_INET]
-        booting.assume({own.name: self._choice(own.name) for own in interfaces}, settings.deploy_ends)
-        keepers = {own.name: self._keeper(own, tree) for own in interfaces}
-        undo.callback(booting.stop)
-        try:
-            booting.start(keepers)
-        except PortTaken as error:
-            instead = "or serve beside it with --boot-mode proxy, or boot nothing with --boot-mode off"
-            raise PortTaken(error.what, hint=f"{error.hint}, {instead}") from None
-
-    def _keeper(self, own: Interface, tree: Path) -> BootKeeper:
-        settings, booting = self.settings, self.parts.booting
-
-        def services(mode: InterfaceMode) -> BootServices:
-            boot = BootSettings(
-                interface=own.name,
-                address=own.address,
-                mode=mode,
-                tree=tree,
-                server_url=settings.url_on(own),
-                server_key=self.identity.key.public,
-                http_port=settings.http_port,
-                extra_cmdline=settings.extra_cmdline,
-                rules=settings.rules,
-            )
-            leases = self.parts.leases.on(own.name)
-            once = self.parts.once
-            return BootServices(boot, once, self._note_boot, orders=once, leases=leases)
-
-        choice = booting.chosen(own.name)
-        return BootKeeper(own, choice, services, booting.setting, self._note_kept)
-
-    def _choice(self, interface: str) -> Choice:
-        """What the command line says of the interface, else what was chosen for it last."""
-        chosen = self.parts.booting.chosen(interface)
-        wanted = self.settings.wanted.get(interface, chosen.wanted)
-        return Choice(wanted, chosen.own_dhcp or interface in self.settings.own_dhcp)
-
-    def _note_kept(self, kept: Kept) -> None:
+    def _note_media(self) -> None:
         self.parts.clients.changed.fire()
-        self._listeners.kept(kept)
+        self._listeners.media(self.parts.media.now)
 
     def _note_neighbour(self, neighbour: Neighbour) -> None:
         self.parts.clients.changed.fire()
@@ -290,10 +232,6 @@ class Server:
 
     def _neighbours(self) -> tuple[Neighbour, ...]:
         return self._looking.found() if self._looking is not None else ()
-
-    def _note_boot(self, event: BootEvent) -> None:
-        self.parts.boots.note(event)
-        self._listeners.boot(event)
 
     def _networks(self) -> list[IPv4Interface]:
         names = {interface.name for interface in self.settings.interfaces}

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 from castcore.control import API
-from castcore.errors import Busy, NotFound
+from castcore.errors import Busy, InUse, NotFound, Refused
 from castcore.image import ChunkDecoder
 from castcore.upload import (
     CONTENTS_LIMIT,
@@ -51,7 +51,6 @@ _REFUSED: Refusals = {
     401: {"model": ErrorView, "description": "The token is unknown: register again"},
     403: {"model": ErrorView, "description": "The name is taken, or the operator cancelled it"},
     404: {"model": ErrorView, "description": "There is no such upload: begin it again"},
-    409: {"model": ErrorView, "description": "Another machine is being captured under that name"},
     413: {"model": ErrorView, "description": "The request is too large"},
     503: {"model": ErrorView, "description": "Too many machines upload just now: ask again"},
     507: {"model": ErrorView, "description": "The library's disk is full"},
@@ -178,6 +177,8 @@ async def _with_body(
     try:
         body = await _body(request, limit)
         return await anyio.to_thread.run_sync(lambda: work(body), limiter=CapacityLimiter(1))
+    except InUse as error:  # 409 would say that asking again helps
+        raise Refused(error.what, hint=error.hint) from None
     finally:
         slots.release_on_behalf_of(borrower)
 

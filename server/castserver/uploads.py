@@ -156,7 +156,7 @@ class Upload:
         """Let it lie for the next server."""
         store = self.hand_over()
         if store is not None:
-            store.leave()
+            _leave(store)
 
     def _going(self) -> UploadStore:
         if isinstance(self.end, FleetcastError):
@@ -199,8 +199,7 @@ class Uploads:
         """
         path = self._directory / f"{owner.image}{SUFFIX}"
         plan = replace(plan, name=owner.image, source=replace(plan.source, machine=machine))
-        again = again and _made_by(path, machine)
-        require_free_name(path, replace=again)
+        again = self.require_free(owner.image, machine, again=again)
         with self._lock:
             before = [u for u in self._going() if u.owner == owner]
             self._require_room(owner, chunks_of(plan), before)
@@ -215,6 +214,16 @@ class Uploads:
             self._uploads[upload.id] = upload
             self._forget_ended()
             return upload
+
+    def require_free(self, image: str, machine: str, *, again: bool) -> bool:
+        """Return when ``machine`` may upload ``image``: whether it would replace an older one.
+
+        Raises Refused, InUse.
+        """
+        path = self._directory / f"{image}{SUFFIX}"
+        again = again and _made_by(path, machine)
+        require_free_name(path, replace=again)
+        return again
 
     def find(self, upload: str, client: str) -> Upload:
         """The upload with this id, of this machine. Raises NotFound."""
@@ -252,7 +261,7 @@ class Uploads:
             for upload in self._going():
                 upload.leave()
             for store in self._waiting.values():
-                store.leave()
+                _leave(store)
             self._waiting = {}
 
     def _going(self) -> list[Upload]:
@@ -280,6 +289,13 @@ class Uploads:
         ended = [name for name, upload in self._uploads.items() if upload.end is not None]
         for name in ended[: max(len(ended) - MOST_ENDED, 0)]:
             del self._uploads[name]
+
+
+def _leave(store: UploadStore) -> None:
+    try:
+        store.leave()
+    except FleetcastError as error:
+        log.error("%s", error.what)  # the next server keeps what it can read
 
 
 def _made_by(path: Path, machine: str) -> bool:

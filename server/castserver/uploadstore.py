@@ -128,8 +128,8 @@ class UploadStore:
             kind = ChunkKind.ZERO if zero else ChunkKind.DATA
             self._writer.add(ChunkRecord(number, region.start, region.length, kind, name), b"")
         manifest = self._writer.finish(plan)
-        for name in (OWNER_FILE, JOURNAL_FILE):
-            (self._partial.path / name).unlink()
+        for ours in (OWNER_FILE, JOURNAL_FILE):
+            (self._partial.path / ours).unlink()
         self._partial.publish(image, replace=replace)
         self.remove()  # what is left is the image that was replaced
         return manifest
@@ -141,7 +141,10 @@ class UploadStore:
 
     def leave(self) -> None:
         """Let it lie for the next server to go on with."""
-        self._close()
+        try:
+            self._writer.sync()
+        finally:
+            self._close()
         self._partial.leave()
 
     def _close(self) -> None:

@@ -12,7 +12,7 @@ from castcore.boot import BootDecision, ImageForm
 from castcore.cast.states import ClientClass, SenderState
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
-from castcore.edge.image.store import StoredImage, holdings, image_name
+from castcore.edge.image.store import holdings, image_name
 from pydantic import Field
 
 from castserver.bootimages import StoredBootImage
@@ -24,6 +24,10 @@ from castserver.capturemodel import Capture, latest
 from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
+from castserver.library import LIBRARY, Shelved
+from castserver.licenceviews import LedgerView
+from castserver.mediastate import MediaNow
+from castserver.mediaviews import MediaView, media_view
 from castserver.policy import CastState, PartState
 from castserver.storyviews import BootView, boot_of, boot_view
 from castserver.viewbase import View
@@ -163,6 +167,7 @@ class ImageView(View):
     """One image of the library; `problem` says why it cannot be cast ("" when it can)."""
 
     image: str
+    where: str = Field(LIBRARY, description="`library`, or the name of the deploy medium it is on")
     created: int = 0
     used: int = 0
     stored: int = 0
@@ -186,9 +191,11 @@ class StateView(View):
 
     clients: list[ClientView]
     casts: list[CastView]
+    media: MediaView = Field(description="deploy media: which are connected, which one is used")
     captures: list[CaptureView] = Field(description="those under way, and the latest that ended")
     booting: list[BootView] = Field(description="network boots of machines not met yet")
     pxe: BootingView = Field(description="what is answered to machines that boot from the network")
+    licences: list[LedgerView] = Field(description="the licence ledger of every connected medium")
 
 
 def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOnce) -> ClientView:
@@ -252,13 +259,15 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
     )
 
 
-def image_view(stored: StoredImage) -> ImageView:
+def image_view(shelved: Shelved) -> ImageView:
     """An image as the API shows it."""
+    stored = shelved.image
     manifest, name = stored.manifest, image_name(stored.path)
     if manifest is None:
-        return ImageView(image=name, problem=stored.problem)
+        return ImageView(image=name, where=shelved.where, problem=stored.problem)
     return ImageView(
         image=name,
+        where=shelved.where,
         created=manifest.created,
         used=manifest.used,
         stored=holdings(stored.path, manifest).stored,
@@ -292,6 +301,8 @@ def state_view(
     booting: BootingState,
     once: BootOnce,
     captures: list[Capture],
+    media: MediaNow,
+    licences: list[LedgerView],
 ) -> StateView:
     """Everything live; call it with the clients' lock held."""
     known = clients.all()
@@ -299,8 +310,10 @@ def state_view(
     return StateView(
         clients=[client_view(c, clients, boots, once) for c in known],
         casts=[cast_view(c, clients) for c in casts],
+        media=media_view(media),
         captures=[capture_view(c, clients) for c in latest(captures)],
         pxe=booting_view(booting),
+        licences=licences,
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )
 

@@ -18,6 +18,9 @@ from castmedia.isoimage import iso_size, write_iso
 from castmedia.output import whole_file
 from castmedia.usbimage import usb_size, write_usb
 
+# UEFI Specification 2.10, table 5-7; GRUB's manual, section "BIOS installation".
+EFI_SYSTEM = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 FILES = {
     "EFI/BOOT/BOOTX64.EFI": b"shim" * 230_000,
     "EFI/BOOT/grubx64.efi": b"grub" * 600_000,
@@ -90,7 +93,7 @@ def test_a_stick_image_holds_the_files_and_grub_where_its_sectors_say(
     image = usb(part, tmp_path / "usb")
     assert image.stat().st_size == usb_size(part)
     table = partitions(image)
-    assert [kind[:8] for _, kind in table.values()] == ["21686148", "c12a7328"]
+    assert [kind for _, kind in table.values()] == [BIOS_BOOT, EFI_SYSTEM]
     assert read_fat(image, table[2][0], tmp_path / "fat") == FILES
     data = image.read_bytes()
     (core_at,) = struct.unpack_from("<Q", data, 0x5C)
@@ -112,7 +115,7 @@ def test_an_iso_has_the_files_and_what_firmware_reads(part: BootPart, tmp_path: 
     assert {n: c for n, c in held.items() if n in FILES} == {
         n: c for n, c in FILES.items() if not n.startswith("EFI/")
     }
-    efi = next(start for start, kind in partitions(image).values() if kind.startswith("c12a7328"))
+    efi = next(start for start, kind in partitions(image).values() if kind == EFI_SYSTEM)
     loaders = read_fat(image, efi, tmp_path / "fat")
     assert loaders == {n: c for n, c in FILES.items() if n.startswith("EFI/") or n.endswith("grub.cfg")}
     said = run.run(["xorriso", "-indev", str(image), "-report_el_torito", "plain"], timeout=60).decode()

@@ -40,7 +40,7 @@ def test_a_medium_is_opened_without_changing_a_byte(medium: Path) -> None:
     with open_medium(medium) as opened:
         assert opened.info.name == "Room 12"
         assert opened.found.id == opened.info.id
-        assert opened.serial == f"medium-{opened.info.id}"
+        assert opened.serial == opened.info.id
         assert opened.ledger == (str(medium), 1026 * MIB, MIB)
         assert opened.images.is_dir()
         with pytest.raises(OSError, match=r"[Rr]ead-only"):

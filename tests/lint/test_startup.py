@@ -20,6 +20,7 @@ HEAVY = {"fastapi", "starlette", "uvicorn", "sqlalchemy", "jinja2", "scapy", "tf
 LIGHT = (
     *(f"castserver.commands.{name}" for name in ("capture", "restore", "verify", "image")),
     *(f"castserver.commands.{name}" for name in ("booting", "casts", "machines", "receive")),
+    *(f"castserver.commands.{name}" for name in ("licence", "licences")),
     "castclient.__main__",
     "castserver.__main__",
 )

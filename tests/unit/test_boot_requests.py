@@ -142,6 +142,17 @@ def test_a_tree_may_hold_files_for_arm64(tmp_path: Path) -> None:
     assert bootnames.is_kernel(hashed)
 
 
+def test_settings_of_a_tree_are_the_last_initrd(tmp_path: Path) -> None:
+    tree(tmp_path, ARM64 | {"settings": b"ss"})
+    url = "https://10.0.0.1:8443"
+    loaded = bootfiles.load(tmp_path, PLACE, server_url=url, server_key=b"k", extra="")
+    assert loaded.client.arm64 is not None
+    for client in (loaded.client, loaded.client.arm64):
+        names = [name.rpartition("/")[2] for name in client.initrds]
+        assert names == ["trust.cpio", "initrd.img", "settings.cpio"]
+        assert loaded.files.http[client.initrds[-1]].open().read() == b"ss"
+
+
 @pytest.mark.parametrize("role", ARM64)
 def test_a_tree_with_some_of_the_arm64_files_is_incomplete(tmp_path: Path, role: str) -> None:
     some = {name: data for name, data in ARM64.items() if name != role}

@@ -7,9 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
-from castcore.errors import DiskFailed, NoSpace, NotFound, Refused
+from castcore.edge import run
+from castcore.errors import DiskFailed, MissingProgram, NoSpace, NotFound, Refused
+from castmedia import mirror
+from castmedia.bootpart import FAT_PROGRAMS
 from castmedia.clientmedia import Format, format_of
+from castmedia.isoimage import PROGRAMS
 from castmedia.output import check_file, require_room, whole_file
+from castmedia.stages import check_host
 
 
 def half_made(target: Path, error: BaseException) -> None:
@@ -67,6 +72,23 @@ def test_devices_and_folders_are_no_files(tmp_path: Path) -> None:
 def test_more_than_there_is_room_for(tmp_path: Path) -> None:
     with pytest.raises(NoSpace, match="free"):
         require_room(tmp_path / "m.iso", 1 << 60)
+
+
+def test_every_missing_program_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"chroot", "tar", "dpkg-deb"}
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(run, "find", lambda program: program if program in there else None)
+    monkeypatch.setattr(mirror, "KEYRING", Path("/none"))
+    with pytest.raises(MissingProgram) as error:
+        check_host((*FAT_PROGRAMS, *PROGRAMS))
+    missing = "mmdebstrap, apt-get, mkfs.fat, mcopy, mmd, xorriso, debian-archive-keyring"
+    assert error.value.what == f"not installed: {missing}"
+
+
+def test_whoever_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(Refused, match="needs root"):
+        check_host()
 
 
 def test_what_a_name_asks_for() -> None:

@@ -52,6 +52,18 @@ def test_an_unchanged_tree_is_left_alone(tmp_path: Path, built: dict[str, tuple[
     assert {p.name: p.stat().st_ino for p in (tmp_path / "tree").iterdir()} == before
 
 
+def test_what_a_tree_no_longer_has_is_removed(
+    tmp_path: Path, built: dict[str, tuple[str, Path]]
+) -> None:
+    settings = tmp_path / "built-settings"
+    settings.write_text("settings")
+    write_tree(tmp_path / "tree", built | {"settings": ("settings.cpio", settings)})
+    (tmp_path / "tree/notes").write_text("not ours")
+    write_tree(tmp_path / "tree", built)
+    names = {p.name for p in (tmp_path / "tree").iterdir()}
+    assert names == {"tree.json", "notes", *ROLES.values()}
+
+
 def test_a_damaged_file_is_replaced(tmp_path: Path, built: dict[str, tuple[str, Path]]) -> None:
     write_tree(tmp_path / "tree", built)
     (tmp_path / "tree/vmlinuz").write_text("the kerneL")

@@ -63,7 +63,7 @@ def running_cast(lab: ServerLab) -> tuple[str, FakeClient]:
 
 def test_deploy_is_switched_and_shown(lab: ServerLab) -> None:
     shown = lab.operator("GET", "/booting")
-    assert (shown["deploy"], shown["ends"]) == (True, ["cast-end"])
+    assert (shown["deploy"], shown["ends"]) == (True, ["cast-end", "medium-removed"])
     assert [(own["interface"], own["wanted"]) for own in shown["interfaces"]] == [("eth1", "auto")]
     shown = lab.operator("PUT", "/booting", OFF)
     assert (shown["deploy"], shown["why"]) == (False, "the operator turned it off")
@@ -103,11 +103,11 @@ def test_what_was_chosen_outlives_a_restart(lab: ServerLab) -> None:
 def test_the_command_line_holds_for_its_run_alone(lab: ServerLab) -> None:
     lab.booting.assume({"eth1": Choice(WantedMode.OFF)}, frozenset(DeployEnd))
     assert lab.booting.chosen("eth1") == Choice(WantedMode.OFF)
-    assert lab.operator("GET", "/booting")["ends"] == ["cast-end", "console-closed"]
+    assert lab.operator("GET", "/booting")["ends"] == sorted(DeployEnd)
     lab.booting.stop()
     lab.restart()
     assert lab.booting.chosen("eth1") == Choice()
-    assert lab.operator("GET", "/booting")["ends"] == ["cast-end"]
+    assert lab.operator("GET", "/booting")["ends"] == ["cast-end", "medium-removed"]
 
 
 def test_nothing_changes_while_a_cast_runs(lab: ServerLab) -> None:
@@ -195,7 +195,7 @@ def test_anything_may_end_deploy_and_only_once(lab: ServerLab) -> None:
 def test_somebody_at_the_server_closes_its_console() -> None:
     lab = ServerLab()
     rest = (lab.database, lab.casts, lab.parts.auth.sessions, lambda: None)
-    assert Booting(*rest).state().deploy.ends == {DeployEnd.CAST_END}
+    assert Booting(*rest).state().deploy.ends == {DeployEnd.CAST_END, DeployEnd.MEDIUM_REMOVED}
     assert Booting(*rest, headless=False).state().deploy.ends == set(DeployEnd)
 
 

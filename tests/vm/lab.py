@@ -49,9 +49,11 @@ def lab(
     tree: Path,
     say: Callable[[str], None],
     server_options: Sequence[str] = (),
+    named_tree: bool = True,
 ) -> Iterator[Lab]:
     """A lab whose server boots PCs from ``tree`` and casts from ``images``; logs go to ``folder``.
 
+    Without ``named_tree`` the server is told of no tree: it has to find one (on a medium).
     Raises what its parts raise. Whatever ends the block, nothing of the lab is left behind.
     """
     network.remove_stale(say)
@@ -62,7 +64,8 @@ def lab(
         try:
             net = stack.enter_context(network.built())
             site = stack.enter_context(site_dhcp(net, folder))
-            serving = lab_server(net, folder, images=images, tree=tree, options=options)
+            told = tree if named_tree else None
+            serving = lab_server(net, folder, images=images, tree=told, options=options)
             server = stack.enter_context(serving)
             pcs = stack.enter_context(ExitStack())
             yield Lab(folder, net, site, server, accelerator(_kernel(tree)), pcs)

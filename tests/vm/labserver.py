@@ -48,7 +48,7 @@ class LabServer:
 
 @contextmanager
 def lab_server(
-    network: Network, folder: Path, *, images: Path, tree: Path, options: Sequence[str] = ()
+    network: Network, folder: Path, *, images: Path, tree: Path | None, options: Sequence[str] = ()
 ) -> Iterator[LabServer]:
     """The server on the lab's network until the block is left; its state and log live in ``folder``.
 
@@ -56,15 +56,8 @@ def lab_server(
     """
     state, log = folder / "server", folder / "server.log"
     command = [*FLEETCAST, "serve", "--state", str(state), "--images", str(images)]
-    command += [
-        "--boot-tree",
-        str(tree),
-        "--interface",
-        SERVER_INTERFACE,
-        "--boot-mode",
-        "proxy",
-        *options,
-    ]
+    command += ["--boot-tree", str(tree)] if tree is not None else []
+    command += ["--interface", SERVER_INTERFACE, "--boot-mode", "proxy", *options]
     enter = inside(network.server)
     with (
         log.open("wb") as said,

@@ -17,6 +17,7 @@ from castcore.units import GIB
 
 from tests.vm import firmware, qmp
 from tests.vm.firmware import USUAL, Firmware, NetworkBoot
+from tests.vm.medium import STICK, Medium
 from tests.vm.serial import SerialLog
 
 MEMORY_MIB = 1536
@@ -54,6 +55,7 @@ class PC:
     sata_disks: int = 0  # so many SATA disks (see `sata_files`) in place of one on virtio
     card: Card | None = None  # None: virtio's, with its ROM where the firmware needs it
     boot: NetworkBoot = USUAL
+    medium: Medium | None = None  # boots before the disk; with `network_boot` False
     more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
 
     @property
@@ -104,6 +106,10 @@ class Running:
                 self.process.wait()
         self.serial.join()
 
+    def pull_stick(self) -> None:
+        """Pull its boot medium out of the USB port. Raises NetworkFailed."""
+        qmp.execute(self.control, "device_del", id=STICK)
+
     def picture(self, path: Path) -> None:
         """Save what stands on its screen (PNG, or PPM by its name). Raises NetworkFailed."""
         kind = "png" if path.suffix == ".png" else "ppm"
@@ -148,6 +154,7 @@ def powered(
         [*inside, *_command(pc, folder, disk, control.name, tap, accel)],
         cwd=folder,
         merged=True,
+        stdin=subprocess.PIPE,  # what is typed on its serial console (tests.vm.directpc)
     ) as process:
         assert process.stdout is not None
         serial = SerialLog(process.stdout, folder / f"{pc.name}.serial.log")
@@ -165,9 +172,11 @@ def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, ac
     command += ["-uuid", pc.uuid, "-smbios", _smbios(pc)]
     command += ["-nodefaults", "-vga", "std", "-display", "none", "-serial", "stdio"]
     command += ["-qmp", f"unix:{control},server=on,wait=off"]
-    command += _disks(pc, disk, 1 + (tap is not None and pc.network_boot))
+    boots_before = pc.medium is not None or (tap is not None and pc.network_boot)
+    command += pc.medium.arguments() if pc.medium else []
+    command += _disks(pc, disk, 1 + boots_before)
     if tap is not None:
-        card = pc.card or Card(rom=not pc.firmware.is_uefi)
+        card = pc.card or Card(rom=not pc.firmware.is_uefi and pc.medium is None)
         first = ",bootindex=1" if pc.network_boot else ""
         command += ["-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no,vhost=off"]
         command += ["-device", card.device(pc.mac, first)]

@@ -77,8 +77,8 @@ class Servers:
         sources = [Path(disk.path) for disk in task.disks]
         made = capture_to_server(link.https, sources, task.name, progress=progress)
         manifest = made.manifest
-        disks, sizes = ", ".join(map(str, sources)), f"{human(manifest.used)} in use"
+        read, sizes = ", ".join(map(str, sources)), f"{human(manifest.used)} in use"
         return (
-            f"{disks} captured at {server.name} as {manifest.name}: {sizes}, {human(made.stored)} kept",
+            f"{read} captured at {server.name} as {manifest.name}: {sizes}, {human(made.stored)} kept",
             f"root {manifest.index_digest.hex()}",
         )

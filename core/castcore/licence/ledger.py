@@ -28,6 +28,9 @@ from castcore.licence.record import (
 )
 from castcore.licence.slots import encode_slot, licence_name
 
+# Expires after all others.
+NEVER = 1 << 62
+
 
 class NoLicence(Refused):
     """No licence of the medium can be reserved; the message says why for each kind of reason."""
@@ -141,14 +144,15 @@ class Ledger:
         step = self._step(after, (*self.licences, licence))
         return Step(step.ledger, (*first, *step.writes))
 
-    def reserve(self, use: Use, image: str, now: int) -> Step:
+    def reserve(self, use: Use, image: str, now: int, issuers: frozenset[str] | None = None) -> Step:
         """Keep a licence for ``use`` of ``image``; nothing when it has one. Raises NoLicence.
 
         Of several licences it is one of that which expires first, then of which the fewest are left.
+        ``issuers``: the keys (hex) whose licences count; None: of everybody.
         """
         if use.key in self.record.reservations:
             return Step(self)
-        slot = self._choose(image, now)
+        slot = self._choose(image, now, issuers)
         if len(self.record.reservations) == MOST_RESERVATIONS:
             raise NoLicence(
                 f"{MOST_RESERVATIONS} licences are reserved, no more can be at a time",
@@ -193,16 +197,19 @@ class Ledger:
         ours = {use.key for use in kept}
         return self._release([key for key in self.record.reservations if key not in ours], now)
 
-    def _choose(self, image: str, now: int) -> int:
+    def _choose(self, image: str, now: int, issuers: frozenset[str] | None) -> int:
         """The slot of the licence to take for ``image``. Raises NoLicence."""
         standing = list(enumerate(self.balances()))
-        covering = [(slot, b) for slot, b in standing if b.licence.covers(image)]
+        trusted = [(slot, b) for slot, b in standing if issuers is None or b.licence.issuer in issuers]
+        covering = [(slot, b) for slot, b in trusted if b.licence.covers(image)]
         lasting = [(slot, b) for slot, b in covering if not b.licence.expired(now)]
         free = [(slot, b) for slot, b in lasting if b.left > 0]
         if free:
-            return min(free, key=lambda f: (f[1].licence.expires or 1 << 62, f[1].left, f[0]))[0]
+            return min(free, key=lambda f: (f[1].licence.expires or NEVER, f[1].left, f[0]))[0]
+        if standing and not trusted:
+            raise NoLicence("no licence of the medium is by an issuer that is trusted here")
         if not covering:
-            products = ", ".join(b.licence.product for _, b in standing) or "nothing"
+            products = ", ".join(b.licence.product for _, b in trusted) or "nothing"
             raise NoLicence(f"no licence of the medium is for image {image}, they are for {products}")
         if not lasting:
             raise NoLicence(f"every licence for image {image} has expired")

@@ -15,7 +15,7 @@ from castcore.disk import Extent, Partition
 from castcore.errors import DoesNotFit
 from castcore.units import MIB, exactly, round_down, round_up
 
-EFI_SYSTEM = "c12a7328-f81f-11d2-ba4b-00c04fc93ec3"
+EFI_SYSTEM = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 LEDGER_TYPE = "5fc2e141-1098-491f-849c-d53387e8b749"  # our own
 LINUX_DATA = "0fc63daf-8483-4772-8e79-3d69d8477de4"
@@ -126,7 +126,7 @@ def plan_layout(
     if disk_size < least:
         raise DoesNotFit(
             f"a {kind} medium needs at least {exactly(least)}, there are {exactly(disk_size)}",
-            hint="use a larger stick, or give a larger --size",
+            hint="use a larger stick or image file",
         )
     bios = Extent(BIOS_START, BIOS_SIZE)
     if kind is MediumKind.CLIENT:

@@ -33,7 +33,7 @@ udevadm settle --timeout=15
 
 # The keyboard layout that the medium was built with (media-builder --keymap).
 keymap=/etc/fleetcast/keymap
-[ -f "$keymap" ] && [ -c /dev/tty1 ] && loadkmap -C /dev/tty1 <"$keymap"
+[ -f "$keymap" ] && [ -c /dev/tty1 ] && loadkmap <"$keymap"
 
 if asked fleetcast.selftest; then
     "$client" --self-test >/dev/console 2>&1 || echo "FLEETCAST SELF-TEST FAILED" >/dev/console

@@ -28,14 +28,14 @@ from castserver.castmodel import Request
 from castserver.onair import Transmitter
 from castserver.operatortoken import TOKEN_FILE
 from castserver.policy import CastRules
-from castserver.runtime import Server, ServerSettings
+from castserver.runtime import Server
 from castserver.serverlog import keep_log
+from castserver.settings import ServerSettings
 from castserver.statedir import default_state
 from castserver.users import FIRST
 
 NAME = "serve"
 HELP = "serve network boots, casts, the REST API and the web console"
-HOW_TO_GET_A_TREE = "`media-builder pxe --output DIR` makes one"
 EXAMPLE = (
     "fleetcast serve --state /var/lib/fleetcast --images /srv/images"
     " --boot-tree /srv/fleetcast/pxe --interface eth1 --boot-mode proxy"
@@ -55,6 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="name or address of an interface that clients are on; again for each more to cast through"
         " (default: the only wired one)",
     )
+    add(
+        "--media",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="image file (or device) of a deploy medium: used while it is there; repeated (sticks are"
+        " found by themselves)",
+    )
     add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
     add(
         "--session-minutes",
@@ -64,13 +73,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the console logs out who did nothing for so long, viewers excepted (%(default)s)",
     )
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
-    add("--boot-tree", type=Path, help="what `media-builder pxe` made; needed to boot machines")
+    add(
+        "--boot-tree",
+        type=Path,
+        help="what `media-builder pxe` made, to boot machines (default: that of the deploy medium)",
+    )
     arguments.add_booting(parser)
     add("--http-port", type=arguments.port, default=8080, help="TCP port of the boot files")
     add("--extra-cmdline", default="", help="more kernel arguments for the booted client")
     add("--rules", type=Path, metavar="FILE", help="TOML: which disk of a booted machine may be chosen")
     add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="cast no faster than this")
     arguments.add_network(parser)
+    arguments.add_licences(parser)
     add("--image", default="", help="make a cast of this image at once, open to whoever shows up")
     add(
         "--start-clients",
@@ -117,10 +131,6 @@ def _transmitter(
 
 
 def _settings(args: argparse.Namespace) -> ServerSettings:
-    if args.boot_tree is None and any(mode is not WantedMode.OFF for _, mode in args.boot_mode):
-        raise Refused("--boot-mode needs --boot-tree", hint=HOW_TO_GET_A_TREE)
-    if args.boot_tree is None and (args.own_dhcp or args.deploy_end):
-        raise Refused("--own-dhcp and --deploy-end need --boot-tree", hint=HOW_TO_GET_A_TREE)
     if args.start_clients and not args.image:
         raise Refused("--start-clients needs --image", hint="name the image to cast")
     interfaces = named_interfaces(args.interface or [_only_interface()])
@@ -147,6 +157,8 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         extra_cmdline=args.extra_cmdline,
         rules=_rules(args.rules),
         session_minutes=args.session_minutes,
+        licences=arguments.licence_terms(args),
+        media=tuple(args.media),
     )
 
 
@@ -180,10 +192,15 @@ def _introduce(server: Server, screen: Screen) -> None:
     screen.say(f"  scripts      the token in {token}, or `fleetcast tokens make`")
     where = ", ".join(f"{own.name} ({own.address})" for own in settings.interfaces)
     screen.say(f"  clients on   {where}")
+    media = server.parts.media.now
+    medium = media.medium
+    named = f"{medium.name} ({medium.where})" if medium is not None else str(media.state)
+    screen.say(f"  medium       {named}")
     booting = server.parts.booting.state()
     deploy = booting.deploy
     state = "on" if deploy.on else f"off: {deploy.why} (`fleetcast booting on` turns it on)"
-    screen.say(f"  PXE deploy   {state if booting.interfaces else 'none, without --boot-tree'}")
+    none = "none, without --boot-tree or a medium with a PXE tree"
+    screen.say(f"  PXE deploy   {state if booting.interfaces else none}")
     for kept in booting.interfaces:
         screen.say(f"  on {kept.interface:9} {kept.mode}: {kept.reason}")
     first = server.first_password

@@ -37,6 +37,7 @@ _templates.filters |= {
     "share": show.share,
     "clock": clock,
     "utc": utc,
+    "day": show.day,
 }
 _templates.globals |= {
     "version": __version__,

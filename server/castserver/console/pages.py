@@ -24,7 +24,7 @@ def overview(request: Request, parts: Parts) -> Response:
     caller = caller_of(request, parts)
     if caller is None:
         return page.to_login()
-    images = [image_view(stored) for stored in parts.library.list()]
+    images = [image_view(shelved) for shelved in parts.library.all()]
     return page.render("overview.html", {"caller": caller, "images": images} | _live(parts))
 
 

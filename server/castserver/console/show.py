@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from castcore.boot import Outlook
@@ -9,6 +10,7 @@ from castcore.control import ClientState, Report
 from castcore.units import human
 
 from castserver.casttable import clock, megabytes, percent
+from castserver.licencescreen import date
 from castserver.policy import CastState, PartState
 from castserver.views import OFFLINE, CastView, ReceptionView, StateView
 
@@ -20,6 +22,7 @@ BUSY = (
     ClientState.RECEIVING,
     ClientState.FILLING,
     ClientState.VERIFYING,
+    ClientState.CAPTURING,
 )
 
 
@@ -114,3 +117,8 @@ def mark(state: str) -> str:
     if state in (CastState.RUNNING, PartState.JOINED, Outlook.BOOTING, *BUSY):
         return "busy"
     return "off" if state in (OFFLINE, Outlook.AWAY, Outlook.DISK) else "wait"
+
+
+def day(expires: int) -> str:
+    """The last day of a licence that expires then."""
+    return date(expires, time.time())

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from castcore.cast.peers import Peers
 from castcore.cast.values import JoinAnswer
-from castcore.control import API
+from castcore.control import API, LicenceAnswer
 from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import BadPacket, NetworkFailed, Refused
 from castcore.image import MANIFEST_LIMIT
+from castcore.licence import NoLicence
 
 DESCRIPTOR_LIMIT = 64 << 10
 # 64 bytes a chunk of 1 MiB: an index of 1 GiB would stand for a disk of 16 TiB.
@@ -112,6 +113,16 @@ class HttpsCastControl:
         with _worth_another_try():
             body = {"target": target, "held": b64encode(held).decode()}
             self._https.post_json(f"{self._path}/durable", body)
+
+    def claim_licence(self) -> None:
+        """Have the server reserve a licence for this machine, before its disk is touched.
+
+        Raises NoLicence with the server's reason; legal again.
+        """
+        with _worth_another_try():
+            answer = LicenceAnswer.from_json(self._https.post_json(f"{self._path}/licence", {}))
+        if not answer.granted:
+            raise NoLicence(answer.why, hint=answer.hint)
 
     def _get(self, name: str, limit: int) -> bytes:
         with _worth_another_try():

@@ -6,10 +6,11 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from castcore.disk import Extent
-from castcore.edge.run import run
+from castcore.edge.run import ProgramFailed, run
+from castcore.errors import DiskFailed
 
 SECONDS = 30.0
 
@@ -50,17 +51,34 @@ def read_only_loop(path: str, extent: Extent) -> Iterator[str]:
 
 
 @contextmanager
-def writable_loop(path: str, extent: Extent) -> Iterator[str]:
-    """As :func:`read_only_loop`, for writing; what was written is durable when the block is left."""
+def writable_loop(path: str, extent: Extent, *, direct: bool = False) -> Iterator[str]:
+    """As :func:`read_only_loop`, for writing; what was written is durable when the block is left.
+
+    ``direct``: past the page cache of what lies below, where that can be done; then reading back what
+    was written is reading the medium. Raises DiskFailed too, when it is not durable.
+    """
     with _loop(path, extent) as device:
+        if direct:
+            with suppress(ProgramFailed):  # a file system that cannot (tmpfs)
+                run(["losetup", "--direct-io=on", device], timeout=SECONDS)
         try:
             yield device
-        finally:
-            fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+        except BaseException:
+            with suppress(OSError):
+                _flush(device)
+            raise
+        try:
+            _flush(device)
+        except OSError as error:
+            raise DiskFailed(f"{path}: what was written is lost: {error.strerror}") from None
+
+
+def _flush(device: str) -> None:
+    fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -139,6 +139,10 @@ class ImageWriter:
         place = self._places[content_digest] = self._append(content_digest, codec, stored)
         return place
 
+    def sync(self) -> None:
+        """Make durable what was stored so far; what follows goes to a new pack."""
+        self._close_pack()
+
     def contents(self) -> list[bytes]:
         """The digests of all contents stored so far."""
         return list(self._places)

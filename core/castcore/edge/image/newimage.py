@@ -28,10 +28,7 @@ def new_image(image_path: Path, *, replace: bool = False) -> Iterator[Path]:
     require_free_name(image_path, replace=replace)
     store = image_path.parent
     if store.exists() and not store.is_dir():
-        raise NotFound(
-            f"no image store at {store}: it is a file",
-            hint="name another: `fleetcast capture --store DIR`",
-        )
+        raise NotFound(f"no image store at {store}: it is a file", hint="name a directory as the store")
     with writing_to(store):
         store.mkdir(parents=True, exist_ok=True)
         remove_stale(store)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import mmap
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -51,7 +52,7 @@ class DirectBlocks:
         except OSError as error:
             raise DiskFailed(f"{path}: {error.strerror}") from None
         try:
-            fcntl.flock(self._fd, (fcntl.LOCK_EX if writable else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            _lock(self._fd, offset, fcntl.F_WRLCK if writable else fcntl.F_RDLCK)
         except OSError:
             os.close(self._fd)
             raise InUse(
@@ -112,6 +113,14 @@ OpenBlocks = Callable[[Path, int, bool], Blocks]
 def open_direct(path: Path, offset: int, writable: bool) -> Blocks:  # noqa: FBT001
     """The blocks on a real medium; raises as `DirectBlocks`."""
     return DirectBlocks(path, offset, writable=writable)
+
+
+def _lock(fd: int, offset: int, kind: int) -> None:
+    """Lock the ledger's bytes (fcntl(2), open file description locks), until the file is closed.
+
+    Not flock(2): udev takes that on a whole disk as a wish to leave the disk alone.
+    """
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, offset, SIZE, 0))
 
 
 def _open(path: Path, flags: int) -> int:

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -37,7 +38,7 @@ class LedgerFile:
     ) -> None:
         _require_size(path, size)
         self._blocks = opened(path, offset, writable)
-        self._serial, self._writable = serial, writable
+        self._serial = serial
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
         try:
@@ -56,9 +57,9 @@ class LedgerFile:
         """See :meth:`castcore.licence.Ledger.import_licence`; so for the others."""
         return self._change(lambda ledger: ledger.import_licence(data, _now()))
 
-    def reserve(self, use: Use, image: str) -> Ledger:
+    def reserve(self, use: Use, image: str, issuers: frozenset[str] | None = None) -> Ledger:
         """Keep a licence for ``use``. Raises NoLicence, DiskFailed, Untrusted."""
-        return self._change(lambda ledger: ledger.reserve(use, image, _now()))
+        return self._change(lambda ledger: ledger.reserve(use, image, _now(), issuers))
 
     def consume(self, *uses: Use) -> Ledger:
         """Turn reservations into licences consumed. Raises NotFound, DiskFailed, Untrusted."""
@@ -86,21 +87,18 @@ class LedgerFile:
     def _current(self) -> Ledger:
         if self._ledger is None:
             data = self._blocks.read()
-            found = open_ledger(data[:COPY], data[COPY:], self._serial)
-            if self._writable:
-                for write in found.repairs:
-                    self._blocks.write(write.offset, write.data)
-            self._ledger = found
+            self._ledger = open_ledger(data[:COPY], data[COPY:], self._serial)
         return self._ledger
 
     def _change(self, change: Callable[[Ledger], Step]) -> Ledger:
         with self._lock:
-            step = change(self._current())
+            found = self._current()
+            step = change(found)
             self._ledger = None  # until all of it is on the disk, nobody knows what is there
-            for write in step.writes:
+            for write in (*found.repairs, *step.writes):
                 self._blocks.write(write.offset, write.data)
-            self._ledger = step.ledger
-            return step.ledger
+            self._ledger = replace(step.ledger, repairs=())
+            return self._ledger
 
 
 def format_ledger(

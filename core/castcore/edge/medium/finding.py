@@ -81,7 +81,7 @@ def serial_of(serial: str, medium_id: str) -> str:
 
     Image files, and sticks without a number, have no better one.
     """
-    return serial or f"medium-{medium_id}"
+    return serial or medium_id
 
 
 def _medium(path: str, serial: str) -> FoundMedium | None:

@@ -55,6 +55,14 @@ const actions = {
     const yes = d.on ? "Turn it on" : "Turn it off";
     if (await confirmed("PXE deploy", text, yes)) post("/booting", { deploy: Boolean(d.on) }, "PUT");
   },
+  async capture(d) {
+    const text = "Its built-in disk becomes an image of this server's library, named by its model, MAC and UUID. The disk is only read.";
+    if (await confirmed("Capture " + d.label + "?", text, "Capture it")) post("/captures", { client: d.client });
+  },
+  async "cancel-capture"(d) {
+    const text = "What was sent of it is removed. The machine's disks are as they were.";
+    if (await confirmed("Cancel the capture of " + d.image + "?", text, "Cancel the capture")) post("/captures/" + d.capture + "/cancel");
+  },
   async "boot-client"(d) {
     const text = "At its next network boot " + d.label + " starts our client instead of its own disk.";
     if (await confirmed("Boot our client again?", text, "Boot our client")) post("/clients/" + d.client + "/boot-client");

@@ -1,0 +1,55 @@
+"""``fleetcast licences``: what a running server's media have left of their licences."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from castcore.edge.commandline import Screen
+
+from castserver import operatorclient
+from castserver.imagescreen import printable, table
+from castserver.licencescreen import date
+from castserver.operatorclient import Operator
+
+NAME = "licences"
+HELP = "list the licences of a running server's media, or give back what another server left reserved"
+EXAMPLE = "fleetcast licences list"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    operatorclient.add_actions(
+        actions, {"list": "per medium: product, left, reserved, consumed, expiry"}
+    )
+    release = {"release": "give back what is reserved for no cast of this server"}
+    operatorclient.add_actions(actions, release, ("medium", "the medium's name"))
+
+
+def run(args: argparse.Namespace, screen: Screen) -> Any:
+    """Do the action; the result is the API's own answer."""
+    operator = Operator.of(args)
+    if args.action == "release":
+        answer = operator.post("licences", args.medium, "release")
+        screen.say(f"{answer['released']} licences were given back")
+        return answer
+    media = operator.get("licences")
+    screen.say("\n".join(map(printable, _lines(media, time.time()))))
+    return {"media": media}
+
+
+def _lines(media: list[dict[str, Any]], now: float) -> list[str]:
+    rows = [("MEDIUM", "PRODUCT", "LEFT", "RESERVED", "CONSUMED", "OF", "EXPIRES", "NOTE")]
+    for medium in media:
+        for own in medium["licences"]:
+            counts = (str(own[word]) for word in ("left", "reserved", "consumed", "count"))
+            note = "" if own["trusted"] else "its issuer is not trusted here"
+            expires = date(own["expires"], now)
+            rows.append((medium["medium"], own["product"], *counts, expires, note))
+    lines = table(rows, indent="") if len(rows) > 1 else ["No licence is connected."]
+    for medium in media:
+        problems = [medium["problem"], medium["hint"], *medium["notes"]]
+        lines += [f"{medium['medium']}: {text}" for text in problems if text]
+    return lines

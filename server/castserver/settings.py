@@ -1,0 +1,52 @@
+"""What one server was told at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from castcore.boot import WantedMode
+from castcore.edge.net.interface import Interface
+
+from castserver.bootstate import DeployEnd
+from castserver.licenceterms import LicenceTerms
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What ``fleetcast serve`` was told: at least one of ``interfaces``, where the clients are.
+
+    ``boot_tree`` is None when nothing is booted but what a deploy medium has; ``media`` are files and
+    devices watched for such media beside the machine's disks. ``wanted`` and ``own_dhcp`` say what is
+    served to machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off;
+    what they leave out is as it was chosen last. ``headless``: nobody sits at the server. ``licences``:
+    whose count beside this server's own, and what is cast without.
+    """
+
+    state: Path
+    images: Path
+    interfaces: tuple[Interface, ...]
+    name: str
+    https_port: int = 8443
+    wanted: Mapping[str, WantedMode] = field(default_factory=lambda: MappingProxyType({}))
+    own_dhcp: frozenset[str] = frozenset()
+    deploy_ends: frozenset[DeployEnd] | None = None
+    headless: bool = True
+    boot_tree: Path | None = None
+    http_port: int = 8080
+    extra_cmdline: str = ""
+    rules: bytes = b""
+    session_minutes: int = 30
+    media: tuple[Path, ...] = ()
+    licences: LicenceTerms = field(default_factory=LicenceTerms)
+
+    @property
+    def url(self) -> str:
+        """Where clients and browsers find the server, by the first of its interfaces."""
+        return self.url_on(self.interfaces[0])
+
+    def url_on(self, interface: Interface) -> str:
+        """Where those find it who are on the network of ``interface``."""
+        return f"https://{interface.host}:{self.https_port}"

@@ -1,0 +1,164 @@
+"""A cast with licences to four machines over a real switch, its server killed at named moments."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from subprocess import TimeoutExpired
+
+import pytest
+from castcore.disk import Extent
+from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
+from castcore.edge.medium import medium_at, open_medium
+from castcore.licence import Balance, issue_licence
+from castcore.units import MIB
+from castserver.database import Database, LicenceUseRow, PartRow
+
+from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
+from tests.support.deploymedia import bare_medium
+from tests.support.images import blank, make_image, noise, write_at
+from tests.support.licences import ISSUER
+from tests.support.licensedserver import MOMENTS, NEVER
+
+pytestmark = pytest.mark.root
+
+SIZE = 16 * MIB
+MACHINES, LICENCES = 4, 10
+SECONDS = 120
+SERVER = (sys.executable, "-m", "tests.support.licensedserver")
+CLIENT = (sys.executable, "-m", "castclient", "run", "--json", "--interface", WIRE)
+FLEETCAST = (sys.executable, "-m", "castserver")
+KILLED = -9
+
+
+def prepared(folder: Path) -> Path:
+    """A deploy medium with an image and its licences in ``folder``; the raw disk that was imaged."""
+    raw = blank(folder / "source.raw", SIZE)
+    parts = (Extent(0, 3 * MIB), Extent(5 * MIB, 10 * MIB))
+    for number, part in enumerate(parts):
+        write_at(raw, part.start, noise(part.length, number))
+    (folder / "images").mkdir()
+    medium = folder / "medium.img"
+    bare_medium(medium)
+    with open_medium(medium, writable=True) as opened:
+        make_image(opened.images, "system", raw, parts)
+        data = issue_licence(ISSUER, bytes(16), "sys*", LICENCES)
+        (opened.licences / "school.lic").write_bytes(data)
+        format_ledger(Path(opened.ledger.path), opened.ledger.offset, opened.ledger.size)
+    return raw
+
+
+def balance(medium: Path) -> Balance:
+    """That of the only licence on a medium that no server has."""
+    found = medium_at(medium)
+    assert found is not None
+    place = found.ledger
+    with LedgerFile(medium, place.start, place.length, found.serial, writable=False) as file:
+        (only,) = file.ledger.balances()
+        return only
+
+
+def serve(lab: CastLab, folder: Path, moment: str) -> Peer:
+    """The server, which dies at ``moment``; the cast it has open goes on."""
+    where = ("--state", str(folder / "state"), "--images", str(folder / "images"))
+    cast = ("--image", "system", "--start-clients", str(MACHINES), "--rate", "12")
+    medium = ("--media", str(folder / "medium.img"), "--licence-issuer", ISSUER.public.hex())
+    words = ("serve", "--json", "--interface", WIRE, *where, *medium, *cast)
+    return lab.start("s", *SERVER, moment, *words)
+
+
+def cast_through(folder: Path, moments: Sequence[str]) -> None:
+    """A cast whose server is killed at each of ``moments`` in turn, and comes back: all must be well."""
+    raw = prepared(folder)
+    targets = [blank(folder / f"target{n}.raw", SIZE) for n in range(MACHINES)]
+    with cast_lab("licence", MACHINES) as lab:
+        servers = [serve(lab, folder, next(iter(moments), NEVER))]
+        clients = [
+            lab.start(f"r{n}", *CLIENT, "--target", str(target)) for n, target in enumerate(targets)
+        ]
+        for after in (*moments[1:], NEVER)[: len(moments)]:
+            with suppress(TimeoutExpired):
+                servers[-1].process.wait(SECONDS)
+            assert servers[-1].process.poll() == KILLED, told(servers[-1], *clients)
+            servers.append(serve(lab, folder, after))
+        for client in clients:
+            assert client.result(SECONDS)["state"] == "done"
+        uses = settled(folder)
+        state = ("--json", "--state", str(folder / "state"))
+        listing = lab.start("s", *FLEETCAST, "licences", "list", *state).result(SECONDS)
+        servers[-1].process.terminate()
+        servers[-1].process.wait(SECONDS)
+    wanted = hashlib.sha256(raw.read_bytes()).digest()
+    assert all(hashlib.sha256(target.read_bytes()).digest() == wanted for target in targets)
+    found = balance(folder / "medium.img")
+    assert (found.consumed, found.reserved, found.left) == (MACHINES, 0, LICENCES - MACHINES)
+    database = Database.at(folder / "state/server.sqlite")
+    assert Counter(row.state for row in database.all(PartRow)) == {"done": MACHINES}
+    (listed,) = listing["media"][0]["licences"]
+    assert (listed["left"], listed["consumed"]) == (LICENCES - MACHINES, MACHINES)
+    assert uses == {"consumed": MACHINES}
+    database.close()
+
+
+def told(*peers: Peer) -> str:
+    """What programs said last."""
+    return "\n".join(str([*peer.events[-3:], *peer.other[-8:]]) for peer in peers)
+
+
+def settled(folder: Path) -> Counter[str]:
+    """How many uses of licences are in which state, once nothing is to be done with any."""
+    end = time.monotonic() + SECONDS
+    database = Database.at(folder / "state/server.sqlite")
+    try:
+        while True:
+            states = Counter(row.state for row in database.all(LicenceUseRow))
+            if set(states) <= {"consumed"} or time.monotonic() > end:
+                return states
+            time.sleep(0.1)
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [("half-reserved:2", "casting:6", "half-consumed:1"), ("join:3", "reserved:2", "verifying:1")],
+    ids=" ".join,
+)
+def test_a_server_killed_in_a_cast_consumes_each_licence_once(
+    tmp_path: Path, moments: tuple[str, ...]
+) -> None:
+    cast_through(tmp_path, moments)
+
+
+# Thirty moments, three to a cast; the last is one that comes, however far the machines had got before.
+THIRTY = [
+    ("wanted:1", "casting:1", "proven:1"),
+    ("half-reserved:1", "casting:4", "due:1"),
+    ("reserved:1", "casting:8", "consumed:1"),
+    ("join:1", "casting:12", "settled:1"),
+    ("joined:1", "casting:2", "verifying:1"),
+    ("wanted:3", "joined:2", "verifying:2"),
+    ("half-reserved:4", "joined:1", "half-consumed:1"),
+    ("reserved:3", "joined:3", "verifying:1"),
+    ("join:4", "casting:16", "verifying:1"),
+    ("reserved:4", "joined:4", "proven:2"),
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("moments", THIRTY, ids=" ".join)
+def test_thirty_moments_of_death(tmp_path: Path, moments: tuple[str, ...]) -> None:
+    cast_through(tmp_path, moments)
+
+
+def test_the_thirty_are_spread_over_every_state() -> None:
+    states = Counter(MOMENTS[m.partition(":")[0]].state for three in THIRTY for m in three)
+    print("\nmoments per state:", dict(states))
+    assert sum(states.values()) == 30
+    assert set(states) == {"join", "reserve", "cast", "verify", "consume"}
+    assert min(states.values()) >= 4
