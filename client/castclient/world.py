@@ -13,7 +13,7 @@ from castcore.bootsettings import Moment
 from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report
 from castcore.disk import find_disk, is_selector
 from castcore.disk.objections import objections
-from castcore.edge import dmi, efivars
+from castcore.edge import devices, dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.cast.peers import STAY_SECONDS
 from castcore.edge.disk import probe
@@ -351,7 +351,9 @@ class RealWorld:
         """What the machine is; while its disk is being written the earlier answer stands."""
         if self._registration is None or not self._writing:
             disks = inventory.disks(self._settings, self._journal.add)
-            self._registration = Registration(self._machine, self._nics(), disks, __version__)
+            self._registration = Registration(
+                self._machine, self._nics(), disks, __version__, devices.devices()
+            )
         return self._registration
 
     def _nics(self) -> tuple[Nic, ...]:

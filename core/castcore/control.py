@@ -93,6 +93,17 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A PCI device or USB interface: where it sits, the kernel's name for what it is (``modalias``, all
+    its ids in one string), and the driver that has it ("" for none).
+    """
+
+    address: str
+    modalias: str
+    driver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Registration(Message):
     """POST /clients: everything a client knows of itself; the answer is :class:`Registered`."""
 
@@ -100,6 +111,7 @@ class Registration(Message):
     nics: tuple[Nic, ...]
     disks: tuple[DiskFacts, ...]
     version: str
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

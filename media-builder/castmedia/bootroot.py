@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from castcore import canonical
+from castcore import canonical, trust
 from castcore.edge import run
 from castcore.errors import FleetcastError, NotFound
 
-from castmedia import modules
+from castmedia import modules, packinstall
 from castmedia.debianroot import MERGED, kernel_version, link_merged
 from castmedia.freeze import NAME
-from castmedia.recipe import DATA, Recipe
+from castmedia.packfolder import LoadedPack
+from castmedia.recipe import DATA, Packing, Recipe
 
 CLIENT_FOLDER = f"usr/lib/fleetcast/{NAME}"
 FOLDERS = ("dev", "etc/fleetcast", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "var/log")
@@ -27,6 +29,9 @@ TEXTS = {
 }
 LOADER = "usr/lib64/ld-linux-x86-64.so.2"
 MODULE_LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
+# What depmod reads or writes and nothing on a target machine does (kmod reads the .bin files).
+MODULE_LISTS_READ = ("modules.order", "modules.symbols", "modules.symbols.bin", "modules.dep")
+LEAST_SHARED = 4096
 SECONDS = 120
 LOADED = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 LOST = re.compile(r"^\s*(\S+) => not found$", re.MULTILINE)
@@ -99,12 +104,18 @@ def loaded_libraries(shown: str, program: str) -> tuple[str, ...]:
 
 
 def assemble(
-    staging: Path, *, debian: Path, client: Path, recipe: Recipe, about: dict[str, str]
+    staging: Path,
+    *,
+    debian: Path,
+    client: Path,
+    recipe: Recipe,
+    packs: Sequence[LoadedPack] = (),
+    about: dict[str, str],
 ) -> None:
     """Fill ``staging`` with the boot environment; ``about`` is kept in it for support.
 
-    Raises NotFound when a package no longer has what the recipe names, and run.ProgramFailed when
-    the frozen client's self-test fails in the finished root.
+    Raises NotFound when a package no longer has what the recipe names, Refused for a driver pack that
+    does not fit, and run.ProgramFailed when the frozen client's self-test fails in the finished root.
     """
     for folder in FOLDERS:
         (staging / folder).mkdir(parents=True, exist_ok=True)
@@ -120,8 +131,9 @@ def assemble(
         picker.glob(pattern)
     _link_applets(staging)
     version = kernel_version(debian)
-    _pick_modules(picker, version, recipe.modules)
+    _pick_modules(picker, version, recipe, packs)
     shutil.copytree(client, staging / CLIENT_FOLDER, symlinks=True)
+    share_equal_files(staging)
     build = canonical.encode(about | {"kernel": version})
     (staging / "etc/fleetcast/build.json").write_bytes(build)
     self_test(staging)
@@ -158,11 +170,45 @@ def _link_applets(staging: Path) -> None:
             places[0].symlink_to("busybox")
 
 
-def _pick_modules(picker: Picker, version: str, patterns: Iterable[str]) -> None:
+def _pick_modules(picker: Picker, version: str, recipe: Recipe, packs: Sequence[LoadedPack]) -> None:
     folder = f"usr/lib/modules/{version}"
-    table = (picker.source / folder / "modules.dep").read_text()
-    for module in modules.select(modules.parse_dependencies(table), patterns):
+    table = modules.parse_dependencies((picker.source / folder / "modules.dep").read_text())
+    more = packinstall.wanted(packs, table)
+    for module in modules.select(table, recipe.modules, more):
         picker.copy(f"{folder}/{module}")
     for name in MODULE_LISTS:
         picker.copy(f"{folder}/{name}")
+    target = picker.target / folder
+    if packs:
+        packinstall.install_modules(packs, target, packinstall.own_module(picker.source / folder))
+        packinstall.install_firmware(packs, picker.target, target)
+    if recipe.packing is Packing.XZ:
+        _unpack_modules(target)
     run.run(["chroot", str(picker.target), "/usr/sbin/depmod", version], timeout=SECONDS)
+    for name in MODULE_LISTS_READ:
+        (target / name).unlink()
+
+
+def _unpack_modules(folder: Path) -> None:
+    """Packed all together they are a sixth smaller than each by itself; they stay signed as they are."""
+    for path in sorted(folder.rglob("*.ko.xz")):
+        path.with_suffix("").write_bytes(lzma.decompress(path.read_bytes()))
+        path.unlink()
+
+
+def share_equal_files(root: Path) -> None:
+    """Make links of files that are in ``root`` already: the frozen client brings libraries of its own,
+    and what is there twice is twice in memory.
+    """
+    first: dict[bytes, Path] = {}
+    # Backwards, so that of a library the system's own file stays.
+    found = (p for p in sorted(root.rglob("*"), reverse=True) if p.is_file() and not p.is_symlink())
+    for path in found:
+        data = path.read_bytes()
+        if len(data) < LEAST_SHARED:
+            continue
+        kept = first.setdefault(trust.digest(data), path)
+        if kept is not path:
+            kept.chmod(kept.stat().st_mode | path.stat().st_mode)
+            path.unlink()
+            path.symlink_to("/" + kept.relative_to(root).as_posix())

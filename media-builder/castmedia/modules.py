@@ -18,8 +18,11 @@ def parse_dependencies(text: str) -> dict[str, tuple[str, ...]]:
     return table
 
 
-def select(dependencies: Mapping[str, Sequence[str]], patterns: Iterable[str]) -> tuple[str, ...]:
-    """The modules (paths as in ``dependencies``) that ``patterns`` name, and all they need, sorted.
+def select(
+    dependencies: Mapping[str, Sequence[str]], patterns: Iterable[str], more: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The modules (paths as in ``dependencies``) that ``patterns`` name, those of ``more``, and all that
+    they need, sorted.
 
     Patterns are tried in order against the path below ``kernel/`` without compression suffix; ``*``
     crosses no slash, ``**`` does, a leading ``!`` takes the matching modules away again.
@@ -32,6 +35,7 @@ def select(dependencies: Mapping[str, Sequence[str]], patterns: Iterable[str]) -
         if not matching:
             raise ValueError(f"no kernel module matches {pattern!r}")
         chosen = chosen - matching if pattern.startswith("!") else chosen | matching
+    chosen |= set(more)
     return tuple(sorted(chosen.union(*(dependencies[path] for path in chosen))))
 
 

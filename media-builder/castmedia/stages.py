@@ -24,29 +24,38 @@ from castmedia import (
     biosgrub,
     bootroot,
     debianroot,
+    driverpack,
     freeze,
     initramfs,
     keymaps,
     launcher,
     mirror,
     modules,
+    packfolder,
+    packinstall,
 )
 from castmedia.cache import PARTIAL, StageCache, file_digest, files_digest
 from castmedia.recipe import DATA, Profile, Recipe, recipe
 
-HOST_PROGRAMS = ("mmdebstrap", "chroot", "apt-get", "dpkg-deb", "tar")
+HOST_PROGRAMS = ("mmdebstrap", "chroot", "apt-get", "dpkg-deb", "modinfo", "tar")
 HOST_HINT = "install what tools/packages.txt lists: make setup"
 INITRD = "initrd.img"
+# What a boot image is made by, and so of.
+_IMAGE_CODE = (bootroot, debianroot, driverpack, initramfs, modules, newc, packinstall)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to build and from where; ``mirror`` None takes the host's own, ``refresh`` newer packages."""
+    """What to build and from where; ``mirror`` None takes the host's own, ``refresh`` newer packages.
+
+    ``packs`` are the folders of driver packs.
+    """
 
     cache: Path
     profile: Profile = Profile.FULL
     mirror: str | None = None
     refresh: bool = False
+    packs: tuple[Path, ...] = ()
     sources: freeze.Sources = field(default_factory=freeze.Sources.installed)
 
 
@@ -58,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile",
         type=Profile,
         choices=list(Profile),
-        help="full (default): every wired NIC and disk controller; virtual: what virtual PCs have",
+        help="full (default): every wired NIC and disk controller; vm: what virtual PCs have",
     )
     add(
         "--mirror",
@@ -66,12 +75,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Debian mirror, a URI or a source line (default: the host's own)",
     )
     add("--refresh", action="store_true", help="fetch the packages again, for their security updates")
+    add(
+        "--drivers",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="a driver pack to put in (see media-builder drivers); again for each more",
+    )
 
 
 def options_of(args: argparse.Namespace) -> Options:
     """The options that ``args`` say, after the recipe."""
     cache: Path = args.cache or default_cache()
-    return Options(cache.resolve(), args.profile or Profile.FULL, args.mirror, args.refresh)
+    packs = tuple(args.drivers or ())
+    return Options(cache.resolve(), args.profile or Profile.FULL, args.mirror, args.refresh, packs)
 
 
 def default_cache() -> Path:
@@ -180,17 +197,28 @@ class Stages:
             self.say("making the boot image")
             staging = folder / "root"
             bootroot.assemble(
-                staging, debian=debian, client=client, recipe=self.recipe, about={"version": __version__}
+                staging,
+                debian=debian,
+                client=client,
+                recipe=self.recipe,
+                packs=packs,
+                about={"version": __version__},
             )
-            initramfs.write_initramfs(staging, folder / INITRD, progress=self.progress)
+            initramfs.write_initramfs(
+                staging, folder / INITRD, packing=self.recipe.packing, progress=self.progress
+            )
             shutil.rmtree(staging)
 
+        packs = tuple(map(packfolder.load, self.options.packs))
+        for one in packs:
+            self.say(f"drivers {one.pack.name}: {driverpack.about(one.pack)}")
         client = self.client(debian)
         inputs = [
-            [_code(module) for module in (bootroot, debianroot, initramfs, modules, newc)],
+            [_code(module) for module in _IMAGE_CODE],
             __version__,
             client.parent.name,
-            [self.recipe.programs, self.recipe.files, self.recipe.modules],
+            [self.recipe.programs, self.recipe.files, self.recipe.modules, self.recipe.packing],
+            [driverpack.encode(one.pack).decode() for one in packs],
             file_digest(DATA / "init.sh"),
         ]
         return self.cache.stage("image", inputs, make) / INITRD

@@ -34,6 +34,7 @@ from castserver import (
     licenceroutes,
     logroutes,
     mediaroutes,
+    metricsroutes,
     operatorroutes,
     storyroutes,
     uploadroutes,
@@ -93,6 +94,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(logroutes.routes)
     app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
+    app.include_router(metricsroutes.routes)
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)

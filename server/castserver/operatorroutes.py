@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import anyio.to_thread
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, Order, OrderKind
+from castcore.control import AfterCast, Device, Order, OrderKind
 from castcore.errors import Refused
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,6 +92,12 @@ def show_client(parts: Parts, client: Name) -> ClientView:
 def show_logs(parts: Parts, client: Name) -> list[str]:
     """What it sent last, at most some hundred lines; empty after the server was restarted."""
     return list(parts.clients.get(client).logs)
+
+
+@routes.get("/clients/{client}/devices", summary="A machine's PCI and USB devices", responses=_MISSING)
+def show_devices(parts: Parts, client: Name) -> list[Device]:
+    """As its client found them when it registered: ids (modalias) and driver of each."""
+    return list(parts.clients.get(client).registration.devices)
 
 
 @routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=_MISSING)

@@ -1,7 +1,9 @@
-"""`make bench-boot`: two hundred PXE machines at once, from DHCP to the last byte of kernel and initrd.
+"""`make bench-boot`: what a machine loads, how soon its client is ready, and two hundred PXE machines at
+once, from DHCP to the last byte of kernel and initrd.
 
-python -m tests.bench.boot            both kinds of server, about 3 minutes
-python -m tests.bench.boot --quick    twenty machines, no claim
+python -m tests.bench.boot                 all of it, about 8 minutes
+python -m tests.bench.boot --quick         twenty machines, one pair of boots, no claim
+python -m tests.bench.boot --only media    sizes and times of the boot image alone
 
 The machines (`tests.bench.bootclient`) live in namespaces of their own behind one bridge, on the cores
 of the server; the wire is memory, so the figures are what the processors give, not a link.
@@ -27,11 +29,13 @@ from typing import Any
 from blake3 import blake3
 from castcore.edge import run
 
+from tests.bench.bootmedia import PAIRS, media_bars
 from tests.bench.table import Bar, machine, write
 from tests.net.namespaces import Cable, ip
 from tests.support.bootroom import BootRoom
 from tests.support.castlab import ENVIRONMENT, ROOT
 
+KINDS = ("media", "proxy", "dhcp")
 MACHINES, QUICK = 200, 20
 CLIENT_PROCESSES = 4
 MIB = 1 << 20
@@ -205,14 +209,17 @@ def bars(mode: str, count: int, took: Storm, *, claim: bool) -> list[Bar]:
 
 
 def main() -> None:
-    """Both storms."""
+    """Sizes, times, both storms."""
     words = argparse.ArgumentParser(description="A boot storm on this machine.")
     words.add_argument("--quick", action="store_true", help=f"{QUICK} machines, no claim")
-    words.add_argument("--only", nargs="*", choices=("proxy", "dhcp"), default=["proxy", "dhcp"])
+    words.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS))
     args = words.parse_args()
     about, begun, found = machine(), time.monotonic(), list[Bar]()
     count = QUICK if args.quick else MACHINES
-    for mode in args.only:
+    if "media" in args.only:
+        print(f"[{time.monotonic() - begun:.0f} s] media", flush=True)
+        found += media_bars(print, pairs=1 if args.quick else PAIRS, claim=not args.quick)
+    for mode in (kind for kind in args.only if kind != "media"):
         print(f"[{time.monotonic() - begun:.0f} s] {mode}", flush=True)
         with tempfile.TemporaryDirectory(prefix="fleetcast-bench-", dir="/dev/shm") as folder:
             took = storm(mode, count, Path(folder))

@@ -13,7 +13,7 @@ from typing import Any
 from castcore.cast.peers import Peers, Seed
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
-from castcore.control import Machine, Nic, Registration
+from castcore.control import Device, Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
@@ -367,4 +367,5 @@ def registration(number: int, **machine: Any) -> Registration:
         (Nic("eth0", f"52:54:00:00:00:{number:02x}", link=True, speed=1000),),
         (DiskFacts("/dev/sda", f"wwn-{number}", 64 * GIB, 512, model="ACME SSD"),),
         "0.1.0",
+        (Device("0000:00:1f.6", "pci:v00008086d000015BBsv*sd*bc02sc00i00", "e1000e"),),
     )

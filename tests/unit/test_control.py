@@ -8,6 +8,7 @@ import pytest
 from castcore.control import (
     AfterCast,
     ClientState,
+    Device,
     Machine,
     Nic,
     Order,
@@ -33,6 +34,7 @@ MESSAGES = [
             DiskFacts("/dev/vdb", "id-2", 5, 512),
         ),
         "0.1.0",
+        (Device("0000:00:1f.6", "pci:v00008086d000015BBsv*", "e1000e"),),
     ),
     Registered("c1", "secret"),
     Order(3, OrderKind.CAST, "k", AfterCast.STAY),

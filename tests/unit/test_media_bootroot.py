@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import tomllib
 from pathlib import Path
 
 import pytest
 import zstandard
-from castcore.errors import NetworkFailed, NoSpace, NotFound
-from castmedia.bootroot import Picker, loaded_libraries, real_name
+from castcore.errors import BadImage, NetworkFailed, NoSpace, NotFound
+from castcore.newc import archive, regular
+from castmedia import imagereader
+from castmedia.bootroot import Picker, loaded_libraries, real_name, share_equal_files
 from castmedia.debianroot import explained
 from castmedia.freeze import source_files
 from castmedia.initramfs import members, write_initramfs
-from castmedia.recipe import Profile, parse_recipe, recipe
+from castmedia.recipe import Packing, Profile, parse_recipe, recipe
 
 LISTED = """\
 \tlinux-vdso.so.1 (0x00007ffd8c5f3000)
@@ -87,8 +90,9 @@ def test_a_name_that_no_package_has_is_an_error(tmp_path: Path) -> None:
 
 
 def test_full_knows_all_that_virtual_knows() -> None:
-    full, virtual = recipe(Profile.FULL), recipe(Profile.VIRTUAL)
+    full, virtual = recipe(Profile.FULL), recipe(Profile.VM)
     assert full.modules[: len(virtual.modules)] == virtual.modules
+    assert full.programs[: len(virtual.programs)] == virtual.programs
     assert "drivers/net/ethernet/**" in full.modules
     # Both profiles share packages and frozen client, so that the second is built in seconds.
     assert (full.packages, full.freeze) == (virtual.packages, virtual.freeze)
@@ -132,18 +136,44 @@ def some_root(folder: Path, order: list[str]) -> Path:
     return folder
 
 
-def test_equal_folders_give_equal_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packing", list(Packing))
+def test_equal_folders_give_equal_bytes(tmp_path: Path, packing: Packing) -> None:
     names = ["init", "usr/bin/b", "usr/bin.d/a", "usr/a"]
     packed = []
     for number, order in enumerate((names, names[::-1])):
         root = some_root(tmp_path / str(number), order)
         output = tmp_path / f"{number}.img"
-        write_initramfs(root, output, progress=lambda _: None)
+        write_initramfs(root, output, packing=packing, progress=lambda _: None)
         packed.append(output.read_bytes())
     assert packed[0] == packed[1]
-    unpacked = zstandard.ZstdDecompressor().stream_reader(packed[0]).read()
-    assert unpacked.startswith(b"070701")
-    assert b"usr/bin.d/a" in unpacked
+    # Whole blocks, so that another archive can follow it.
+    assert len(packed[0]) % 512 == 0
+    assert imagereader.read(output, ["a", "b"]) == {"a": b"usr/bin.d/a", "b": b"usr/bin/b"}
+
+
+def test_what_is_no_boot_image_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        imagereader.read(tmp_path / "none", ["a"])
+    image = tmp_path / "image"
+    for data in (b"", b"070701", zstandard.compress(b"x" * 200), lzma.compress(b"070701" + b"z" * 200)):
+        image.write_bytes(data)
+        with pytest.raises(BadImage):
+            imagereader.read(image, ["a"])
+    image.write_bytes(zstandard.compress(b"".join(archive([regular("a", b"b")]))))
+    with pytest.raises(BadImage, match="no kernel modules"):
+        imagereader.alias_table(image)
+
+
+def test_equal_files_are_there_once(tmp_path: Path) -> None:
+    for name in ("usr/lib/libz.so.1", "opt/client/libz.so.1", "opt/client/other"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name[-1].encode() * 5000)
+    (tmp_path / "small").write_text("1")
+    (tmp_path / "little").write_text("1")
+    share_equal_files(tmp_path)
+    assert (tmp_path / "opt/client/libz.so.1").readlink() == Path("/usr/lib/libz.so.1")
+    links = [p.name for p in tmp_path.rglob("*") if p.is_symlink()]
+    assert links == ["libz.so.1"]
 
 
 def test_parents_come_first_and_modes_are_plain(tmp_path: Path) -> None:

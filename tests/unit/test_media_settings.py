@@ -20,7 +20,7 @@ from tests.support.newcreader import parsed
 KEY = "ab" * 32
 RECIPE = f"""
 output = "out/client.iso"
-profile = "virtual"
+profile = "vm"
 mirror = "file:///mirror"
 refresh = true
 extra-cmdline = "nomodeset"
@@ -57,7 +57,7 @@ def recipe(folder: Path, text: str) -> str:
 
 def test_a_recipe_says_all_that_the_options_say(tmp_path: Path) -> None:
     given = arguments("--recipe", recipe(tmp_path, RECIPE))
-    options = ["--output", str(tmp_path / "out/client.iso"), "--profile", "virtual"]
+    options = ["--output", str(tmp_path / "out/client.iso"), "--profile", "vm"]
     options += ["--mirror", "file:///mirror", "--refresh", "--extra-cmdline", "nomodeset"]
     options += ["--address", "192.0.2.7/24", "--gateway", "192.0.2.1", "--vlan", "7", "--nic", "eno1"]
     options += ["--server", "https://192.0.2.1:8443", "--trust", KEY, "--keymap", "de"]
@@ -103,7 +103,7 @@ def test_without_options_nothing_is_said() -> None:
         ("refresh = 1", "refresh takes true or false", ""),
         ('serial = "ttyS0"', "serial takes a list", ""),
         ("serial = [1]", "serial takes a text", ""),
-        ('profile = "small"', "profile cannot be 'small'", "full, virtual"),
+        ('profile = "small"', "profile cannot be 'small'", "full, vm"),
         ("vlan = ", "no TOML", ""),
     ],
 )

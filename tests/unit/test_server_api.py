@@ -227,6 +227,13 @@ def test_logs_are_kept_apart_and_bounded(lab: ServerLab) -> None:
     assert "line 3" not in json.dumps(lab.operator("GET", "/state"))
 
 
+def test_devices_of_a_machine_are_told_for_it_alone(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    (device,) = lab.operator("GET", f"/clients/{client.id}/devices")
+    assert (device["address"], device["driver"]) == ("0000:00:1f.6", "e1000e")
+    assert device["modalias"] not in json.dumps(lab.operator("GET", "/state"))
+
+
 def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("castserver.clients.MOST_MACHINES", 2)
     for number in (1, 2):

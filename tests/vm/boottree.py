@@ -17,8 +17,8 @@ BUILD = Path(__file__).resolve().parents[2] / "build"
 @cache
 def tree() -> Path:
     """The boot tree, built by the media builder (cached when nothing changed)."""
-    output = BUILD / f"media-{Profile.VIRTUAL}"
-    build(output, Options(BUILD / "cache", Profile.VIRTUAL))
+    output = BUILD / f"media-{Profile.VM}"
+    build(output, Options(BUILD / "cache", Profile.VM))
     return output
 
 

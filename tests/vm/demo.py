@@ -132,10 +132,10 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def build_tree(tree: Path, cache: Path) -> None:
+def build_tree(tree: Path, cache: Path, profile: str = "vm") -> None:
     """``media-builder pxe``: kernel, boot loaders, and the boot image with the client."""
     say("Building the boot tree (cached when nothing changed)")
-    command = [sys.executable, "-m", "castmedia", "pxe", "--profile", "virtual"]
+    command = [sys.executable, "-m", "castmedia", "pxe", "--profile", profile]
     run.run_lines([*command, "--output", str(tree), "--cache", str(cache)], say_detail)
 
 

@@ -57,6 +57,7 @@ class PC:
     boot: NetworkBoot = USUAL
     medium: Medium | None = None  # boots before the disk; with `network_boot` False
     more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
+    memory: int = MEMORY_MIB  # MiB
 
     @property
     def mac(self) -> str:
@@ -167,7 +168,7 @@ def powered(
 
 def _command(pc: PC, folder: Path, disk: Path, control: str, tap: str | None, accel: str) -> list[str]:
     command = ["qemu-system-x86_64", "-name", pc.name, "-accel", accel]
-    command += ["-cpu", _CPU[accel], "-smp", "1", "-m", str(MEMORY_MIB)]
+    command += ["-cpu", _CPU[accel], "-smp", "1", "-m", str(pc.memory)]
     command += firmware.arguments(pc.firmware, folder / f"{pc.name}.vars.fd", pc.boot)
     command += ["-uuid", pc.uuid, "-smbios", _smbios(pc)]
     command += ["-nodefaults", "-vga", "std", "-display", "none", "-serial", "stdio"]

@@ -112,7 +112,7 @@ def build_media(kind: str, output: Path | None, *options: str) -> None:
     """``media-builder``, as an operator gives it."""
     command = [sys.executable, "-m", "castmedia", kind]
     command += ["--output", str(output)] if output else []
-    command += ["--profile", "virtual", "--cache", str(BUILD / "cache")]
+    command += ["--profile", "vm", "--cache", str(BUILD / "cache")]
     run.run_lines([*command, *options], demo.say_detail)
 
 
@@ -222,7 +222,7 @@ def test_the_same_inputs_give_the_same_medium(running: Lab, form: str) -> None:
 
 
 def test_an_unreachable_package_source_leaves_nothing(tmp_path: Path) -> None:
-    options = Options(tmp_path / "cache", Profile.VIRTUAL, f"file://{tmp_path}/no-such-mirror")
+    options = Options(tmp_path / "cache", Profile.VM, f"file://{tmp_path}/no-such-mirror")
     (tmp_path / "out").mkdir()
     with pytest.raises(NetworkFailed, match="packages cannot be fetched"):
         build(tmp_path / "out/m.iso", Format.ISO, options, Choices(BootSettings()))

@@ -58,7 +58,7 @@ def medium(version: int) -> Path:
 def _build(image: Path, *options: str) -> None:
     """``media-builder deploy-media``, as an operator gives it."""
     command = [sys.executable, "-m", "castmedia", "deploy-media", "--output", str(image)]
-    command += ["--profile", "virtual", "--cache", str(BUILD / "cache"), "--serial", "ttyS0,115200"]
+    command += ["--profile", "vm", "--cache", str(BUILD / "cache"), "--serial", "ttyS0,115200"]
     command += ["--extra-cmdline", f"fleetcast.test={image.stem}"]
     run.run_lines([*command, *options], demo.say_detail)
 

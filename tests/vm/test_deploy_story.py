@@ -68,7 +68,7 @@ def new_story() -> Story:
     licence, medium = FOLDER / "school.lic", FOLDER / "deploy.img"
     licence.write_bytes(issue_licence(KEY, b"school".ljust(ID_SIZE, b"."), "*", LICENCES))
     command = [sys.executable, "-m", "castmedia", "deploy-media", "--output", str(medium)]
-    command += ["--size", "3G", "--profile", "virtual", "--cache", str(BUILD / "cache")]
+    command += ["--size", "3G", "--profile", "vm", "--cache", str(BUILD / "cache")]
     command += ["--serial", "ttyS0,115200", "--licence", str(licence), "--name", "Room 12"]
     run.run_lines(command, demo.say_detail)
     found = medium_at(medium)

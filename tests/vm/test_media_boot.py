@@ -19,12 +19,12 @@ pytestmark = pytest.mark.vm
 BUILD = Path(__file__).resolve().parents[2] / "build"
 BOOT_SECONDS = 300.0
 SECOND_BUILD_SECONDS = 20.0
-MEMORY_MIB = 1024
-# What docs/media.md promises, kernel and boot image together.
-MOST_LOADED = {Profile.VIRTUAL: 60_000_000, Profile.FULL: 120_000_000}
+# What docs/media.md promises: memory it runs in, and bytes of kernel and boot image together.
+MEMORY_MIB = {Profile.VM: 512, Profile.FULL: 1024}
+MOST_LOADED = {Profile.VM: 32_000_000, Profile.FULL: 75_000_000}
 # Device model of QEMU: driver that Linux must find for it.
 NICS = {
-    Profile.VIRTUAL: {
+    Profile.VM: {
         "virtio-net-pci": "virtio_net",
         "e1000": "e1000",
         "e1000e": "e1000e",
@@ -33,7 +33,7 @@ NICS = {
         "pcnet": "pcnet32",
     }
 }
-NICS[Profile.FULL] = NICS[Profile.VIRTUAL] | {
+NICS[Profile.FULL] = NICS[Profile.VM] | {
     "i82559er": "e100",
     "ne2k_pci": "ne2k-pci",
     "tulip": "tulip",
@@ -66,9 +66,18 @@ def test_the_boot_image_proves_itself_on_a_machine_full_of_hardware(
 ) -> None:
     made = tree(profile)
     loaded = sum((made / name).stat().st_size for name in ("vmlinuz", "initrd.img"))
-    assert loaded < MOST_LOADED[profile]
+    assert loaded <= MOST_LOADED[profile]
     command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max,cx16=off"]
-    command += ["-m", str(MEMORY_MIB), "-display", "none", "-serial", "stdio", "-monitor", "none"]
+    command += [
+        "-m",
+        str(MEMORY_MIB[profile]),
+        "-display",
+        "none",
+        "-serial",
+        "stdio",
+        "-monitor",
+        "none",
+    ]
     command += ["-no-reboot", "-kernel", str(made / "vmlinuz"), "-initrd", str(made / "initrd.img")]
     command += ["-append", "console=ttyS0 quiet fleetcast.selftest", *machine(tmp_path, profile)]
     said = run.run(command, timeout=BOOT_SECONDS).decode(errors="replace")
@@ -82,22 +91,22 @@ def test_the_boot_image_proves_itself_on_a_machine_full_of_hardware(
 
 
 def test_a_second_build_takes_seconds_and_changes_nothing() -> None:
-    made = tree(Profile.VIRTUAL)
+    made = tree(Profile.VM)
     before = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in made.iterdir()}
     began = time.monotonic()
-    tree(Profile.VIRTUAL)
+    tree(Profile.VM)
     assert time.monotonic() - began < SECOND_BUILD_SECONDS
     assert {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in made.iterdir()} == before
 
 
 def test_the_same_inputs_give_the_same_boot_image(tmp_path: Path) -> None:
-    made = tree(Profile.VIRTUAL)
+    made = tree(Profile.VM)
     cache = tmp_path / "cache"
     cache.mkdir()
     for stage in (BUILD / "cache").iterdir():
         if stage.name.startswith(("packages-", "client-", "wheel-")):
             (cache / stage.name).symlink_to(stage)
-    again = build(tmp_path / "tree", Options(cache, Profile.VIRTUAL))
+    again = build(tmp_path / "tree", Options(cache, Profile.VM))
     assert (tmp_path / "tree/initrd.img").read_bytes() == (made / "initrd.img").read_bytes()
     assert set(again) == {"kernel", "initrd", "shim", "grub", "ipxe"}
 
@@ -105,7 +114,7 @@ def test_the_same_inputs_give_the_same_boot_image(tmp_path: Path) -> None:
 def test_an_unreachable_mirror_leaves_nothing_half_made(tmp_path: Path) -> None:
     missing = f"file://{tmp_path}/no-such-mirror"
     with pytest.raises(NetworkFailed, match="packages cannot be fetched"):
-        build(tmp_path / "tree", Options(tmp_path / "cache", Profile.VIRTUAL, missing))
+        build(tmp_path / "tree", Options(tmp_path / "cache", Profile.VM, missing))
     assert not (tmp_path / "tree").exists()
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["lock"]
 
@@ -113,5 +122,5 @@ def test_an_unreachable_mirror_leaves_nothing_half_made(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.odt").write_text("years of work")
     with pytest.raises(Refused, match="no PXE tree"):
-        build(tmp_path, Options(tmp_path / "cache", Profile.VIRTUAL))
+        build(tmp_path, Options(tmp_path / "cache", Profile.VM))
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.odt"]

@@ -26,7 +26,7 @@ OWN = (
     "castcore.edge.disk.probe",
     "castcore.image",
 )
-PROGRAMS = ("busybox", "blkid", "mdadm", "mdmon")
+PROGRAMS = ("busybox", "blkid")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

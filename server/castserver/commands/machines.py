@@ -59,6 +59,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             return boot
         case "show":
             machine = operator.get("clients", args.machine)
+            machine["devices"] = operator.get("clients", args.machine, "devices")
             machine["boots_heard"] = operator.get("clients", args.machine, "boots")
         case "reboot" | "power-off":
             machine = operator.post("clients", args.machine, "order", body={"kind": args.action})
@@ -101,6 +102,12 @@ def _details(machine: dict[str, Any]) -> str:
     ]
     rows = [("DISK", "SIZE", "MODEL", "")]
     rows += [(d["path"], human(d["size"]), d["model"], d["held_by"]) for d in machine["disks"]]
+    idle = [d for d in machine.get("devices", ()) if not d["driver"]]
+    if idle:
+        lines.append(
+            f"  devices    {len(idle)} of {len(machine['devices'])} without a driver"
+            " (media-builder drivers check tells which matter)"
+        )
     boots = [line for boot in machine.get("boots_heard", ()) for line in _boot_lines(boot, time.time())]
     return "\n".join([*lines, *table(rows), *boots])
 
