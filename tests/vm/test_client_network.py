@@ -125,8 +125,9 @@ def test_a_link_that_comes_after_45_seconds_is_only_late(tmp_path: Path) -> None
         with direct_pc(tmp_path, devices=devices, inside=network.inside(here.network.lan)) as pc:
             wait_for_control(pc)
             pc.set_link("card-n0", up=False)
-            began, searching = time.monotonic(), guest_time(pc, "searching", BOOT_SECONDS)
-            while searching + time.monotonic() - began < LATE_SECONDS + searching:
+            guest_time(pc, "searching", BOOT_SECONDS)
+            began = time.monotonic()
+            while time.monotonic() - began < LATE_SECONDS:
                 assert "state=ready" not in pc.serial.text()
                 time.sleep(1)
             pc.set_link("card-n0", up=True)
