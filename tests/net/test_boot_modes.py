@@ -256,7 +256,8 @@ def test_two_cast_servers_name_each_other(nets: TwoNetworks, folder: Path) -> No
 
 def test_auto_serves_beside_a_dhcp_server_on_our_own_host(nets: TwoNetworks, folder: Path) -> None:
     """No probe of ours reaches it, and it has the port that our own DHCP would need."""
-    with dnsmasq(nets, 0, host="s", interface="nic0"):
+    site = ("--dhcp-range=10.6.0.50,10.6.0.60", "--no-ping")
+    with dnsmasq(nets, 0, *site, host="s", interface="nic0"):
         serving(nets, folder, "--own-dhcp", "--boot-mode", "nic1=off")
         shown = mode_of(nets, folder, 0)
         assert (shown["mode"], shown["problem"], shown["dhcp"]) == ("proxy", "", "absent")

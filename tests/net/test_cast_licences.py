@@ -168,7 +168,7 @@ THIRTY = [
     ("wanted:3", "joined:2", "verifying:2"),
     ("half-reserved:4", "joined:1", "half-consumed:1"),
     ("reserved:3", "joined:3", "verifying:1"),
-    ("join:4", "casting:16", "verifying:1"),
+    ("join:4", "casting:6", "verifying:1"),
     ("reserved:4", "joined:4", "proven:2"),
 ]
 

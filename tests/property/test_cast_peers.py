@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-import numpy as np
 from castcore.cast.peers import (
     ASKED_SECONDS,
     SEEDS_GIVEN,
@@ -54,7 +53,7 @@ def test_a_liar_is_asked_no_more_than_it_was_being_asked(seed: int, liars: set[S
 
 @given(seed=st.integers(0, 10_000))
 def test_only_seeds_that_finished_and_stay_are_named(seed: int) -> None:
-    source, dice, tracker = random.Random(seed), np.random.default_rng(seed), Tracker()
+    source, dice, tracker = random.Random(seed), random.Random(seed), Tracker()
     fetching: dict[str, int] = {}
     serving: dict[str, Seed] = {}
     for number in range(150):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import numpy as np
 import pytest
 from castcore.cast import peerwire
 from castcore.cast.peers import (
@@ -46,8 +45,8 @@ def tracker(seeds: int, network: str = "10.9.0") -> Tracker:
     return made
 
 
-def numbers(seed: int = 1) -> np.random.Generator:
-    return np.random.default_rng(seed)
+def numbers(seed: int = 1) -> random.Random:
+    return random.Random(seed)
 
 
 def test_a_client_is_told_of_a_few_seeds_chosen_by_lot() -> None:

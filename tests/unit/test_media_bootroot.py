@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from castcore.newc import archive, regular
 from castmedia import imagereader
 from castmedia.bootroot import Picker, loaded_libraries, real_name, share_equal_files
 from castmedia.debianroot import explained
-from castmedia.freeze import source_files
+from castmedia.freeze import Sources, source_files
 from castmedia.initramfs import members, write_initramfs
 from castmedia.recipe import Packing, Profile, parse_recipe, recipe
 
@@ -182,3 +183,16 @@ def test_parents_come_first_and_modes_are_plain(tmp_path: Path) -> None:
     names = [m.name for m in made]
     assert names == ["init", "usr", "usr/bin", "usr/bin/b", "usr/bin.d", "usr/bin.d/a", "z"]
     assert [oct(m.mode) for m in made[:4]] == ["0o100755", "0o40755", "0o40755", "0o100644"]
+
+
+def test_what_the_frozen_client_is_without_nothing_of_it_uses() -> None:
+    """Numpy's parts are loaded when they are first used: no self-test would notice."""
+    absent = {
+        name.split(".")[1] for name in recipe(Profile.FULL).freeze.excluded_modules if "numpy." in name
+    }
+    assert {"random", "linalg", "fft", "ma"} <= absent
+    used = re.compile(rf"\bnp\.({'|'.join(absent - {'_core'})})\b")
+    sources = Sources.installed()
+    for package in (sources.castcore, sources.castclient):
+        for file in source_files(package):
+            assert not used.search(file.read_text()), f"{file} uses a part of numpy that is left out"

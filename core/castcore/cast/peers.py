@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from random import Random
 from typing import Any
-
-import numpy as np
 
 from castcore.errors import BadPacket
 
@@ -98,7 +97,7 @@ class Tracker:
         if seed.port:
             self._seeds[client] = seed
 
-    def answer(self, now: float, client: str, address: str, random: np.random.Generator) -> Peers:
+    def answer(self, now: float, client: str, address: str, random: Random) -> Peers:
         """What to tell ``client``, asking from ``address`` at ``now`` (seconds).
 
         A seed that is not needed leaves, and is not named any more: whom the group's stream serves
@@ -118,9 +117,9 @@ class Tracker:
         del self._seeds[client]
         return False
 
-    def _some(self, address: str, random: np.random.Generator) -> tuple[Seed, ...]:
+    def _some(self, address: str, random: Random) -> tuple[Seed, ...]:
         seeds = list(self._seeds.values())
-        mixed = [seeds[i] for i in random.permutation(len(seeds))]
+        mixed = random.sample(seeds, len(seeds))
         mixed.sort(key=lambda seed: not same_subnet(seed.address, address))
         return tuple(mixed[:SEEDS_GIVEN])
 

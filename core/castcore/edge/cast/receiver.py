@@ -10,8 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-
-import numpy as np
+from random import random
 
 from castcore.cast import wire
 from castcore.cast.actions import (
@@ -134,7 +133,7 @@ class _Reception:
         self._table = BlockTable.build(travelling, descriptor.symbol_size)
         self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
         self._pool = BufferPool(self._table)
-        jitter = np.random.default_rng().random()
+        jitter = random()
         buffers = pool_size(self._table)
         self._core = ReceiverCore(
             self._table, descriptor.root, buffers=buffers, jitter=jitter, held=held

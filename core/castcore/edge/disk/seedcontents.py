@@ -8,9 +8,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Protocol
-
-import numpy as np
 
 from castcore.cast.peerwire import Packed, pack
 from castcore.cast.seedcache import SeedCache, capacity, drawn
@@ -58,8 +57,7 @@ class SeedContents:
         self._index, self._free = index, free
         self._turning = [turns(path) for path in paths]
         self._written = WrittenChunks(manifest, index, paths)
-        random = np.random.default_rng()
-        self._cache = SeedCache(drawn(index.stored_lengths(), capacity(free()), random))
+        self._cache = SeedCache(drawn(index.stored_lengths(), capacity(free()), Random()))
         self._lock, self._looked = threading.Lock(), time.monotonic()
 
     def remembering(self, sink: Sink) -> Sink:
