@@ -2,9 +2,12 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# Fast: no root, no network, no external program. Real: disks, networks, browsers, virtual PCs, in that order.
+# Fast: no root, no network, no external program. The others are real: disks and networks, which mostly wait, so
+# that three processes share two cores (each test file in one of them); virtual PCs, which keep both busy.
 FAST := tests/unit tests/property tests/golden tests/lint
-REAL := tests/block tests/net tests/vm
+WAITING := tests/block tests/net
+BUSY := tests/vm
+TOGETHER := -n 3 --dist loadfile --durations=30
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -26,14 +29,17 @@ lint: setup ## formatting, lint and types
 
 test-fast: ## no root, no network, under a minute
 	@[ -x $(PY) ] || { echo "run 'make setup' first"; exit 2; }
-	$(PYTEST) -q -m "not full" $(FAST)
+	$(PYTEST) -q -n 2 -m "not full" $(FAST)
 
 test: setup lint ## everything that fits in 40 minutes on 2 cores (.ci/run calls it)
 	$(MAKE) test-fast
-	$(ROOT) tools/rooted $(PYTEST) -m "not full" $(REAL)
+	failed=0; \
+	$(ROOT) tools/rooted $(PYTEST) -m "not full" $(TOGETHER) $(WAITING) || failed=1; \
+	$(ROOT) tools/rooted $(PYTEST) -m "not full" --durations=30 $(BUSY) || failed=1; \
+	exit $$failed
 
 test-full: setup lint ## every test, every VM cell
-	$(ROOT) tools/rooted $(PYTEST) $(FAST) $(REAL)
+	$(ROOT) tools/rooted $(PYTEST) $(FAST) $(WAITING) $(BUSY)
 
 soak: setup ## casts to thousands of receivers in virtual time, two million hostile packets (20 minutes; root or sudo)
 	$(PYTEST) -m soak $(FAST)

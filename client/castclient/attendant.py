@@ -82,9 +82,7 @@ class Attendant:
             volume = stickcopy.wait_for_stick(self._since, self._errands.targets)
             self._notice(f"Writing the logs to the stick {volume.name or volume.path}: leave it in.")
             name = stickcopy.copy_to(volume, self._errands.stem(), self._errands.logs())
-            self._notice(
-                f"{name} is on the stick {volume.name or volume.path}; it can be pulled out now."
-            )
+            self._notice(f"{name} is on {volume.name or volume.path}: it can be pulled out now.")
         except FleetcastError as error:
             self._notice(f"No logs were copied: {error.what}.")
         finally:

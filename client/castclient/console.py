@@ -26,10 +26,9 @@ _COLOURS = {
     Tone.NOTICE: "0;30;47",
     Tone.QUESTION: "0;30;47",
 }
-# Colours 1 to 4 of this one console (console_codes(4)): deep below white letters, amber below black.
-_PALETTE = "".join(
-    f"\x1b]P{number}{rgb}" for number, rgb in enumerate(("a81c1c", "14783c", "f0ac28", "1c4890"), 1)
-)
+# Colours of this one console (console_codes(4)): deep below white, amber below black, a full white.
+_COLOUR_VALUES = {1: "a81c1c", 2: "14783c", 3: "f0ac28", 4: "1c4890", 7: "f4f4f4"}
+_PALETTE = "".join(f"\x1b]P{number}{rgb}" for number, rgb in _COLOUR_VALUES.items())
 _BLOCKS = re.compile("#+")
 _BLANK = "\x1b[?25l\x1b[0m\x1b[2J"  # no cursor, nothing on it
 _BARE = re.compile(r"[!#-<>-~]+")

@@ -169,7 +169,7 @@ class Client:
         tries = model.attempt + 1
         pause = self._again(model.failure, tries)
         if pause is not None:
-            self._journal.add(f"tries again by itself in {pause} s, after {tries} tries")
+            self._journal.add(f"tries again by itself in {pause} s (try {tries + 1})")
         return dataclasses.replace(
             model, attempt=tries, retry_at=time.monotonic() + pause if pause is not None else 0.0
         )

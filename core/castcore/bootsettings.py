@@ -101,7 +101,7 @@ def parse(text: str) -> BootSettings:
     """The settings in TOML ``text``. Raises BadSettings for no TOML, unknown names, wrong values."""
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadSettings(f"{SETTINGS_FILE} is no TOML: {error}") from None
     return from_values(values)
 

@@ -6,7 +6,7 @@ An image or licence is there complete or not at all, and what was written is rea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,7 +170,7 @@ def _put(path: Path, data: bytes) -> None:
         raise _differs(path)
 
 
-def _prove_tree(folder: Path, files: Iterator[TreeFile] | Sequence[TreeFile]) -> None:
+def _prove_tree(folder: Path, files: Iterable[TreeFile]) -> None:
     for file in files:
         path = folder / file.name
         _from_medium(path)

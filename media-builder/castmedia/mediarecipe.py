@@ -53,7 +53,7 @@ def read(path: Path, known: Mapping[str, argparse.Action]) -> Mapping[str, Any]:
         values = tomllib.loads(path.read_text())
     except OSError as error:
         raise NotFound(f"the recipe {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadSettings(f"the recipe {path} is no TOML: {error}") from None
     for key in values:
         if key not in known:

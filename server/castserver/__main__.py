@@ -26,11 +26,12 @@ class Listed:
 
     def __init__(self, source: Path) -> None:
         words = {name: text for name, text in _texts(source.read_text()) if name.isupper()}
+        self._module = source.stem
         self.NAME, self.HELP, self.EXAMPLE = (words[name] for name in ("NAME", "HELP", "EXAMPLE"))
 
     def load(self) -> Command:
         """The command's module."""
-        return cast(Command, importlib.import_module(f"castserver.commands.{self.NAME}"))
+        return cast(Command, importlib.import_module(f"castserver.commands.{self._module}"))
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare nothing: whoever asks for the list of commands does not run one."""

@@ -34,13 +34,14 @@ from castserver import (
     licenceroutes,
     logroutes,
     mediaroutes,
+    metricsroutes,
     operatorroutes,
     storyroutes,
     uploadroutes,
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, pages
+from castserver.console import accountpages, languagepages, pages
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -93,11 +94,13 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(logroutes.routes)
     app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
+    app.include_router(metricsroutes.routes)
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
     app.include_router(pages.routes)
     app.include_router(accountpages.routes)
+    app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)
     app.add_exception_handler(FleetcastError, _fleetcast_error)

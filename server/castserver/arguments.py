@@ -100,6 +100,7 @@ def add_booting(parser: argparse.ArgumentParser) -> None:
         metavar="IF",
         help="where no DHCP server answers, auto may be one",
     )
+    add_replacing(parser)
     parser.add_argument(
         "--deploy-end",
         action="append",
@@ -107,6 +108,15 @@ def add_booting(parser: argparse.ArgumentParser) -> None:
         choices=[*DeployEnd, NEVER],
         help="what turns PXE deploy off by itself (repeatable; default: the cast's end, on a terminal"
         " also the console's)",
+    )
+
+
+def add_replacing(parser: argparse.ArgumentParser) -> None:
+    """Declare what becomes of network cards' own iPXE."""
+    parser.add_argument(
+        "--replace-ipxe",
+        action="store_true",
+        help="BIOS machines whose network card has an iPXE without HTTPS load the boot tree's instead",
     )
 
 

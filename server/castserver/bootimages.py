@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from castcore.boot import BootImage
 from castcore.boot.bootimage import HEAD_BYTES, NAME, checked_name, form_of
@@ -19,6 +22,7 @@ from castserver.services.steadyfile import FileMark
 
 FOLDER = "boot-images"
 _PARTIAL = ".partial-"
+COPY_BYTES = 1 << 20
 _LIST_HINT = "`fleetcast bootimages list` shows all, `add` takes one in"
 
 
@@ -67,12 +71,22 @@ class BootImages:
         target = self.directory / checked_name(name)
         with writing_to(self.directory, "another state directory"):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _beside(target) as partial:
-                shutil.copyfile(source, partial)
-                _sync(partial)
+            self.sweep()
+            with _beside(target) as (partial, copy):
+                with source.open("rb") as given:
+                    shutil.copyfileobj(given, copy, COPY_BYTES)
+                copy.flush()
+                os.fsync(copy.fileno())
                 _name(partial, target)
             sync_directory(self.directory)
         return self.get(name)
+
+    def sweep(self) -> None:
+        """Remove what an `add` that was killed left behind; one that runs holds a lock on its file."""
+        for left in self.directory.glob(f".*{_PARTIAL}*"):
+            with contextlib.suppress(OSError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
     def delete(self, name: str) -> None:
         """Remove the image called ``name``. Raises NotFound, DiskFailed."""
@@ -108,10 +122,12 @@ def look_at(path: Path, name: str) -> BootImage:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
+def _beside(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     partial = target.with_name(f".{target.name}{_PARTIAL}{secrets.token_hex(4)}")
     try:
-        yield partial
+        with partial.open("xb") as copy:
+            fcntl.flock(copy, fcntl.LOCK_EX)
+            yield partial, copy
     finally:
         partial.unlink(missing_ok=True)
 
@@ -124,8 +140,3 @@ def _name(partial: Path, target: Path) -> None:
             f"there is a boot image {target.name} already",
             hint="give it another name, or delete that one first",
         ) from None
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -6,6 +6,7 @@ decision itself is ``castcore.boot.mode_for``.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -16,6 +17,7 @@ from typing import Protocol
 
 from castcore.boot import (
     PROBE_SECONDS,
+    SERVER_PORT,
     FoundServer,
     Hearsay,
     InterfaceMode,
@@ -30,6 +32,7 @@ from castcore.boot import (
 )
 from castcore.boot.presence import LINK_SECONDS
 from castcore.edge.net import nics
+from castcore.edge.net.bootsockets import port_holder
 from castcore.edge.net.dhcpprobe import ASK_AGAIN, DhcpEar
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.ipv4 import leased_address
@@ -73,6 +76,9 @@ class Services(Protocol):
     def change(self, mode: InterfaceMode) -> None:
         """Go on in another mode."""
 
+    def refresh(self) -> None:
+        """Serve what has come in place of the boot tree, if something has."""
+
     def stop(self) -> None:
         """Stop serving."""
 
@@ -87,6 +93,9 @@ class World:
     address: Callable[[str], str] = nics.ipv4_address
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = field(default=lambda: random.uniform(0, JITTER_SECONDS))
+    # Who on this host keeps our own DHCP from its port there; the interface whose address one is.
+    holder: Callable[[str, str], str] = lambda name, own: port_holder(name, own, SERVER_PORT)
+    own: Callable[[str], str] = nics.interface_with
 
 
 class BootKeeper:
@@ -115,6 +124,7 @@ class BootKeeper:
         self._probing: list[float] = []
         self._next_probe = self._retry_at = 0.0
         self._probed = False
+        self._deaf = self._holder = ""
         self.settled = threading.Event()
         self.failure: FleetcastError | None = None
         self._stopping = threading.Event()
@@ -154,6 +164,7 @@ class BootKeeper:
         trouble = self._look()
         self._listen()
         self._ask()
+        self._refresh()
         decision = self._decide(choice)
         if trouble:
             decision = ModeDecision(InterfaceMode.SILENT, trouble)
@@ -198,8 +209,12 @@ class BootKeeper:
         except FleetcastError as error:
             if self._choice.wanted is not WantedMode.PROXY:
                 raise
-            deaf = f"who else serves here cannot be seen: {error.what}"
-            self._kept = replace(self._kept, note=deaf)
+            self._deaf = f"who else serves here cannot be seen: {error.what}"
+            self._kept = replace(self._kept, note=self._deaf)
+            return
+        if self._deaf and self._kept.note == self._deaf:
+            self._kept = replace(self._kept, note="")
+        self._deaf = ""
 
     def _listen(self) -> None:
         ear = self._ear
@@ -209,7 +224,11 @@ class BootKeeper:
         for said in ear.hear(TURN_SECONDS):
             offered = said.kind is MessageType.OFFER
             by_us = ear.asked_for(said)
-            self._watch.heard(said.server, self._world.clock(), by_us=by_us, offered=offered)
+            found = said.server
+            if found.pxe and self._world.own(found.address):
+                # Ourselves, by another leg in the same network: no rival. Its leases do count.
+                found = replace(found, pxe=False)
+            self._watch.heard(found, self._world.clock(), by_us=by_us, offered=offered)
 
     def _ask(self) -> None:
         """A probe is asked twice, and over after `PROBE_SECONDS`."""
@@ -230,8 +249,27 @@ class BootKeeper:
             else:
                 self._watch.probed(now)
                 self._probed = True
+                self._look_for_holder()
                 self._next_probe = now + self._watch.pause(now) - PROBE_SECONDS
             del self._probing[0]
+
+    def _refresh(self) -> None:
+        try:
+            if self._services is not None:
+                self._services.refresh()
+        except FleetcastError as error:
+            # Nobody is answered now: what was decided is served anew.
+            self._kept = replace(self._kept, mode=InterfaceMode.SILENT, problem=error.what)
+
+    def _look_for_holder(self) -> None:
+        """A DHCP server on this host hears no probe of ours; when we are it, there is no other.
+
+        Only who lets us find out what suits the network has use for the answer.
+        """
+        finding_out = self._choice.wanted is WantedMode.AUTO
+        if finding_out and self._kept.mode is not InterfaceMode.DHCP:
+            with contextlib.suppress(FleetcastError):
+                self._holder = self._world.holder(self._kept.interface, self._kept.address)
 
     def _decide(self, choice: Choice) -> ModeDecision:
         setting = self._setting()
@@ -243,6 +281,7 @@ class BootKeeper:
             setting.casting,
             self._watch.servers(),
             self._kept.mode,
+            self._holder,
         )
         return mode_for(situation)
 
@@ -323,5 +362,5 @@ class BootKeeper:
             self._ear.close()
             self._ear = None
         self._kept = replace(self._kept, mode=InterfaceMode.SILENT)
-        self._watch = PresenceWatch()
+        self._watch, self._holder = PresenceWatch(), ""
         self._probing, self._next_probe, self._probed = [], 0.0, False

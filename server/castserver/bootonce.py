@@ -26,6 +26,8 @@ from castserver.policy import boot_decision, boot_mac
 from castserver.services.imageorders import ImageOrder
 
 _UEFI = "uefi"
+# A machine that never came to our client again does not run from the image any more, by now.
+USED_SECONDS = 30 * 24 * 3600
 
 
 class Slot(StrEnum):
@@ -57,8 +59,10 @@ class BootOnce:
         self._orders = {
             (row.machine, Slot(row.slot)): _from_row(row)
             for row in database.all(BootOnceRow)
-            if row.order
+            if row.order  # rows without one are of older servers
         }
+        now = time.time()
+        self._forget(lambda order: now - order.since > USED_SECONDS)
 
     def decide(self, mac: str, uuid: str) -> BootDecision:
         """What the machine boots over the network now."""
@@ -91,6 +95,11 @@ class BootOnce:
         """The machine boots what it had, unless it has begun already."""
         self._cancel((client.id, *client.traits.macs))
 
+    def arrived(self, client: Client) -> None:
+        """Our client runs on the machine: it does not run from an image."""
+        names = (client.id, *client.traits.macs)
+        self._forget(lambda order: order.machine in names)
+
     def take_back(self, machines: Iterable[str]) -> None:
         """As ``cancel``, for ids or MACs: of machines never met, too. Raises NotFound."""
         for machine in machines:
@@ -121,6 +130,7 @@ class BootOnce:
                 hint="`fleetcast bootimages cancel` takes orders back",
             )
         self.images.delete(image)
+        self._forget(lambda order: order.image.name == image)
 
     def waiting(self) -> list[Order]:
         """The orders whose machines have not come yet."""
@@ -195,8 +205,21 @@ class BootOnce:
         path = self.images.path(order.image.name)
         return ImageOrder(order.id, order.image, path, used=slot is Slot.USED)
 
+    def _forget(self, over: Callable[[Order], bool]) -> None:
+        """Delete the orders that were used and are ``over``."""
+        with self._lock:
+            used = [at for at, order in self._orders.items() if at[1] is Slot.USED and over(order)]
+            for at in used:
+                del self._orders[at]
+            self._save(*used)
+
     def _save(self, *keys: tuple[str, Slot]) -> None:
-        self._database.save(*(_to_row(key, self._orders.get(key)) for key in keys))
+        """What is ordered at ``keys`` now, or that nothing is."""
+        if not keys:
+            return
+        rows = [_to_row(key, self._orders[key]) for key in keys if key in self._orders]
+        gone = [BootOnceRow(machine=m, slot=s.value) for m, s in keys if (m, s) not in self._orders]
+        self._database.save(*rows, gone=gone)
 
 
 def _from_row(row: BootOnceRow) -> Order:
@@ -204,16 +227,15 @@ def _from_row(row: BootOnceRow) -> Order:
     return Order(row.order, row.machine, image, row.since)
 
 
-def _to_row(key: tuple[str, Slot], order: Order | None) -> BootOnceRow:
-    """The row of a place; that of an empty one has no order."""
-    image = order.image if order else BootImage("", 0, 0, ImageForm.DISK)
+def _to_row(key: tuple[str, Slot], order: Order) -> BootOnceRow:
+    image = order.image
     return BootOnceRow(
         machine=key[0],
         slot=key[1].value,
-        order=order.id if order else "",
+        order=order.id,
         image=image.name,
         size=image.size,
         changed=image.changed,
         form=image.form.value,
-        since=order.since if order else 0,
+        since=order.since,
     )

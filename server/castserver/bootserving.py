@@ -89,6 +89,7 @@ class BootServing:
                 server_key=self._key,
                 http_port=settings.http_port,
                 extra_cmdline=settings.extra_cmdline,
+                replace_ipxe=settings.replace_ipxe,
                 rules=settings.rules,
             )
             leases = self._parts.leases.on(own.name)

@@ -42,6 +42,7 @@ def register(parts: Parts, registration: Registration) -> Registered:
     client, registered = parts.clients.register(registration)
     parts.boots.arrived(client.traits.macs, client.id)
     parts.captures.offer(client)
+    parts.once.arrived(client)
     parts.casts.offer(client, restarted=True)
     return registered
 

@@ -155,7 +155,7 @@ class LeaseRuleRow(Base):
 
 
 class BootOnceRow(Base):
-    """A machine's order to boot an image once, waiting or used; ``order`` "": there is none."""
+    """A machine's order to boot an image once, waiting or used."""
 
     __tablename__ = "boot_once"
 
@@ -167,6 +167,40 @@ class BootOnceRow(Base):
     changed: Mapped[int] = mapped_column(BigInteger)
     form: Mapped[str] = mapped_column(String(16))
     since: Mapped[int] = mapped_column(BigInteger)
+
+
+class LedgerRow(Base):
+    """The licence ledger ``id`` as it was when this server saw or changed it last."""
+
+    __tablename__ = "ledgers"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    serial: Mapped[str] = mapped_column(String(127))
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    mark: Mapped[str] = mapped_column(String(64))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
+class LicenceRow(Base):
+    """The one ledger that the licence ``id`` was seen in."""
+
+    __tablename__ = "licences"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
+
+
+class LicenceUseRow(Base):
+    """The licence of ``ledger`` that a machine takes for a cast; ``state`` is a ``UseState``."""
+
+    __tablename__ = "licence_uses"
+
+    cast: Mapped[str] = mapped_column(ForeignKey("casts.id"), primary_key=True)
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
+    image: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16))
+    changed: Mapped[int] = mapped_column(BigInteger)
 
 
 class UserRow(Base):
@@ -208,40 +242,6 @@ class AuditRow(Base):
     detail: Mapped[str]
     outcome: Mapped[str]
     chain: Mapped[str] = mapped_column(String(64))
-
-
-class LedgerRow(Base):
-    """The licence ledger ``id`` as it was when this server saw or changed it last."""
-
-    __tablename__ = "ledgers"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    serial: Mapped[str] = mapped_column(String(127))
-    sequence: Mapped[int] = mapped_column(BigInteger)
-    mark: Mapped[str] = mapped_column(String(64))
-    changed: Mapped[int] = mapped_column(BigInteger)
-
-
-class LicenceRow(Base):
-    """The one ledger that the licence ``id`` was seen in."""
-
-    __tablename__ = "licences"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
-
-
-class LicenceUseRow(Base):
-    """The licence of ``ledger`` that a machine takes for a cast; ``state`` is a ``UseState``."""
-
-    __tablename__ = "licence_uses"
-
-    cast: Mapped[str] = mapped_column(ForeignKey("casts.id"), primary_key=True)
-    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
-    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
-    image: Mapped[str] = mapped_column(String(255))
-    state: Mapped[str] = mapped_column(String(16))
-    changed: Mapped[int] = mapped_column(BigInteger)
 
 
 class Database:

@@ -66,11 +66,11 @@ class LeaseBook:
         with self._lock:
             known = machine_mac(mac)
             require_fit(known, address, self._rules, self._networks())
-            if len(self._rules.reservations) >= MOST_RESERVATIONS:
+            kept = self._rules.reservations
+            if known not in kept and len(kept) >= MOST_RESERVATIONS:
                 raise Refused(f"there are {MOST_RESERVATIONS} reservations, no more are kept")
             self._database.save(ReservationRow(mac=known, address=str(address)))
-            reservations = {**self._rules.reservations, known: address}
-            self._rules = LeaseRules(reservations, self._rules.everyone)
+            self._rules = LeaseRules({**kept, known: address}, self._rules.everyone)
         return known, address
 
     def unreserve(self, mac: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from castcore.edge.net import nics
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
+from castcore.errors import NetworkFailed
 
 # A switch that restarts, or a cable put into another port, is soon back: clients wait for their sender.
 DOWN_SECONDS = 10.0
@@ -27,7 +28,10 @@ class LinkWatch:
 
     def lost(self) -> str:
         """Why no cast can go through it now, "" while one can, or while it may yet come back."""
-        state = self._look(self._interface.name, self._interface.address)
+        try:
+            state = self._look(self._interface.name, self._interface.address)
+        except NetworkFailed:  # the kernel did not say: nothing is known against it
+            return ""
         now = self._clock()
         if state is LinkState.GONE:
             self._well_at = min(self._well_at, now - DOWN_SECONDS)

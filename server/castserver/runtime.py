@@ -147,7 +147,7 @@ class Server:
             BootWatch(fire),
             Booting(database, casts, auth.sessions, fire, self._neighbours, headless=headless),
             LeaseBook(database, self._networks),
-            BootOnce(database, BootImages(self.settings.state / FOLDER), clients, clients.changed.fire),
+            BootOnce(database, self._boot_images(), clients, clients.changed.fire),
             MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
             media,
@@ -157,6 +157,11 @@ class Server:
         own, terms = self.identity.key.public.hex(), self.settings.licences
         terms = replace(terms, issuers=terms.issuers | {own})
         return Licensing(database, MediaLedgers(media), terms, self._listeners.licence)
+
+    def _boot_images(self) -> BootImages:
+        images = BootImages(self.settings.state / FOLDER)
+        images.sweep()
+        return images
 
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)

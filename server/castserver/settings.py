@@ -22,7 +22,7 @@ class ServerSettings:
     devices watched for such media beside the machine's disks. ``wanted`` and ``own_dhcp`` say what is
     served to machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off;
     what they leave out is as it was chosen last. ``headless``: nobody sits at the server. ``licences``:
-    whose count beside this server's own, and what is cast without.
+    whose count beside this server's own, and what is cast without. ``replace_ipxe``: see BootPlace.
     """
 
     state: Path
@@ -37,10 +37,11 @@ class ServerSettings:
     boot_tree: Path | None = None
     http_port: int = 8080
     extra_cmdline: str = ""
+    replace_ipxe: bool = False
     rules: bytes = b""
-    session_minutes: int = 30
     media: tuple[Path, ...] = ()
     licences: LicenceTerms = field(default_factory=LicenceTerms)
+    session_minutes: int = 30
 
     @property
     def url(self) -> str:

@@ -137,6 +137,23 @@ def test_no_key_stops_a_restore(medium: Path, source: Path, tmp_path: Path) -> N
     require_clean(target, tmp_path)
 
 
+def test_a_disk_that_was_exchanged_since_the_plan_is_not_written(
+    medium: Path, source: Path, tmp_path: Path
+) -> None:
+    captured(medium, source)
+    target = blank(tmp_path / "target.raw", SIZE)
+    with local_client(medium, [target]) as talk:
+        talk.answer("home", "restore")
+        talk.answer("images", "office")
+        talk.answer("targets", "1")
+        talk.wait(r"local=erase (?:.*\n)*?.* > ")
+        target.write_bytes(b"\xbb" * (SIZE + MIB))
+        talk.type("yes\r")
+        talk.wait(r"local=failed .*not what was shown")
+        assert talk.hang_up() == 0
+    assert target.read_bytes() == b"\xbb" * (SIZE + MIB)
+
+
 def test_a_medium_that_is_none_is_told_and_a_look_finds_it_later(tmp_path: Path) -> None:
     path = blank(tmp_path / "medium.img", GIB // 8)
     target = blank(tmp_path / "target.raw", SIZE)

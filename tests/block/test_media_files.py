@@ -13,7 +13,7 @@ import pytest
 from castcore.edge import run
 from castcore.errors import NoSpace
 from castmedia.biosgrub import BiosGrub
-from castmedia.bootpart import BootPart, fat_size, write_fat
+from castmedia.bootpart import BootPart, Content, fat_size, write_fat
 from castmedia.isoimage import iso_size, write_iso
 from castmedia.output import whole_file
 from castmedia.usbimage import usb_size, write_usb
@@ -128,7 +128,11 @@ def test_the_size_that_is_planned_is_enough(tmp_path: Path, size: int) -> None:
     big = tmp_path / "big"
     big.touch()
     os.truncate(big, size)
-    files = {"boot/big": big, "boot/grub/grub.cfg": b"x", "EFI/BOOT/BOOTX64.EFI": b"y"}
+    files: dict[str, Content] = {
+        "boot/big": big,
+        "boot/grub/grub.cfg": b"x",
+        "EFI/BOOT/BOOTX64.EFI": b"y",
+    }
     fat = tmp_path / "fat.img"
     write_fat(fat, files, label="FLEETCAST", size=fat_size(files), volume_id="0123abcd")
     assert run.run(["blkid", "-p", "-o", "value", "-s", "VERSION", str(fat)], timeout=60) == b"FAT32\n"

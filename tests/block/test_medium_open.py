@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from castcore.edge.disk.blockdev import BlockFile
-from castcore.edge.medium import find_media, medium_at, open_medium
-from castcore.edge.medium.mounting import FOLDER
+from castcore.edge.medium import find_media, medium_at, mounting, open_medium
 from castcore.errors import BadImage, DiskFailed, InUse, NotFound
 from castcore.medium import DataFileSystem
 from castcore.units import MIB
@@ -24,8 +23,15 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
-def mounts() -> set[Path]:
-    return {p for p in FOLDER.iterdir() if p.is_dir()} if FOLDER.exists() else set()
+@pytest.fixture(autouse=True)
+def points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where media are mounted here: other tests run beside these."""
+    monkeypatch.setattr(mounting, "FOLDER", tmp_path / "points")
+    return tmp_path / "points"
+
+
+def nothing_left(points: Path) -> bool:
+    return not list(points.iterdir())
 
 
 @pytest.fixture(params=list(DataFileSystem))
@@ -35,7 +41,7 @@ def medium(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_a_medium_is_opened_without_changing_a_byte(medium: Path) -> None:
+def test_a_medium_is_opened_without_changing_a_byte(medium: Path, points: Path) -> None:
     before = digest(medium)
     with open_medium(medium) as opened:
         assert opened.info.name == "Room 12"
@@ -48,7 +54,7 @@ def test_a_medium_is_opened_without_changing_a_byte(medium: Path) -> None:
         with pytest.raises(InUse):
             BlockFile.open_target(medium)
     assert digest(medium) == before
-    assert not mounts()
+    assert nothing_left(points)
 
 
 def test_what_was_written_is_there_when_it_is_opened_again(medium: Path) -> None:
@@ -89,7 +95,7 @@ def test_what_is_no_deploy_medium_is_none(tmp_path: Path) -> None:
         medium_at(tmp_path / "missing")
 
 
-def test_damage_is_told_and_nothing_stays_mounted(medium: Path) -> None:
+def test_damage_is_told_and_nothing_stays_mounted(medium: Path, points: Path) -> None:
     with open_medium(medium, writable=True) as opened:
         (opened.root / "medium.json").write_text("{}")
     with pytest.raises(BadImage, match=r"medium\.json"), open_medium(medium):
@@ -101,21 +107,21 @@ def test_damage_is_told_and_nothing_stays_mounted(medium: Path) -> None:
         file.write(bytes(2 * MIB))
     with pytest.raises(DiskFailed, match="its data partition holds"), open_medium(medium):
         pass
-    assert not mounts()
+    assert nothing_left(points)
 
 
-def test_a_failing_block_leaves_nothing_mounted(medium: Path) -> None:
+def test_a_failing_block_leaves_nothing_mounted(medium: Path, points: Path) -> None:
     with pytest.raises(RuntimeError), open_medium(medium):
         raise RuntimeError
-    assert not mounts()
+    assert nothing_left(points)
 
 
-def test_what_a_killed_process_left_is_unmounted_by_the_next(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_unmounted_by_the_next(tmp_path: Path, points: Path) -> None:
     path = tmp_path / "medium.img"
     bare_medium(path, size=LEAST)
-    left = FOLDER / "left"
+    left = points / "left"
     left.mkdir(parents=True)
-    (FOLDER / "left.lock").touch()
+    (points / "left.lock").touch()
     with open_medium(path):
         assert not left.exists()
 

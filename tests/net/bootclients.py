@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from castcore.boot import BootEvent, InterfaceMode, LeaseStore
+from castcore.edge import run
 from castserver.services.bootservices import BootServices, BootSettings
 from scapy.layers.dhcp import BOOTP, DHCP
 
 from tests.net.hosts import Hosts
-from tests.net.test_boot_services import Policy
-from tests.unit.test_boot_requests import tree
+from tests.support.bootevents import Policy
+from tests.support.boottrees import tree
 
 OURS = "192.0.2.1"
 FIRMWARE = "52:54:00:00:00:07"
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
 BROADCAST_FLAG = 0x8000
+# Arguments of udhcpc by which it says that it boots from the network.
+PXE = ("-V", "PXEClient", "-x", "0x5d:0007")
 Answers = list[BOOTP]
 
 
@@ -101,3 +104,29 @@ def kind(answer: BOOTP) -> int:
 def options(answer: BOOTP) -> dict[Any, Any]:
     """Its options by scapy's names."""
     return {o[0]: o[1] for o in answer[DHCP].options if isinstance(o, tuple)}
+
+
+def udhcpc(net: Hosts, host: str, folder: Path, *more: str, ok: tuple[int, ...] = (0,)) -> str:
+    """The address the client got; "" for none."""
+    script, told = folder / "udhcpc.sh", folder / f"{host}.told"
+    script.write_text('#!/bin/sh\n[ "$1" = bound ] && echo "$ip$router" > $TOLD\n')
+    script.chmod(0o755)
+    told.unlink(missing_ok=True)
+    words: list[str | Path] = ["udhcpc", "-i", "wire0", "-f", "-q", "-n", "-t", "4", "-T", "2"]
+    words += ["-s", script, *more]
+    net.run(host, "env", f"TOLD={told}", *words, ok=ok)
+    return told.read_text().strip() if told.exists() else ""
+
+
+def dnsmasq(addresses: str, *more: str) -> list[str]:
+    """The command line of a site's DHCP server that leases ``addresses`` (FIRST,LAST[,MASK])."""
+    words = ["dnsmasq", "-k", "--port=0", "--conf-file=/dev/null", "--dhcp-leasefile=/dev/null"]
+    return [*words, "--no-ping", "--interface=wire0", f"--dhcp-range={addresses}", *more]
+
+
+@contextmanager
+def dhcp_server(net: Hosts, host: str, words: list[str]) -> Iterator[None]:
+    """A DHCP server or relay on the host, given as a command line, until the block is left."""
+    with run.started(net.command(host, *words)):
+        net.wait_for_udp(host, 67)
+        yield

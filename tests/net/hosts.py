@@ -12,7 +12,7 @@ from typing import Any
 
 from castcore.edge import run
 
-from tests.net.namespaces import inside, ip
+from tests.net.namespaces import carries, inside, ip
 
 SECONDS = 20.0
 
@@ -40,6 +40,8 @@ class Hosts:
         ip("-n", self.space(host), "link", "add", name, "type", "veth", *peer)
         for end, interface in (one, other):
             ip("-n", self.space(end), "link", "set", interface, "up")
+        for end, interface in (one, other):
+            carries(self.space(end), interface)
 
     def switch(self, switch: str, *hosts: str) -> None:
         """A switch; each host is on it by its interface ``wire0``."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -50,11 +52,32 @@ def give_addresses(made: Cable, ipv4: str, ipv6: str) -> None:
         ip("-n", space, "addr", "add", f"{ipv4}.{number}/24", "brd", "+", "dev", made.wire)
         ip("-n", space, "addr", "add", f"{ipv6}{number}/64", "dev", made.wire, "nodad")
         ip("-n", space, "link", "set", made.wire, "up")
+    connected(made)
 
 
 def ip(*words: str) -> None:
     """Run ``ip`` with ``words``."""
     run.run(["ip", *words], timeout=_SECONDS)
+
+
+def connected(made: Cable) -> None:
+    """Return when both ends send; they have been brought up."""
+    for space in (made.left, made.right):
+        carries(space, made.wire)
+
+
+def carries(space: str, interface: str) -> None:
+    """Return when the interface sends: its link is up, and the kernel has noticed.
+
+    That takes up to a second where many links come and go, and what is sent before is lost.
+    """
+    end = time.monotonic() + _SECONDS
+    while True:
+        shown = run.run(["ip", "-n", space, "-j", "link", "show", interface], timeout=_SECONDS)
+        if json.loads(shown)[0]["operstate"] == "UP":
+            return
+        assert time.monotonic() < end, f"{interface} has no link"
+        time.sleep(0.01)
 
 
 def inside(space: str, work: Callable[[], Any], *, timeout: float = 60.0) -> Any:

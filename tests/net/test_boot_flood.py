@@ -15,11 +15,11 @@ from castcore.edge import run
 from hypothesis import Phase, given, settings
 
 from tests.net.namespaces import inside
-from tests.property.test_boot_hostile import near_packets
 from tests.support.bootflood import Flood, flood
 from tests.support.bootroom import POOL, SERVER, boot_room, make_tree
 from tests.support.castlab import ENVIRONMENT, ROOT
 from tests.support.dhcpwitness import DhcpWitness
+from tests.support.nearpackets import near_packets
 
 pytestmark = pytest.mark.root
 

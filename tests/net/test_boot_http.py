@@ -20,16 +20,9 @@ from castserver.clients import Clients
 from castserver.database import Database
 from castserver.services.bootservices import BootServices, BootSettings
 
+from tests.net.bootwire import KERNEL, OURS, events, settings, there, wire
 from tests.net.namespaces import Cable, inside
-from tests.net.test_boot_services import (
-    KERNEL,
-    OURS,
-    Events,
-    events,
-    settings,
-    there,
-    wire,
-)
+from tests.support.bootevents import Events
 
 __all__ = ["events", "settings", "wire"]  # fixtures
 pytestmark = pytest.mark.root

@@ -19,15 +19,17 @@ from tests.net.bootclients import (
     FIRMWARE,
     OFFER,
     OURS,
+    PXE,
     answers,
     boot_settings,
     chaddr,
     kind,
     packet,
     serving,
+    udhcpc,
 )
 from tests.net.hosts import Hosts, hosts
-from tests.net.test_boot_services import Events
+from tests.support.bootevents import Events
 
 pytestmark = pytest.mark.root
 
@@ -46,34 +48,6 @@ def net() -> Iterator[Hosts]:
 @pytest.fixture
 def book(tmp_path: Path) -> LeaseBook:
     return LeaseBook(Database.at(tmp_path / "db"), lambda: [IPv4Interface(f"{OURS}/24")])
-
-
-def udhcpc(net: Hosts, host: str, folder: Path, *more: str, ok: tuple[int, ...] = (0,)) -> str:
-    """The address the client got; "" for none."""
-    script, told = folder / "udhcpc.sh", folder / f"{host}.told"
-    script.write_text('#!/bin/sh\n[ "$1" = bound ] && echo "$ip$router" > $TOLD\n')
-    script.chmod(0o755)
-    told.unlink(missing_ok=True)
-    words: list[str | Path] = [
-        "udhcpc",
-        "-i",
-        "wire0",
-        "-f",
-        "-q",
-        "-n",
-        "-t",
-        "4",
-        "-T",
-        "2",
-        "-s",
-        script,
-        *more,
-    ]
-    net.run(host, "env", f"TOLD={told}", *words, ok=ok)
-    return told.read_text().strip() if told.exists() else ""
-
-
-PXE = ("-V", "PXEClient", "-x", "0x5d:0007")
 
 
 def test_leases_outlive_the_server_and_strangers_get_none_unless_the_operator_says_so(

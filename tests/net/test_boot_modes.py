@@ -21,10 +21,10 @@ from castcore.errors import NotFound
 from castcore.units import MIB
 
 from tests.net.namespaces import inside, ip
+from tests.support.boottrees import ROLES, tree
 from tests.support.castlab import ENVIRONMENT, Peer
 from tests.support.images import blank, make_image, noise
 from tests.support.twonetworks import TwoNetworks, serve_words, two_networks
-from tests.unit.test_boot_requests import tree
 
 pytestmark = pytest.mark.root
 
@@ -47,14 +47,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def dnsmasq(nets: TwoNetworks, net: int, *more: str) -> Iterator[None]:
-    """A DHCP server beside ours, at 10.6.NET.1N; or what ``more`` makes of it."""
+def dnsmasq(
+    nets: TwoNetworks, net: int, *more: str, host: str = "", interface: str = ""
+) -> Iterator[None]:
+    """A DHCP server beside ours, at 10.6.NET.1N (or on another host); or what ``more`` makes of it."""
+    host, interface = host or f"c{net}", interface or f"wire{net}"
     options = more or (f"--dhcp-range=10.6.{net}.50,10.6.{net}.60",)
-    words = ["dnsmasq", "-k", "--port=0", f"--interface=wire{net}", "--dhcp-leasefile=/dev/null"]
-    command = ["ip", "netns", "exec", nets.space(f"c{net}"), *words, "--conf-file=/dev/null", *options]
+    words = ["dnsmasq", "-k", "--port=0", f"--interface={interface}", "--dhcp-leasefile=/dev/null"]
+    command = ["ip", "netns", "exec", nets.space(host), *words, "--conf-file=/dev/null", *options]
     with run.started(command, merged=True) as site:
         end = time.monotonic() + 10
-        while ":0043 " not in nets.inside(f"c{net}", "cat", "/proc/net/udp"):
+        while ":0043 " not in nets.inside(host, "cat", "/proc/net/udp"):
             assert site.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -249,3 +252,31 @@ def test_two_cast_servers_name_each_other(nets: TwoNetworks, folder: Path) -> No
     seen = first.until(lambda e: e["event"] == "neighbour", SECONDS)
     assert (seen["name"], seen["interface"]) == ("two", "nic0")
     assert booting(nets, folder, "show")["neighbours"][0]["name"] == "two"
+
+
+def test_auto_serves_beside_a_dhcp_server_on_our_own_host(nets: TwoNetworks, folder: Path) -> None:
+    """No probe of ours reaches it, and it has the port that our own DHCP would need."""
+    site = ("--dhcp-range=10.6.0.50,10.6.0.60", "--no-ping")
+    with dnsmasq(nets, 0, *site, host="s", interface="nic0"):
+        serving(nets, folder, "--own-dhcp", "--boot-mode", "nic1=off")
+        shown = mode_of(nets, folder, 0)
+        assert (shown["mode"], shown["problem"], shown["dhcp"]) == ("proxy", "", "absent")
+        assert 'UDP port 67 is taken by "dnsmasq"' in shown["reason"]
+        assert leased(nets, folder, 0).startswith("10.6.0.5"), "by dnsmasq, as before"
+
+
+def test_a_boot_tree_that_is_replaced_is_served_at_once(nets: TwoNetworks, folder: Path) -> None:
+    serving(nets, folder, "--boot-mode", "proxy", "--boot-mode", "nic1=off")
+
+    def kernel() -> bytes:
+        command = ["ip", "netns", "exec", nets.space("c0"), "curl", "-sf"]
+        return run.run([*command, "http://10.6.0.1:8080/boot/vmlinuz"], timeout=30)
+
+    assert kernel() == ROLES["kernel"]
+    (folder / "tree/tree.json").unlink()
+    (folder / "tree/kernel").unlink()
+    tree(folder / "tree", {"kernel": b"the next kernel"})
+    end = time.monotonic() + 10
+    while kernel() != b"the next kernel":
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from castcore.boot import BootStage, InterfaceMode, LeaseRules, MemoryStore
-from castcore.edge import run
 
 from tests.net.bootclients import (
     BROADCAST_FLAG,
@@ -19,13 +17,15 @@ from tests.net.bootclients import (
     REQUEST,
     answers,
     boot_settings,
+    dhcp_server,
+    dnsmasq,
     kind,
     options,
     packet,
     serving,
 )
 from tests.net.hosts import Hosts, hosts
-from tests.net.test_boot_services import Events
+from tests.support.bootevents import Events
 
 pytestmark = pytest.mark.root
 
@@ -61,25 +61,17 @@ def net() -> Iterator[Hosts]:
         yield made
 
 
-@contextmanager
-def running(net: Hosts, host: str, words: list[str]) -> Iterator[None]:
-    with run.started(net.command(host, *words)):
-        net.wait_for_udp(host, 67)
-        yield
-
-
 @pytest.fixture(params=RELAYS)
 def relay(net: Hosts, request: pytest.FixtureRequest) -> Iterator[str]:
-    with running(net, "r", RELAYS[request.param]):
+    with dhcp_server(net, "r", RELAYS[request.param]):
         yield request.param
 
 
 def test_the_proxy_serves_a_machine_behind_a_relay(net: Hosts, relay: str, tmp_path: Path) -> None:
-    dhcp = ["dnsmasq", "-k", "--port=0", "--conf-file=/dev/null", "--dhcp-leasefile=/dev/null"]
-    dhcp += ["--no-ping", "--interface=wire0", f"--dhcp-range={FIRMWARES},{FIRMWARES},255.255.255.0"]
+    dhcp = dnsmasq(f"{FIRMWARES},{FIRMWARES},255.255.255.0")
     events = Events()
     with (
-        running(net, "d", dhcp),
+        dhcp_server(net, "d", dhcp),
         serving(net, boot_settings(tmp_path, InterfaceMode.PROXY), events),
     ):
         discover = packet(DISCOVER, flags=BROADCAST_FLAG)

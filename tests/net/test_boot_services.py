@@ -6,74 +6,38 @@ import random
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from castcore.boot import BootDecision, BootEvent, BootStage, InterfaceMode
+from castcore.boot import BootStage, InterfaceMode
 from castcore.edge import run
 from castcore.errors import NotFound, PortTaken
 from castserver.services.bootservices import BootServices, BootSettings
-from scapy.layers.dhcp import BOOTP, DHCP
+from scapy.layers.dhcp import DHCP
 
-from tests.net.namespaces import Cable, cable, inside, ip
-from tests.unit.test_boot_requests import tree
+from tests.net.bootwire import (
+    CLIENT_MAC,
+    KERNEL,
+    OURS,
+    SHIM,
+    THEIRS,
+    discover,
+    events,
+    exchange,
+    settings,
+    there,
+    wire,
+)
+from tests.net.namespaces import Cable, inside
+from tests.support.bootevents import Events, Policy
 
+__all__ = ["events", "settings", "wire"]  # fixtures
 pytestmark = pytest.mark.root
 
-OURS, THEIRS = "192.0.2.1", "192.0.2.200"
-CLIENT_MAC = "52:54:00:00:00:07"
-SHIM = random.Random(1).randbytes(300_000)
-KERNEL = random.Random(2).randbytes(5_000_000)
 UDHCPC_SCRIPT = "#!/bin/sh\nset | grep -E '^(ip|subnet|siaddr|boot_file|router|lease)='\n"
-
-
-class Policy:
-    decision = BootDecision.CLIENT
-
-    def decide(self, mac: str, uuid: str) -> BootDecision:
-        del mac, uuid
-        return self.decision
-
-
-class Events:
-    """What the services told, and a way to wait for it."""
-
-    def __init__(self) -> None:
-        self._told: list[BootEvent] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, event: BootEvent) -> None:
-        with self._changed:
-            self._told.append(event)
-            self._changed.notify_all()
-
-    def wait_for(self, wanted: Callable[[BootEvent], bool]) -> BootEvent:
-        with self._changed:
-            assert self._changed.wait_for(lambda: any(map(wanted, self._told)), 10), self._told
-            return next(filter(wanted, self._told))
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Cable]:
-    with cable("boot") as made:
-        ip("-n", made.left, "addr", "add", f"{OURS}/24", "brd", "+", "dev", made.wire)
-        ip("-n", made.right, "link", "set", made.wire, "address", CLIENT_MAC)
-        ip("-n", made.right, "addr", "add", f"{THEIRS}/24", "brd", "+", "dev", made.wire)
-        for space in (made.left, made.right):
-            ip("-n", space, "link", "set", made.wire, "up")
-        yield made
-
-
-@pytest.fixture
-def settings(wire: Cable, tmp_path: Path) -> BootSettings:
-    tree(tmp_path, {"shim": SHIM, "kernel": KERNEL})
-    return BootSettings(
-        wire.wire, OURS, InterfaceMode.PROXY, tmp_path, f"https://{OURS}:8443", server_key=b"k" * 32
-    )
 
 
 @contextmanager
@@ -87,49 +51,9 @@ def serving(wire: Cable, settings: BootSettings, events: Events) -> Iterator[Boo
 
 
 @pytest.fixture
-def events() -> Events:
-    return Events()
-
-
-@pytest.fixture
 def proxy(wire: Cable, settings: BootSettings, events: Events) -> Iterator[BootServices]:
     with serving(wire, settings, events) as services:
         yield services
-
-
-def there(wire: Cable, *command: str, ok: tuple[int, ...] = (0,), cwd: Path | None = None) -> bytes:
-    """What ``command`` prints in the client's namespace."""
-    return run.run(["ip", "netns", "exec", wire.right, *command], timeout=30, ok=ok, cwd=cwd)
-
-
-def discover(kind: int = 1, **header: Any) -> bytes:
-    options = [("message-type", kind), (60, b"PXEClient:Arch:00007:UNDI:003016"), (93, b"\0\7"), "end"]
-    fields: dict[str, Any] = {
-        "op": 1,
-        "xid": 77,
-        "chaddr": bytes.fromhex(CLIENT_MAC.replace(":", "")),
-        "flags": 0x8000,
-    }
-    return bytes(BOOTP(**fields | header) / DHCP(options=options))
-
-
-def exchange(wire: Cable, data: bytes, *, port: int = 67, own: int = 68) -> BOOTP | None:
-    """The answer to a packet sent from the client's namespace; None when none comes within a second."""
-
-    def talk() -> BOOTP | None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, wire.wire.encode())
-            sock.bind(("", own))
-            sock.settimeout(1)
-            sock.sendto(data, ("255.255.255.255" if port == 67 else OURS, port))
-            try:
-                return BOOTP(sock.recv(2000))
-            except TimeoutError:
-                return None
-
-    answer: BOOTP | None = inside(wire.right, talk)
-    return answer
 
 
 def test_a_discover_is_offered_a_file_and_no_address(

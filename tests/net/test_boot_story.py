@@ -12,20 +12,20 @@ from castserver.bootwatch import BootWatch
 from castserver.services.bootservices import BootServices, BootSettings
 from scapy.layers.dhcp import BOOTP, DHCP
 
-from tests.net.namespaces import Cable, inside
-from tests.net.test_boot_services import (
+from tests.net.bootwire import (
     CLIENT_MAC,
     KERNEL,
     OURS,
     SHIM,
     THEIRS,
-    Policy,
     discover,
     exchange,
     settings,
     there,
     wire,
 )
+from tests.net.namespaces import Cable, inside
+from tests.support.bootevents import Policy
 
 pytestmark = pytest.mark.root
 __all__ = ["settings", "wire"]

@@ -98,20 +98,17 @@ class Lab:
         assert done.returncode == code, (done.stdout, done.stderr)
         return json.loads((done.stdout or done.stderr).splitlines()[-1])
 
-    def images_listed(self) -> list[dict[str, Any]]:
-        """The operator's view of the images."""
+    def get(self, path: str) -> Any:
+        """The operator's view of something, without a command's start."""
         token = (self.folder / "state" / TOKEN_FILE).read_text().strip()
         https = PinnedHttps(URL, self.digest, token)
-        found = inside(self.wire.left, lambda: https.get_json(f"{API}/images"))
-        assert isinstance(found, list)
-        return found
+        return inside(self.wire.left, lambda: https.get_json(f"{API}/{path}"))
 
     def machine(self) -> str:
         """The id of the client, once it is ready."""
 
         def ready() -> str:
-            machines = self.command("machines", "list")["machines"]
-            return next((m["client"] for m in machines if m["state"] == "ready"), "")
+            return next((m["client"] for m in self.get("clients") if m["state"] == "ready"), "")
 
         return str(until(ready))
 
@@ -119,7 +116,7 @@ class Lab:
         """Return when a part of the disk was read."""
 
         def read() -> bool:
-            report = self.command("captures", "show", capture)["report"]
+            report = self.get(f"captures/{capture}")["report"]
             return report is not None and report["done"] >= least
 
         until(read)
@@ -165,6 +162,7 @@ def ended(process: Popen[bytes]) -> Sequence[dict[str, Any]]:
     return [json.loads(x) for x in process.stdout.read().decode().splitlines() if x.startswith("{")]
 
 
+@pytest.mark.full
 def test_a_machines_disk_is_captured_by_order(wire: Cable, source: Path, tmp_path: Path) -> None:
     lab = Lab(wire, tmp_path, tmp_path / "images")
     before = source.read_bytes()
@@ -263,6 +261,7 @@ def test_a_full_library_is_a_clear_error_and_leaves_nothing(
         run.run(["umount", "-l", str(images)], timeout=20)
 
 
+@pytest.mark.full
 def test_a_cancelled_capture_ends_at_the_machine_and_leaves_nothing(
     wire: Cable, source: Path, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.net.interface import find_interface
 from castcore.units import MIB
 
-from tests.net.namespaces import inside, ip
+from tests.net.namespaces import carries, inside, ip
 from tests.support.castlab import ENVIRONMENT, ROOT, cast_lab
 from tests.support.castpeer import SeededSource
 from tests.support.images import make_image, noise
@@ -94,6 +94,7 @@ def spaces() -> Iterator[Spaces]:
             ip("-n", names[0], "link", "add", f"nic{leg}", "type", "veth", *peer)
             _address(names[0], f"nic{leg}", f"10.6.{leg}.1")
             _address(there, "wire0", f"10.6.{leg}.2")
+            carries(there, "wire0")
         yield names[0], names[1], names[2]
 
 

@@ -20,7 +20,7 @@ from castcore.edge.image.capture import CaptureOptions, capture
 from castcore.errors import ExitCode
 from castcore.units import MIB
 
-from tests.net.namespaces import Cable, cable, ip
+from tests.net.namespaces import Cable, cable, connected, ip
 from tests.support.castlab import ENVIRONMENT
 from tests.support.images import blank, make_image, noise, write_at
 
@@ -36,6 +36,7 @@ def wire() -> Iterator[Cable]:
         for space, address in ((made.left, "192.0.2.1"), (made.right, "192.0.2.2")):
             ip("-n", space, "addr", "add", f"{address}/24", "dev", made.wire)
             ip("-n", space, "link", "set", made.wire, "up")
+        connected(made)
         yield made
 
 

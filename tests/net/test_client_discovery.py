@@ -16,7 +16,7 @@ from castcore.edge.net.interface import Interface, find_interface
 from castcore.errors import NotFound
 from castcore.trust import SigningKey
 
-from tests.net.namespaces import Cable, cable, give_addresses, inside, ip
+from tests.net.namespaces import Cable, cable, connected, give_addresses, inside, ip
 
 pytestmark = pytest.mark.root
 
@@ -40,6 +40,7 @@ def wire(family: str) -> Iterator[Cable]:
                 ip("-n", space, "link", "set", made.wire, "addrgenmode", "none")
                 ip("-n", space, "addr", "add", f"{address}/24", "dev", made.wire)
             ip("-n", space, "link", "set", made.wire, "up")
+        connected(made)
         for space in (made.left, made.right):
             inside(space, lambda: addressed(made.wire))
         yield made

@@ -17,6 +17,7 @@ import pytest
 from castcore.cast.discovery import PORT as DISCOVERY
 from castcore.doctor import Asked, Passage, passage
 from castcore.edge import run
+from castcore.edge.cast.discoverysockets import answering_socket
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.doctor.querierlook import look_for_querier
 from castcore.edge.net.interface import find_interface
@@ -148,6 +149,14 @@ def test_a_taken_port_is_a_problem_and_its_holder_is_named(wire: Cable) -> None:
     assert f"(process {os.getpid()})" in found["ports"]["what"]
 
 
+def test_who_hears_discovery_already_is_named_though_we_can_hear_it_too(wire: Cable) -> None:
+    with inside(wire.left, lambda: answering_socket("wire0", socket.AF_INET)):
+        found = doctor(wire.left)
+    assert found["ports"]["level"] == "warning"
+    assert f"UDP {DISCOVERY} (" in found["ports"]["what"]
+    assert f"(process {os.getpid()})" in found["ports"]["what"]
+
+
 def test_a_dhcp_server_of_this_host_is_named(wire: Cable) -> None:
     with dnsmasq(wire.left) as process:
         found = doctor(wire.left)
@@ -193,6 +202,30 @@ def hub(wire: Cable) -> Iterator[str]:
     finally:
         with suppress(run.ProgramFailed):
             ip("netns", "delete", space)
+
+
+def test_a_host_with_two_legs_in_one_network_does_not_take_itself_for_another_server(
+    wire: Cable, hub: str
+) -> None:
+    ip("-n", wire.left, "link", "add", "leg1", "type", "veth", "peer", "name", "leg", "netns", hub)
+    ip("-n", hub, "link", "set", "leg", "master", "br0", "up")
+    ip("-n", wire.left, "address", "add", "10.5.0.7/24", "brd", "+", "dev", "leg1")
+    ip("-n", wire.left, "link", "set", "leg1", "up")
+
+    def answers() -> DiscoveryResponder:
+        fields = OfferFields("https://10.5.0.7:8443", bytes(32), "ourselves", ())
+        made = DiscoveryResponder(lambda _: fields, SigningKey.generate(), [find_interface("leg1")])
+        made.start()
+        return made
+
+    ourselves = inside(wire.left, answers)
+    try:
+        with dnsmasq(wire.left, "--interface=leg1", *PXE):
+            found = doctor(wire.left)
+    finally:
+        ourselves.stop()
+    assert found["cast servers"]["level"] == "ok"
+    assert found["pxe"]["level"] == "ok"
 
 
 def hears_a_querier(space: str) -> bool:

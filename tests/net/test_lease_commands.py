@@ -14,11 +14,10 @@ import pytest
 from castcore.edge import run
 from castcore.errors import ExitCode
 
-from tests.net.bootclients import OURS
+from tests.net.bootclients import OURS, PXE, udhcpc
 from tests.net.hosts import Hosts, hosts
-from tests.net.test_boot_leases import PXE, udhcpc
+from tests.support.boottrees import tree
 from tests.support.castlab import ENVIRONMENT, ROOT
-from tests.unit.test_boot_requests import tree
 
 pytestmark = pytest.mark.root
 

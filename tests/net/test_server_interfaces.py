@@ -15,10 +15,10 @@ from castcore.disk import Extent
 from castcore.edge import run
 from castcore.units import MIB
 
+from tests.support.boottrees import tree
 from tests.support.castlab import Peer
 from tests.support.images import blank, make_image, noise
 from tests.support.twonetworks import TwoNetworks, serve_words, two_networks
-from tests.unit.test_boot_requests import tree
 
 pytestmark = pytest.mark.root
 

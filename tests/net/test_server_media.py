@@ -79,7 +79,7 @@ def _media_mounts(process: int) -> set[str]:
 
 
 def state(lab: Lab) -> str:
-    return str(lab.command("media", "list")["state"])
+    return str(lab.get("media")["state"])
 
 
 def test_a_medium_that_comes_is_used_and_its_image_is_cast(
@@ -101,7 +101,7 @@ def test_a_medium_that_comes_is_used_and_its_image_is_cast(
         assert target.read_bytes()[:SIZE] == source.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["file", "loop"])
+@pytest.mark.parametrize("kind", ["file", pytest.param("loop", marks=pytest.mark.full)])
 def test_a_medium_pulled_in_the_middle_of_a_cast_ends_it(
     wire: Cable, medium: Path, source: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -115,41 +115,42 @@ def test_a_medium_pulled_in_the_middle_of_a_cast_ends_it(
         with lab.serving("--media", other, "--media", where) as server, lab.client(target) as process:
             lab.machine()
             assert mounted(server) == 2
-            assert [m["used"] for m in lab.command("media", "list")["media"]] == [False, True]
+            assert [m["used"] for m in lab.get("media")["media"]] == [False, True]
             slow(wire.left, wire.wire, "8mbit")
             cast = lab.command("casts", "create", "--image", "stick", "--start-clients", "1")["cast"]
-            until(lambda: lab.command("casts", "show", cast)["state"] == "running", 20)
+            until(lambda: lab.get(f"casts/{cast}")["state"] == "running", 20)
             time.sleep(1)
             pulled = time.monotonic()
             if kind == "file":
                 medium.rename(tmp_path / "pulled.img")
             else:
                 run(["losetup", "--detach", str(device)], timeout=20)
-            until(lambda: lab.command("casts", "show", cast)["state"] == "failed", 20)
+            until(lambda: lab.get(f"casts/{cast}")["state"] == "failed", 20)
             took = time.monotonic() - pulled
-            said = lab.command("casts", "show", cast)
+            said = lab.get(f"casts/{cast}")
             assert "medium Room 1" in said["message"]
             assert "pulled out" in said["message"]
             assert {part["state"] for part in said["parts"]} == {"failed"}
             slow(wire.left, wire.wire, "1gbit")
-            media = lab.command("media", "list")
+            media = lab.get("media")
             assert media["state"] == "no medium", "though Room 2 is connected"
             assert [(m["name"], m["used"]) for m in media["media"]] == [("Room 2", False)]
-            assert "stick" not in {i["image"] for i in lab.images_listed()}
+            assert "stick" not in {i["image"] for i in lab.get("images")}
             until(lambda: mounted(server) == 1, 20)
             # Connected again, it is used.
             other.rename(tmp_path / "parked.img")
-            until(lambda: not lab.command("media", "list")["media"], 20)
+            until(lambda: not lab.get("media")["media"], 20)
             (tmp_path / "parked.img").rename(other)
             until(lambda: state(lab) == "medium connected", 20)
             seen = ended(process)
             assert process.returncode == ExitCode.NETWORK, seen
             assert "ended" in seen[-1]["error"], seen[-1]
-    print(json.dumps({"pulled": kind, "cast failed after (s, seen by a command)": round(took, 2)}))
+    print(json.dumps({"pulled": kind, "cast failed after (s, seen from outside)": round(took, 2)}))
     left = tmp_path / "pulled.img" if kind == "file" else medium
     assert left.read_bytes()[-64 * MIB :] == before, "not a byte of it changed"
 
 
+@pytest.mark.full
 def test_a_mediums_pxe_tree_is_served_and_goes_with_it(
     wire: Cable, medium: Path, tmp_path: Path
 ) -> None:
@@ -158,14 +159,14 @@ def test_a_mediums_pxe_tree_is_served_and_goes_with_it(
         make_tree(opened.pxe_tree)
     lab, there = Lab(wire, tmp_path, tmp_path / "images"), tmp_path / "medium.img"
     with lab.serving("--media", there, "--boot-mode", "proxy"):
-        assert lab.command("booting", "show")["interfaces"] == []
+        assert lab.get("booting")["interfaces"] == []
         medium.rename(there)
-        until(lambda: lab.command("booting", "show")["interfaces"], 30)
-        [own] = lab.command("booting", "show")["interfaces"]
+        until(lambda: lab.get("booting")["interfaces"], 30)
+        [own] = lab.get("booting")["interfaces"]
         assert (own["interface"], own["wanted"]) == (wire.wire, "proxy")
-        until(lambda: lab.command("booting", "show")["interfaces"][0]["mode"] != "silent", 30)
+        until(lambda: lab.get("booting")["interfaces"][0]["mode"] != "silent", 30)
         there.rename(medium)
-        until(lambda: not lab.command("booting", "show")["interfaces"], 20)
-        booting = lab.command("booting", "show")
+        until(lambda: not lab.get("booting")["interfaces"], 20)
+        booting = lab.get("booting")
         assert not booting["deploy"]
         assert "medium Room 1" in booting["why"]

@@ -36,7 +36,7 @@ from castcore.units import MIB
 from castserver.commands import serve
 from castserver.operatortoken import TOKEN_FILE
 
-from tests.net.namespaces import Cable, cable, inside, ip
+from tests.net.namespaces import Cable, cable, connected, inside, ip
 from tests.support.images import make_image, noise
 from tests.support.serverlab import registration
 
@@ -53,6 +53,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Cable]:
         for space, address in ((made.left, ADDRESS), (made.right, CLIENT_ADDRESS)):
             ip("-n", space, "address", "add", f"{address}/24", "brd", "+", "dev", made.wire)
             ip("-n", space, "link", "set", made.wire, "up")
+        connected(made)
         yield made
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from blake3 import blake3
 from castcore.edge import run
 
-from tests.net.namespaces import Cable, cable, ip
+from tests.net.namespaces import Cable, cable, connected, ip
 from tests.support.castlab import ENVIRONMENT, ROOT
 
 SERVER, GOOD = "192.0.2.1", "192.0.2.200"
@@ -123,6 +123,7 @@ def _addresses(wire: Cable) -> None:
         ip("-n", wire.right, "addr", "add", f"{address}/24", "brd", "+", "dev", wire.wire)
     for space in (wire.left, wire.right):
         ip("-n", space, "link", "set", wire.wire, "up")
+    connected(wire)
     # Everybody's hardware address is known, everywhere else lies behind the room.
     rows = [
         f"neigh add 192.0.2.{n} lladdr {ROOM_MAC} dev {wire.wire} nud permanent" for n in range(2, 255)

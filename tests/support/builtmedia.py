@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from castcore.bootsettings import BootSettings
 from castcore.progress import silent
-from castmedia import deploydata, deploymedia, tree
+from castmedia import deploymedia, pxe, tree
 from castmedia.biosgrub import BiosGrub
 from castmedia.bootpart import BootPart
 from castmedia.deploydata import Contents
@@ -73,7 +73,7 @@ def made_up_stages(folder: Path) -> Iterator[MadeUpStages]:
         patch.setattr(deploymedia, "stages", given)
         patch.setattr(deploymedia, "boot_part", lambda *_, **__: boot_part(folder, stages.version))
         patch.setattr(deploymedia, "check_host", lambda _: None)
-        patch.setattr(deploydata.pxe, "write", stages.tree)
+        patch.setattr(pxe, "write", stages.tree)
         yield stages
 
 

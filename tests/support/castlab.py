@@ -20,7 +20,7 @@ from typing import Any
 
 from castcore.edge import run
 
-from tests.net.namespaces import ip
+from tests.net.namespaces import carries, ip
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDED = (sys.executable, "-m", "tests.support.castpeer")
@@ -210,6 +210,8 @@ class CastLab:
         ip("-n", hub, "link", "set", name, "master", "br0", "up")
         ip("-n", space, "addr", "add", address, "brd", "+", "dev", WIRE)
         ip("-n", space, "link", "set", WIRE, "up")
+        carries(hub, name)
+        carries(space, WIRE)
 
 
 @contextmanager

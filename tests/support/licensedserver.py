@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from castcore.control import ClientState
+from castcore.control import ClientState, Report
 from castcore.edge.licence.blocks import DirectBlocks
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castserver.__main__ import main
@@ -35,8 +35,8 @@ class Moment:
     counts: Callable[..., int] = lambda *_, **__: 1
 
 
-def _reports(wanted: ClientState) -> Callable[..., int]:
-    return lambda _self, _client, report: report.state is wanted
+def _receives(_self: Casts, _client: object, report: Report) -> int:
+    return report.state is ClientState.RECEIVING
 
 
 def _part(wanted: PartState) -> Callable[..., int]:
@@ -65,8 +65,7 @@ MOMENTS = {
     "wanted": Moment("reserve", LicenceBook, "want", after=True),
     "half-reserved": Moment("reserve", DirectBlocks, "write", after=True, counts=_while("reserve")),
     "reserved": Moment("reserve", LedgerFile, "reserve", after=True),
-    "casting": Moment("cast", Casts, "hear", counts=_reports(ClientState.RECEIVING)),
-    "verifying": Moment("verify", Casts, "hear", counts=_reports(ClientState.VERIFYING)),
+    "casting": Moment("cast", Casts, "hear", counts=_receives),
     "proven": Moment("consume", LicenceBook, "save_part", counts=_part(PartState.DONE)),
     "due": Moment("consume", LicenceBook, "save_part", after=True, counts=_part(PartState.DONE)),
     "half-consumed": Moment("consume", DirectBlocks, "write", after=True, counts=_while("consume")),

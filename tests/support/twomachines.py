@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.net.namespaces import Cable, cable, ip
+from tests.net.namespaces import Cable, cable, connected, ip
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,6 +20,7 @@ def two_machines(name: str, left: str, right: str) -> Iterator[Cable]:
         for space, address in ((made.left, left), (made.right, right)):
             ip("-n", space, "addr", "add", f"{address}/24", "brd", "+", "dev", made.wire)
             ip("-n", space, "link", "set", made.wire, "up")
+        connected(made)
         yield made
 
 

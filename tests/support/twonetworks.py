@@ -16,7 +16,7 @@ from pathlib import Path
 
 from castcore.edge import run
 
-from tests.net.namespaces import ip
+from tests.net.namespaces import carries, ip
 from tests.support.castlab import ENVIRONMENT, ROOT, Peer
 
 _SECONDS = 20.0
@@ -103,6 +103,8 @@ class TwoNetworks:
             link_local = f"fe80::{net + 1}:{last}/64"
             ip("-n", space, "addr", "add", link_local, "dev", device, "nodad")
         ip("-n", space, "link", "set", device, "up")
+        carries(hub, name)
+        carries(space, device)
 
 
 _NO_SEGMENTS = ("tso", "off", "gso", "off", "tx-udp-segmentation", "off")

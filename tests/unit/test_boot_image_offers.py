@@ -8,7 +8,7 @@ from castcore.boot.bootnames import MachineFile, machine_name
 from castcore.boot.message import suboptions
 from castcore.boot.options import Option
 
-from tests.unit.test_boot_proxy import IPXE_FEATURES, PLACE, ask, options, request
+from tests.support.bootasking import IPXE_FEATURES, PLACE, ask, options, request
 
 
 @pytest.mark.parametrize(

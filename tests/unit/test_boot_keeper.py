@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
-from castcore.boot import FoundServer, Hearsay, InterfaceMode, MessageType, Presence, WantedMode
+from castcore.boot import InterfaceMode, Presence, WantedMode
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
 from castcore.errors import PortTaken, Refused
 from castserver.bootkeeper import TURN_SECONDS, BootKeeper, World
 from castserver.bootstate import Choice, Kept, Setting
 
+from tests.support.keepernetwork import RIVAL, SITE, Network
+
 OURS = Interface("eth1", 7, "10.0.0.1", 1000)
-SITE = FoundServer("10.0.0.9", "52:54:00:00:00:09", "")
-RIVAL = FoundServer("10.0.0.8", "52:54:00:00:00:08", "", pxe=True, dhcp=False)
 PROXY, SKIP, DHCP, SILENT = InterfaceMode
-
-
-class Network:
-    """The ear and the clock: ``answering`` answer a question at once; time passes by hearing."""
-
-    def __init__(self) -> None:
-        self.now, self.deaf = 1000.0, False
-        self.answering: list[FoundServer] = []
-        self.waiting: list[tuple[FoundServer, bool]] = []
-        self.link, self.lease, self.asked, self.ears = LinkState.UP, "", 0, 0
-
-    def ask(self, servers: Sequence[FoundServer] = (), *, pxe: bool = True) -> None:
-        assert pxe
-        assert set(servers) <= {SITE, RIVAL}
-        self.asked += 1
-        self.waiting += [(found, True) for found in self.answering]
-
-    def hear(self, seconds: float) -> list[Hearsay]:
-        self.now += 0.01 if self.waiting else seconds
-        heard = [Hearsay(f, MessageType.OFFER, 1 if us else 2, "") for f, us in self.waiting]
-        self.waiting = []
-        return heard
-
-    def asked_for(self, said: Hearsay) -> bool:
-        return said.xid == 1
-
-    def close(self) -> None:
-        self.ears -= 1
-
-    def open(self, interface: str) -> Network:
-        assert interface == "eth1"
-        if self.deaf:
-            raise Refused("asking needs root")
-        self.ears += 1
-        return self
 
 
 class Lab:
@@ -61,7 +24,9 @@ class Lab:
         self.setting = Setting()
         self.told: list[Kept] = []
         self.served: list[InterfaceMode | str] = []
-        self.broken = ""
+        self.broken = self.holder = ""
+        self.two_legs = False
+        self.refreshed = 0
         world = World(
             self.network.open,
             lambda *_: self.network.link,
@@ -69,6 +34,8 @@ class Lab:
             lambda _: "10.0.0.77",
             lambda: self.network.now,
             lambda: 0.0,
+            lambda *_: self.holder,
+            lambda address: "eth2" if address == RIVAL.address and self.two_legs else "",
         )
         self.keeper = BootKeeper(
             OURS, choice or Choice(), self.make, lambda: self.setting, self.told.append, world
@@ -85,6 +52,9 @@ class Lab:
         if self.broken:
             raise PortTaken(self.broken)
         self.served.append(mode)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
 
     def stop(self) -> None:
         self.served.append("stopped")
@@ -249,3 +219,43 @@ def test_a_proxy_that_is_wanted_for_certain_does_without_hearing() -> None:
             with pytest.raises(Refused):
                 lab.keeper.turn()
         assert lab.served == modes
+
+
+def test_what_else_has_the_dhcp_port_on_this_host_is_taken_for_a_dhcp_server() -> None:
+    lab = Lab(Choice(own_dhcp=True))
+    lab.holder = 'UDP port 67 is taken by "dnsmasq" (process 812)'
+    kept = lab.run(10)
+    assert (kept.mode, kept.problem) == (PROXY, "")
+    assert "dnsmasq" in kept.reason
+    lab.setting = Setting(deploy=False)
+    assert lab.run(1).mode is SKIP
+    lab.setting, lab.holder = Setting(), ""
+    assert lab.run(35).mode is DHCP, "it is looked for with each probe"
+    lab.holder = "UDP port 67 is taken by us"
+    assert lab.run(35).mode is DHCP, "which is our own server's doing"
+
+
+def test_our_own_server_in_the_same_network_by_another_leg_is_no_rival() -> None:
+    lab = Lab()
+    lab.network.answering, lab.two_legs = [SITE, RIVAL], True
+    kept = lab.run(5)
+    assert (kept.mode, kept.warning, kept.servers) == (PROXY, "", (SITE,))
+
+
+def test_what_could_not_be_heard_is_no_news_once_it_can_be() -> None:
+    lab = Lab(Choice(WantedMode.PROXY))
+    lab.network.deaf = True
+    lab.keeper._stopping.set()  # so that nothing is waited for
+    lab.keeper.turn()
+    assert "cannot be seen" in lab.keeper.kept.note
+    lab.network.deaf = False
+    assert lab.run(5).note == ""
+
+
+def test_the_boot_tree_is_looked_at_while_it_is_served() -> None:
+    lab = Lab()
+    lab.network.answering = [SITE]
+    lab.run(3)
+    assert lab.refreshed == 0
+    lab.run(5)
+    assert lab.refreshed > 5

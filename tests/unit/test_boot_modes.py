@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -208,3 +209,17 @@ def test_invented_servers_do_not_pile_up() -> None:
     for number in range(1000):
         watch.heard(FoundServer(f"10.1.{number // 250}.{number % 250}", "", ""), number, by_us=False)
     assert len(watch.servers()) == MOST_SERVERS
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_whoever_has_the_dhcp_port_on_this_host_is_served_beside(own: bool) -> None:
+    holder = 'UDP port 67 is taken by "dnsmasq" (process 812)'
+    beside = Situation(AUTO, ABSENT, own_dhcp=own, holder=holder)
+    assert mode_for(beside).mode is PROXY
+    assert holder in mode_for(beside).reason
+    assert mode_for(replace(beside, deploy=False)).mode is SKIP
+    assert mode_for(replace(beside, presence=UNKNOWN)).mode is SILENT
+    found = mode_for(replace(beside, presence=PRESENT, servers=(SITE,)))
+    assert holder not in found.reason
+    # Who wants ours for certain is told that the port is taken, by its refusal.
+    assert mode_for(replace(beside, wanted=WANT_DHCP)).mode is DHCP

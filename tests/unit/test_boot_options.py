@@ -121,6 +121,11 @@ def test_an_odd_machine_id_counts_as_none(machine_id: bytes) -> None:
         packet(encode_options([(53, b"\1")]), chaddr=bytes(16)),
         packet(encode_options([(53, b"\1")]), chaddr=b"\xff" * 6),
         packet(encode_options([(53, b"\1")])) + bytes(1500),
+        # Where an answer would go to a group, to everybody, or to ourselves.
+        packet(encode_options([(53, b"\1")]), giaddr="239.1.2.3"),
+        packet(encode_options([(53, b"\1")]), giaddr="255.255.255.255"),
+        packet(encode_options([(53, b"\1")]), giaddr="127.0.0.1"),
+        packet(encode_options([(53, b"\1")]), ciaddr="224.0.0.1"),
     ],
 )
 def test_what_is_no_request_is_a_bad_packet(data: bytes) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -18,8 +16,9 @@ from castserver.services import bootfiles
 from castserver.services.boothttp import Span, span_of
 from castserver.services.conditions import has_it, range_counts
 
+from tests.support.boottrees import ROLES, tree
+
 PLACE = BootPlace(IPv4Address("10.0.0.1"), 8080)
-ROLES = {"kernel": b"k", "initrd": b"ii", "shim": b"s", "grub": b"g", "ipxe": b"u"}
 
 
 def test_a_request_with_options() -> None:
@@ -110,15 +109,6 @@ def test_no_byte_of_an_empty_file_can_be_asked_for() -> None:
     assert span_of("bytes=0-", 0) is None
     assert span_of("bytes=-5", 0) is None
     assert span_of("", 0) == Span(0, 0, partial=False)
-
-
-def tree(folder: Path, contents: Mapping[str, bytes] = ROLES, **changes: object) -> Path:
-    files = {}
-    for role, data in {**ROLES, **contents}.items():
-        (folder / role).write_bytes(data)
-        files[role] = {"name": role, "size": len(data), "blake3": digest(data).hex()}
-    (folder / "tree.json").write_text(json.dumps({"format": 1, "files": files} | changes))
-    return folder
 
 
 def load(folder: Path) -> bootfiles.BootFiles:

@@ -41,7 +41,10 @@ def test_grub_asks_for_the_machines_own_configuration_until_it_gives_up() -> Non
     assert "source (http,10.0.0.1:8080)/boot/machine/$net_default_mac/$machine/grub.cfg" in lines
     assert "smbios --type 1 --get-uuid 8 --set machine" in lines
     assert "for attempt in 1 2 3; do" in lines
-    assert lines[-1] == "exit"
+    # Never an exit: it returns success, and UEFI firmware stops in its boot menu.
+    assert lines[-1] == "reboot"
+    assert scripts.grub_local().splitlines()[-1] == "reboot"
+    assert "exit" not in "\n".join(lines) + scripts.grub_local()
 
 
 def test_grub_loads_the_kernel_with_both_initrds_by_their_hashes() -> None:

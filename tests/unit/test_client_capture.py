@@ -24,7 +24,7 @@ def test_an_order_to_capture_is_carried_out_and_told() -> None:
     subject = ready(world)
     subject.handle(Happening(Event.ORDER_CAPTURE, order=ORDER))
     assert world.performed[-1] == (Action.CAPTURE, ORDER)
-    assert subject.model.phase is Phase.CASTING
+    assert str(subject.model.phase) == "casting"
     now = CastNow("k1", ClientState.CAPTURING, done=3, total=10, detail="2 B stored")
     subject.handle(Happening(Event.PROGRESS, now=now))
     assert subject.model.state == "capturing"

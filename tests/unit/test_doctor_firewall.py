@@ -86,6 +86,41 @@ CASES: list[tuple[str, dict[str, Any], Asked, Passage]] = [
     ("udp is no igmp", listing([port("udp", {"range": [0, 65535]}), ACCEPT]), IGMP, CLOSED),
     ("rejected", listing([{"reject": None}], policy="accept"), TFTP, CLOSED),
     ("one sender", listing([SENDER, ACCEPT]), TFTP, UNSURE),
+    (
+        "a set with what cannot be read",
+        listing([port("udp", {"set": [67, {"odd": 1}]}), ACCEPT]),
+        TFTP,
+        UNSURE,
+    ),
+    (
+        "not one of a set that cannot be read",
+        listing([port("udp", [{"odd": 1}], "!="), DROP], policy="accept"),
+        TFTP,
+        UNSURE,
+    ),
+    ("a set that is not listed", listing([port("udp", "@gone"), DROP], policy="accept"), TFTP, UNSURE),
+    (
+        "it is in a set beside what cannot be read",
+        listing([port("udp", {"set": [{"odd": 1}, 69]}), ACCEPT]),
+        TFTP,
+        OPEN,
+    ),
+    (
+        "a map with a key that cannot be read",
+        listing(
+            [
+                {
+                    "vmap": {
+                        "key": {"payload": {"protocol": "udp", "field": "dport"}},
+                        "data": {"set": [[{"odd": 1}, DROP]]},
+                    }
+                }
+            ],
+            policy="accept",
+        ),
+        TFTP,
+        UNSURE,
+    ),
     ("one sender, then all", listing([SENDER, ACCEPT], [ACCEPT]), TFTP, OPEN),
     ("a rate", listing([{"limit": {"rate": 5}}, ACCEPT]), TFTP, UNSURE),
     ("another program's match", listing([{"xt": None}, ACCEPT]), TFTP, UNSURE),

@@ -85,6 +85,7 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("address", {"leased": True}, Level.OK, "leased"),
     ("multicast", {"obstacle": "Network is unreachable"}, Level.PROBLEM, "Network is unreachable"),
     ("querier", {"querying": Querying(False, 5, provoked=True)}, Level.WARNING, "no IGMP querier"),
+    ("querier", {"querying": None, "unheard": "no link"}, Level.WARNING, "listened for: no link"),
     (
         "querier",
         {"querying": Querying(False, 5, provoked=True), "bridge": Bridge(snooping=True, querier=False)},
@@ -160,6 +161,14 @@ def test_a_dhcp_server_on_this_host_leaves_room_for_a_proxy() -> None:
     assert found.level is Level.WARNING
     assert 'UDP 67 (DHCP, proxy DHCP) is taken by "dnsmasq" (process 8)' in found.what
     assert "beside" in found.do
+
+
+def test_a_port_that_can_be_shared_is_no_problem() -> None:
+    taken = PortFact(PORTS[2], '"other" (process 8)', shared=True)
+    (found,) = (f for f in judged_host(replace(GOOD, ports=(taken,))) if f.check == "ports")
+    assert found.level is Level.WARNING
+    assert 'taken by "other" (process 8)' in found.what
+    assert found.do
 
 
 def test_a_taken_port_that_can_be_moved_says_by_which_option() -> None:

@@ -17,6 +17,7 @@ from castcore.edge.disk.heldchunks import believed_chunks, held_chunks
 from castcore.edge.disk.regionread import read_run
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import restore
+from castcore.errors import BadImage, DiskFailed
 from castcore.image import ChunkKind, Index, UsedBytes
 from castcore.units import MIB
 
@@ -133,3 +134,24 @@ def test_the_sample_reads_a_hundredth_and_the_last(
     assert len(read) == 2 + 2
     assert {10, 11} <= set(read)
     assert len(image.index.chunks_of_kind(ChunkKind.DATA)) == COUNT - 1
+
+
+def test_a_write_that_the_kernel_lost_is_told_until_the_end(
+    image: Image, target: BlockFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = DiskSink(image.manifest, image.index, [target])
+    sink.prepare()
+    sink.put(1, image.read_stored(1))
+
+    def once() -> None:
+        monkeypatch.undo()
+        raise DiskFailed("Input/output error")
+
+    monkeypatch.setattr(target, "flush", once)
+    with pytest.raises(DiskFailed):
+        sink.durable()
+    for step in (sink.durable, sink.finish, lambda: sink.put(2, image.read_stored(2))):
+        with pytest.raises((DiskFailed, BadImage)):
+            step()
+    with pytest.raises(DiskFailed):
+        sink.put(2, image.read_stored(2))

@@ -81,7 +81,7 @@ def test_every_missing_program_is_named_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(mirror, "KEYRING", Path("/none"))
     with pytest.raises(MissingProgram) as error:
         check_host((*FAT_PROGRAMS, *PROGRAMS))
-    missing = "mmdebstrap, apt-get, mkfs.fat, mcopy, mmd, xorriso, debian-archive-keyring"
+    missing = "mmdebstrap, apt-get, modinfo, mkfs.fat, mcopy, mmd, xorriso, debian-archive-keyring"
     assert error.value.what == f"not installed: {missing}"
 
 

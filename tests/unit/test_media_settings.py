@@ -103,7 +103,7 @@ def test_without_options_nothing_is_said() -> None:
         ("refresh = 1", "refresh takes true or false", ""),
         ('serial = "ttyS0"', "serial takes a list", ""),
         ("serial = [1]", "serial takes a text", ""),
-        ('profile = "small"', "profile cannot be 'small'", "full, virtual"),
+        ('profile = "small"', "profile cannot be 'small'", "full, vm"),
         ("vlan = ", "no TOML", ""),
     ],
 )

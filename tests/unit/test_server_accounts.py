@@ -63,6 +63,9 @@ OF_CLIENTS = {
         ("GET", f"/casts/{{cast}}/{what}")
         for what in ("symbols/{selection}/{block}", "peers", "durable")
     ),
+    ("POST", "/uploads"),
+    ("GET", "/uploads/{upload}/held"),
+    *(("POST", f"/uploads/{{upload}}/{what}") for what in ("chunks", "digests", "commit", "abandon")),
 }
 PARTS_OF_CLIENTS = ("/uploads",)
 

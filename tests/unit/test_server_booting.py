@@ -14,8 +14,8 @@ from castserver.bootkeeper import BootKeeper, World
 from castserver.bootstate import Choice, DeployEnd, Neighbour
 from castserver.neighbours import Neighbours
 
+from tests.support.keepernetwork import Network
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
-from tests.unit.test_boot_keeper import Network
 
 ON, OFF = {"deploy": True}, {"deploy": False}
 
@@ -24,6 +24,8 @@ class Served:
     def start(self) -> None: ...
 
     def change(self, mode: InterfaceMode) -> None: ...
+
+    def refresh(self) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -39,7 +41,13 @@ def lab() -> Iterator[ServerLab]:
 def begin(lab: ServerLab) -> None:
     """Booting on eth1, whose network has nobody else."""
     network = Network()
-    world = World(network.open, lambda *_: LinkState.UP, lambda _: "", clock=lambda: network.now)
+    world = World(
+        network.open,
+        lambda *_: LinkState.UP,
+        lambda _: "",
+        clock=lambda: network.now,
+        holder=lambda *_: "",
+    )
     keeper = BootKeeper(
         Interface("eth1", 7, "10.0.0.1", 1000),
         lab.booting.chosen("eth1"),

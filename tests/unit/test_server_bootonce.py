@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from castcore.boot import (
     BootDecision,
     BootEvent,
-    BootPlace,
     BootStage,
-    ClientBoot,
     ImageForm,
     bootnames,
 )
@@ -21,43 +18,20 @@ from castcore.errors import BadImage, InUse, NotFound, Refused
 from castserver.bootimages import BootImages
 from castserver.services.machinefiles import MachineFiles
 
+from tests.support.bootorders import (
+    DISK,
+    FLOPPY,
+    STRANGER,
+    boot,
+    files,
+    iso,
+    lab,
+    order,
+    told,
+)
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
-FLOPPY = bytes(510) + b"\x55\xaa" + bytes(1440 * 1024 - 512)
-DISK = bytes(510) + b"\x55\xaa" + bytes(4096)
-PLACE = BootPlace(IPv4Address("10.0.0.1"), 8080)
-STRANGER = "52:54:00:aa:bb:cc"
-
-
-def iso() -> bytes:
-    data = bytearray(HEAD_BYTES)
-    data[16 * 2048 : 16 * 2048 + 6] = b"\x01CD001"
-    data[17 * 2048 : 17 * 2048 + 30] = b"\x00CD001\x01EL TORITO SPECIFICATION"
-    return bytes(data)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> ServerLab:
-    folder = tmp_path / "boot-images"
-    folder.mkdir()
-    for name, data in {"dos.img": FLOPPY, "tool.img": DISK, "live.iso": iso()}.items():
-        (folder / name).write_bytes(data)
-    return ServerLab(boot_images=folder)
-
-
-@pytest.fixture
-def told() -> list[BootEvent]:
-    return []
-
-
-@pytest.fixture
-def files(lab: ServerLab, told: list[BootEvent]) -> MachineFiles:
-    client = ClientBoot(PLACE, "boot/files/aa/vmlinuz", ("boot/files/bb/trust.cpio",), "https://x")
-    return MachineFiles(client, lab.once, lab.once, told.append)
-
-
-def boot(client: FakeClient) -> tuple[str, str]:
-    return client.registration.nics[0].mac, client.registration.machine.uuid
+__all__ = ["files", "lab", "told"]  # fixtures
 
 
 def ask(files: MachineFiles, client: FakeClient, file: str) -> bytes | None:
@@ -131,11 +105,6 @@ def test_a_file_that_is_no_image_is_listed_with_its_problem(lab: ServerLab) -> N
         ("tool.img", "disk"),
     ]
     assert "no boot image" in listed[2]["problem"]
-
-
-def order(lab: ServerLab, image: str, *machines: str) -> int:
-    url = f"/api/v1/boot-images/{image}/boot"
-    return lab.http.post(url, headers=OPERATOR, json={"machines": machines}).status_code
 
 
 def test_a_machine_boots_an_image_once_and_then_what_it_had(lab: ServerLab, files: MachineFiles) -> None:
@@ -327,9 +296,9 @@ def test_scripts_follow_what_is_decided(lab: ServerLab, files: MachineFiles) -> 
         assert word in script
         assert f"fleetcast.bootif={mac}".encode() in script
     lab.clients.set_boots(lab.clients.get(client.id), BootDecision.LOCAL)
-    for file in ("pcbios.ipxe", "efi.ipxe", "grub.cfg"):
+    for file, end in (("pcbios.ipxe", b"exit 1"), ("efi.ipxe", b"exit 1"), ("grub.cfg", b"reboot")):
         script = ask(files, client, file) or b""
         assert b"vmlinuz" not in script
-        assert b"exit" in script
+        assert script.splitlines()[-1] == end
     for bad in ("boot/machine/zz/pcbios.ipxe", f"boot/machine/{mac}/x", "boot/once/0123456789abcdef/x"):
         assert files.find(bad) is None

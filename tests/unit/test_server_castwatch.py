@@ -18,6 +18,7 @@ from castcore.edge.commandline import Screen
 from castserver.casttable import cast_lines, clock
 from castserver.castwatch import CastWatch
 from castserver.console import show
+from castserver.console.languages import Language, Words
 from castserver.views import CastView, SenderView
 
 CLIENT = ClientStatus("pc1", ClientClass.OK, 98_100_000, 0.5, 83.4, 3, 6, 960, 30, 0, 2, done=False)
@@ -125,6 +126,6 @@ def test_the_api_shows_the_same_values_as_the_event_stream() -> None:
 def test_the_console_says_how_each_machine_keeps_up() -> None:
     values: dict[str, Any] = dict.fromkeys(CastView.model_fields)
     cast = CastView.model_construct(**values | {"sender": SenderView.model_validate(STATUS)})
-    said = show.receptions(cast)
+    said = show.receptions(Words(Language.EN), cast)
     assert said["pc1"] == "ok · 98.1 MB/s · loss 3.03% network, 0 host · 2 blocks shed · 1:23 left"
     assert set(said) == {"pc0", "pc1"}

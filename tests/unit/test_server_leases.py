@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from castcore.boot import Lease, LeaseState
-from castserver import leaseroutes
+from castserver import leasebook, leaseroutes
 from castserver.database import Database
 from starlette.routing import Route
 
@@ -95,6 +95,16 @@ def test_an_address_that_cannot_be_kept_is_refused(
 @pytest.mark.parametrize("address", ["10.0.1", "", "10.0.1.300", None, ["a"], "::1", "x" * 10_000])
 def test_what_is_no_address_is_malformed(lab: ServerLab, address: Any) -> None:
     assert reserve(lab, ONE, address).status_code == 422
+
+
+def test_where_no_more_are_kept_one_may_still_be_changed(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leasebook, "MOST_RESERVATIONS", 1)
+    assert reserve(lab, ONE, ADDRESS).is_success
+    assert reserve(lab, TWO, "10.0.1.99").status_code == 403
+    assert reserve(lab, ONE, "10.0.1.98").is_success
+    assert reservations(lab) == [(ONE, "10.0.1.98")]
 
 
 def test_the_rule_on_who_gets_a_lease_is_kept(lab: ServerLab) -> None:

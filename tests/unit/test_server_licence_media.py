@@ -9,6 +9,7 @@ import pytest
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.licence import SIZE, Use
 from castcore.trust import SigningKey
+from castserver.roles import Role
 
 from tests.support.licences import STRICT, TERMS, FolderMedium
 from tests.support.licensedlab import counts, create, licensed_lab, machines
@@ -50,7 +51,7 @@ def test_the_console_shows_what_is_left(medium: FolderMedium) -> None:
 
 def page(lab: ServerLab) -> str:
     """The live part of the console, logged in."""
-    lab.log_in()
+    lab.log_in(Role.VIEWER)
     return str(lab.http.get("/live").text)
 
 

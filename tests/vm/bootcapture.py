@@ -11,7 +11,8 @@ from pathlib import Path
 
 from castcore.edge import run
 from scapy.layers.dhcp import BOOTP
-from scapy.layers.inet import TCP
+from scapy.layers.inet import TCP, UDP
+from scapy.packet import Packet
 from scapy.utils import PcapReader
 
 from tests.vm.network import Network, inside
@@ -21,6 +22,7 @@ _FILTER = "not tcp src port 8080"
 _START_SECONDS = 5.0
 _REQUEST = 1
 _GET = re.compile(rb"GET (\S+) HTTP")
+_TFTP_PORT, _READ = 69, re.compile(rb"\x00\x01([^\x00]+)\x00")
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,21 @@ class Capture:
         return None
 
     def fetched(self) -> list[str]:
-        """The names it asked for by HTTP, in order."""
+        """The names it asked for by TFTP and by HTTP, in order."""
         with PcapReader(str(self.path)) as packets:
-            payloads = [bytes(p[TCP].payload) for p in packets if TCP in p]
-        found = map(_GET.match, payloads)
-        return [match[1].decode() for match in found if match]
+            asked = [_asked(p) for p in packets]
+        return [name for name in asked if name]
+
+
+def _asked(packet: Packet) -> str:
+    """The name of the file that this packet asks for; "" when it asks for none."""
+    if TCP in packet:
+        found = _GET.match(bytes(packet[TCP].payload))
+    elif UDP in packet and packet[UDP].dport == _TFTP_PORT:
+        found = _READ.match(bytes(packet[UDP].payload))
+    else:
+        found = None
+    return found[1].decode(errors="replace") if found else ""
 
 
 @contextmanager

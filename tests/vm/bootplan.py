@@ -81,10 +81,11 @@ class Site(StrEnum):
     """What else is on the network."""
 
     DNSMASQ = "dnsmasq"  # beside us
-    ISC = "isc"  # ISC's DHCP server beside us
-    ALONE = "alone"  # no DHCP server but our own
+    ISC = "isc"  # ISC's DHCP server beside us, found by our server itself
+    KEA = "kea"  # Kea's DHCP server, likewise
+    ALONE = "alone"  # no DHCP server but our own, which finds that out and may
     RELAY = "relay"  # the PCs are in another subnet, behind a DHCP relay
-    TWO = "two"  # a proxy on one interface of ours, beside dnsmasq; a DHCP server on another
+    TWO = "two"  # one whole server: a proxy on one interface, beside dnsmasq; a DHCP server on another
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,24 @@ class Row:
 
 DECISIONS = (BootDecision.CLIENT, BootDecision.LOCAL)
 _CLIENT, _LOCAL = DECISIONS
-# Every family at every site, every site and every firmware with both decisions, in ten rows.
+_B = BootFirmware
+# Every family at every site, every site and every firmware with both decisions, in twelve rows. A row
+# takes as long as its slowest PC, so slow firmware (UEFI, to our client) comes in pairs.
 CHOSEN = tuple(
     Row(site, decision, firmware)
     for site, decision, firmware in (
-        (Site.DNSMASQ, _CLIENT, (BootFirmware.SECURE, BootFirmware.VIRTIO)),
-        (Site.DNSMASQ, _LOCAL, (BootFirmware.HTTP, BootFirmware.IPXE_UEFI, BootFirmware.UNDIONLY)),
-        (Site.ISC, _CLIENT, (BootFirmware.HTTP, BootFirmware.IPXE_UEFI)),
-        (Site.ISC, _LOCAL, (BootFirmware.UEFI, BootFirmware.E1000)),
-        (Site.ALONE, _CLIENT, (BootFirmware.UEFI, BootFirmware.UNDIONLY)),
-        (Site.ALONE, _LOCAL, (BootFirmware.HTTP, BootFirmware.IPXE_UEFI, BootFirmware.VIRTIO)),
-        (Site.RELAY, _CLIENT, (BootFirmware.HTTP, BootFirmware.RTL8139)),
-        (Site.RELAY, _LOCAL, (BootFirmware.SECURE, BootFirmware.IPXE_SECURE, BootFirmware.RTL8139)),
-        (Site.TWO, _CLIENT, (BootFirmware.IPXE_SECURE, BootFirmware.E1000)),
-        (Site.TWO, _LOCAL, (BootFirmware.SECURE, BootFirmware.HTTP)),
+        (Site.DNSMASQ, _CLIENT, (_B.SECURE, _B.UEFI)),
+        (Site.DNSMASQ, _LOCAL, (_B.HTTP, _B.IPXE_UEFI, _B.UNDIONLY)),
+        (Site.ISC, _CLIENT, (_B.HTTP, _B.IPXE_UEFI)),
+        (Site.ISC, _LOCAL, (_B.UEFI, _B.VIRTIO, _B.E1000)),
+        (Site.KEA, _CLIENT, (_B.RTL8139,)),
+        (Site.KEA, _LOCAL, (_B.UEFI, _B.HTTP, _B.IPXE_UEFI)),
+        (Site.ALONE, _CLIENT, (_B.UNDIONLY,)),
+        (Site.ALONE, _LOCAL, (_B.SECURE, _B.HTTP, _B.IPXE_UEFI)),
+        (Site.RELAY, _CLIENT, (_B.IPXE_SECURE,)),
+        (Site.RELAY, _LOCAL, (_B.SECURE, _B.HTTP, _B.RTL8139)),
+        (Site.TWO, _CLIENT, (_B.VIRTIO, _B.E1000)),
+        (Site.TWO, _LOCAL, (_B.SECURE, _B.HTTP, _B.IPXE_SECURE)),
     )
 )
 
@@ -131,11 +136,19 @@ def remaining() -> tuple[Row, ...]:
     rows = []
     for site, decision in product(Site, DECISIONS):
         left = [f for f in _MIXED if (f, site, decision) not in done]
-        rows += [Row(site, decision, tuple(left[n : n + 2])) for n in range(0, len(left), 2)]
+        while left:
+            pair = tuple(left[:1] + [f for f in left[1:] if _may_meet(left[0], f)][:1])
+            rows.append(Row(site, decision, pair))
+            left = [f for f in left if f not in pair]
     return tuple(rows)
 
 
-# UEFI and BIOS by turns; undionly not beside another BIOS machine, whose ROM would be replaced as well.
+def _may_meet(one: BootFirmware, other: BootFirmware) -> bool:
+    """Undionly not beside another BIOS machine, whose ROM would be replaced as well."""
+    return one is not _B.UNDIONLY or other.model.firmware.is_uefi
+
+
+# UEFI and BIOS by turns.
 _MIXED = (
     BootFirmware.UNDIONLY,
     BootFirmware.SECURE,

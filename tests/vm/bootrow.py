@@ -9,25 +9,35 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from castcore.boot import InterfaceMode
+from castcore.boot import WantedMode
 
 from tests.vm import farnetwork, network
 from tests.vm.bootpc import BootingPC, booting, wait_for_ends
 from tests.vm.bootplan import BootFirmware, Row, Site
-from tests.vm.bootserver import BootServer, boot_server
+from tests.vm.bootserver import BootServer, boot_server, whole_server
 from tests.vm.boottree import BUILD, accel, tree
 from tests.vm.machine import PC
 from tests.vm.network import SERVER_INTERFACE, Network
 from tests.vm.site import site_dhcp
 from tests.vm.sitedhcpd import site_dhcpd
+from tests.vm.sitekea import site_kea
 
 FOLDER = BUILD / "boot-matrix"
 PATIENCE_SECONDS = 150.0
 _RELAYED_RANGE = (
     f"--dhcp-range={farnetwork.FAR_SUBNET}.100,{farnetwork.FAR_SUBNET}.199,255.255.255.0,1h",
 )
+# What our server is told to do: by name, or to find out what the network has.
+_AUTO, _PROXY = ("auto",), (WantedMode.PROXY,)
+_MODES = {
+    Site.DNSMASQ: _PROXY,
+    Site.ISC: _AUTO,
+    Site.KEA: _AUTO,
+    Site.ALONE: (*_AUTO, "--own-dhcp"),
+    Site.RELAY: _PROXY,
+}
 # Both DHCP modes at once, each on its own network.
-_LEGS = {SERVER_INTERFACE: InterfaceMode.PROXY, farnetwork.SERVER_FAR_INTERFACE: InterfaceMode.DHCP}
+_LEGS = {SERVER_INTERFACE: WantedMode.PROXY, farnetwork.SERVER_FAR_INTERFACE: WantedMode.DHCP}
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Boot:
     """How one PC's boot went.
 
     ``end`` is the last word on its console ``serial``; ``told`` is what our server said of it,
-    ``fetched`` the names it asked for by HTTP.
+    ``fetched`` the names it asked for by TFTP and HTTP.
     """
 
     firmware: BootFirmware
@@ -54,24 +64,26 @@ def run_row(row: Row) -> tuple[Boot, ...]:
     folder.mkdir(parents=True)
     tree(), accel()  # made before anything waits for them
     network.remove_stale(print)
-    with network.built() as net, _site(row, net, folder) as servers, ExitStack() as stack:
+    with network.built() as net, _site(row, net, folder) as server, ExitStack() as stack:
         pcs = [
-            stack.enter_context(_booting(row, net, folder, number))
-            for number in range(len(row.firmware))
+            stack.enter_context(booting(pc, net, folder, _bridge(row, number)))
+            for number, pc in enumerate(_pcs(row))
         ]
         wait_for_ends(pcs, PATIENCE_SECONDS)
-    boots = tuple(_boot(f, pc, servers) for f, pc in zip(row.firmware, pcs, strict=True))
+    boots = tuple(_boot(f, pc, server) for f, pc in zip(row.firmware, pcs, strict=True))
     _record(folder, boots)
     return boots
 
 
 @contextmanager
-def _site(row: Row, net: Network, folder: Path) -> Iterator[list[BootServer]]:
+def _site(row: Row, net: Network, folder: Path) -> Iterator[BootServer]:
     """Everything on the network but the PCs."""
-    legs = {SERVER_INTERFACE: InterfaceMode.DHCP if row.site is Site.ALONE else InterfaceMode.PROXY}
+    options = next((f.model.server for f in row.firmware if f.model.server), ())
     with ExitStack() as stack:
         if row.site is Site.ISC:
             stack.enter_context(site_dhcpd(net, folder))
+        elif row.site is Site.KEA:
+            stack.enter_context(site_kea(net, folder))
         elif row.site is not Site.ALONE:
             more = _RELAYED_RANGE if row.site is Site.RELAY else ()
             stack.enter_context(site_dhcp(net, folder, more))
@@ -79,27 +91,28 @@ def _site(row: Row, net: Network, folder: Path) -> Iterator[list[BootServer]]:
             stack.enter_context(farnetwork.relayed(net, folder))
         if row.site is Site.TWO:
             farnetwork.second_leg(net)
-            legs = _LEGS
-        options = next((f.model.server for f in row.firmware if f.model.server), ())
-        yield [
-            stack.enter_context(
-                boot_server(net, folder, interface=leg, mode=mode, decision=row.decision, more=options)
+            ours = whole_server(
+                net, folder, modes=_LEGS, decision=row.decision, pcs=_pcs(row), more=options
             )
-            for leg, mode in legs.items()
-        ]
+        else:
+            mode = _MODES[row.site]
+            ours = boot_server(net, folder, mode=mode, decision=row.decision, more=options)
+        yield stack.enter_context(ours)
 
 
-@contextmanager
-def _booting(row: Row, net: Network, folder: Path, number: int) -> Iterator[BootingPC]:
-    model = row.firmware[number].model
-    name = row.firmware[number].value
+def _pcs(row: Row) -> list[PC]:
+    return [
+        PC(f.value, number, f.model.firmware, card=f.model.card, boot=f.model.boot)
+        for number, f in enumerate(row.firmware, 1)
+    ]
+
+
+def _bridge(row: Row, number: int) -> str:
     far = row.site is Site.RELAY or (row.site is Site.TWO and number % 2 == 1)
-    pc = PC(name, 1 + number, model.firmware, card=model.card, boot=model.boot)
-    with booting(pc, net, folder, farnetwork.BRIDGE if far else "lan") as powered:
-        yield powered
+    return farnetwork.BRIDGE if far else "lan"
 
 
-def _boot(firmware: BootFirmware, pc: BootingPC, servers: list[BootServer]) -> Boot:
+def _boot(firmware: BootFirmware, pc: BootingPC, server: BootServer) -> Boot:
     mac = pc.running.pc.mac
     return Boot(
         firmware=firmware,
@@ -107,7 +120,7 @@ def _boot(firmware: BootFirmware, pc: BootingPC, servers: list[BootServer]) -> B
         seconds=pc.seconds,
         since_request=pc.since_request,
         serial=pc.running.serial.text(),
-        told=tuple(line for server in servers for line in server.told_of(mac)),
+        told=tuple(server.told_of(mac)),
         fetched=tuple(pc.capture.fetched()),
     )
 

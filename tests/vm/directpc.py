@@ -21,6 +21,7 @@ from tests.vm.boottree import accel, tree
 from tests.vm.serial import SerialLog
 
 MEMORY_MIB = 1024
+_BLOCK = 512
 _UP = re.compile(r"fleetcast: state=\S+ up=([\d.]+)")
 
 
@@ -48,6 +49,17 @@ class DirectPC:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\r".encode())
         self.process.stdin.flush()
+
+    def press(self, word: str) -> None:
+        """Press the keys of ``word`` (small letters) and Enter on the keyboard."""
+        self._at = len(self.serial.text())
+        for key in (*word, "ret"):
+            qmp.execute(self.control, "send-key", keys=[{"type": "qcode", "data": key}])
+            time.sleep(0.1)  # the key is let go
+
+    def picture(self, path: Path) -> None:
+        """Save what stands on its screen (PPM)."""
+        qmp.execute(self.control, "screendump", filename=str(path))
 
     def set_link(self, device: str, *, up: bool) -> None:
         """Plug the cable of the network ``device`` in, or pull it."""
@@ -78,8 +90,12 @@ def direct_pc(
     inside: Sequence[str] = (),
     memory: int = MEMORY_MIB,
     name: str = "pc",
+    settings: bytes = b"",
 ) -> Iterator[DirectPC]:
-    """A PC with ``devices`` (QEMU's arguments) whose kernel is given ``words``; off at the end."""
+    """A PC with ``devices`` (QEMU's arguments) whose kernel is given ``words``; off at the end.
+
+    ``settings`` is a medium's archive of settings, loaded as one more initrd.
+    """
     control = folder / f"{name}.qmp"
     control.unlink(missing_ok=True)
     boot = tree()
@@ -88,7 +104,12 @@ def direct_pc(
     command += ["-nodefaults", "-vga", "std", "-display", "none", "-serial", "stdio"]
     command += ["-qmp", f"unix:{control.name},server=on,wait=off", "-device", "virtio-rng-pci"]
     command += ["-smbios", "type=1,manufacturer=Fleetcast Lab,product=Virtual PC,serial=PC0001"]
-    command += ["-kernel", str(boot / "vmlinuz"), "-initrd", str(boot / "initrd.img")]
+    initrd = boot / "initrd.img"
+    if settings:
+        initrd = folder / f"{name}.initrd"
+        whole = (boot / "initrd.img").read_bytes()
+        initrd.write_bytes(whole + bytes(-len(whole) % _BLOCK) + settings)
+    command += ["-kernel", str(boot / "vmlinuz"), "-initrd", str(initrd)]
     command += ["-append", " ".join(["quiet console=tty0 console=ttyS0", *words]), *devices]
     with run.started([*inside, *command], cwd=folder, merged=True, stdin=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -6,11 +6,12 @@ import hashlib
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
+from types import MappingProxyType
 from typing import Any
 
 from castcore.control import API
@@ -19,11 +20,13 @@ from castcore.edge.net.identity import CERTIFICATE_FILE
 from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import FleetcastError, NetworkFailed
 
+from tests.support.castlab import ENVIRONMENT
 from tests.vm.network import SERVER_ADDRESS, SERVER_INTERFACE, Network, entered, inside
 
 HTTPS_PORT = 8443
 START_SECONDS = 60.0
-FLEETCAST = (sys.executable, "-m", "castserver")
+# This checkout's, wherever the environment's own packages come from.
+FLEETCAST = ("env", f"PYTHONPATH={ENVIRONMENT['PYTHONPATH']}", sys.executable, "-m", "castserver")
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,25 @@ class LabServer:
 
 @contextmanager
 def lab_server(
-    network: Network, folder: Path, *, images: Path, tree: Path | None, options: Sequence[str] = ()
+    network: Network,
+    folder: Path,
+    *,
+    images: Path,
+    tree: Path | None,
+    modes: Mapping[str, str] = MappingProxyType({SERVER_INTERFACE: "proxy"}),
+    options: Sequence[str] = (),
 ) -> Iterator[LabServer]:
     """The server on the lab's network until the block is left; its state and log live in ``folder``.
+
+    ``modes`` says by interface what is served to machines that boot.
 
     Raises FleetcastError with the end of its log when it does not come up.
     """
     state, log = folder / "server", folder / "server.log"
     command = [*FLEETCAST, "serve", "--state", str(state), "--images", str(images)]
-    command += ["--boot-tree", str(tree)] if tree is not None else []
-    command += ["--interface", SERVER_INTERFACE, "--boot-mode", "proxy", *options]
+    command += [*options, *(["--boot-tree", str(tree)] if tree is not None else [])]
+    for interface, mode in modes.items():
+        command += ["--interface", interface, "--boot-mode", f"{interface}={mode}"]
     enter = inside(network.server)
     with (
         log.open("wb") as said,

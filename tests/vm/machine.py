@@ -56,8 +56,8 @@ class PC:
     card: Card | None = None  # None: virtio's, with its ROM where the firmware needs it
     boot: NetworkBoot = USUAL
     medium: Medium | None = None  # boots before the disk; with `network_boot` False
-    memory: int = MEMORY_MIB  # MiB
     more: tuple[str, ...] = ()  # further arguments of QEMU: other hardware
+    memory: int = MEMORY_MIB  # MiB
 
     @property
     def mac(self) -> str:

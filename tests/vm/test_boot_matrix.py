@@ -44,7 +44,7 @@ def came_to_our_client(boot: Boot) -> str:
         return "its kernel did not come from us"
     if boot.firmware.model.firmware is Firmware.UEFI_SECURE and SECURE not in boot.serial:
         return "Secure Boot was not enforced"
-    if boot.firmware is BootFirmware.UNDIONLY and "tftp undionly.kpxe: complete" not in boot.told:
+    if boot.firmware is BootFirmware.UNDIONLY and "undionly.kpxe" not in boot.fetched:
         return "it did not load undionly.kpxe"
     return ""
 

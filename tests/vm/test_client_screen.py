@@ -21,6 +21,7 @@ from tests.vm.firmware import Firmware
 from tests.vm.lab import Lab, lab
 from tests.vm.labserver import FLEETCAST
 from tests.vm.machine import PC, blank_disk
+from tests.vm.network import inside
 from tests.vm.person import HARDWARE, Person
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
@@ -105,18 +106,17 @@ def test_a_waiting_machine_is_blue_and_its_keys_open_a_shell_and_switch_it_off(r
 
 
 @pytest.mark.full
-def test_a_cast_is_seen_tried_again_ended_by_no_key_and_its_log_kept(running: Lab) -> None:
-    """One machine's day: a disk that misses a beat, a cast that goes on, one that cannot be."""
-    person = _ready(running, _pc("cast", 2), _disk_that_misses_a_beat())
+def test_a_cast_is_seen_ended_by_no_key_and_its_log_kept(running: Lab) -> None:
+    """One machine's day: a cast that goes well, and one that cannot be."""
+    person = _ready(running, _pc("cast", 2))
     cast = _cast(running, person, "lesson-room")
-    _tries_again(running, person, cast)
     person.sees("Receiving: lesson-room", CAST_SECONDS)
     assert person.colour_behind("Receiving") == AMBER
     _no_key_ends_it(person)
     _explore(person)
-    _logs_to_a_stick(person)
     person.waits(lambda _shown: _percent(running, person) >= 40, CAST_SECONDS, "40 percent")
     person.running.picture(FOLDER / "client-casting.png")
+    _logs_to_a_stick(person)
     person.sees(PROVEN, CAST_SECONDS)
     assert person.colour_behind(PROVEN) == GREEN
     person.running.picture(FOLDER / "client-done.png")
@@ -124,21 +124,27 @@ def test_a_cast_is_seen_tried_again_ended_by_no_key_and_its_log_kept(running: La
     _cannot_be(running, person)
 
 
-def _disk_that_misses_a_beat() -> Path:
-    """A disk whose first write fails, and no other."""
-    disk = blank_disk(FOLDER / "cast.disk", 2 * GIB)
-    rules = FOLDER / "beat.conf"
-    rules.write_text('[inject-error]\nevent = "write_aio"\nerrno = "5"\nonce = "on"\n')
-    return Path(f"blkdebug:{rules}:{disk}")
-
-
-def _tries_again(lab: Lab, person: Person, cast: str) -> None:
+@pytest.mark.full
+def test_a_disk_that_missed_a_beat_is_tried_again_by_itself(running: Lab) -> None:
+    person = _ready(running, _pc("beat", 3), _disk_that_misses_a_beat())
+    cast = _cast(running, person, "lesson-room")
     person.sees("Tries again by itself in", CAST_SECONDS)
     person.running.picture(FOLDER / "client-again.png")
     assert person.colour_behind("Tries again") == RED
-    (part,) = lab.server.get(f"/casts/{cast}")["parts"]
+    (part,) = running.server.get(f"/casts/{cast}")["parts"]
     assert part["state"] in ("ordered", "joined")
     assert "tries again by itself" in part["report"]["message"]
+    person.sees("The try before failed", CAST_SECONDS)
+    person.sees(PROVEN, CAST_SECONDS)
+    assert running.server.get(f"/casts/{cast}")["state"] == "done"
+
+
+def _disk_that_misses_a_beat() -> Path:
+    """A disk whose first write fails, and no other."""
+    disk = blank_disk(FOLDER / "beat.disk", 2 * GIB)
+    rules = FOLDER / "beat.conf"
+    rules.write_text('[inject-error]\nevent = "write_aio"\nerrno = "5"\nonce = "on"\n')
+    return Path(f"blkdebug:{rules}:{disk}")
 
 
 def _no_key_ends_it(person: Person) -> None:
@@ -160,11 +166,29 @@ def _cannot_be(lab: Lab, person: Person) -> None:
     person.sees("too small", CAST_SECONDS)
     assert person.colour_behind("too small") == RED
     person.sees("It stays like this until the server gives another order.")
-    person.sees("the server has the log")
+    machine = _machine(lab, person)["client"]
+    log = f"/clients/{machine}/log"
+    person.waits(lambda _shown: lab.server.get(log)["reason"] == "failed", 60, "its log at the server")
     person.running.picture(FOLDER / "client-failed.png")
-    logs = lab.server.get(f"/clients/{_machine(lab, person)['client']}/log")
+    logs = lab.server.get(log)
     assert "Linux version" in logs["kernel"]
     assert "too small" in logs["journal"]
+    _collected(lab, machine)
+
+
+def _collected(lab: Lab, machine: str) -> None:
+    """What support gets of it, by the command."""
+    state, output = FOLDER / "server", FOLDER / "support.tar.gz"
+    command = [*FLEETCAST, "logs", "collect", machine, "--state", str(state), "--output", str(output)]
+    run.run([*inside(lab.network.server), *command], timeout=60)
+    with tarfile.open(output) as archive:
+        names = archive.getnames()
+        whole = b"".join(f.read() for m in archive if (f := archive.extractfile(m)) is not None)
+    for name in ("state.json", "inventory.json", "server/server.log", "contents.json"):
+        assert f"fleetcast-logs/{name}" in names
+    logs = [name for name in names if name.startswith(f"fleetcast-logs/machines/{machine}/")]
+    assert {name.rpartition("-")[2] for name in logs} >= {"failed/kernel.log", "done/journal.log"}
+    assert (state / "operator.token").read_bytes().strip() not in whole
 
 
 def _percent(lab: Lab, person: Person) -> int:

@@ -25,7 +25,7 @@ BOOT_SECONDS = 200.0
 ENTRY = re.compile(r"Capture or restore this machine")
 COMMAND_LINE = re.compile(r"Command line: .*fleetcast\.medium=(\S+) .*fleetcast\.mode=local")
 LOCKED_DOWN = re.compile(r"Kernel is locked down from EFI Secure Boot")
-STARTED = re.compile(r"fleetcast: state=|Fleetcast")
+STARTED = re.compile(r"fleetcast: (local|state)=")
 # The short test starts what an update made, in the second place for a boot part.
 SHORT = (2, Attach.STICK, Firmware.UEFI_SECURE)
 CELLS = [

@@ -35,7 +35,7 @@ from tests.vm.watch import Watch
 pytestmark = [pytest.mark.vm, pytest.mark.root, pytest.mark.full]
 FOLDER = BUILD / "test-deploy-story"
 LICENCES = 5
-BOOT_SECONDS = 240.0
+BOOT_SECONDS = 420.0
 WORK_SECONDS = 600.0
 A = PC("pcA", 91, Firmware.UEFI_SECURE, network_boot=False)
 B = PC("pcB", 92, Firmware.UEFI_SECURE)

@@ -75,8 +75,8 @@ def test_a_disk_is_captured_restored_and_booted_without_any_network(
     devices = [*disk("SOURCE", source), *disk("TARGET", target), *stick(medium)]
     with direct_pc(tmp_path, WORDS, devices) as pc:
         capture(pc, "lab")
-        pc.said(r"local=done .*captured as lab", WORK_SECONDS)
-        pc.answer("done", "menu", WORK_SECONDS)
+        pc.said(r"local=done .*captured as lab(?:.*\n)*?.* > ", WORK_SECONDS)
+        pc.press("menu")
         restore(pc, "lab", "serial-TARGET")
         pc.said(r"local=done .*lab: .* written, read back and proven", WORK_SECONDS)
         pc.answer("done", "off", WORK_SECONDS)

@@ -25,7 +25,7 @@ from castcore.edge.image.storedcheck import check_stored
 from castcore.edge.medium import FoundMedium, OpenMedium, find_media, open_medium
 from castcore.errors import FleetcastError, NotFound, Refused
 from castcore.progress import ProgressCallback
-from castcore.units import human
+from castcore.units import exactly, human
 
 from castclient import inventory, power
 from castclient.local import licences
@@ -188,7 +188,8 @@ def _require_same(target: DiskFacts) -> None:
     now = probe.disk(target.path)
     if (now.stable_id, now.size) != (target.stable_id, target.size):
         raise Refused(
-            f"{target.path} is {now.stable_id} now, not {target.stable_id} as shown",
+            f"{target.path} is not what was shown: {now.stable_id} of {exactly(now.size)},"
+            f" then {target.stable_id} of {exactly(target.size)}",
             hint="look again, and choose anew",
         )
 

@@ -65,6 +65,11 @@ class Kind(Enum):
         return self in (Kind.HTTP, Kind.ARM64_HTTP)
 
     @property
+    def is_uefi(self) -> bool:
+        """Whether its firmware is known to be UEFI."""
+        return self not in (Kind.BIOS, Kind.IPXE_BIOS, Kind.UNSUPPORTED)
+
+    @property
     def is_arm64(self) -> bool:
         """Whether it takes files of its own, which a boot tree may lack."""
         return self in (Kind.ARM64, Kind.ARM64_HTTP)

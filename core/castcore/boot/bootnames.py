@@ -71,12 +71,15 @@ def by_hash(name: str, digest: str) -> str:
     return f"{HASHED}/{digest}/{name.rpartition('/')[2]}"
 
 
+def is_by_hash(name: str) -> bool:
+    """Whether the canonical ``name`` is of the kind that `by_hash` makes."""
+    return name.startswith(f"{HASHED}/")
+
+
 def is_kernel(name: str) -> bool:
     """Whether the canonical ``name`` is the kernel's, under whatever hash."""
     kernel = KERNEL.rpartition("/")[2]
-    return name in (KERNEL, KERNEL_ARM64) or (
-        name.startswith(f"{HASHED}/") and name.endswith(f"/{kernel}")
-    )
+    return name in (KERNEL, KERNEL_ARM64) or (is_by_hash(name) and name.endswith(f"/{kernel}"))
 
 
 def shown(name: str) -> str:

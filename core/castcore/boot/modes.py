@@ -51,7 +51,8 @@ class Situation:
     """All that decides; ``now`` is the mode until this moment.
 
     ``deploy``: PXE deploy is on. ``own_dhcp``: the operator said yes to our own DHCP server.
-    ``casting``: a cast runs. ``servers``: the others that were found.
+    ``casting``: a cast runs. ``servers``: the others that were found. ``holder``: who on this host has
+    the port of DHCP servers, "" nobody: it may be one, and our questions do not reach it.
     """
 
     wanted: WantedMode = WantedMode.AUTO
@@ -61,6 +62,7 @@ class Situation:
     casting: bool = False
     servers: tuple[FoundServer, ...] = ()
     now: InterfaceMode = InterfaceMode.SILENT
+    holder: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ def _alone(situation: Situation) -> tuple[InterfaceMode, str]:
 
 def _suiting(situation: Situation) -> tuple[InterfaceMode, str]:
     beside = situation.now in (InterfaceMode.PROXY, InterfaceMode.SKIP)
-    if situation.presence is Presence.PRESENT:
+    if situation.presence is Presence.PRESENT or (
+        situation.presence is Presence.ABSENT and situation.holder
+    ):
         return _beside(situation)
     if situation.presence is Presence.UNKNOWN and beside:
         # A link that went away for a moment: who is loading files goes on.
@@ -137,4 +141,8 @@ def _suiting(situation: Situation) -> tuple[InterfaceMode, str]:
 
 def _site(situation: Situation) -> str:
     servers = [found for found in situation.servers if found.dhcp]
-    return f"the DHCP server {named(servers)}" if servers else "the site's DHCP server"
+    if servers:
+        return f"the DHCP server {named(servers)}"
+    if situation.presence is Presence.ABSENT and situation.holder:
+        return f"what is taken for a DHCP server on this host, for no other answers: {situation.holder}"
+    return "the site's DHCP server"

@@ -20,6 +20,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9 ._,:;=/@%+*()\[\]~^!?-]*")
 _GRUB_MEANS = ";"
 ATTEMPTS = 3
 PAUSE_SECONDS = 5
+# A machine that gets no files shall try for ever, but not hammer.
+RESTART_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def checked_arguments(text: str) -> str:
 def grub_entry(place: BootPlace) -> str:
     """GRUB 2.12's first configuration, the same for every machine: it asks for the machine's own.
 
-    After a failed attempt GRUB pauses and tries again, then gives the machine back to its firmware.
+    After a failed attempt GRUB pauses and tries again, then starts the machine anew. It never exits: its
+    ``exit`` returns success, whereupon UEFI firmware waits in its boot menu for somebody.
     """
     own = f"{_grub_device(place)}/{bootnames.MACHINE}/$net_default_mac/$machine/{MachineFile.GRUB}"
     tries = " ".join(str(n + 1) for n in range(ATTEMPTS))
@@ -74,8 +77,9 @@ def grub_entry(place: BootPlace) -> str:
         f'  echo "Fleetcast: {place.address} did not give the boot files; trying again."',
         f"  sleep {PAUSE_SECONDS}",
         "done",
-        'echo "Fleetcast: giving up, back to the firmware."',
-        "exit",
+        f'echo "Fleetcast: starting the machine again in {RESTART_SECONDS} s."',
+        f"sleep {RESTART_SECONDS}",
+        "reboot",
     ]
     return "\n".join(lines) + "\n"
 
@@ -101,8 +105,11 @@ def _grub_load(boot: ClientBoot, mac: str) -> list[str]:
 
 
 def grub_local() -> str:
-    """The configuration of a machine that shall not boot our client after all."""
-    return 'echo "Fleetcast: back to the firmware."\nexit\n'
+    """The configuration of a machine that shall not boot our client after all.
+
+    It starts anew, and is sent where it shall go by DHCP. See `grub_entry` on why GRUB never exits.
+    """
+    return 'echo "Fleetcast: this machine boots its own disk; starting it again."\nreboot\n'
 
 
 def ipxe_entry(place: BootPlace) -> str:

@@ -14,12 +14,15 @@ from castcore.doctor.ports import Port
 class PortFact:
     """Whether a ``port`` can be had; ``taken``: by whom (for people), "" when it is free.
 
+    ``shared``: we could have it beside the other.
+
     ``ours``: it is held by a Fleetcast of this machine.
     """
 
     port: Port
     taken: str = ""
     ours: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class InterfaceFacts:
     """One interface. ``speed`` is in Mbit/s, 0 unknown; ``duplex`` "" unknown; ``mtu`` in bytes.
 
     ``obstacle``: why the kernel would not send multicast through it, "" when it would. ``leased``: its
-    IPv4 address is from a DHCP server. ``unprobed``: why no DHCP server was looked for.
+    IPv4 address is from a DHCP server. ``unprobed``: why no DHCP server was looked for; ``unheard``: why
+    no querier was listened for.
     """
 
     name: str
@@ -73,6 +77,7 @@ class InterfaceFacts:
     unprobed: str = ""
     casters: tuple[Caster, ...] = ()
     querying: Querying | None = None
+    unheard: str = ""
     bridge: Bridge | None = None
     ports: tuple[PortFact, ...] = ()
 

@@ -144,17 +144,21 @@ class _Rules:
         value, data = _value(vmap.get("key"), asked), vmap.get("data")
         if value is None or not isinstance(data, dict):
             return None, {"drop": None}
+        fits: bool | None = False
         for key, verdict in data.get("set", []):
-            if self._fits(value, key, chain):
+            fits = _any([fits, self._fits(value, key, chain)])
+            if fits:
                 return True, verdict if isinstance(verdict, dict) else {}
-        return False, {}
+        # One of the keys may be it: it may drop, or not.
+        return fits, {"drop": None} if fits is None else {}
 
     def _fits(self, value: Sequence[Any], right: Any, chain: Chain) -> bool | None:
         """Whether one of the spellings ``value`` is, or is in, ``right``."""
         if isinstance(right, str) and right.startswith("@"):
-            return self._fits(value, {"set": self._sets.get((*chain[:2], right[1:]), [])}, chain)
+            named = self._sets.get((*chain[:2], right[1:]))
+            return None if named is None else self._fits(value, {"set": named}, chain)
         if isinstance(right, list):
-            return any(self._fits(value, one, chain) for one in right)
+            return _any([self._fits(value, one, chain) for one in right])
         if isinstance(right, dict):
             if "set" in right:
                 found = right["set"]
@@ -168,6 +172,13 @@ class _Rules:
         if isinstance(right, str) and right.endswith("*"):
             return any(isinstance(v, str) and v.startswith(right[:-1]) for v in value)
         return right in value
+
+
+def _any(fits: Sequence[bool | None]) -> bool | None:
+    """Whether one of them fits; None when none does for certain and one may."""
+    if True in fits:
+        return True
+    return None if None in fits else False
 
 
 _VERDICTS: dict[str, _Fate | None] = {

@@ -33,13 +33,13 @@ def _ports(subject: str, ports: tuple[PortFact, ...]) -> Iterator[Finding]:
         yield Finding(Level.OK, subject, "ports", f"held by our own server: {', '.join(ours)}")
     for fact in ports:
         if fact.taken and not fact.ours:
-            beside = fact.port.first == DHCP_PORT
+            beside = fact.shared or fact.port.first == DHCP_PORT
             yield Finding(
                 Level.WARNING if beside else Level.PROBLEM,
                 subject,
                 "ports",
                 f"{_first(fact.port)} ({fact.port.use}) is taken by {fact.taken}",
-                _remedy(fact.port),
+                _remedy(fact),
             )
 
 
@@ -48,7 +48,12 @@ def _first(port: Port) -> str:
     return f"{port.protocol.upper()} {port.first}"
 
 
-def _remedy(port: Port) -> str:
+def _remedy(fact: PortFact) -> str:
+    port = fact.port
+    if fact.shared:
+        return (
+            "both hear what is sent to its groups; stop that program if machines do not find the server"
+        )
     if port.first == DHCP_PORT:
         return "proxy DHCP listens beside that program; our own DHCP server would need the port"
     if port.setting:

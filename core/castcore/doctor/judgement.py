@@ -113,6 +113,9 @@ def _multicast(facts: InterfaceFacts) -> _Found:
 def _querier(facts: InterfaceFacts) -> _Found:
     asked = facts.querying
     if asked is None:
+        if facts.unheard:
+            what = f"no querier was listened for: {facts.unheard}"
+            yield WARNING, "querier", what, "look again when that is mended"
         return
     kind = "IGMP" if facts.addresses else "MLD"
     if asked.heard:

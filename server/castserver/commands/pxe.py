@@ -55,11 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server-url", default="", help="the server the client shall find")
     parser.add_argument("--server-key", default="", help="that server's public key, in hex")
     parser.add_argument("--extra-cmdline", default="", help="more kernel arguments")
-    parser.add_argument(
-        "--replace-ipxe",
-        action="store_true",
-        help="BIOS machines whose network card has an iPXE without HTTPS load the boot tree's instead",
-    )
+    arguments.add_replacing(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:

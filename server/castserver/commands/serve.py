@@ -155,6 +155,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         boot_tree=args.boot_tree,
         http_port=args.http_port,
         extra_cmdline=args.extra_cmdline,
+        replace_ipxe=args.replace_ipxe,
         rules=_rules(args.rules),
         session_minutes=args.session_minutes,
         licences=arguments.licence_terms(args),

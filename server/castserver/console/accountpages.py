@@ -21,9 +21,9 @@ routes = APIRouter(include_in_schema=False)
 
 
 @routes.get("/login")
-def login_page(parts: Parts) -> Response:
+def login_page(request: Request, parts: Parts) -> Response:
     """Asks who it is."""
-    return _ask(parts)
+    return _ask(request, parts)
 
 
 @routes.post("/login")
@@ -32,22 +32,23 @@ async def login(request: Request, parts: Parts) -> Response:
     _require_same_site(request)
     form = parse_qs((await request.body()).decode(errors="replace"))
     name, password = (form.get(field, [""])[0] for field in ("name", "password"))
-    return await anyio.to_thread.run_sync(_log_in, parts, name.strip(), password, address(request))
+    return await anyio.to_thread.run_sync(_log_in, request, parts, name.strip(), password)
 
 
-def _ask(parts: ServerParts, problem: str = "", status: int = 200) -> Response:
-    return page.render("login.html", {"name": parts.name, "problem": problem}, status=status)
+def _ask(request: Request, parts: ServerParts, problem: str = "", status: int = 200) -> Response:
+    return page.render(request, "login.html", {"name": parts.name, "problem": problem}, status=status)
 
 
-def _log_in(parts: ServerParts, name: str, password: str, where: str) -> Response:
+def _log_in(request: Request, parts: ServerParts, name: str, password: str) -> Response:
+    where = address(request)
     try:
         caller = parts.auth.login(name, password, where)
-    except TooManyAttempts as error:
-        return _ask(parts, f"{error.what}.", 429)
+    except TooManyAttempts:
+        return _ask(request, parts, "Too many wrong attempts: wait a moment.", 429)
     if caller is None:
         shown = Caller(name[:64] or "nobody", Role.VIEWER)
         parts.audit.note(shown, where, "log in", outcome="wrong name or password")
-        return _ask(parts, "That is no user's name and password.", 401)
+        return _ask(request, parts, "That is no user's name and password.", 401)
     parts.audit.note(caller, where, "log in")
     answer = RedirectResponse("/", status_code=303)
     answer.set_cookie(
@@ -85,7 +86,7 @@ def account(request: Request, parts: Parts) -> Response:
     if caller.role.may(Role.ADMIN):
         values["users"], values["tokens"] = parts.auth.users.all(), parts.auth.tokens.all()
         values["entries"] = parts.audit.page(limit=SHOWN_ENTRIES)
-    return page.render("account.html", values)
+    return page.render(request, "account.html", values)
 
 
 def _require_same_site(request: Request) -> None:

@@ -25,7 +25,7 @@ def overview(request: Request, parts: Parts) -> Response:
     if caller is None:
         return page.to_login()
     images = [image_view(shelved) for shelved in parts.library.all()]
-    return page.render("overview.html", {"caller": caller, "images": images} | _live(parts))
+    return page.render(request, "overview.html", {"caller": caller, "images": images} | _live(parts))
 
 
 @routes.get("/live")
@@ -33,7 +33,7 @@ def live(request: Request, parts: Parts) -> Response:
     """The live part of the overview alone; the script puts it into the page."""
     if caller_of(request, parts) is None:
         return Response(status_code=401)
-    return page.render("live.html", _live(parts))
+    return page.render(request, "live.html", _live(parts))
 
 
 @routes.get("/docs")
@@ -41,7 +41,9 @@ def docs(request: Request) -> Response:
     """The API, from the same OpenAPI document that /openapi.json gives."""
     document = request.app.openapi()
     calls, models = apidoc.calls(document), apidoc.models(document)
-    return page.render("docs.html", {"info": document["info"], "calls": calls, "models": models})
+    return page.render(
+        request, "docs.html", {"info": document["info"], "calls": calls, "models": models}
+    )
 
 
 def _live(parts: ServerParts) -> dict[str, object]:
@@ -50,5 +52,5 @@ def _live(parts: ServerParts) -> dict[str, object]:
         "name": parts.name,
         "state": state,
         "glance": show.glance(state),
-        "ago": lambda seconds: show.moment(seconds, now),
+        "now": now,
     }

@@ -10,6 +10,7 @@ from castcore.control import ClientState, Report
 from castcore.units import human
 
 from castserver.casttable import clock, megabytes, percent
+from castserver.console.languages import Words
 from castserver.licencescreen import date
 from castserver.policy import CastState, PartState
 from castserver.views import OFFLINE, CastView, ReceptionView, StateView
@@ -66,22 +67,23 @@ def proven(cast: CastView) -> int:
     return sum(p.state is PartState.DONE for p in cast.parts)
 
 
-def receptions(cast: CastView) -> dict[str, str]:
+def receptions(words: Words, cast: CastView) -> dict[str, str]:
     """How each machine of a running cast keeps up with it, in words, by the machine's id."""
     clients = cast.sender.clients if cast.sender else []
-    return {c.client: reception(c) for c in clients}
+    return {c.client: reception(words, c) for c in clients}
 
 
-def reception(one: ReceptionView) -> str:
+def reception(words: Words, one: ReceptionView) -> str:
     """``"eth1 · ok · 98.1 MB/s · loss 0.52% network, 0 host · 1:20 left"``."""
-    words = [one.interface] if one.interface else []
-    words += [one.kind.value, f"{megabytes(one.rate)} MB/s"]
-    words.append(f"loss {percent(one.net_loss)} network, {percent(one.host_loss)} host")
+    told = [one.interface] if one.interface else []
+    told += [words(one.kind.value), f"{megabytes(one.rate)} MB/s"]
+    net, host = percent(one.net_loss), percent(one.host_loss)
+    told.append(words("loss %(net)s network, %(host)s host", net=net, host=host))
     if one.shed_blocks:
-        words.append(f"{one.shed_blocks} blocks shed")
+        told.append(words("%(n)s blocks shed", n=one.shed_blocks))
     if one.eta is not None:
-        words.append(f"{clock(one.eta)} left")
-    return " · ".join(words)
+        told.append(words("%(time)s left", time=clock(one.eta)))
+    return " · ".join(told)
 
 
 def share(report: Report | None) -> int:
@@ -96,15 +98,20 @@ def rate(value: int) -> str:
     return f"{human(value)}/s" if value else ""
 
 
-def moment(seconds: int | None, now: int) -> str:
+def moment(words: Words, seconds: int | None, now: int) -> str:
     """How long before ``now`` something was: ``"3 min ago"``, "" for None."""
     if seconds is None:
         return ""
     ago = max(now - seconds, 0)
-    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
-        if ago >= size:
-            return f"{ago // size} {word} ago"
-    return "just now" if ago < 10 else f"{ago} s ago"
+    if ago < 10:
+        return words("just now")
+    if ago < 60:
+        return words("%(n)s s ago", n=ago)
+    if ago < 3600:
+        return words("%(n)s min ago", n=ago // 60)
+    if ago < 86400:
+        return words("%(n)s h ago", n=ago // 3600)
+    return words("%(n)s d ago", n=ago // 86400)
 
 
 def mark(state: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from castcore.boot import BootPlace, ClientBoot, bootnames, scripts, trust_archive
 from castcore.errors import BadImage, DiskFailed, NotFound
@@ -57,6 +57,17 @@ class BootFile:
     mac: str = ""
     quiet: bool = False
     sent: Callable[[], None] | None = None
+
+
+class Offered(Protocol):
+    """What TFTP and HTTP look files up in."""
+
+    @property
+    def tftp(self) -> Mapping[str, BootFile]:
+        """What TFTP serves, by canonical name."""
+
+    def over_http(self, name: str) -> BootFile | None:
+        """The file that HTTP serves under that canonical ``name``; None: there is none."""
 
 
 @dataclass(frozen=True)

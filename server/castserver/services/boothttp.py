@@ -6,6 +6,7 @@ import logging
 import re
 import socketserver
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -18,7 +19,7 @@ from castcore.edge.net.bootsockets import neighbour_mac
 from castcore.edge.net.portholder import bind_error
 from castcore.edge.net.tcpstate import acknowledged
 
-from castserver.services.bootfiles import BootFile, BootFiles
+from castserver.services.bootfiles import BootFile, Offered
 from castserver.services.conditions import has_it, range_counts
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 30
 COPY_BYTES = 1 << 18
 MOST_CONNECTIONS = 1000
+# One address may not take the places of all. A machine has one or two, a cache before machines more.
+MOST_OF_ONE_ADDRESS = 100
 POLL_SECONDS = 0.1
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -62,7 +65,7 @@ class BootHttp:
     """Serves ``files.over_http`` on ``address:port``. Raises NotFound, PortTaken, Refused."""
 
     def __init__(
-        self, address: str, port: int, files: BootFiles, on_event: Callable[[BootEvent], None]
+        self, address: str, port: int, files: Offered, on_event: Callable[[BootEvent], None]
     ) -> None:
         try:
             self._server = _Server(address, port, files, on_event)
@@ -91,10 +94,11 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 512
 
     def __init__(
-        self, address: str, port: int, files: BootFiles, on_event: Callable[[BootEvent], None]
+        self, address: str, port: int, files: Offered, on_event: Callable[[BootEvent], None]
     ) -> None:
         self.files, self.on_event = files, on_event
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
         super().__init__((address, port), _Handler)
 
     def server_bind(self) -> None:
@@ -103,13 +107,14 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Hand a connection to a thread; beyond the most allowed, drop it: clients ask again."""
-        if not self._free.acquire(blocking=False):
+        address = str(client_address[0])
+        if not self._enter(address):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except BaseException:  # its thread, which gives the place back, did not start
-            self._free.release()
+            self._leave(address)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -117,7 +122,21 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._leave(str(client_address[0]))
+
+    def _enter(self, address: str) -> bool:
+        with self._lock:
+            full = self._open.total() >= MOST_CONNECTIONS
+            if full or self._open[address] >= MOST_OF_ONE_ADDRESS:
+                return False
+            self._open[address] += 1
+            return True
+
+    def _leave(self, address: str) -> None:
+        with self._lock:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A connection that broke (firmware resets them at will) is not worth a trace on the screen."""

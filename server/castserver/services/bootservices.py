@@ -14,6 +14,7 @@ from castcore.boot import (
     BootEvent,
     BootPlace,
     BootPolicy,
+    DhcpRequest,
     Everyone,
     InterfaceMode,
     LeaseStore,
@@ -32,6 +33,7 @@ from castserver.services.imageorders import NO_ORDERS, ImageOrders
 from castserver.services.machinefiles import MachineFiles
 from castserver.services.proxydhcp import ProxyDhcp
 from castserver.services.routeranswers import RouterAnswers
+from castserver.services.servedfiles import ServedFiles
 from castserver.services.tftp import Tftp
 
 
@@ -81,7 +83,9 @@ class BootServices:
         self._routers = RouterAnswers(settings.interface)
         self._running: list[_Service] = []
         self._answering: _Service | None = None
-        self._files: bootfiles.BootFiles | None = None
+        self._files: ServedFiles | None = None
+        self._mode = InterfaceMode.SILENT
+        self._machines: MachineFiles | None = None
 
     def start(self) -> None:
         """Open every port, then answer: no machine is offered a file that cannot be fetched.
@@ -93,7 +97,7 @@ class BootServices:
             return
         with contextlib.ExitStack() as undo:
             interface_index(self.settings.interface)
-            self._files = files = self._load()
+            self._files = files = ServedFiles(self.settings.tree, self._load, self._on_event)
             undo.callback(self._close_files)
             opened = []
             for make in (self._http, self._tftp):
@@ -101,7 +105,7 @@ class BootServices:
                 undo.callback(opened[-1].stop)
             answering = self._dhcp(self.settings.mode)
             undo.pop_all()
-        self._running, self._answering = opened, answering
+        self._running, self._answering, self._mode = opened, answering, self.settings.mode
         try:
             for service in (*opened, answering):
                 service.start()
@@ -122,6 +126,13 @@ class BootServices:
             answering = self._dhcp(mode)
             answering.start()
             self._answering = answering
+        self._mode = mode
+
+    def refresh(self) -> None:
+        """Serve what has come in place of the boot tree; what was begun is finished with the old one."""
+        had_arm64 = self._has_arm64()
+        if self._files is not None and self._files.refresh() and self._has_arm64() != had_arm64:
+            self.change(self._mode)
 
     def stop(self) -> None:
         """Stop answering (DHCP first) and free every port."""
@@ -131,6 +142,9 @@ class BootServices:
             self._running.pop().stop()
         self._close_files()
 
+    def _has_arm64(self) -> bool:
+        return self._files is not None and bootnames.SHIM_ARM64 in self._files.tftp
+
     def _close_files(self) -> None:
         if self._files is not None:
             self._files.close()
@@ -139,6 +153,10 @@ class BootServices:
     def _on_event(self, event: BootEvent) -> None:
         self._routers.note(event)
         self._tell(event)
+
+    def _meet(self, request: DhcpRequest) -> None:
+        if self._machines is not None:
+            self._machines.meet(request)
 
     def _place(self) -> BootPlace:
         settings = self.settings
@@ -155,24 +173,24 @@ class BootServices:
             rules=settings.rules,
         )
         own = MachineFiles(tree.client, self._policy, self._orders, self._on_event)
+        self._machines = own
         return replace(tree.files, own=own.find)
 
-    def _http(self, files: bootfiles.BootFiles) -> _Service:
+    def _http(self, files: bootfiles.Offered) -> _Service:
         return BootHttp(self.settings.address, self.settings.http_port, files, self._on_event)
 
-    def _tftp(self, files: bootfiles.BootFiles) -> _Service:
+    def _tftp(self, files: bootfiles.Offered) -> _Service:
         return Tftp(self.settings.address, files, self._on_event)
 
     def _dhcp(self, mode: InterfaceMode) -> _Service:
-        assert self._files is not None, "what is offered has been opened"
         interface = self.settings.interface
-        place = replace(self._place(), arm64=bootnames.SHIM_ARM64 in self._files.tftp)
+        place = replace(self._place(), arm64=self._has_arm64())
         if mode is InterfaceMode.PROXY:
-            return ProxyDhcp(interface, place, self._policy, self._on_event)
+            return ProxyDhcp(interface, place, self._policy, self._on_event, self._meet)
         if mode is InterfaceMode.SKIP:
             return ProxyDhcp(interface, place, Everyone(BootDecision.LOCAL), self._on_event)
         pool = self.settings.pool or _default_pool(interface, place.address)
-        return SimpleDhcp(interface, place, self._policy, pool, self._on_event, self._leases)
+        return SimpleDhcp(interface, place, self._policy, pool, self._on_event, self._leases, self._meet)
 
 
 def _default_pool(interface: str, address: IPv4Address) -> Pool:

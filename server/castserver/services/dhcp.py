@@ -53,6 +53,7 @@ class SimpleDhcp(DhcpListener):
         pool: Pool,
         on_event: Callable[[BootEvent], None],
         store: LeaseStore,
+        meet: Callable[[DhcpRequest], None] = lambda _: None,
     ) -> None:
         self._store, self._clock = store, WallClock()
         self._table = LeaseTable(pool, store.rules, store.kept(), self._clock.now())
@@ -71,7 +72,14 @@ class SimpleDhcp(DhcpListener):
             self._arp = ArpSocket(interface)
             undo.pop_all()
         super().__init__(
-            interface, place.address, ports, decide, on_event, tick=self._step, tick_seconds=STEP_SECONDS
+            interface,
+            place.address,
+            ports,
+            decide,
+            on_event,
+            meet=meet,
+            tick=self._step,
+            tick_seconds=STEP_SECONDS,
         )
         self.loop.add(self._arp, self._hear)
 

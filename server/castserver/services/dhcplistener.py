@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # Datagrams handled before other sockets of the loop get their turn.
 BATCH = 64
+# Answers that cannot be sent are told at most so often, in seconds: who invents addresses fills no log.
+WARN_SECONDS = 60.0
 
 
 class DhcpPort(Protocol):
@@ -61,7 +64,8 @@ class DhcpCounters:
 class DhcpListener:
     """Listens on ``ports``, which it closes, and sends what ``decide(request, port)`` says.
 
-    ``own`` is our address there. What a request tells of its machine's boot is an event before that.
+    ``own`` is our address there. What a request tells of its machine's boot is an event before that, and
+    ``meet`` hears of it before it is decided on.
     Answers to what came together leave together, so that what must be on disk before is written once.
     """
 
@@ -73,12 +77,14 @@ class DhcpListener:
         decide: Callable[[DhcpRequest, int], Verdict],
         on_event: Callable[[BootEvent], None],
         *,
+        meet: Callable[[DhcpRequest], None] = lambda _: None,
         tick: Callable[[], None] | None = None,
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self.counters = DhcpCounters()
+        self._unsent, self._warned = 0, -WARN_SECONDS
         self.on_event = on_event
-        self._decide = decide
+        self._decide, self._meet = decide, meet
         self._own = own
         self._ports = tuple(ports)
         self._outbox: list[tuple[Asked, DhcpReply]] = []
@@ -133,6 +139,7 @@ class DhcpListener:
         told = heard(request, port.port, self._own)
         if told is not None:
             self.on_event(told)
+        self._meet(request)
         self.handle(Asked(request, source, port))
 
     def _send(self, port: DhcpPort, data: bytes, to: tuple[str, int]) -> None:
@@ -141,7 +148,16 @@ class DhcpListener:
             self._count(answered=1)
         except OSError as error:
             # The interface went down, or an address nobody can route to: the client will ask again.
-            log.warning("a DHCP answer to %s:%d was not sent: %s", *to, error)
+            self._warn(to, error)
+
+    def _warn(self, to: tuple[str, int], error: OSError) -> None:
+        self._unsent += 1
+        now = time.monotonic()
+        if now - self._warned < WARN_SECONDS:
+            return
+        more = f" (and {self._unsent - 1} others since the last warning)" if self._unsent > 1 else ""
+        log.warning("a DHCP answer to %s:%d was not sent: %s%s", *to, error, more)
+        self._unsent, self._warned = 0, now
 
     def _count(self, *, received: int = 0, bad: int = 0, answered: int = 0) -> None:
         now = self.counters

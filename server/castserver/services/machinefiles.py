@@ -11,9 +11,11 @@ from castcore.boot import (
     BootPolicy,
     BootStage,
     ClientBoot,
+    DhcpRequest,
     bootnames,
     scripts,
 )
+from castcore.boot.bootclient import kind_of
 from castcore.boot.bootimage import uefi_refusal
 from castcore.boot.bootnames import MachineFile, MachineName
 
@@ -41,6 +43,18 @@ class MachineFiles:
         if wanted.file is MachineFile.IMAGE:
             return self._ordered(wanted)
         return _script(self._script(wanted), wanted.mac)
+
+    def meet(self, request: DhcpRequest) -> None:
+        """Hear what a machine asks by DHCP: what is ordered for one that shows to be UEFI must suit it.
+
+        Firmware without HTTP boot never asks for the image, so this is where it is refused.
+        """
+        kind = kind_of(request)
+        if kind is None or not kind.is_uefi:
+            return
+        order = self.orders.newest(request.mac, request.uuid)
+        if order is not None and not order.used:
+            self._refused(order, request.mac)
 
     def _ordered(self, wanted: MachineName) -> BootFile | None:
         """The image for UEFI's HTTP boot; who asks once more for what it got gets it again."""

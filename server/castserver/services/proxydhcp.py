@@ -13,6 +13,7 @@ from castcore.boot import (
     BootPlace,
     BootPolicy,
     BootStage,
+    DhcpRequest,
     proxy_decide,
 )
 from castcore.edge.net.bootsockets import BroadcastSocket
@@ -34,6 +35,7 @@ class ProxyDhcp(DhcpListener):
         place: BootPlace,
         policy: BootPolicy,
         on_event: Callable[[BootEvent], None],
+        meet: Callable[[DhcpRequest], None] = lambda _: None,
     ) -> None:
         address = str(place.address)
         with contextlib.ExitStack() as undo:
@@ -43,7 +45,7 @@ class ProxyDhcp(DhcpListener):
             undo.pop_all()
         ports = [boot_port] if offers is None else [offers, boot_port]
         decide = partial(proxy_decide, place=place, policy=policy)
-        super().__init__(interface, place.address, ports, decide, on_event)
+        super().__init__(interface, place.address, ports, decide, on_event, meet=meet)
         if instead:
             on_event(BootEvent("", BootStage.FAILED, instead))
 

@@ -63,8 +63,15 @@ class HeldFile:
         self.digest = self._read()
 
     def open(self) -> SteadyFile:
-        """The same content from its start, whatever stands in its place now. Raises OSError."""
-        return SteadyFile(Path(f"/proc/self/fd/{self._own.fileno()}"), self.mark)
+        """The same content from its start, whatever stands in its place now.
+
+        Raises OSError, also after ``close``: a machine may ask while the server stops.
+        """
+        try:
+            held = self._own.fileno()
+        except ValueError:
+            raise OSError(errno.EBADF, "it is not served any more") from None
+        return SteadyFile(Path(f"/proc/self/fd/{held}"), self.mark)
 
     def close(self) -> None:
         """Let go of it; what was opened stays open."""

@@ -26,7 +26,7 @@ from tftpy.TftpPacketTypes import TftpPacketERR
 from tftpy.TftpShared import TftpErrors, TftpException, TftpTimeout
 from tftpy.TftpStates import TftpStateServerRecvRRQ
 
-from castserver.services.bootfiles import BootFiles
+from castserver.services.bootfiles import Offered
 from castserver.services.loop import SocketLoop
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Tftp:
     def __init__(
         self,
         address: str,
-        files: BootFiles,
+        files: Offered,
         on_event: Callable[[BootEvent], None],
         port: int = PORT,
     ) -> None:

@@ -131,6 +131,7 @@ class CastSender:
         self._writer = BurstWriter(table, session, 0, self._protection.tag_key)
         self._digests = SymbolDigests(source, table, 0)
         self._tracker, self._random = Tracker(), Random()
+        self._names: set[str] = set()
         self._peer_key = os.urandom(KEY_SIZE) if settings.peers else b""
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
@@ -177,6 +178,7 @@ class CastSender:
             now = time.monotonic()
             answer = self._core.join(now, client, os.urandom(KEY_SIZE), chunks)
             self._tracker.joined(now, client, answer.client_number)
+            self._names.add(client)
         return replace(answer, protection=self._protection, peer_key=self._peer_key)
 
     def peers(self, client: str, address: str) -> Peers:
@@ -207,9 +209,12 @@ class CastSender:
 
     def turn(self, client: str, chunk: int) -> float:
         """Seconds until ``chunk`` may leave to ``client`` by unicast, so that the group's stream is not
-        slowed. Raises Busy.
+        slowed. Raises Busy, and InUse for one that has not joined: it did so at a server that was
+        restarted since, and would fill its disk chunk by chunk while this one waits for it.
         """
         with self._lock:
+            if client not in self._names:
+                raise InUse("this sender does not know you", hint="read the descriptor again, then join")
             speed = self._core.unicast_speed()
             return self._budget.turn(time.monotonic(), client, self._lengths[chunk], speed)
 

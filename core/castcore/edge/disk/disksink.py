@@ -17,7 +17,7 @@ from castcore.disk import Extents, merge, needed_size
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.directio import own_buffer
 from castcore.edge.image.verify import Verified, verify_targets
-from castcore.errors import BadImage, DoesNotFit, Untrusted
+from castcore.errors import BadImage, DiskFailed, DoesNotFit, Untrusted
 from castcore.image import (
     ChunkDecoder,
     ChunkKind,
@@ -62,6 +62,7 @@ class DiskSink:
         self._head_of = head_chunks(manifest)
         self._contents: dict[int, bytes] = {}  # by disk number: the chunks held back
         self._placed: dict[int, PlacedHead] = {}
+        self._lost: DiskFailed | None = None
         self.written = 0
 
     def prepare(self, progress: ProgressCallback = silent) -> None:
@@ -128,9 +129,17 @@ class DiskSink:
         return [chunk for chunk, done in enumerate(self._done) if not done]
 
     def flush(self) -> None:
-        """Make every chunk put so far durable, but for those held back. Raises DiskFailed."""
-        for target in self._targets:
-            target.flush()
+        """Make every chunk put so far durable, but for those held back.
+
+        Raises DiskFailed; from then on so does every other write: the kernel tells of a lost one once.
+        """
+        self._require_nothing_lost()
+        try:
+            for target in self._targets:
+                target.flush()
+        except DiskFailed as error:
+            self._lost = error
+            raise
 
     def finish(self) -> None:
         """Prove that all chunks were put; place the partition tables; make everything durable.
@@ -163,11 +172,16 @@ class DiskSink:
             self._manifest, self._index, self._targets, self._placed, progress=progress
         )
 
+    def _require_nothing_lost(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
     def _parts(self, record: ChunkRecord) -> Extents:
         return self._in_use[record.disk].within(record.offset, record.length)
 
     def _take(self, chunk: int, content: bytes | memoryview) -> int:
         """Write the proven content of a chunk, or hold it back."""
+        self._require_nothing_lost()
         record = self._index.records[chunk]
         if chunk in self._head_of:
             self._contents[record.disk] = bytes(content)

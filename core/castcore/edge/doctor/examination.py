@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,12 +60,14 @@ def _begin(
 
     def finish() -> InterfaceFacts:
         surroundings, unprobed = _done(around, (None, "it has no link"))
+        queried, unheard = _done(querying, (None, ""))
         return _facts(
             name,
             surroundings,
             unprobed,
             casters=_done(servers, ()),
-            querying=_done(querying, None),
+            querying=queried,
+            unheard=unheard,
             ports=held.result(),
         )
 
@@ -82,6 +85,7 @@ def _facts(
     *,
     casters: tuple[Caster, ...],
     querying: Querying | None,
+    unheard: str,
     ports: tuple[PortFact, ...],
 ) -> InterfaceFacts:
     nic = nics.nic(name)
@@ -101,6 +105,7 @@ def _facts(
         unprobed=unprobed,
         casters=casters,
         querying=querying,
+        unheard=unheard,
         bridge=_bridge(name),
         ports=ports,
     )
@@ -109,24 +114,33 @@ def _facts(
 def _around(name: str) -> tuple[Surroundings | None, str]:
     """The DHCP and PXE servers there, or why they were not looked for."""
     try:
-        return probe(name), ""
+        found = probe(name)
+        # This host's own server may be heard by another leg in the same network.
+        others = tuple(s for s in found.servers if not nics.interface_with(s.address))
+        return replace(found, servers=others), ""
     except FleetcastError as error:
         return None, error.what
 
 
 def _others(name: str) -> tuple[Caster, ...]:
     """The cast servers that answer there, but for this host's own."""
-    own = {nics.ipv4_address(name), *nics.ipv6_addresses(name)}
     found = find_servers([name], seconds=DISCOVERY_SECONDS)
-    others = (s for s in found if s.url.split("//")[-1].rpartition(":")[0].strip("[]") not in own)
+    others = (s for s in found if not nics.interface_with(_host(s.url)))
     return tuple(Caster(server.name, server.url) for server in others)
 
 
-def _querying(name: str, seconds: float) -> Querying | None:
+def _host(url: str) -> str:
+    return url.split("//")[-1].rpartition(":")[0].strip("[]")
+
+
+def _querying(name: str, seconds: float) -> tuple[Querying | None, str]:
+    """Whether a querier asks there, or why none was listened for."""
     try:
-        return look_for_querier(find_interface(name), seconds)
+        return look_for_querier(find_interface(name), seconds), ""
     except NotFound:  # it has no address: that is told anyway
-        return None
+        return None, ""
+    except FleetcastError as error:
+        return None, error.what
 
 
 def _ports(name: str, ports: tuple[Port, ...]) -> tuple[PortFact, ...]:

@@ -24,6 +24,12 @@ def look_at_ports(interface: str, address: str, ports: tuple[Port, ...]) -> tupl
     return tuple(_look(port, _opener(port, interface, address)) for port in ports if port.first)
 
 
+def _shared(port: Port) -> PortFact:
+    """Of a port that can always be had beside others (SO_REUSEADDR, as multicast needs it)."""
+    by = holder_of(port.protocol, port.first)
+    return PortFact(port, str(by or ""), ours=bool(by and by.ours), shared=by is not None)
+
+
 def _opener(port: Port, interface: str, address: str) -> Callable[[], None]:
     def discovery() -> None:
         answering_socket(interface, socket.AF_INET).close()
@@ -54,9 +60,10 @@ def _listen(address: str, port: int) -> None:
 
 
 def _look(port: Port, opens: Callable[[], None]) -> PortFact:
+    sharing = _shared(port) if port.first == _DISCOVERY else PortFact(port)
     try:
         opens()
     except PortTaken:
         by = holder_of(port.protocol, port.first)
         return PortFact(port, str(by) if by else "another program", ours=bool(by and by.ours))
-    return PortFact(port)
+    return sharing

@@ -35,10 +35,8 @@ def mounted(device: str, filesystem: DataFileSystem, *, writable: bool) -> Itera
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     _sweep()
-    point = Path(tempfile.mkdtemp(dir=FOLDER))
-    lock = os.open(f"{point}{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    point, lock = _own_point()
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         options = (_WRITABLE if writable else _READ_ONLY)[filesystem]
         _mount(device, filesystem, f"{options},{SAFE}", point)
         try:
@@ -47,6 +45,18 @@ def mounted(device: str, filesystem: DataFileSystem, *, writable: bool) -> Itera
             _unmount(point)
     finally:
         _forget(point)
+        os.close(lock)
+
+
+def _own_point() -> tuple[Path, int]:
+    """A new mount point, and the descriptor that holds its lock."""
+    while True:
+        point = Path(tempfile.mkdtemp(dir=FOLDER))
+        lock = os.open(f"{point}{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another process may have taken it for one left behind before we held the lock.
+        if point.is_dir() and Path(f"{point}{LOCK}").exists():
+            return point, lock
         os.close(lock)
 
 

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from castcore.edge.net.portholder import bind_error
-from castcore.errors import NotFound
+from castcore.errors import NotFound, PortTaken
 
 # The table of the calling thread's network namespace; /proc/net is the main thread's.
 ARP_TABLE = Path("/proc/thread-self/net/arp")
@@ -57,6 +57,18 @@ def datagram_socket(address: str, port: int) -> socket.socket:
     Raises as BroadcastSocket does.
     """
     return _opened(address, port)
+
+
+def port_holder(interface: str, address: str, port: int) -> str:
+    """Why another program's hold on the port keeps us from it on ``interface``, "" when nothing does.
+
+    The port is opened as a service would, and closed again. Raises NotFound, Refused, NetworkFailed.
+    """
+    try:
+        BroadcastSocket(interface, address, port).close()
+    except PortTaken as error:
+        return error.what
+    return ""
 
 
 def packet_info(index: int, address: str) -> bytes:

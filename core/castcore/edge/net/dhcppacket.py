@@ -48,6 +48,9 @@ def decode(data: bytes) -> DhcpRequest:
         )
     if chaddr == bytes(MAC_BYTES) or chaddr[0] & 1:
         raise BadPacket(f"the hardware address {mac_text(chaddr)} is not one machine's")
+    for name, raw in (("ciaddr", ciaddr), ("giaddr", giaddr)):
+        if not _is_one_machines(IPv4Address(raw)):
+            raise BadPacket(f"{name} {IPv4Address(raw)} is no address of one machine")
     options = parse_options(data[HEADER + len(COOKIE) :], file=data[108:HEADER], sname=data[44:108])
     return read_options(
         options,
@@ -58,6 +61,14 @@ def decode(data: bytes) -> DhcpRequest:
         ciaddr=IPv4Address(ciaddr),
         giaddr=IPv4Address(giaddr),
     )
+
+
+def _is_one_machines(address: IPv4Address) -> bool:
+    """Whether an answer may go there: not to groups, everybody or ourselves. 0.0.0.0: no address.
+
+    RFC 1542 section 4.1.1 lets relays drop such; RFC 1122 section 3.2.1.3 has the addresses.
+    """
+    return not (address.is_multicast or address.is_loopback or address.is_reserved)
 
 
 def encode(reply: DhcpReply) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import ipaddress
 import socket
@@ -12,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from castcore.control import Nic
+from castcore.errors import NetworkFailed
 
 SYSFS = Path("/sys/class/net")
 # Of the thread's own network namespace.
@@ -111,13 +113,18 @@ class LinkState(Enum):
 
 
 def link_state(name: str, address: str) -> LinkState:
-    """Whether interface ``name`` can be used with its ``address``, as the kernel sees it now."""
+    """Whether interface ``name`` can be used with its ``address``, as the kernel sees it now.
+
+    Raises NetworkFailed when the kernel does not say, as without a free file descriptor.
+    """
     request = name.encode()[: _IFNAME_SIZE - 1].ljust(40, b"\0")
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             flags = _IFREQ_FLAGS.unpack(fcntl.ioctl(probe, _SIOCGIFFLAGS, request)[:40])[1]
-    except OSError:
-        return LinkState.GONE
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return LinkState.GONE
+        raise NetworkFailed(f"the state of {name} cannot be read: {error.strerror}") from None
     if flags & (_IFF_UP | _IFF_RUNNING) != _IFF_UP | _IFF_RUNNING:
         return LinkState.DOWN
     here = address in (ipv4_address(name), *ipv6_addresses(name))

@@ -10,19 +10,19 @@ async function secret(title, text) {
 
 const actions = {
   async "new-password"(d) {
-    if (!(await confirmed("A new password for " + d.name + "?", "The present one ends, and every session with it.", "Make one"))) return;
+    if (!(await confirmed(_("A new password for {name}?", d), _("The present one ends, and every session with it."), _("Make one")))) return;
     const user = await call("/users/" + encodeURIComponent(d.name), { new_password: true }, "PUT");
-    if (user) secret("The new password of " + user.name, user.password + " (it is shown this once)");
+    if (user) secret(_("The new password of {name}", user), _("{secret} (it is shown this once)", { secret: user.password }));
   },
   async role(d) {
     if (await call("/users/" + encodeURIComponent(d.name), { role: d.role }, "PUT")) again();
   },
   async remove(d) {
-    if (!(await confirmed("Remove " + d.name + "?", "Every session of this user ends.", "Remove"))) return;
+    if (!(await confirmed(_("Remove {name}?", d), _("Every session of this user ends."), _("Remove")))) return;
     if (await call("/users/" + encodeURIComponent(d.name) + "/remove")) again();
   },
   async revoke(d) {
-    if (!(await confirmed("Revoke " + d.name + "?", "Scripts that use this token fail from now on.", "Revoke"))) return;
+    if (!(await confirmed(_("Revoke {name}?", d), _("Scripts that use this token fail from now on."), _("Revoke")))) return;
     if (await call("/tokens/" + encodeURIComponent(d.id) + "/revoke")) again();
   },
 };
@@ -39,15 +39,15 @@ function onSubmit(id, send) {
 
 onSubmit("my-password", async (form) => {
   const body = { old_password: form.get("old_password"), new_password: form.get("new_password") };
-  if (await call("/me/password", body, "PUT")) { await told("Your password", "It is changed."); again(); }
+  if (await call("/me/password", body, "PUT")) { await told(_("Your password"), _("It is changed.")); again(); }
 });
 
 onSubmit("new-user", async (form) => {
   const user = await call("/users", { name: form.get("name"), role: form.get("role") });
-  if (user) secret("The password of " + user.name, user.password + " (it is shown this once)");
+  if (user) secret(_("The password of {name}", user), _("{secret} (it is shown this once)", { secret: user.password }));
 });
 
 onSubmit("new-token", async (form) => {
   const token = await call("/tokens", { name: form.get("name"), role: form.get("role"), days: Number(form.get("days")) });
-  if (token) secret("The token " + token.name, token.secret + " (it is shown this once)");
+  if (token) secret(_("The token {name}", token), _("{secret} (it is shown this once)", token));
 });

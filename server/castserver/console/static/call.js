@@ -1,7 +1,7 @@
 // What the pages share: asking before something is done, and calling the API.
 "use strict";
 
-async function confirmed(title, text, yes, no = "Do nothing") {
+async function confirmed(title, text, yes, no = _("Do nothing")) {
   const dialog = document.getElementById("confirm");
   document.getElementById("confirm-title").textContent = title;
   document.getElementById("confirm-text").textContent = text;
@@ -14,7 +14,7 @@ async function confirmed(title, text, yes, no = "Do nothing") {
   return dialog.returnValue === "yes";
 }
 
-const told = (title, text) => confirmed(title, text, "Close", "");
+const told = (title, text) => confirmed(title, text, _("Close"), "");
 
 // The answer of the API; null when it refused, which is told then.
 async function call(path, body, method = "POST") {
@@ -26,6 +26,6 @@ async function call(path, body, method = "POST") {
   if (answer.status === 401) { location.href = "/login"; return null; }
   const said = await answer.json();
   if (answer.ok) return said;
-  await told("That did not work", said.error + (said.hint ? " (" + said.hint + ")" : ""));
+  await told(_("That did not work"), said.error + (said.hint ? " (" + said.hint + ")" : ""));
   return null;
 }

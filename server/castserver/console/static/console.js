@@ -38,34 +38,34 @@ async function post(path, body, method = "POST") {
   if (await call(path, body, method) !== null) redraw();
 }
 
-const machines = (n) => (n === 1 ? "1 machine" : n + " machines");
+const machines = (n) => (n === 1 ? _("1 machine") : _("{n} machines", { n }));
 
 const actions = {
   async start(d) {
-    const text = "The disks of " + machines(Number(d.count)) + " that joined will be erased, and of those that join later.";
-    if (await confirmed("Start casting " + d.image + "?", text, "Erase and cast")) post("/casts/" + d.cast + "/start");
+    const text = _("The disks of {machines} that joined will be erased, and of those that join later.", { machines: machines(Number(d.count)) });
+    if (await confirmed(_("Start casting {image}?", d), text, _("Erase and cast"))) post("/casts/" + d.cast + "/start");
   },
   async cancel(d) {
-    const text = "Of " + machines(Number(d.count)) + " taking part, those already receiving are left with an incomplete disk.";
-    if (await confirmed("Cancel the cast of " + d.image + "?", text, "Cancel the cast")) post("/casts/" + d.cast + "/cancel");
+    const text = _("Of {machines} taking part, those already receiving are left with an incomplete disk.", { machines: machines(Number(d.count)) });
+    if (await confirmed(_("Cancel the cast of {image}?", d), text, _("Cancel the cast"))) post("/casts/" + d.cast + "/cancel");
   },
   async pxe(d) {
-    const text = d.on ? "Machines that boot from the network start our client." :
-      "Machines that boot from the network are sent to their own disks. Those that are loading files go on.";
-    const yes = d.on ? "Turn it on" : "Turn it off";
-    if (await confirmed("PXE deploy", text, yes)) post("/booting", { deploy: Boolean(d.on) }, "PUT");
+    const text = d.on ? _("Machines that boot from the network start our client.") :
+      _("Machines that boot from the network are sent to their own disks. Those that are loading files go on.");
+    const yes = d.on ? _("Turn it on") : _("Turn it off");
+    if (await confirmed(_("PXE deploy"), text, yes)) post("/booting", { deploy: Boolean(d.on) }, "PUT");
   },
   async capture(d) {
-    const text = "Its built-in disk becomes an image of this server's library, named by its model, MAC and UUID. The disk is only read.";
-    if (await confirmed("Capture " + d.label + "?", text, "Capture it")) post("/captures", { client: d.client });
+    const text = _("Its built-in disk becomes an image of this server's library, named by its model, MAC and UUID. The disk is only read.");
+    if (await confirmed(_("Capture {label}?", d), text, _("Capture it"))) post("/captures", { client: d.client });
   },
   async "cancel-capture"(d) {
-    const text = "What was sent of it is removed. The machine's disks are as they were.";
-    if (await confirmed("Cancel the capture of " + d.image + "?", text, "Cancel the capture")) post("/captures/" + d.capture + "/cancel");
+    const text = _("What was sent of it is removed. The machine's disks are as they were.");
+    if (await confirmed(_("Cancel the capture of {image}?", d), text, _("Cancel the capture"))) post("/captures/" + d.capture + "/cancel");
   },
   async "boot-client"(d) {
-    const text = "At its next network boot " + d.label + " starts our client instead of its own disk.";
-    if (await confirmed("Boot our client again?", text, "Boot our client")) post("/clients/" + d.client + "/boot-client");
+    const text = _("At its next network boot {label} starts our client instead of its own disk.", d);
+    if (await confirmed(_("Boot our client again?"), text, _("Boot our client"))) post("/clients/" + d.client + "/boot-client");
   },
 };
 
@@ -85,11 +85,11 @@ document.getElementById("new-cast").addEventListener("submit", async (event) => 
   const count = form.get("when") === "count" ? Number(form.get("count")) : null;
   const clients = form.get("who") === "ticked" ? [...ticked] : null;
   const ready = Number(document.getElementById("ready").textContent);
-  const who = clients ? "The disks of " + machines(clients.length) + " ticked" :
-    "The disks of all machines that show up (" + machines(ready) + " ready now)";
-  const text = who + " will be erased " +
-    (count ? "as soon as " + count + (count === 1 ? " has joined." : " have joined.") : "when you start the cast.");
-  if (!(await confirmed("Make a cast of " + form.get("image") + "?", text, "Make the cast"))) return;
+  const who = clients ? _("The disks of {machines} ticked", { machines: machines(clients.length) }) :
+    _("The disks of all machines that show up ({machines} ready now)", { machines: machines(ready) });
+  const text = count ? _("{who} will be erased as soon as {n} have joined.", { who, n: count }) :
+    _("{who} will be erased when you start the cast.", { who });
+  if (!(await confirmed(_("Make a cast of {image}?", { image: form.get("image") }), text, _("Make the cast")))) return;
   post("/casts", {
     image: form.get("image"), start_clients: count, after: form.get("after"),
     keep_open: form.get("keep_open") !== null, update: form.get("update") !== null,
@@ -100,5 +100,5 @@ document.getElementById("new-cast").addEventListener("submit", async (event) => 
 const stream = new EventSource("/api/v1/events");
 stream.addEventListener("state", redraw);
 setInterval(redraw, AGING);
-stream.onopen = () => { line.textContent = "live"; };
-stream.onerror = () => { line.textContent = "server gone, trying again…"; };
+stream.onopen = () => { line.textContent = _("live"); };
+stream.onerror = () => { line.textContent = _("server gone, trying again…"); };

@@ -1,0 +1,36 @@
+"""``fleetcast restore-state``: a server's state directory from a backup, here or elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from castcore.edge.commandline import Screen
+
+from castserver.moments import utc
+from castserver.statebackup import bring_back
+from castserver.statedir import default_state
+
+NAME = "restore-state"
+HELP = "make a server's state directory of what `fleetcast backup` saved"
+EXAMPLE = "fleetcast restore-state server-2026-11-27.tar.gz --state /var/lib/fleetcast/server"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("backup", type=Path, help="the file that `fleetcast backup` wrote")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=default_state(),
+        metavar="DIR",
+        help="a new or empty directory (default: $FLEETCAST_STATE, else %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
+    """Bring the state back."""
+    backup = bring_back(args.backup, args.state)
+    screen.say(f"{args.state} is as it was at {utc(backup.made)} UTC: {', '.join(backup.files)}")
+    return {"state": str(args.state), "made": backup.made, "files": backup.files}

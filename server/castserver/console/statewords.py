@@ -1,0 +1,31 @@
+"""Words that the server's values have and pages show: named here, so that they are translated."""
+
+from __future__ import annotations
+
+from castcore.boot import BootStage, InterfaceMode
+from castcore.cast.states import ClientClass
+from castcore.control import AfterCast, ClientState
+
+from castserver.mediastate import MediaState
+from castserver.policy import CastState, PartState
+from castserver.roles import Role
+from castserver.views import OFFLINE
+
+# A machine that is away, and what logging in tells.
+OTHERS = (OFFLINE, "That is no user's name and password.", "Too many wrong attempts: wait a moment.")
+ENUMS = (
+    AfterCast,
+    BootStage,
+    CastState,
+    ClientClass,
+    ClientState,
+    InterfaceMode,
+    MediaState,
+    PartState,
+    Role,
+)
+
+
+def state_words() -> frozenset[str]:
+    """Every one of them."""
+    return frozenset((*OTHERS, *(str(word.value) for words in ENUMS for word in words)))

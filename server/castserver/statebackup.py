@@ -1,0 +1,161 @@
+"""A backup of the server's state directory: one archive, whole or absent, and back again.
+
+The database is copied by SQLite's own backup, so a server may run meanwhile. Images, logs and boot
+images are not in it: they are large, or say nothing that is needed to go on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import tarfile
+import time
+import zlib
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from castcore import __version__, trust
+from castcore.edge.image.store import writing_to
+from castcore.edge.net.identity import write_secret
+from castcore.errors import BadImage, DiskFailed, NotFound, Refused
+
+DATABASE = "server.sqlite"
+# The identity, the certificate, the administrator's token; what is not there is made at the next start.
+SECRETS = ("server.key", "tls.crt", "tls.key", "operator.token")
+CONTENTS = "backup.json"
+FORMAT = 1
+LARGEST = 4 << 30
+_KNOWN = frozenset({DATABASE, *SECRETS})
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What an archive holds: sizes in bytes by file; ``made`` in Unix seconds."""
+
+    version: str
+    made: int
+    files: dict[str, int]
+
+
+def back_up(state: Path, output: Path) -> Backup:
+    """Write the archive ``output``, readable by its owner only.
+
+    Raises NotFound, Refused, DiskFailed, NoSpace.
+    """
+    if not (state / DATABASE).is_file():
+        raise NotFound(f"{state} is no server's state directory", hint="name it with --state")
+    if output.exists():
+        raise Refused(f"{output} is there already", hint="name another, or remove it")
+    with writing_to(output.parent, "another place"):
+        contents = {DATABASE: _database(state)}
+        contents |= {name: (state / name).read_bytes() for name in SECRETS if (state / name).is_file()}
+        made = int(time.time())
+        about = {
+            "format": FORMAT,
+            "version": __version__,
+            "made": made,
+            "files": {n: {"size": len(c), "blake3": trust.digest(c).hex()} for n, c in contents.items()},
+        }
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for name, content in {CONTENTS: json.dumps(about, indent=1).encode(), **contents}.items():
+                member = tarfile.TarInfo(name)
+                member.size, member.mode, member.mtime = len(content), 0o600, made
+                tar.addfile(member, io.BytesIO(content))
+        write_secret(output, archive.getvalue())
+        _sync(output.parent)
+    return Backup(__version__, made, {name: len(c) for name, c in contents.items()})
+
+
+def bring_back(archive: Path, state: Path) -> Backup:
+    """Make the state directory ``state`` of ``archive``, whole or not at all.
+
+    Raises NotFound, BadImage (damaged), Refused (``state`` is in use or has a server already).
+    """
+    backup, contents = read(archive)
+    if state.exists() and any(p.name != "lost+found" for p in state.iterdir()):
+        raise Refused(f"{state} is not empty", hint="name a new directory, or move that one away")
+    with writing_to(state.parent, "another place"):
+        state.parent.mkdir(parents=True, exist_ok=True)
+        partial = state.with_name(f".{state.name}.{os.getpid()}.part")
+        partial.mkdir(mode=0o700)
+        for name, content in contents.items():
+            write_secret(partial / name, content)
+        _sync(partial)
+        if state.exists():
+            state.rmdir()
+        partial.rename(state)
+        _sync(state.parent)
+    return backup
+
+
+def read(archive: Path) -> tuple[Backup, dict[str, bytes]]:
+    """What ``archive`` holds, every file proven by its digest. Raises NotFound, BadImage, DiskFailed."""
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            found = {
+                m.name: _content(tar, m) for m in tar if m.isreg() and m.name in {CONTENTS, *_KNOWN}
+            }
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {archive}") from None
+    except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        raise _damaged(archive, str(error)) from None
+    except OSError as error:
+        if error.strerror is None:
+            raise _damaged(archive, str(error)) from None
+        raise DiskFailed(f"{archive}: {error.strerror}") from None
+    try:
+        about = json.loads(found.pop(CONTENTS))
+        wanted = {name: str(row["blake3"]) for name, row in about["files"].items()}
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']}")
+        backup = Backup(str(about["version"]), int(about["made"]), {n: len(c) for n, c in found.items()})
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(archive, repr(error)) from None
+    if {name: trust.digest(content).hex() for name, content in found.items()} != wanted:
+        raise _damaged(archive, "a file is not what was written")
+    return backup, found
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.size > LARGEST:
+        raise ValueError(f"{member.name} is too large")
+    file = tar.extractfile(member)
+    return file.read() if file is not None else b""
+
+
+def _damaged(archive: Path, why: str) -> BadImage:
+    return BadImage(f"{archive} is no backup of a server's state, or damaged: {why}")
+
+
+def _database(state: Path) -> bytes:
+    with TemporaryDirectory(prefix="fleetcast-") as folder:
+        copy = Path(folder) / DATABASE
+        try:
+            with (
+                closing(
+                    sqlite3.connect(f"file:{state / DATABASE}?mode=ro", uri=True, timeout=30)
+                ) as source,
+                closing(sqlite3.connect(copy)) as target,
+            ):
+                source.backup(target)
+                # One file: the copy needs no write-ahead log beside it.
+                target.execute("PRAGMA journal_mode=DELETE")
+                (health,) = target.execute("PRAGMA quick_check").fetchone()
+        except sqlite3.Error as error:
+            raise DiskFailed(f"{state / DATABASE}: {error}") from None
+        if health != "ok":
+            raise DiskFailed(f"{state / DATABASE} is damaged: {health}", hint="use an older backup")
+        return copy.read_bytes()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

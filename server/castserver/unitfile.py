@@ -1,0 +1,58 @@
+"""The systemd unit of a server, as text (systemd.service(5), systemd.exec(5))."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+# What a server needs of root: raw sockets, ports below 1024, mounts of media.
+CAPABILITIES = (
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_ADMIN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_SYS_RAWIO",
+)
+
+
+def unit(command: Sequence[str], state: str) -> str:
+    """The unit that runs ``command`` with its state in the directory ``state``."""
+    return f"""\
+[Unit]
+Description=Fleetcast: casts system images to the machines of this network
+Documentation=https://127.0.0.1:8443/docs
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart={_line(command)}
+Restart=on-failure
+RestartSec=2
+KillSignal=SIGINT
+TimeoutStopSec=30
+UMask=0077
+NoNewPrivileges=yes
+CapabilityBoundingSet={" ".join(CAPABILITIES)}
+ProtectHome=read-only
+ProtectKernelTunables=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+ReadWritePaths=-{_escaped(state)}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _line(command: Sequence[str]) -> str:
+    # systemd expands "$" and "%" in what a shell would leave alone between single quotes.
+    return " ".join(_escaped(shlex.quote(word)) for word in command)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%").replace("$", "$$")
