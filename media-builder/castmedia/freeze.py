@@ -102,7 +102,8 @@ def _pyinstaller(inside: Path, options: Freeze) -> list[str]:
     command = ["python3", "-m", "PyInstaller", "--onedir", "--noconfirm", "--log-level=ERROR"]
     command += [f"--name={NAME}", f"--distpath={inside}/out", f"--workpath={inside}/work"]
     # Modules as files, not in an archive of their own: the initramfs compresses all of it, once.
-    command += [f"--specpath={inside}", f"--paths={inside}/src", "--debug=noarchive", "--optimize=2"]
+    command += [f"--specpath={inside}", f"--paths={inside}/src", "--debug=noarchive"]
+    command += ["--optimize=2"]
     # Of castcore only what the client imports; of the client all, it may find modules by name.
     command += ["--collect-submodules=castclient", "--collect-data=castclient"]
     command += [w for name in options.hidden_imports for w in ("--hidden-import", name)]
