@@ -68,7 +68,7 @@ def balance(medium: Path) -> Balance:
 def serve(lab: CastLab, folder: Path, moment: str) -> Peer:
     """The server, which dies at ``moment``; the cast it has open goes on."""
     where = ("--state", str(folder / "state"), "--images", str(folder / "images"))
-    cast = ("--image", "system", "--start-clients", str(MACHINES), "--rate", "12")
+    cast = ("--image", "system", "--start-clients", str(MACHINES), "--rate", "4")
     medium = ("--media", str(folder / "medium.img"), "--licence-issuer", ISSUER.public.hex())
     words = ("serve", "--json", "--interface", WIRE, *where, *medium, *cast)
     own = NEVER if moment.startswith(VERIFYING) else moment
@@ -162,8 +162,8 @@ def test_a_server_killed_in_a_cast_consumes_each_licence_once(
 THIRTY = [
     ("wanted:1", "casting:1", "proven:1"),
     ("half-reserved:1", "casting:4", "due:1"),
-    ("reserved:1", "casting:8", "consumed:1"),
-    ("join:1", "casting:12", "settled:1"),
+    ("reserved:1", "casting:5", "consumed:1"),
+    ("join:1", "casting:6", "settled:1"),
     ("joined:1", "casting:2", "verifying:1"),
     ("wanted:3", "joined:2", "verifying:2"),
     ("half-reserved:4", "joined:1", "half-consumed:1"),
