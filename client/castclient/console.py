@@ -196,13 +196,14 @@ Show = Callable[[Model, float], None]
 
 def open_consoles(
     screen_path: str, serial: tuple[str, ...], lent: Callable[[str], bool] = lambda _path: False
-) -> list[Show]:
-    """A writer for the terminal and each serial port that can be opened; ``lent`` ones rest."""
-    shows: list[Show] = []
+) -> tuple[list[Show], list[Show]]:
+    """Writers: of the terminal, and of each serial port that can be opened; ``lent`` ones rest."""
+    screens: list[Show] = []
+    lines: list[Show] = []
     with contextlib.suppress(OSError):
-        shows.append(TerminalScreen(screen_path).show)
+        screens.append(TerminalScreen(screen_path).show)
     for name in serial:
         with contextlib.suppress(OSError):
             path = f"/dev/{name}"
-            shows.append(SerialConsole(path, partial(lent, path)).show)
-    return shows
+            lines.append(SerialConsole(path, partial(lent, path)).show)
+    return screens, lines

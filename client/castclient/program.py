@@ -79,7 +79,10 @@ class World(Protocol):
 
 
 class Client:
-    """One run of the client; ``again`` says which failures are tried again by itself."""
+    """One run of the client; ``again`` says which failures are tried again by itself.
+
+    ``shows`` are shown how it stands a few times a second, ``tells`` beside that every state it has.
+    """
 
     def __init__(
         self,
@@ -88,8 +91,10 @@ class Client:
         journal: Journal,
         shows: list[Show],
         again: retry.Retry = retry.never,
+        tells: list[Show] | None = None,
     ) -> None:
-        self._world, self._journal, self._shows, self._again = world, journal, shows, again
+        self._world, self._journal, self._again = world, journal, again
+        self._shows, self._tells = shows, tells or []
         self._happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._order: Order | None = None
         self._facts_due = self._shown = 0.0
@@ -113,6 +118,8 @@ class Client:
             self.handle(happening)
             after = self.model.state, self.model.question, self.model.notice
             self._urgent |= after != before
+            if self.model.state != before[0]:
+                self._tell(time.monotonic())
             self.pass_time(time.monotonic())
         return self.model
 
@@ -191,6 +198,11 @@ class Client:
             self.model = dataclasses.replace(self.model, messages=messages, now=now)
             for show in self._shows:
                 show(self.model, now)
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        for tell in self._tells:
+            tell(self.model, now)
 
 
 def begun(model: Model, cast: str, *, again: bool) -> Model:

@@ -290,6 +290,17 @@ def test_notices_are_shown_for_a_while() -> None:
     assert subject.model.notice == ""
 
 
+def test_every_state_is_told_however_short_it_lasts() -> None:
+    told: list[str] = []
+    subject = Client(
+        "0.1", FakeWorld({}), Journal(), [], tells=[lambda model, _now: told.append(model.state)]
+    )
+    for event in (Event.FOUND, Event.REGISTERED):
+        subject.post(Happening(event, servers=(SERVER,)))
+    subject.run(until=lambda model: model.phase is Phase.READY)
+    assert list(dict.fromkeys(told)) == ["searching", "registering", "ready"]
+
+
 def test_the_screen_is_drawn_four_times_a_second_at_most() -> None:
     shown: list[Model] = []
     subject = client(FakeWorld({}), shown)

@@ -16,7 +16,7 @@ from castcore.errors import FleetcastError
 
 from castclient import retry
 from castclient.bringup import BringUp
-from castclient.console import Show, open_consoles, plain_line
+from castclient.console import open_consoles, plain_line
 from castclient.hooks import Hooks
 from castclient.journal import Journal
 from castclient.keydesk import KeyDesk
@@ -58,13 +58,13 @@ def run(args: argparse.Namespace, screen: Screen) -> None:
     hooks.run(Moment.START)
     bringup = talk(settings, journal, _TERMINAL) if settings.mode is Mode.LOCAL else None
     desk = KeyDesk(settings)
-    shows: list[Show] = open_consoles(_TERMINAL, settings.serial_consoles, desk.lent)
+    screens, lines = open_consoles(_TERMINAL, settings.serial_consoles, desk.lent)
     if bringup is None:
         bringup = BringUp(settings.told, journal.add)
         bringup.start()
     keyboards = (_TERMINAL, *(f"/dev/{name}" for name in settings.serial_consoles))
     world = RealWorld(settings, journal, keyboards, bringup=bringup, hooks=hooks)
-    client = Client(__version__, world, journal, shows, retry.backing_off)
+    client = Client(__version__, world, journal, screens, retry.backing_off, lines)
     world.keys = desk.open(client, world)
     client.run(until=lambda _model: False)
 

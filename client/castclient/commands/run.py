@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
             screen.emit({"event": "state", "line": line})
 
     try:
-        client = Client(__version__, world, journal, [show])
+        client = Client(__version__, world, journal, [], tells=[show])
         model = client.run(until=lambda model: model.told)
     finally:
         world.close()
