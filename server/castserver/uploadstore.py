@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from castcore import canonical
 from castcore.edge.image.imagewriter import ImageWriter, Place, Written, write_all, write_synced
@@ -166,31 +167,57 @@ def require_room(library: Path, needed: int = 0) -> None:
 
 
 def _written(directory: Path) -> Written:
-    """What the packs in ``directory`` hold of what the journal names; they are cut off behind it.
+    """What the packs in ``directory`` hold of what the journal names; the rest is cut off or removed.
 
     Only the last pack was being written: the others were synced when they were full. Raises DiskFailed,
     BadImage.
     """
-    data = read_file(directory / JOURNAL_FILE, JOURNAL_LIMIT)
-    sizes: list[int] = []
-    places: dict[bytes, Place] = {}
-    entries = [ENTRY.unpack_from(data, at) for at in range(0, len(data) - ENTRY.size + 1, ENTRY.size)]
+    entries = _entries(read_file(directory / JOURNAL_FILE, JOURNAL_LIMIT))
     last = max((pack for _, _, pack, *_ in entries), default=-1)
     files = [directory / pack_name(number) for number in range(last + 1)]
     sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
-    good = [0] * len(files)
-    for size, codec, pack, offset, stored_digest, name in entries:
+    good, named = [0] * len(files), 0
+    places: dict[bytes, Place] = {}
+    for number, (size, codec, pack, offset, stored_digest, name) in enumerate(entries, 1):
         if offset != good[pack] or offset + size > sizes[pack]:
             continue  # behind something that was lost
         if pack == last and digest(_read(files[pack], offset, size)) != stored_digest:
             continue
-        good[pack] = offset + size
+        good[pack], named = offset + size, number
         places[name] = Place(size, Codec(codec), pack, offset, stored_digest)
-    with writing_to(directory):
-        for path, size in zip(files, good, strict=True):
-            path.touch()
-            os.truncate(path, size)
+    while good and not good[-1]:
+        good.pop()
+    _cut_off(directory, good, named * ENTRY.size)
     return Written(good, places)
+
+
+def _entries(journal: bytes) -> list[tuple[Any, ...]]:
+    """The entries of ``journal`` up to the first that was torn or lost."""
+    entries: list[tuple[Any, ...]] = []
+    highest = -1
+    for entry in ENTRY.iter_unpack(memoryview(journal)[: len(journal) // ENTRY.size * ENTRY.size]):
+        size, codec, pack, *_ = entry
+        if not size or codec not in (Codec.RAW, Codec.ZSTD) or pack > highest + 1:
+            break
+        highest = max(highest, pack)
+        entries.append(entry)
+    return entries
+
+
+def _cut_off(directory: Path, packs: Sequence[int], journal: int) -> None:
+    """Leave the first ``packs``, of these sizes, and so many bytes of the ``journal``, durably.
+
+    A pack that the journal does not name was begun just before a kill, or the journal's end was lost.
+    """
+    sizes = {directory / pack_name(number): size for number, size in enumerate(packs)}
+    with writing_to(directory):
+        for path in directory.glob("pack-*"):
+            if path not in sizes:
+                path.unlink()
+        for path, size in (sizes | {directory / JOURNAL_FILE: journal}).items():
+            with path.open("ab") as file:
+                file.truncate(size)
+                os.fsync(file.fileno())
 
 
 def _read(path: Path, offset: int, size: int) -> bytes:

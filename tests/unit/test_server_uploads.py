@@ -185,6 +185,54 @@ def test_what_a_killed_server_left_half_written_is_sent_again(
         verify_image(image)
 
 
+def cut_off(lab: ServerLab, https: LabHttps, raw: Path) -> Path:
+    """Send two contents of four, then lose the machine and stop the server; what was left."""
+    https.last_before_cut = 3
+    with pytest.raises(NetworkFailed):
+        upload(https, raw, "office")
+    https.last_before_cut, https.asked = None, []
+    lab.uploads.close()
+    [left] = lab.store.iterdir()
+    return left
+
+
+@pytest.mark.parametrize(("journal", "sent"), [(1.0, 2), (0.0, 4)])
+def test_a_pack_that_the_journal_does_not_name_is_in_nobodys_way(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch, journal: float, sent: int
+) -> None:
+    monkeypatch.setattr(uploader, "BATCH", 4096)
+    https = machine(lab, 1)
+    left = cut_off(lab, https, raw)
+    (left / "pack-0001").write_bytes(b"begun")
+    file = left / uploadstore.JOURNAL_FILE
+    os.truncate(file, int(file.stat().st_size * journal))
+    lab.restart()
+    https.client.register()
+    done = upload(https, raw, "office")
+    assert [path.rpartition("/")[2] for path in https.asked].count("chunks") == sent
+    with Image.open(lab.store / f"{done.name}.fcast") as image:
+        verify_image(image)
+
+
+def test_a_torn_journal_is_cut_off_at_its_last_whole_entry(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploader, "BATCH", 4096)
+    left = cut_off(lab, machine(lab, 1), raw)
+    file = left / uploadstore.JOURNAL_FILE
+    whole = file.read_bytes()
+    far = bytearray(whole[: uploadstore.ENTRY.size])
+    far[8] = 7  # its pack: there was never one before it
+    for torn in (whole[:5], bytes(uploadstore.ENTRY.size), bytes(far)):
+        file.write_bytes(whole + torn)
+        store = uploadstore.UploadStore.adopt(left)
+        assert store is not None
+        assert len(store.contents()) == 2
+        store.leave()
+        assert file.read_bytes() == whole
+        assert [path.name for path in left.glob("pack-*")] == ["pack-0000"]
+
+
 def test_nothing_stays_of_an_upload_that_was_given_up(lab: ServerLab, raw: Path) -> None:
     https = machine(lab, 1)
 
