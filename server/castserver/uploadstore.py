@@ -35,13 +35,13 @@ from castcore.upload import StoredContent
 
 OWNER_FILE = "upload.json"
 OWNER_LIMIT = 64 << 10
-JOURNAL_FILE = "journal"
+JOURNAL_FILE = "journal-2"  # one without lengths was named "journal"
 JOURNAL_LIMIT = GIB
 # What is left free on the library's disk: other programs and the server's own state live there too.
 RESERVE = 64 * MIB
 
-# size, codec, pack, offset, digest of the stored bytes, digest of the content
-ENTRY = struct.Struct(f"<IB3xII{DIGEST_SIZE}s{DIGEST_SIZE}s")
+# size, codec, pack, offset, the content's length, digest of the stored bytes, digest of the content
+ENTRY = struct.Struct(f"<IB3xIII{DIGEST_SIZE}s{DIGEST_SIZE}s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,11 @@ class Owner:
 class UploadStore:
     """The contents of one upload; one thread at a time calls. Raises NoSpace, DiskFailed."""
 
-    def __init__(self, partial: Partial, owner: Owner, written: Written) -> None:
+    def __init__(
+        self, partial: Partial, owner: Owner, written: Written, lengths: dict[bytes, int]
+    ) -> None:
         self.owner, self._partial = owner, partial
+        self._lengths = lengths  # of the contents it holds, by digest
         self._library = partial.path.parent
         self._writer = ImageWriter(partial.path, written=written)
         with writing_to(self._library):
@@ -69,7 +72,7 @@ class UploadStore:
         partial = Partial(library, owner.image)
         try:
             write_synced(partial.path / OWNER_FILE, canonical.encode(asdict(owner)))
-            return cls(partial, owner, Written())
+            return cls(partial, owner, Written(), {})
         except BaseException:
             partial.remove()
             raise
@@ -85,19 +88,28 @@ class UploadStore:
         try:
             data = read_file(path / OWNER_FILE, OWNER_LIMIT)
             owner = from_plain(Owner, canonical.decode(data, limit=OWNER_LIMIT))
-            return cls(partial, owner, _written(path))
+            return cls(partial, owner, *_written(path))
         except FleetcastError:
             partial.remove()
             return None
 
     def contents(self) -> list[bytes]:
         """The digests of the contents it holds."""
-        return self._writer.contents()
+        return list(self._lengths)
 
     def missing(self, digests: Iterable[bytes], lengths: Iterable[int]) -> int:
-        """How many of the chunks with these ``digests`` and ``lengths`` have no content here."""
-        pairs = zip(digests, lengths, strict=True)
-        return sum(not self._writer.holds(d) and d != zero_digest(n) for d, n in pairs)
+        """How many of the chunks with these ``digests`` and ``lengths`` have no content here.
+
+        Raises BadPacket for a content of another length.
+        """
+        missing = 0
+        for name, length in zip(digests, lengths, strict=True):
+            known = self._lengths.get(name)
+            if known is None:
+                missing += name != zero_digest(length)
+            elif known != length:
+                raise BadPacket(f"a chunk of {length} bytes with a content of {known}")
+        return missing
 
     def keep(self, contents: Iterable[StoredContent]) -> None:
         """Store ``contents``, which were proven."""
@@ -106,9 +118,9 @@ class UploadStore:
         for one in contents:
             place = self._writer.keep(one.digest, one.codec, one.stored)
             if place is not None:
-                entries += ENTRY.pack(
-                    place.size, place.codec, place.pack, place.offset, place.digest, one.digest
-                )
+                self._lengths[one.digest] = one.length
+                size, codec, pack, offset, stored_digest = place
+                entries += ENTRY.pack(size, codec, pack, offset, one.length, stored_digest, one.digest)
         with writing_to(self._library):
             write_all(self._journal, entries)
 
@@ -166,8 +178,10 @@ def require_room(library: Path, needed: int = 0) -> None:
         )
 
 
-def _written(directory: Path) -> Written:
-    """What the packs in ``directory`` hold of what the journal names; the rest is cut off or removed.
+def _written(directory: Path) -> tuple[Written, dict[bytes, int]]:
+    """What the packs in ``directory`` hold of what the journal names, and how long each content is.
+
+    The rest is cut off or removed.
 
     Only the last pack was being written: the others were synced when they were full. Raises DiskFailed,
     BadImage.
@@ -178,17 +192,19 @@ def _written(directory: Path) -> Written:
     sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
     good, named = [0] * len(files), 0
     places: dict[bytes, Place] = {}
-    for number, (size, codec, pack, offset, stored_digest, name) in enumerate(entries, 1):
+    lengths: dict[bytes, int] = {}
+    for number, (size, codec, pack, offset, length, stored_digest, name) in enumerate(entries, 1):
         if offset != good[pack] or offset + size > sizes[pack]:
             continue  # behind something that was lost
         if pack == last and digest(_read(files[pack], offset, size)) != stored_digest:
             continue
         good[pack], named = offset + size, number
         places[name] = Place(size, Codec(codec), pack, offset, stored_digest)
+        lengths[name] = length
     while good and not good[-1]:
         good.pop()
     _cut_off(directory, good, named * ENTRY.size)
-    return Written(good, places)
+    return Written(good, places), lengths
 
 
 def _entries(journal: bytes) -> list[tuple[Any, ...]]:
@@ -230,7 +246,10 @@ def proven(contents: Iterable[StoredContent], decoder: ChunkDecoder) -> list[Sto
     """``contents`` once each is what its digest names. Raises BadPacket."""
     checked = []
     for one in contents:
-        record = ChunkRecord(0, 0, one.length, ChunkKind.DATA, one.digest, len(one.stored), one.codec)
+        size = len(one.stored)
+        if size > one.length or (size == one.length) != (one.codec is Codec.RAW):
+            raise BadPacket(f"a content of {one.length} bytes, {size} stored by {one.codec.name}")
+        record = ChunkRecord(0, 0, one.length, ChunkKind.DATA, one.digest, size, one.codec)
         try:
             decoder.decode(record, memoryview(one.stored))
         except BadImage as error:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import zstandard
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.takein import take_in
 from castcore.edge.image.verify import verify_image
@@ -13,7 +14,7 @@ from castcore.edge.net.pinned import Rejected
 from castcore.edge.upload import uploader
 from castcore.edge.upload.uploader import uploading
 from castcore.errors import NetworkFailed, NoSpace, Refused
-from castcore.image import Codec
+from castcore.image import Codec, zero_digest
 from castcore.trust import digest
 from castcore.units import MIB
 from castcore.upload import CONTENTS_LIMIT, NewUpload, StoredContent, encode_contents
@@ -293,6 +294,32 @@ def test_an_image_with_a_chunk_missing_is_not_made(lab: ServerLab, raw: Path) ->
     said = https.parsed("", https.post(f"{path}/commit", b'{"unreadable":[[]]}'))
     assert said["missing"] == 7
     assert images(lab) == []
+
+
+def test_a_content_of_another_length_makes_no_image(lab: ServerLab, raw: Path) -> None:
+    https = machine(lab, 1)
+    path = f"/api/v1/uploads/{begun(https, raw)}"
+    short = noise(4096, 3)
+    lying = StoredContent(MIB, Codec.RAW, digest(short), short)
+    tails = [(noise(300, 4) + bytes(n)) for n in range(60)]
+    tries = [(tail, zstandard.compress(tail)) for tail in tails]
+    [(whole, frame), *_] = [(tail, frame) for tail, frame in tries if len(frame) == len(tail)]
+    for one in (lying, StoredContent(len(whole), Codec.ZSTD, digest(whole), frame)):
+        with pytest.raises(Rejected):
+            https.post(f"{path}/chunks", encode_contents([one]))
+    true = StoredContent(len(short), Codec.RAW, digest(short), short)
+    https.post(f"{path}/chunks", encode_contents([true]))
+    zeros = zero_digest(MIB)
+    https.post(f"{path}/digests?first=0", digest(short) + zeros * 6)
+    for _ in range(2):
+        with pytest.raises(Rejected, match="a chunk of 1048576 bytes with a content of 4096"):
+            https.post(f"{path}/commit", b'{"unreadable":[[]]}')
+    assert images(lab) == []
+    https.post(f"{path}/digests?first=0", zeros)
+    said = https.parsed("", https.post(f"{path}/commit", b'{"unreadable":[[]]}'))
+    assert said["missing"] == 0
+    with Image.open(lab.store / images(lab)[0]) as image:
+        verify_image(image)
 
 
 def test_uploads_are_their_own_machines_only(lab: ServerLab, raw: Path) -> None:
