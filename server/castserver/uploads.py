@@ -68,6 +68,8 @@ class Upload:
         self.end: Committed | FleetcastError | None = None
         self._store: UploadStore | None = store
         self._plan, self._path, self._again = plan, path, again
+        # What an attempt before has sent may be of a disk that was changed since.
+        self._most = store.held + self.chunks
         self._digests = bytearray()
         self._lock = threading.Lock()
 
@@ -86,9 +88,14 @@ class Upload:
             return self._going().contents()
 
     def keep(self, contents: Sequence[StoredContent]) -> None:
-        """Store ``contents``, which were proven. Raises NoSpace, DiskFailed: that is its end."""
+        """Store ``contents``, which were proven. Raises NoSpace, DiskFailed: that is its end.
+
+        Raises BadPacket when they are more than the image has chunks.
+        """
         with self._lock:
             store = self._going()
+            if store.held_with(contents) > self._most:
+                raise BadPacket(f"more contents than an image of {self.chunks} chunks has")
             try:
                 store.keep(contents)
             except (NoSpace, DiskFailed) as error:
@@ -206,6 +213,7 @@ class Uploads:
             kept = [store for upload in before if (store := upload.hand_over()) is not None]
             waiting = self._waiting.pop(owner, None)
             kept += [] if waiting is None else [waiting]
+            kept = _worth_keeping(kept, chunks_of(plan))
             if not kept:
                 require_room(self._directory, index_size(chunks_of(plan)))
                 remove_stale(self._directory)
@@ -289,6 +297,14 @@ class Uploads:
         ended = [name for name, upload in self._uploads.items() if upload.end is not None]
         for name in ended[: max(len(ended) - MOST_ENDED, 0)]:
             del self._uploads[name]
+
+
+def _worth_keeping(stores: Sequence[UploadStore], chunks: int) -> list[UploadStore]:
+    """Those of ``stores`` that an image of ``chunks`` goes on with; none grows for ever so."""
+    for store in stores:
+        if store.held > 2 * chunks:
+            store.remove()
+    return [store for store in stores if store.held <= 2 * chunks]
 
 
 def _leave(store: UploadStore) -> None:

@@ -93,6 +93,15 @@ class UploadStore:
             partial.remove()
             return None
 
+    @property
+    def held(self) -> int:
+        """How many contents it holds."""
+        return len(self._lengths)
+
+    def held_with(self, contents: Iterable[StoredContent]) -> int:
+        """How many it would hold with ``contents``."""
+        return self.held + len({one.digest for one in contents} - self._lengths.keys())
+
     def contents(self) -> list[bytes]:
         """The digests of the contents it holds."""
         return list(self._lengths)

@@ -334,6 +334,34 @@ def test_uploads_are_their_own_machines_only(lab: ServerLab, raw: Path) -> None:
     assert lab.http.post("/api/v1/uploads", content=b"{}").status_code == 401
 
 
+def small(number: int, count: int) -> bytes:
+    """The body of ``count`` contents of a few bytes each, others for each ``number``."""
+    made = (f"{number} {n}".encode() for n in range(count))
+    return encode_contents([StoredContent(len(c), Codec.RAW, digest(c), c) for c in made])
+
+
+def test_an_upload_takes_no_more_contents_than_it_has_chunks(lab: ServerLab, raw: Path) -> None:
+    https = machine(lab, 1)
+    path = f"/api/v1/uploads/{begun(https, raw)}"
+    with pytest.raises(Rejected, match="more contents than an image of 7 chunks"):
+        https.post(f"{path}/chunks", small(0, 8))
+    for _ in range(2):  # again they are no more
+        https.post(f"{path}/chunks", small(0, 7))
+    with pytest.raises(Rejected):
+        https.post(f"{path}/chunks", small(1, 1))
+    path = f"/api/v1/uploads/{begun(https, raw)}"  # the disk may have changed since
+    https.post(f"{path}/chunks", small(1, 7))
+    with pytest.raises(Rejected):
+        https.post(f"{path}/chunks", small(2, 1))
+    held = []
+    for number in range(2, 9):
+        path = f"/api/v1/uploads/{begun(https, raw)}"
+        https.post(f"{path}/chunks", small(number, 7))
+        held.append(len(https.get(f"{path}/held")) // 32)
+    assert max(held) == 21, "not begun again and again either"
+    assert len(leftovers(lab)) == 1
+
+
 def test_there_are_bounds_for_one_machine_and_for_all(
     lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
