@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 
 from castcore.control import AfterCast, ClientState, Order, OrderKind, Report
 from castcore.errors import FleetcastError, InUse, NotFound, Refused
@@ -20,6 +21,7 @@ from castserver.capturemodel import (
     CaptureState,
     capture_from_row,
     capture_row,
+    own_to_forget,
     sources,
 )
 from castserver.clients import Client, Clients
@@ -30,7 +32,7 @@ from castserver.uploadstore import Owner
 
 
 class Captures:
-    """Every capture there was and is."""
+    """Every capture that is or was ordered, and the last of those that machines begin themselves."""
 
     def __init__(self, database: Database, clients: Clients, uploads: Uploads) -> None:
         self._database, self._clients = database, clients
@@ -99,6 +101,7 @@ class Captures:
             if not capture.state.ended:
                 capture.state, capture.message = CaptureState.CAPTURING, ""
                 self._save(capture)
+                self._forget(own_to_forget(self._captures.values(), client.id))
                 return upload
         self.uploads.cancel(capture.owner, f"capture {capture.id} has ended: {capture.message}")
         return upload
@@ -194,6 +197,14 @@ class Captures:
         if client.capture == capture.id:
             client.capture = ""
         self._save(capture)
+
+    def _forget(self, captures: Sequence[Capture]) -> None:
+        for capture in captures:
+            del self._captures[capture.id]
+            client = self._clients.get(capture.client)
+            if client.capture == capture.id:
+                client.capture = ""
+        self._database.save(gone=[capture_row(capture) for capture in captures])
 
     def _new_id(self) -> str:
         while (name := f"k{secrets.token_hex(4)}") in self._captures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from castcore.disk import DiskFacts
 from castcore.edge.upload import uploader
 from castcore.errors import Refused
 from castcore.units import GIB
-from castserver import captureroutes, mediaroutes
-from castserver.capturemodel import sources
+from castcore.upload import NewUpload
+from castserver import captureroutes, captures, mediaroutes
+from castserver.capturemodel import MOST_OWN, sources
 from starlette.routing import Route
 
 from tests.support.images import blank, noise, write_at
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
-from tests.support.uploadlab import SIZE, LabHttps, upload
+from tests.support.uploadlab import SIZE, LabHttps, plan_of, upload
 
 FULL = "office-525400000001-8f7d7a3e1c5b4a2f9d3c000000000001"
 
@@ -160,6 +162,27 @@ def test_a_capture_begun_at_the_machine_is_seen(lab: ServerLab, raw: Path) -> No
     upload(LabHttps(client), raw, "office")
     [capture] = lab.operator("GET", "/captures")
     assert (capture["state"], capture["image"], capture["disks"]) == ("done", FULL, [])
+
+
+def test_of_captures_begun_at_the_machine_the_last_are_kept(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(1_800_000_000, 1_900_000_000))
+    monkeypatch.setattr(captures, "time", SimpleNamespace(time=lambda: next(now)))
+    one, two = FakeClient(lab, 1).register(), FakeClient(lab, 2).register()
+    upload(LabHttps(two), raw, "office")
+    ordered(lab, one)
+    https = LabHttps(one)
+    https.post("/api/v1/uploads", NewUpload("going", plan_of(raw)).encode())
+    for number in range(MOST_OWN + 3):
+        begun = https.post("/api/v1/uploads", NewUpload(f"n{number}", plan_of(raw)).encode())
+        https.post(f"/api/v1/uploads/{https.parsed('', begun)['upload']}/abandon", b"")
+    for _ in range(2):
+        listed = lab.operator("GET", "/captures")
+        own = [c["image"].partition("-")[0] for c in listed if not c["disks"]]
+        assert own == ["n10", "n9", "n8", "n7", "n6", "n5", "n4", "going", "office"]
+        assert [c["state"] for c in listed if c["disks"]] == ["ordered"]
+        lab.restart()
 
 
 def test_what_cannot_be_ordered_is_refused_with_the_reason(lab: ServerLab, raw: Path) -> None:
