@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from castcore.control import AfterCast, ClientState, Order, OrderKind, Report
 from castcore.errors import FleetcastError, InUse, NotFound, Refused
+from castcore.image import Manifest
 from castcore.upload import NewUpload
 
 from castserver import policy
@@ -95,8 +96,14 @@ class Captures:
         """``client`` begins to upload, as ordered or of itself. Raises as `Uploads.open`."""
         with self._lock:
             capture = self._asked_for(client, new)
+        done = self.uploads.finished(capture.owner, capture.root) if capture.root else None
+        if done is not None:  # the server was killed before it could say so
+            done.capture = capture.id
+            return done
+        _require_going(capture)
         upload = self.uploads.open(capture.owner, machine_name(client), new.plan, again=capture.replace)
         upload.capture = capture.id
+        upload.ready = lambda manifest: self._ready(capture, manifest)
         with self._lock:
             if not capture.state.ended:
                 capture.state, capture.message = CaptureState.CAPTURING, ""
@@ -105,6 +112,13 @@ class Captures:
                 return upload
         self.uploads.cancel(capture.owner, f"capture {capture.id} has ended: {capture.message}")
         return upload
+
+    def _ready(self, capture: Capture, manifest: Manifest) -> None:
+        """Its image is about to get its name: remember which it is. Raises Refused: it has ended."""
+        with self._lock:
+            _require_going(capture)
+            capture.root = manifest.index_digest.hex()
+            self._save(capture)
 
     def arrived(self, upload: Upload) -> None:
         """The image of ``upload`` is whole."""
@@ -165,8 +179,8 @@ class Captures:
             capture = self._captures.get(new.order)
             if capture is None or capture.client != client.id:
                 raise Refused(f"machine {client.id} was not ordered to capture {new.order[:40]!r}")
-            if capture.state.ended:
-                raise Refused(f"capture {capture.id} has ended: {capture.message or capture.state}")
+            if capture.state is not CaptureState.DONE:
+                _require_going(capture)
             return capture
         image = full_name(new.image, client)
         for known in self._captures.values():
@@ -193,6 +207,7 @@ class Captures:
 
     def _end(self, capture: Capture, state: CaptureState, message: str) -> None:
         capture.state, capture.message, capture.ended = state, message, int(time.time())
+        capture.root = capture.root if state is CaptureState.DONE else ""
         client = self._clients.get(capture.client)
         if client.capture == capture.id:
             client.capture = ""
@@ -215,3 +230,9 @@ class Captures:
         self._captures[capture.id] = capture
         self._database.save(capture_row(capture))
         self._clients.changed.fire()
+
+
+def _require_going(capture: Capture) -> None:
+    """Return while ``capture`` has not ended. Raises Refused."""
+    if capture.state.ended:
+        raise Refused(f"capture {capture.id} has ended: {capture.message or capture.state}")

@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from castcore.disk import Extents, intersect
+from castcore.edge.image.imagefile import Image
 from castcore.edge.image.newimage import require_free_name
-from castcore.edge.image.partial import remove_stale
+from castcore.edge.image.partial import exists, remove_stale
 from castcore.edge.image.store import SUFFIX, read_manifest
 from castcore.errors import (
     BadPacket,
@@ -48,12 +49,14 @@ log = logging.getLogger("fleetcast")
 class Upload:
     """One upload; its calls come from several threads. ``end``: what it came to, None: it goes on.
 
-    ``touched`` is when its machine was heard last, by ``clock``.
+    ``touched`` is when its machine was heard last, by ``clock``; ``ready`` is told the image before it
+    gets its name.
     """
 
     def __init__(
         self,
-        store: UploadStore,
+        owner: Owner,
+        store: UploadStore | None,
         plan: Manifest,
         path: Path,
         clock: Callable[[], float],
@@ -61,15 +64,16 @@ class Upload:
         again: bool,
     ) -> None:
         self.id = f"u{secrets.token_hex(8)}"
-        self.owner = store.owner
+        self.owner = owner
         self.chunks, self.disks = chunks_of(plan), len(plan.disks)
         self.capture = ""  # the id of what it belongs to
         self._clock, self.touched = clock, clock()
+        self.ready: Callable[[Manifest], None] = lambda _: None
         self.end: Committed | FleetcastError | None = None
-        self._store: UploadStore | None = store
+        self._store = store
         self._plan, self._path, self._again = plan, path, again
         # What an attempt before has sent may be of a disk that was changed since.
-        self._most = store.held + self.chunks
+        self._most = self.chunks + (0 if store is None else store.held)
         self._digests = bytearray()
         self._lock = threading.Lock()
 
@@ -109,7 +113,7 @@ class Upload:
         """
         count = len(split_digests(digests))
         with self._lock:
-            self._going()
+            self._require_going()
             known = len(self._digests) // DIGEST_SIZE
             if first > known or first + count > self.chunks:
                 raise BadPacket(f"chunks {first} to {first + count} after {known} of {self.chunks}")
@@ -136,7 +140,11 @@ class Upload:
                 return Committed(self.owner.image, missing=missing)
             try:
                 manifest = store.publish(
-                    _with_unreadable(self._plan, unreadable), digests, self._path, replace=self._again
+                    _with_unreadable(self._plan, unreadable),
+                    digests,
+                    self._path,
+                    replace=self._again,
+                    ready=self.ready,
                 )
             except FleetcastError as error:
                 self._finish(error)
@@ -165,6 +173,9 @@ class Upload:
         if store is not None:
             _leave(store)
 
+    def _require_going(self) -> None:
+        self._going()
+
     def _going(self) -> UploadStore:
         if isinstance(self.end, FleetcastError):
             raise type(self.end)(self.end.what, hint=self.end.hint)
@@ -177,6 +188,35 @@ class Upload:
         store, self._store, self.end = self._store, None, error
         if store is not None:
             store.remove()
+
+
+class Finished(Upload):
+    """An upload whose image is there, which its machine did not hear: nothing more of it is taken.
+
+    The machine reads its disks once more, and has to find the same.
+    """
+
+    def __init__(self, owner: Owner, manifest: Manifest, path: Path, clock: Callable[[], float]) -> None:
+        super().__init__(owner, None, manifest, path, clock, again=False)
+        self.end = Committed(owner.image, manifest.index_digest.hex(), manifest.stored)
+
+    def held(self) -> list[bytes]:
+        """The digests of all chunks. Raises BadImage, DiskFailed."""
+        with Image.open(self._path) as image:
+            return [record.digest for record in image.index.records]
+
+    def keep(self, contents: Sequence[StoredContent]) -> None:
+        """They are here, or no part of the image."""
+
+    def commit(self, unreadable: Sequence[Extents]) -> Committed:  # noqa: ARG002
+        """What it became. Raises Refused where the machine named other chunks; BadImage, DiskFailed."""
+        if split_digests(bytes(self._digests)) != self.held():
+            raise exists(self._path)
+        assert isinstance(self.end, Committed)
+        return self.end
+
+    def _require_going(self) -> None:
+        """It takes digests, to compare them."""
 
 
 class Uploads:
@@ -218,10 +258,28 @@ class Uploads:
                 require_room(self._directory, index_size(chunks_of(plan)))
                 remove_stale(self._directory)
                 kept = [UploadStore.new(self._directory, owner)]
-            upload = Upload(kept[0], plan, path, self._clock, again=again)
+            upload = Upload(owner, kept[0], plan, path, self._clock, again=again)
             self._uploads[upload.id] = upload
             self._forget_ended()
             return upload
+
+    def finished(self, owner: Owner, root: str) -> Upload | None:
+        """An upload that was committed, of which ``owner`` may not have heard; None: no such image."""
+        path = self._directory / f"{owner.image}{SUFFIX}"
+        try:
+            manifest = read_manifest(path)
+        except FleetcastError:
+            return None
+        if manifest.index_digest.hex() != root:
+            return None
+        with self._lock:
+            for before in [u for u in self._uploads.values() if isinstance(u, Finished)]:
+                if before.owner == owner:
+                    del self._uploads[before.id]
+            upload = Finished(owner, manifest, path, self._clock)
+            self._uploads[upload.id] = upload
+            self._forget_ended()
+        return upload
 
     def require_free(self, image: str, machine: str, *, again: bool) -> bool:
         """Return when ``machine`` may upload ``image``: whether it would replace an older one.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,10 +134,17 @@ class UploadStore:
             write_all(self._journal, entries)
 
     def publish(
-        self, plan: Manifest, digests: Iterable[bytes], image: Path, *, replace: bool
+        self,
+        plan: Manifest,
+        digests: Iterable[bytes],
+        image: Path,
+        *,
+        replace: bool,
+        ready: Callable[[Manifest], None],
     ) -> Manifest:
         """Make it the image of ``plan``, whose chunks have these ``digests``, at ``image``.
 
+        ``ready`` is called when all of it is durable, before it gets its name; what it raises stops it.
         Raises Refused and InUse too: as `castcore.edge.image.partial.Partial.publish`.
         """
         regions = (
@@ -150,6 +157,7 @@ class UploadStore:
             kind = ChunkKind.ZERO if zero else ChunkKind.DATA
             self._writer.add(ChunkRecord(number, region.start, region.length, kind, name), b"")
         manifest = self._writer.finish(plan)
+        ready(manifest)
         for ours in (OWNER_FILE, JOURNAL_FILE):
             (self._partial.path / ours).unlink()
         self._partial.publish(image, replace=replace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from castcore.control import OrderKind
 from castcore.disk import DiskFacts
 from castcore.edge.upload import uploader
-from castcore.errors import Refused
+from castcore.errors import NetworkFailed, Refused
 from castcore.units import GIB
 from castcore.upload import NewUpload
 from castserver import captureroutes, captures, mediaroutes
 from castserver.capturemodel import MOST_OWN, sources
+from castserver.captures import Captures
 from starlette.routing import Route
 
 from tests.support.images import blank, noise, write_at
@@ -162,6 +164,52 @@ def test_a_capture_begun_at_the_machine_is_seen(lab: ServerLab, raw: Path) -> No
     upload(LabHttps(client), raw, "office")
     [capture] = lab.operator("GET", "/captures")
     assert (capture["state"], capture["image"], capture["disks"]) == ("done", FULL, [])
+
+
+def contents_sent(https: LabHttps) -> int:
+    return sum(path.endswith("/chunks") for path in https.asked)
+
+
+@pytest.mark.parametrize("by_order", [True, False])
+def test_an_image_is_done_though_the_server_died_before_it_was_said(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch, by_order: bool
+) -> None:
+    client = FakeClient(lab, 1).register()
+    order = ordered(lab, client)["capture"] if by_order else ""
+    https = LabHttps(client)
+    with monkeypatch.context() as patched:
+        patched.setattr(Captures, "arrived", None)  # it dies just before
+        with pytest.raises(NetworkFailed):
+            upload(https, raw, "office", order=order)
+    image = (lab.store / f"{FULL}.fcast/manifest.json").read_bytes()
+    lab.restart()
+    client.register()
+    https.asked = []
+    done = upload(https, raw, "office", order=order)
+    assert contents_sent(https) == 0
+    [capture] = lab.operator("GET", "/captures")
+    assert (capture["state"], capture["root"]) == ("done", done.index_digest.hex())
+    assert (lab.store / f"{FULL}.fcast/manifest.json").read_bytes() == image
+
+
+def test_the_end_of_an_order_may_be_asked_for_again_by_who_has_read_the_same(
+    lab: ServerLab, raw: Path
+) -> None:
+    client = FakeClient(lab, 1).register()
+    order = ordered(lab, client)["capture"]
+    first = upload(LabHttps(client), raw, "", order=order)
+    lab.restart()
+    client.register()
+    https = LabHttps(client)
+    assert upload(https, raw, "", order=order).index_digest == first.index_digest
+    assert contents_sent(https) == 0
+    write_at(raw, 0, noise(100_000, 2))
+    with pytest.raises(Refused, match="exists already"):
+        upload(https, raw, "", order=order)
+    assert lab.operator("GET", f"/captures/{order}")["root"] == first.index_digest.hex()
+    shutil.rmtree(lab.store / f"{FULL}.fcast")
+    with pytest.raises(Refused, match="has ended: done"):
+        upload(https, raw, "", order=order)
 
 
 def test_of_captures_begun_at_the_machine_the_last_are_kept(
