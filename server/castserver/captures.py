@@ -28,7 +28,8 @@ from castserver.capturemodel import (
 from castserver.clients import Client, Clients
 from castserver.database import CaptureRow, Database
 from castserver.imagenames import full_name, machine_name
-from castserver.uploads import Upload, Uploads
+from castserver.upload import Upload
+from castserver.uploads import Uploads
 from castserver.uploadstore import Owner
 
 
