@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +15,8 @@ from castserver.uploadstore import Owner
 
 # Of those that have ended, how many the live state shows.
 MOST_SHOWN = 5
+# Of those that a machine began itself, how many are kept: whoever registers may begin any number.
+MOST_OWN = 8
 
 
 class CaptureState(StrEnum):
@@ -82,6 +84,16 @@ def latest(captures: Sequence[Capture]) -> list[Capture]:
     """Those of ``captures`` (the newest first) that are under way, and the few that ended last."""
     ended = [c for c in captures if c.state.ended]
     return [c for c in captures if not c.state.ended or c in ended[:MOST_SHOWN]]
+
+
+def own_to_forget(captures: Iterable[Capture], client: str) -> list[Capture]:
+    """Of the ``captures`` that ``client`` began itself, the old ones that are not kept.
+
+    Those that have not ended are kept first.
+    """
+    own = [c for c in captures if c.client == client and not c.ordered]
+    own.sort(key=lambda c: (not c.state.ended, c.created), reverse=True)
+    return own[MOST_OWN:]
 
 
 def sources(disks: Sequence[DiskFacts], named: tuple[str, ...] | None) -> list[DiskFacts]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 
 from castcore.control import AfterCast, ClientState, Order, OrderKind, Report
 from castcore.errors import FleetcastError, InUse, NotFound, Refused
+from castcore.image import Manifest
 from castcore.upload import NewUpload
 
 from castserver import policy
@@ -20,17 +22,19 @@ from castserver.capturemodel import (
     CaptureState,
     capture_from_row,
     capture_row,
+    own_to_forget,
     sources,
 )
 from castserver.clients import Client, Clients
 from castserver.database import CaptureRow, Database
 from castserver.imagenames import full_name, machine_name
-from castserver.uploads import Upload, Uploads
+from castserver.upload import Upload
+from castserver.uploads import Uploads
 from castserver.uploadstore import Owner
 
 
 class Captures:
-    """Every capture there was and is."""
+    """Every capture that is or was ordered, and the last of those that machines begin themselves."""
 
     def __init__(self, database: Database, clients: Clients, uploads: Uploads) -> None:
         self._database, self._clients = database, clients
@@ -93,15 +97,29 @@ class Captures:
         """``client`` begins to upload, as ordered or of itself. Raises as `Uploads.open`."""
         with self._lock:
             capture = self._asked_for(client, new)
+        done = self.uploads.finished(capture.owner, capture.root) if capture.root else None
+        if done is not None:  # the server was killed before it could say so
+            done.capture = capture.id
+            return done
+        _require_going(capture)
         upload = self.uploads.open(capture.owner, machine_name(client), new.plan, again=capture.replace)
         upload.capture = capture.id
+        upload.ready = lambda manifest: self._ready(capture, manifest)
         with self._lock:
             if not capture.state.ended:
                 capture.state, capture.message = CaptureState.CAPTURING, ""
                 self._save(capture)
+                self._forget(own_to_forget(self._captures.values(), client.id))
                 return upload
         self.uploads.cancel(capture.owner, f"capture {capture.id} has ended: {capture.message}")
         return upload
+
+    def _ready(self, capture: Capture, manifest: Manifest) -> None:
+        """Its image is about to get its name: remember which it is. Raises Refused: it has ended."""
+        with self._lock:
+            _require_going(capture)
+            capture.root = manifest.index_digest.hex()
+            self._save(capture)
 
     def arrived(self, upload: Upload) -> None:
         """The image of ``upload`` is whole."""
@@ -162,8 +180,8 @@ class Captures:
             capture = self._captures.get(new.order)
             if capture is None or capture.client != client.id:
                 raise Refused(f"machine {client.id} was not ordered to capture {new.order[:40]!r}")
-            if capture.state.ended:
-                raise Refused(f"capture {capture.id} has ended: {capture.message or capture.state}")
+            if capture.state is not CaptureState.DONE:
+                _require_going(capture)
             return capture
         image = full_name(new.image, client)
         for known in self._captures.values():
@@ -190,10 +208,19 @@ class Captures:
 
     def _end(self, capture: Capture, state: CaptureState, message: str) -> None:
         capture.state, capture.message, capture.ended = state, message, int(time.time())
+        capture.root = capture.root if state is CaptureState.DONE else ""
         client = self._clients.get(capture.client)
         if client.capture == capture.id:
             client.capture = ""
         self._save(capture)
+
+    def _forget(self, captures: Sequence[Capture]) -> None:
+        for capture in captures:
+            del self._captures[capture.id]
+            client = self._clients.get(capture.client)
+            if client.capture == capture.id:
+                client.capture = ""
+        self._database.save(gone=[capture_row(capture) for capture in captures])
 
     def _new_id(self) -> str:
         while (name := f"k{secrets.token_hex(4)}") in self._captures:
@@ -204,3 +231,9 @@ class Captures:
         self._captures[capture.id] = capture
         self._database.save(capture_row(capture))
         self._clients.changed.fire()
+
+
+def _require_going(capture: Capture) -> None:
+    """Return while ``capture`` has not ended. Raises Refused."""
+    if capture.state.ended:
+        raise Refused(f"capture {capture.id} has ended: {capture.message or capture.state}")

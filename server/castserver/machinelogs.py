@@ -6,19 +6,20 @@ import json
 import os
 import re
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from castcore import canonical
-from castcore.control import MachineLog
+from castcore.control import LOG_SIZE, MachineLog
 from castcore.edge.image.store import require_space
 from castcore.errors import BadPacket, DiskFailed
 
 FOLDER = "machine-logs"
 MOST_PER_MACHINE = 3
-# Of all machines together: the oldest go first. One log has half a megabyte at most.
+# Of all machines together: the oldest go first. One log has three texts of LOG_SIZE bytes at most.
 MOST_BYTES = 256 << 20
 LONGEST_LOG = 1 << 20
 _NAME = re.compile(r"(\d{6})\.json")
@@ -43,7 +44,8 @@ class MachineLogs:
         self._lock = threading.Lock()
 
     def note(self, machine: str, log: MachineLog) -> None:
-        """Keep ``log``; the machine's oldest, and all machines' oldest, make room. Raises DiskFailed."""
+        """Keep ``log``, the end of each of its texts; the oldest logs make room. Raises DiskFailed."""
+        log = replace(log, kernel=_end(log.kernel), journal=_end(log.journal), about=_end(log.about))
         with self._lock:
             try:
                 self._write(machine, canonical.encode(log.to_json()))
@@ -84,6 +86,12 @@ class MachineLogs:
                 value = json.loads(path.read_bytes()[:LONGEST_LOG])
                 when = int(os.stat(path).st_mtime)
                 yield KeptLog(machine, number, when, MachineLog.from_json(value))
+
+
+def _end(text: str) -> str:
+    """As much of the end of ``text`` as takes at most LOG_SIZE bytes where it is kept."""
+    starts = range(len(text))
+    return text[bisect_left(starts, -LOG_SIZE, key=lambda at: -len(canonical.encode(text[at:])) + 2) :]
 
 
 def _numbers(folder: Path) -> list[int]:

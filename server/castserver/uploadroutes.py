@@ -33,7 +33,7 @@ from castserver import castroutes
 from castserver.access import Parts, Unauthorised
 from castserver.castroutes import Token
 from castserver.clients import Client
-from castserver.uploads import Upload
+from castserver.upload import Upload
 from castserver.uploadstore import proven
 from castserver.views import ErrorView, Refusals
 

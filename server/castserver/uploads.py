@@ -6,32 +6,26 @@ all of it is there. An upload that was cut off waits for its machine, here and o
 
 from __future__ import annotations
 
-import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from castcore.disk import Extents, intersect
 from castcore.edge.image.newimage import require_free_name
 from castcore.edge.image.partial import remove_stale
 from castcore.edge.image.store import SUFFIX, read_manifest
 from castcore.errors import (
-    BadPacket,
     Busy,
-    DiskFailed,
     FleetcastError,
     InUse,
-    NoSpace,
     NotFound,
     Refused,
 )
-from castcore.image import Manifest, chunk_regions, index_size
-from castcore.trust import DIGEST_SIZE
-from castcore.upload import Committed, Opened, StoredContent, chunks_of, split_digests
+from castcore.image import Manifest, index_size
+from castcore.upload import chunks_of
 
+from castserver.upload import Finished, Upload, let_lie
 from castserver.uploadstore import Owner, UploadStore, require_room
 
 # A machine may capture two of its disks at a time; a room of machines fills no server's memory.
@@ -41,135 +35,6 @@ MOST_CHUNKS = 4 << 20
 # How long the server keeps what a silent machine has sent.
 KEPT_SECONDS = 24 * 3600.0
 MOST_ENDED = 256
-
-log = logging.getLogger("fleetcast")
-
-
-class Upload:
-    """One upload; its calls come from several threads. ``end``: what it came to, None: it goes on.
-
-    ``touched`` is when its machine was heard last, by ``clock``.
-    """
-
-    def __init__(
-        self,
-        store: UploadStore,
-        plan: Manifest,
-        path: Path,
-        clock: Callable[[], float],
-        *,
-        again: bool,
-    ) -> None:
-        self.id = f"u{secrets.token_hex(8)}"
-        self.owner = store.owner
-        self.chunks, self.disks = chunks_of(plan), len(plan.disks)
-        self.capture = ""  # the id of what it belongs to
-        self._clock, self.touched = clock, clock()
-        self.end: Committed | FleetcastError | None = None
-        self._store: UploadStore | None = store
-        self._plan, self._path, self._again = plan, path, again
-        self._digests = bytearray()
-        self._lock = threading.Lock()
-
-    @property
-    def committed(self) -> Committed | None:
-        """What it became; None: nothing yet."""
-        return self.end if isinstance(self.end, Committed) else None
-
-    def opened(self) -> Opened:
-        """What its machine is told of it."""
-        return Opened(self.id, self.owner.image, self.chunks, len(self.held()))
-
-    def held(self) -> list[bytes]:
-        """The digests of the contents that are here."""
-        with self._lock:
-            return self._going().contents()
-
-    def keep(self, contents: Sequence[StoredContent]) -> None:
-        """Store ``contents``, which were proven. Raises NoSpace, DiskFailed: that is its end."""
-        with self._lock:
-            store = self._going()
-            try:
-                store.keep(contents)
-            except (NoSpace, DiskFailed) as error:
-                self._finish(error)
-                raise
-
-    def name_chunks(self, first: int, digests: bytes) -> None:
-        """The chunks from number ``first`` on have these ``digests``; may be said again.
-
-        Raises BadPacket.
-        """
-        count = len(split_digests(digests))
-        with self._lock:
-            self._going()
-            known = len(self._digests) // DIGEST_SIZE
-            if first > known or first + count > self.chunks:
-                raise BadPacket(f"chunks {first} to {first + count} after {known} of {self.chunks}")
-            self._digests[first * DIGEST_SIZE : (first + count) * DIGEST_SIZE] = digests
-
-    def commit(self, unreadable: Sequence[Extents]) -> Committed:
-        """Make it an image, unless contents are missing; said again, it answers the same.
-
-        Raises BadPacket, NoSpace, DiskFailed, Refused and InUse (the name was taken meanwhile).
-        """
-        with self._lock:
-            if isinstance(self.end, Committed):
-                return self.end
-            store, digests = self._going(), split_digests(bytes(self._digests))
-            if len(digests) != self.chunks:
-                raise BadPacket(f"{len(digests)} of {self.chunks} chunks are named")
-            lengths = (
-                region.length
-                for disk in self._plan.disks
-                for region in chunk_regions(disk.in_use, disk.layout.size)
-            )
-            missing = store.missing(digests, lengths)
-            if missing:
-                return Committed(self.owner.image, missing=missing)
-            try:
-                manifest = store.publish(
-                    _with_unreadable(self._plan, unreadable), digests, self._path, replace=self._again
-                )
-            except FleetcastError as error:
-                self._finish(error)
-                raise
-            self._store = None
-            root = manifest.index_digest.hex()
-            self.end = Committed(self.owner.image, root, manifest.stored)
-            return self.end
-
-    def abandon(self, why: FleetcastError) -> None:
-        """End it; nothing of it stays."""
-        with self._lock:
-            if self.end is None:
-                self._finish(why)
-
-    def hand_over(self) -> UploadStore | None:
-        """Its contents, for another attempt of the same machine."""
-        with self._lock:
-            store, self._store = self._store, None
-            self.end = self.end or NotFound("another attempt has taken this upload over")
-            return store
-
-    def leave(self) -> None:
-        """Let it lie for the next server."""
-        store = self.hand_over()
-        if store is not None:
-            _leave(store)
-
-    def _going(self) -> UploadStore:
-        if isinstance(self.end, FleetcastError):
-            raise type(self.end)(self.end.what, hint=self.end.hint)
-        if self._store is None:
-            raise NotFound("this upload has ended")
-        self.touched = self._clock()
-        return self._store
-
-    def _finish(self, error: FleetcastError) -> None:
-        store, self._store, self.end = self._store, None, error
-        if store is not None:
-            store.remove()
 
 
 class Uploads:
@@ -206,14 +71,33 @@ class Uploads:
             kept = [store for upload in before if (store := upload.hand_over()) is not None]
             waiting = self._waiting.pop(owner, None)
             kept += [] if waiting is None else [waiting]
+            kept = _worth_keeping(kept, chunks_of(plan))
             if not kept:
                 require_room(self._directory, index_size(chunks_of(plan)))
                 remove_stale(self._directory)
                 kept = [UploadStore.new(self._directory, owner)]
-            upload = Upload(kept[0], plan, path, self._clock, again=again)
+            upload = Upload(owner, kept[0], plan, path, self._clock, again=again)
             self._uploads[upload.id] = upload
             self._forget_ended()
             return upload
+
+    def finished(self, owner: Owner, root: str) -> Upload | None:
+        """An upload that was committed, of which ``owner`` may not have heard; None: no such image."""
+        path = self._directory / f"{owner.image}{SUFFIX}"
+        try:
+            manifest = read_manifest(path)
+        except FleetcastError:
+            return None
+        if manifest.index_digest.hex() != root:
+            return None
+        with self._lock:
+            for before in [u for u in self._uploads.values() if isinstance(u, Finished)]:
+                if before.owner == owner:
+                    del self._uploads[before.id]
+            upload = Finished(owner, manifest, path, self._clock)
+            self._uploads[upload.id] = upload
+            self._forget_ended()
+        return upload
 
     def require_free(self, image: str, machine: str, *, again: bool) -> bool:
         """Return when ``machine`` may upload ``image``: whether it would replace an older one.
@@ -261,7 +145,7 @@ class Uploads:
             for upload in self._going():
                 upload.leave()
             for store in self._waiting.values():
-                _leave(store)
+                let_lie(store)
             self._waiting = {}
 
     def _going(self) -> list[Upload]:
@@ -291,11 +175,12 @@ class Uploads:
             del self._uploads[name]
 
 
-def _leave(store: UploadStore) -> None:
-    try:
-        store.leave()
-    except FleetcastError as error:
-        log.error("%s", error.what)  # the next server keeps what it can read
+def _worth_keeping(stores: Sequence[UploadStore], chunks: int) -> list[UploadStore]:
+    """Those of ``stores`` that an image of ``chunks`` goes on with; none grows for ever so."""
+    for store in stores:
+        if store.held > 2 * chunks:
+            store.remove()
+    return [store for store in stores if store.held <= 2 * chunks]
 
 
 def _made_by(path: Path, machine: str) -> bool:
@@ -304,11 +189,3 @@ def _made_by(path: Path, machine: str) -> bool:
         return read_manifest(path).source.machine == machine
     except FleetcastError:
         return False
-
-
-def _with_unreadable(plan: Manifest, unreadable: Sequence[Extents]) -> Manifest:
-    """``plan`` with what could not be read of each disk. Raises BadPacket when that is not in use."""
-    pairs = list(zip(plan.disks, unreadable, strict=True))
-    if any(intersect(disk.in_use, extents) != extents for disk, extents in pairs):
-        raise BadPacket("unreadable bytes that are not in use")
-    return replace(plan, disks=tuple(replace(disk, unreadable=e) for disk, e in pairs))

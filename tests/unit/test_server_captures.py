@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from castcore.control import OrderKind
 from castcore.disk import DiskFacts
 from castcore.edge.upload import uploader
-from castcore.errors import Refused
+from castcore.errors import NetworkFailed, Refused
 from castcore.units import GIB
-from castserver import captureroutes, mediaroutes
-from castserver.capturemodel import sources
+from castcore.upload import NewUpload
+from castserver import captureroutes, captures, mediaroutes
+from castserver.capturemodel import MOST_OWN, sources
+from castserver.captures import Captures
 from starlette.routing import Route
 
 from tests.support.images import blank, noise, write_at
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
-from tests.support.uploadlab import SIZE, LabHttps, upload
+from tests.support.uploadlab import SIZE, LabHttps, plan_of, upload
 
 FULL = "office-525400000001-8f7d7a3e1c5b4a2f9d3c000000000001"
 
@@ -160,6 +164,73 @@ def test_a_capture_begun_at_the_machine_is_seen(lab: ServerLab, raw: Path) -> No
     upload(LabHttps(client), raw, "office")
     [capture] = lab.operator("GET", "/captures")
     assert (capture["state"], capture["image"], capture["disks"]) == ("done", FULL, [])
+
+
+def contents_sent(https: LabHttps) -> int:
+    return sum(path.endswith("/chunks") for path in https.asked)
+
+
+@pytest.mark.parametrize("by_order", [True, False])
+def test_an_image_is_done_though_the_server_died_before_it_was_said(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch, by_order: bool
+) -> None:
+    client = FakeClient(lab, 1).register()
+    order = ordered(lab, client)["capture"] if by_order else ""
+    https = LabHttps(client)
+    with monkeypatch.context() as patched:
+        patched.setattr(Captures, "arrived", None)  # it dies just before
+        with pytest.raises(NetworkFailed):
+            upload(https, raw, "office", order=order)
+    image = (lab.store / f"{FULL}.fcast/manifest.json").read_bytes()
+    lab.restart()
+    client.register()
+    https.asked = []
+    done = upload(https, raw, "office", order=order)
+    assert contents_sent(https) == 0
+    [capture] = lab.operator("GET", "/captures")
+    assert (capture["state"], capture["root"]) == ("done", done.index_digest.hex())
+    assert (lab.store / f"{FULL}.fcast/manifest.json").read_bytes() == image
+
+
+def test_the_end_of_an_order_may_be_asked_for_again_by_who_has_read_the_same(
+    lab: ServerLab, raw: Path
+) -> None:
+    client = FakeClient(lab, 1).register()
+    order = ordered(lab, client)["capture"]
+    first = upload(LabHttps(client), raw, "", order=order)
+    lab.restart()
+    client.register()
+    https = LabHttps(client)
+    assert upload(https, raw, "", order=order).index_digest == first.index_digest
+    assert contents_sent(https) == 0
+    write_at(raw, 0, noise(100_000, 2))
+    with pytest.raises(Refused, match="exists already"):
+        upload(https, raw, "", order=order)
+    assert lab.operator("GET", f"/captures/{order}")["root"] == first.index_digest.hex()
+    shutil.rmtree(lab.store / f"{FULL}.fcast")
+    with pytest.raises(Refused, match="has ended: done"):
+        upload(https, raw, "", order=order)
+
+
+def test_of_captures_begun_at_the_machine_the_last_are_kept(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(1_800_000_000, 1_900_000_000))
+    monkeypatch.setattr(captures, "time", SimpleNamespace(time=lambda: next(now)))
+    one, two = FakeClient(lab, 1).register(), FakeClient(lab, 2).register()
+    upload(LabHttps(two), raw, "office")
+    ordered(lab, one)
+    https = LabHttps(one)
+    https.post("/api/v1/uploads", NewUpload("going", plan_of(raw)).encode())
+    for number in range(MOST_OWN + 3):
+        begun = https.post("/api/v1/uploads", NewUpload(f"n{number}", plan_of(raw)).encode())
+        https.post(f"/api/v1/uploads/{https.parsed('', begun)['upload']}/abandon", b"")
+    for _ in range(2):
+        listed = lab.operator("GET", "/captures")
+        own = [c["image"].partition("-")[0] for c in listed if not c["disks"]]
+        assert own == ["n10", "n9", "n8", "n7", "n6", "n5", "n4", "going", "office"]
+        assert [c["state"] for c in listed if c["disks"]] == ["ordered"]
+        lab.restart()
 
 
 def test_what_cannot_be_ordered_is_refused_with_the_reason(lab: ServerLab, raw: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from castcore.control import ClientState, MachineLog, Report
+from castcore import canonical
+from castcore.control import LOG_SIZE, ClientState, MachineLog, Report
 from castcore.errors import DiskFailed, Refused
 from castserver import machinelogs
 from castserver.commands import logs as command
@@ -79,6 +80,19 @@ def test_the_last_few_logs_of_a_machine_are_kept(tmp_path: Path) -> None:
     assert [kept.log.kernel for kept in logs.of("m1")] == ["6", "5", "4"]
     assert [kept.number for kept in MachineLogs(tmp_path).of("m1")] == [7, 6, 5]
     assert logs.of("m2") == []
+
+
+@pytest.mark.parametrize("letter", ["x", "\0", "é", "\U0001f4be", '"'])
+def test_the_end_of_a_long_log_is_kept_whatever_its_letters_take(tmp_path: Path, letter: str) -> None:
+    logs = MachineLogs(tmp_path)
+    long = letter * LOG_SIZE + "\nthe end"
+    logs.note("m1", MachineLog(ClientState.DONE, long, long, long))
+    [kept] = logs.of("m1")
+    for text in (kept.log.kernel, kept.log.journal, kept.log.about):
+        assert long.endswith(text)
+        assert LOG_SIZE - 6 < len(canonical.encode(text)) - 2 <= LOG_SIZE
+    [file] = tmp_path.glob("*/m1/*.json")
+    assert file.stat().st_size < machinelogs.LONGEST_LOG
 
 
 def test_all_logs_together_are_bounded_and_the_oldest_go(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import zstandard
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.takein import take_in
 from castcore.edge.image.verify import verify_image
@@ -13,7 +14,7 @@ from castcore.edge.net.pinned import Rejected
 from castcore.edge.upload import uploader
 from castcore.edge.upload.uploader import uploading
 from castcore.errors import NetworkFailed, NoSpace, Refused
-from castcore.image import Codec
+from castcore.image import Codec, zero_digest
 from castcore.trust import digest
 from castcore.units import MIB
 from castcore.upload import CONTENTS_LIMIT, NewUpload, StoredContent, encode_contents
@@ -185,6 +186,54 @@ def test_what_a_killed_server_left_half_written_is_sent_again(
         verify_image(image)
 
 
+def cut_off(lab: ServerLab, https: LabHttps, raw: Path) -> Path:
+    """Send two contents of four, then lose the machine and stop the server; what was left."""
+    https.last_before_cut = 3
+    with pytest.raises(NetworkFailed):
+        upload(https, raw, "office")
+    https.last_before_cut, https.asked = None, []
+    lab.uploads.close()
+    [left] = lab.store.iterdir()
+    return left
+
+
+@pytest.mark.parametrize(("journal", "sent"), [(1.0, 2), (0.0, 4)])
+def test_a_pack_that_the_journal_does_not_name_is_in_nobodys_way(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch, journal: float, sent: int
+) -> None:
+    monkeypatch.setattr(uploader, "BATCH", 4096)
+    https = machine(lab, 1)
+    left = cut_off(lab, https, raw)
+    (left / "pack-0001").write_bytes(b"begun")
+    file = left / uploadstore.JOURNAL_FILE
+    os.truncate(file, int(file.stat().st_size * journal))
+    lab.restart()
+    https.client.register()
+    done = upload(https, raw, "office")
+    assert [path.rpartition("/")[2] for path in https.asked].count("chunks") == sent
+    with Image.open(lab.store / f"{done.name}.fcast") as image:
+        verify_image(image)
+
+
+def test_a_torn_journal_is_cut_off_at_its_last_whole_entry(
+    lab: ServerLab, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploader, "BATCH", 4096)
+    left = cut_off(lab, machine(lab, 1), raw)
+    file = left / uploadstore.JOURNAL_FILE
+    whole = file.read_bytes()
+    far = bytearray(whole[: uploadstore.ENTRY.size])
+    far[8] = 7  # its pack: there was never one before it
+    for torn in (whole[:5], bytes(uploadstore.ENTRY.size), bytes(far)):
+        file.write_bytes(whole + torn)
+        store = uploadstore.UploadStore.adopt(left)
+        assert store is not None
+        assert len(store.contents()) == 2
+        store.leave()
+        assert file.read_bytes() == whole
+        assert [path.name for path in left.glob("pack-*")] == ["pack-0000"]
+
+
 def test_nothing_stays_of_an_upload_that_was_given_up(lab: ServerLab, raw: Path) -> None:
     https = machine(lab, 1)
 
@@ -247,6 +296,32 @@ def test_an_image_with_a_chunk_missing_is_not_made(lab: ServerLab, raw: Path) ->
     assert images(lab) == []
 
 
+def test_a_content_of_another_length_makes_no_image(lab: ServerLab, raw: Path) -> None:
+    https = machine(lab, 1)
+    path = f"/api/v1/uploads/{begun(https, raw)}"
+    short = noise(4096, 3)
+    lying = StoredContent(MIB, Codec.RAW, digest(short), short)
+    tails = [(noise(300, 4) + bytes(n)) for n in range(60)]
+    tries = [(tail, zstandard.compress(tail)) for tail in tails]
+    [(whole, frame), *_] = [(tail, frame) for tail, frame in tries if len(frame) == len(tail)]
+    for one in (lying, StoredContent(len(whole), Codec.ZSTD, digest(whole), frame)):
+        with pytest.raises(Rejected):
+            https.post(f"{path}/chunks", encode_contents([one]))
+    true = StoredContent(len(short), Codec.RAW, digest(short), short)
+    https.post(f"{path}/chunks", encode_contents([true]))
+    zeros = zero_digest(MIB)
+    https.post(f"{path}/digests?first=0", digest(short) + zeros * 6)
+    for _ in range(2):
+        with pytest.raises(Rejected, match="a chunk of 1048576 bytes with a content of 4096"):
+            https.post(f"{path}/commit", b'{"unreadable":[[]]}')
+    assert images(lab) == []
+    https.post(f"{path}/digests?first=0", zeros)
+    said = https.parsed("", https.post(f"{path}/commit", b'{"unreadable":[[]]}'))
+    assert said["missing"] == 0
+    with Image.open(lab.store / images(lab)[0]) as image:
+        verify_image(image)
+
+
 def test_uploads_are_their_own_machines_only(lab: ServerLab, raw: Path) -> None:
     mine, other = machine(lab, 1), machine(lab, 2)
     name = begun(mine, raw)
@@ -257,6 +332,34 @@ def test_uploads_are_their_own_machines_only(lab: ServerLab, raw: Path) -> None:
         assert answer.status_code == 404
         assert lab.http.request(method, url).status_code == 401
     assert lab.http.post("/api/v1/uploads", content=b"{}").status_code == 401
+
+
+def small(number: int, count: int) -> bytes:
+    """The body of ``count`` contents of a few bytes each, others for each ``number``."""
+    made = (f"{number} {n}".encode() for n in range(count))
+    return encode_contents([StoredContent(len(c), Codec.RAW, digest(c), c) for c in made])
+
+
+def test_an_upload_takes_no_more_contents_than_it_has_chunks(lab: ServerLab, raw: Path) -> None:
+    https = machine(lab, 1)
+    path = f"/api/v1/uploads/{begun(https, raw)}"
+    with pytest.raises(Rejected, match="more contents than an image of 7 chunks"):
+        https.post(f"{path}/chunks", small(0, 8))
+    for _ in range(2):  # again they are no more
+        https.post(f"{path}/chunks", small(0, 7))
+    with pytest.raises(Rejected):
+        https.post(f"{path}/chunks", small(1, 1))
+    path = f"/api/v1/uploads/{begun(https, raw)}"  # the disk may have changed since
+    https.post(f"{path}/chunks", small(1, 7))
+    with pytest.raises(Rejected):
+        https.post(f"{path}/chunks", small(2, 1))
+    held = []
+    for number in range(2, 9):
+        path = f"/api/v1/uploads/{begun(https, raw)}"
+        https.post(f"{path}/chunks", small(number, 7))
+        held.append(len(https.get(f"{path}/held")) // 32)
+    assert max(held) == 21, "not begun again and again either"
+    assert len(leftovers(lab)) == 1
 
 
 def test_there_are_bounds_for_one_machine_and_for_all(
