@@ -6,6 +6,7 @@ An image or licence is there complete or not at all, and what was written is rea
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -112,9 +113,10 @@ def fill(
 ) -> tuple[str, ...]:
     """Put ``contents`` and the PXE tree below ``root``; return the names of the images copied.
 
-    What is there already stays. Raises NoSpace, Refused (another image of that name), BadImage,
-    DiskFailed, and what the stages raise.
+    What is there already stays. Raises NoSpace, Refused (another image of that name, a link where none
+    belongs), BadImage, DiskFailed, and what the stages raise.
     """
+    _require_plain(root)
     with writing_to(root, "a larger stick"):
         for folder in (IMAGES, LICENCES):
             (root / folder).mkdir(exist_ok=True)
@@ -127,6 +129,30 @@ def fill(
     for path in contents.licences:
         _copy_licence(path, root / LICENCES, contents)
     return tuple(image_name(p) for p in copied)
+
+
+def _require_plain(root: Path) -> None:
+    """Return when all that is written to below ``root`` are folders and files, or not there.
+
+    Through a link of a stranger's stick this host's own files would be written. Raises Refused, DiskFailed.
+    """
+    folders = [root / name for name in (IMAGES, LICENCES, PXE_TREE)]
+    _require_kind([root / MEDIUM_FILE, *folders])
+    for folder in folders:
+        if folder.is_dir():
+            with writing_to(folder, "a larger stick"):
+                _require_kind(folder.iterdir())
+
+
+def _require_kind(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if os.path.lexists(path):
+            kind = path.lstat().st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise Refused(
+                    f"{path} is neither a file nor a folder",
+                    hint="look what it is, and remove it; or make the medium anew: --erase",
+                )
 
 
 def _copy_image(path: Path, store: Path, contents: Contents, progress: ProgressCallback) -> bool:
@@ -160,7 +186,8 @@ def _put(path: Path, data: bytes) -> None:
     if path.exists() and path.read_bytes() == data:
         return
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    partial.unlink(missing_ok=True)
+    with partial.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
