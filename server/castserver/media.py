@@ -187,6 +187,10 @@ class Media:
             # A disk that cannot even be read is none of ours.
             ours = found is not None or seen.named
             return Medium(seen.key, seen.path, problem=error.what) if ours else None
+        except Exception:
+            log.exception("looking at %s stumbled; it is looked at again", seen.path)
+            held.retry = self._world.clock() + RETRY_SECONDS
+            return None
         held.medium = True
         info = opened.info
         return Medium(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from castcore.disk import new_table
 from castcore.disk.gpt import MBR_TABLE
 from castcore.edge.disk.blockdev import BlockFile
-from castcore.edge.medium import medium_at
-from castcore.medium import MediumKind, least_size, plan_layout
+from castcore.edge.medium import medium_at, mounting, opening
+from castcore.edge.medium.opening import partition_node
+from castcore.errors import DiskFailed
+from castcore.medium import DataFileSystem, MediumKind, least_size, plan_layout
 
 SIZE = least_size(MediumKind.DEPLOY)
 ID = "12345678-1234-4234-8234-123456789abc"
@@ -57,3 +62,37 @@ def test_a_disk_that_was_divided_anew_is_none(medium: Path, first: bytes) -> Non
     """The backup table of the medium that it once was lies at its end."""
     write(medium, 0, first + bytes(512))
     assert medium_at(medium) is None
+
+
+def test_a_disk_whose_table_is_read_anew_just_now_is_told_so(
+    medium: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its partitions come and go in /sys while we look."""
+    found = medium_at(medium)
+    assert found is not None
+    with pytest.raises(DiskFailed, match="partitions cannot be told"):
+        partition_node(str(tmp_path / "gone"), found.parts.data)
+    status = SimpleNamespace(st_mode=stat.S_IFBLK, st_rdev=os.makedev(8, 16))
+    part = tmp_path / "8:16/sdb1"
+    part.mkdir(parents=True)
+    (part / "partition").write_text("1\n")
+    monkeypatch.setattr(opening, "SYS", tmp_path)
+    monkeypatch.setattr(opening, "os", SimpleNamespace(stat=lambda _: status, major=os.major, minor=os.minor))
+    with pytest.raises(DiskFailed, match="partitions cannot be told"):
+        partition_node("/dev/sdb", found.parts.data)
+    (part / "start").write_text("")
+    (part / "size").write_text("1\n")
+    with pytest.raises(DiskFailed, match="partitions cannot be told"):
+        partition_node("/dev/sdb", found.parts.data)
+
+
+def test_where_nothing_can_be_mounted_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(mounting, "FOLDER", tmp_path / "file/points")
+    with (
+        pytest.raises(DiskFailed, match="no medium can be mounted there"),
+        mounting.mounted("/dev/null", DataFileSystem.EXT4, writable=False),
+    ):
+        pass

@@ -97,7 +97,7 @@ class Stick:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mounted: list[str] = []
-        self.failing = ""
+        self.failing: str | Exception = ""
         self.none: set[str] = set()
         self.unreadable: set[str] = set()
         self.now = 100.0
@@ -113,6 +113,8 @@ class Stick:
 
     @contextmanager
     def open(self, path: str) -> Iterator[OpenMedium]:
+        if isinstance(self.failing, Exception):
+            raise self.failing
         if self.failing:
             raise DiskFailed(self.failing)
         root = self.folder / Path(path).name
@@ -214,6 +216,19 @@ def test_a_medium_that_is_busy_is_not_tried_all_the_time(stick: Stick) -> None:
     stick.eyes.moved.set()
     until(lambda: stick.users.heard)
     assert [m.problem for m in stick.media.now.connected] == [""]
+
+
+def test_whatever_happens_a_medium_is_tried_again(stick: Stick) -> None:
+    stick.failing = RuntimeError("nobody thought of it")
+    stick.plug("/dev/sdb")
+    stick.media.find()
+    stick.media.start(stick.users, lambda: None)
+    assert stick.media.now == MediaNow()
+    stick.failing = ""
+    stick.now += RETRY_SECONDS
+    stick.eyes.moved.set()
+    until(lambda: stick.users.heard)
+    assert stick.users.heard == [("connected", "of /dev/sdb")]
 
 
 def test_a_disk_that_cannot_be_read_is_told_only_where_it_was_named(stick: Stick) -> None:
