@@ -17,9 +17,10 @@ from castcore.edge.disk.loopdevice import writable_loop
 from castcore.edge.image.copying import copy_image
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import SUFFIX, image_name, sync_directory, writing_to
+from castcore.edge.image.verify import verify_image
 from castcore.edge.medium.mounting import mounted
 from castcore.edge.run import ProgramFailed, run
-from castcore.errors import DiskFailed, FleetcastError, NotFound, Refused
+from castcore.errors import BadImage, DiskFailed, FleetcastError, NotFound, Refused
 from castcore.licence import MOST_BYTES, open_licence
 from castcore.licence import SUFFIX as SUFFIX_OF_LICENCES
 from castcore.medium import IMAGES, LICENCES, MEDIUM_FILE, PXE_TREE, DataFileSystem, MediumInfo
@@ -156,18 +157,32 @@ def _require_kind(paths: Iterable[Path]) -> None:
 
 
 def _copy_image(path: Path, store: Path, contents: Contents, progress: ProgressCallback) -> bool:
-    """Copy the image at ``path`` unless ``store`` has that very one."""
+    """Copy the image at ``path`` unless ``store`` has that very one, which a replacement has to prove."""
     with Image.open(path) as image:
         final = store / f"{image_name(path)}{SUFFIX}"
-        if final.exists() and _is_copy(final, image):
+        if final.exists() and _is_copy(final, image, replace=contents.replace, progress=progress):
             return False
         copy_image(image, final, replace=contents.replace, progress=progress)
         return True
 
 
-def _is_copy(final: Path, image: Image) -> bool:
-    with Image.open(final) as there:
-        return there.manifest_bytes == image.manifest_bytes
+def _is_copy(final: Path, image: Image, *, replace: bool, progress: ProgressCallback) -> bool:
+    """Whether the image at ``final`` is ``image``: by its manifest, to ``replace`` it by all it holds.
+
+    Raises BadImage, DiskFailed when it is damaged and is not to be replaced.
+    """
+    try:
+        with Image.open(final) as there:
+            if there.manifest_bytes != image.manifest_bytes:
+                return False
+            if replace:
+                verify_image(there, progress=progress)
+    except (BadImage, DiskFailed) as error:
+        if replace:
+            return False
+        error.hint = "have it replaced: --replace"
+        raise
+    return True
 
 
 def _copy_licence(path: Path, folder: Path, contents: Contents) -> None:

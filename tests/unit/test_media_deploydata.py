@@ -8,16 +8,21 @@ from typing import cast
 
 import pytest
 from castcore.bootsettings import BootSettings
-from castcore.errors import Refused
+from castcore.disk import Extent
+from castcore.edge.image.imagefile import Image
+from castcore.edge.image.verify import verify_image
+from castcore.errors import BadImage, Refused
 from castcore.licence import ID_SIZE, issue_licence
 from castcore.medium import MediumInfo
 from castcore.progress import silent
+from castcore.units import MIB
 from castmedia import deploydata
 from castmedia.deploydata import Contents
 from castmedia.settingsoptions import Choices
 from castmedia.stages import Stages
 
 from tests.support.builtmedia import made_up_stages
+from tests.support.images import flip, make_image, noise
 from tests.support.licences import ISSUER
 
 INFO = MediumInfo("12345678-1234-4234-8234-123456789abc", "Room 12")
@@ -86,3 +91,26 @@ def test_a_link_beside_what_is_written_is_not_followed(root: Path, host: Path, t
     assert not (root / "medium.json").is_symlink()
     assert (root / "licences/a.lic").read_bytes() == (tmp_path / "a.lic").read_bytes()
     fill(root, Contents((), (tmp_path / "a.lic",)))
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "index", "pack-0000", "pack-0000 is missing"])
+def test_a_damaged_image_is_repaired_by_replacing_it(root: Path, tmp_path: Path, damage: str) -> None:
+    (tmp_path / "raw").write_bytes(noise(MIB, 1))
+    (tmp_path / "store").mkdir()
+    image = make_image(tmp_path / "store", "office", tmp_path / "raw", (Extent(0, MIB),))
+    assert fill(root, Contents((image,))) == ("office",)
+    assert fill(root, Contents((image,), replace=True)) == (), "it is whole"
+    copy = root / "images/office.fcast"
+    name, *missing = damage.split(" ", 1)
+    if missing:
+        (copy / name).unlink()
+    else:
+        flip(copy / name, 100)
+    if damage != "pack-0000":  # its bytes are read only to replace it
+        with pytest.raises(BadImage) as found:
+            fill(root, Contents((image,)))
+        assert "--replace" in found.value.hint
+    assert fill(root, Contents((image,), replace=True)) == ("office",)
+    with Image.open(copy) as whole:
+        verify_image(whole)
+    assert [p.name for p in (root / "images").iterdir()] == ["office.fcast"]

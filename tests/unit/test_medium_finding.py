@@ -77,7 +77,9 @@ def test_a_disk_whose_table_is_read_anew_just_now_is_told_so(
     part.mkdir(parents=True)
     (part / "partition").write_text("1\n")
     monkeypatch.setattr(opening, "SYS", tmp_path)
-    monkeypatch.setattr(opening, "os", SimpleNamespace(stat=lambda _: status, major=os.major, minor=os.minor))
+    monkeypatch.setattr(
+        opening, "os", SimpleNamespace(stat=lambda _: status, major=os.major, minor=os.minor)
+    )
     with pytest.raises(DiskFailed, match="partitions cannot be told"):
         partition_node("/dev/sdb", found.parts.data)
     (part / "start").write_text("")
