@@ -135,7 +135,8 @@ def fill(
 def _require_plain(root: Path) -> None:
     """Return when all that is written to below ``root`` are folders and files, or not there.
 
-    Through a link of a stranger's stick this host's own files would be written. Raises Refused, DiskFailed.
+    Through a link of a stranger's stick this host's own files would be written. Raises Refused,
+    DiskFailed.
     """
     folders = [root / name for name in (IMAGES, LICENCES, PXE_TREE)]
     _require_kind([root / MEDIUM_FILE, *folders])
@@ -157,7 +158,7 @@ def _require_kind(paths: Iterable[Path]) -> None:
 
 
 def _copy_image(path: Path, store: Path, contents: Contents, progress: ProgressCallback) -> bool:
-    """Copy the image at ``path`` unless ``store`` has that very one, which a replacement has to prove."""
+    """Copy the image at ``path`` unless ``store`` has that very one (to replace: a whole one)."""
     with Image.open(path) as image:
         final = store / f"{image_name(path)}{SUFFIX}"
         if final.exists() and _is_copy(final, image, replace=contents.replace, progress=progress):

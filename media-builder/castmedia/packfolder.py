@@ -24,7 +24,6 @@ from castmedia.driverpack import (
 )
 from castmedia.modinfo import ModuleFacts
 
-
 # What a pack is called while another takes its name.
 OLD = ".old-"
 

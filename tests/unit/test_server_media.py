@@ -234,7 +234,7 @@ def test_users_hear_in_the_order_in_which_it_happened(stick: Stick, then: str) -
     if then == "another comes":
         stick.plug("/dev/sdc")
         until(lambda: len(stick.mounted) == 2)
-        last = ("connected", "of /dev/sdc")
+        last: tuple[Any, ...] = ("connected", "of /dev/sdc")
     else:
         looks = stick.eyes.looks
         stick.pull("/dev/sdb")
