@@ -6,6 +6,7 @@ An image or licence is there complete or not at all, and what was written is rea
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ from castcore.edge.disk.loopdevice import writable_loop
 from castcore.edge.image.copying import copy_image
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import SUFFIX, image_name, sync_directory, writing_to
+from castcore.edge.image.verify import verify_image
 from castcore.edge.medium.mounting import mounted
 from castcore.edge.run import ProgramFailed, run
-from castcore.errors import DiskFailed, FleetcastError, NotFound, Refused
+from castcore.errors import BadImage, DiskFailed, FleetcastError, NotFound, Refused
 from castcore.licence import MOST_BYTES, open_licence
 from castcore.licence import SUFFIX as SUFFIX_OF_LICENCES
 from castcore.medium import IMAGES, LICENCES, MEDIUM_FILE, PXE_TREE, DataFileSystem, MediumInfo
@@ -112,9 +114,10 @@ def fill(
 ) -> tuple[str, ...]:
     """Put ``contents`` and the PXE tree below ``root``; return the names of the images copied.
 
-    What is there already stays. Raises NoSpace, Refused (another image of that name), BadImage,
-    DiskFailed, and what the stages raise.
+    What is there already stays. Raises NoSpace, Refused (another image of that name, a link where none
+    belongs), BadImage, DiskFailed, and what the stages raise.
     """
+    _require_plain(root)
     with writing_to(root, "a larger stick"):
         for folder in (IMAGES, LICENCES):
             (root / folder).mkdir(exist_ok=True)
@@ -129,19 +132,58 @@ def fill(
     return tuple(image_name(p) for p in copied)
 
 
+def _require_plain(root: Path) -> None:
+    """Return when all that is written to below ``root`` are folders and files, or not there.
+
+    Through a link of a stranger's stick this host's own files would be written. Raises Refused,
+    DiskFailed.
+    """
+    folders = [root / name for name in (IMAGES, LICENCES, PXE_TREE)]
+    _require_kind([root / MEDIUM_FILE, *folders])
+    for folder in folders:
+        if folder.is_dir():
+            with writing_to(folder, "a larger stick"):
+                _require_kind(folder.iterdir())
+
+
+def _require_kind(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if os.path.lexists(path):
+            kind = path.lstat().st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise Refused(
+                    f"{path} is neither a file nor a folder",
+                    hint="look what it is, and remove it; or make the medium anew: --erase",
+                )
+
+
 def _copy_image(path: Path, store: Path, contents: Contents, progress: ProgressCallback) -> bool:
-    """Copy the image at ``path`` unless ``store`` has that very one."""
+    """Copy the image at ``path`` unless ``store`` has that very one (to replace: a whole one)."""
     with Image.open(path) as image:
         final = store / f"{image_name(path)}{SUFFIX}"
-        if final.exists() and _is_copy(final, image):
+        if final.exists() and _is_copy(final, image, replace=contents.replace, progress=progress):
             return False
         copy_image(image, final, replace=contents.replace, progress=progress)
         return True
 
 
-def _is_copy(final: Path, image: Image) -> bool:
-    with Image.open(final) as there:
-        return there.manifest_bytes == image.manifest_bytes
+def _is_copy(final: Path, image: Image, *, replace: bool, progress: ProgressCallback) -> bool:
+    """Whether the image at ``final`` is ``image``: by its manifest, to ``replace`` it by all it holds.
+
+    Raises BadImage, DiskFailed when it is damaged and is not to be replaced.
+    """
+    try:
+        with Image.open(final) as there:
+            if there.manifest_bytes != image.manifest_bytes:
+                return False
+            if replace:
+                verify_image(there, progress=progress)
+    except (BadImage, DiskFailed) as error:
+        if replace:
+            return False
+        error.hint = "have it replaced: --replace"
+        raise
+    return True
 
 
 def _copy_licence(path: Path, folder: Path, contents: Contents) -> None:
@@ -160,7 +202,8 @@ def _put(path: Path, data: bytes) -> None:
     if path.exists() and path.read_bytes() == data:
         return
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    partial.unlink(missing_ok=True)
+    with partial.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

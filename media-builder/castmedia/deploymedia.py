@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from castcore.disk import DiskFacts, new_table
+from castcore.disk import new_table
 from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.licence.ledgerfile import format_ledger
@@ -30,6 +30,7 @@ from castmedia.grubconfig import Entry
 from castmedia.output import check_file, require_room, whole_file
 from castmedia.settingsoptions import Choices
 from castmedia.stages import Options, Stages, check_host, stages
+from castmedia.stick import Stick
 from castmedia.stickpolicy import SECTOR
 
 ENTRIES = (
@@ -105,7 +106,7 @@ class Builder:
                     f"{output} exists and is no deploy medium",
                     hint="remove it, or give another --output",
                 )
-            return self.update(probe.disk(output), found)
+            return self.update(Stick.of(probe.disk(output)), found)
         if size is None:
             raise Refused(f"{output} is new: how large shall it be?", hint="give its --size")
         plan_layout(size, SECTOR, MediumKind.DEPLOY)
@@ -119,7 +120,7 @@ class Builder:
                     info, images = self._write_new(disk, part, made)
             return Built(str(output), info, serial_of("", info.id), size, part.loaded_bytes, images)
 
-    def stick(self, facts: DiskFacts) -> Built:
+    def stick(self, facts: Stick) -> Built:
         """Make the disk ``facts`` a new medium: all that is on it is lost."""
         plan_layout(facts.size, facts.sector_size, MediumKind.DEPLOY)
         with self._stages() as made:
@@ -129,12 +130,13 @@ class Builder:
         found = _again(facts.path)
         return Built(facts.path, info, found.serial, facts.size, part.loaded_bytes, images)
 
-    def update(self, facts: DiskFacts, found: FoundMedium) -> Built:
+    def update(self, facts: Stick, found: FoundMedium) -> Built:
         """Bring the medium ``found``, on the disk ``facts``, up to date in place."""
         with self._stages() as made:
             part = self._part(made)
-            boot = self._update_boot(facts, part, made)
+            boot = self._update_boot(facts, found, part, made)
             with open_medium(facts.path, writable=True) as opened:
+                _require_same(opened.found, found)
                 name = self.wish.name or opened.info.name
                 info = MediumInfo(found.id, name)
                 images = self._fill(facts.path, opened.root, info, made)
@@ -171,12 +173,14 @@ class Builder:
         with deploydata.named_after(path, root):
             return deploydata.fill(root, info, self.wish.contents, made, self.choices, self.progress)
 
-    def _update_boot(self, facts: DiskFacts, part: BootPart, made: Stages) -> bool:
+    def _update_boot(self, facts: Stick, found: FoundMedium, part: BootPart, made: Stages) -> bool:
         """Whether the boot part was another one, and is new now."""
         with stick.held(facts) as disk, made.scratch() as scratch:
             table = read_partitions(disk)
             layout = plan_layout(disk.size, disk.sector_size, MediumKind.DEPLOY)
-            _require_known(_again(facts.path), layout)
+            again = _again(facts.path)
+            _require_same(again, found)
+            _require_known(again, layout)
             mended = deployboot.mend_table(disk, table)
             if deployboot.is_current(disk, table, part, scratch):
                 return mended
@@ -190,6 +194,11 @@ def _again(path: str) -> FoundMedium:
     if found is None:
         raise NotFound(f"{path} is no deploy medium any more", hint="start again")
     return found
+
+
+def _require_same(now: FoundMedium, found: FoundMedium) -> None:
+    if now.id != found.id:
+        raise Refused(f"{now.device} is another medium than a moment ago", hint="start again")
 
 
 def _require_known(found: FoundMedium, layout: Layout) -> None:

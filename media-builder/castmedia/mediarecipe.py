@@ -35,7 +35,8 @@ def apply(args: argparse.Namespace, declare: Callable[[argparse.ArgumentParser],
     options = _options(declare)
     for key, value in read(path, options).items():
         action = options[key]
-        if getattr(args, action.dest) in (None, False):
+        given = getattr(args, action.dest)
+        if given is None or given is False:  # 0 is a number that was given
             setattr(args, action.dest, _converted(path, key, value, action))
 
 

@@ -24,6 +24,9 @@ from castmedia.driverpack import (
 )
 from castmedia.modinfo import ModuleFacts
 
+# What a pack is called while another takes its name.
+OLD = ".old-"
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedPack:
@@ -87,6 +90,8 @@ def write(drivers: Path, pack: Pack, contents: Contents, *, replace: bool) -> Pa
     Raises Refused when there is one and not ``replace``; NoSpace, DiskFailed.
     """
     folder, partial = drivers / pack.name, drivers / f"{PARTIAL}{pack.name}"
+    with writing_to(drivers, "another folder"):
+        _bring_back(folder)
     if folder.exists() and not replace:
         raise Refused(
             f"there is a pack {folder}", hint="another name, or `media-builder drivers add --replace`"
@@ -99,10 +104,29 @@ def write(drivers: Path, pack: Pack, contents: Contents, *, replace: bool) -> Pa
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+        _put_in_place(partial, folder)
     return folder
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """``partial`` becomes ``folder``; an older one is kept until it is there."""
+    old = folder.with_name(f"{OLD}{folder.name}")
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    try:
+        partial.rename(folder)
+    except BaseException:
+        _bring_back(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _bring_back(folder: Path) -> None:
+    """Give an old pack its name again, had its writer died before the new one was there."""
+    old = folder.with_name(f"{OLD}{folder.name}")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
 
 
 def _fill(partial: Path, pack: Pack, contents: Contents) -> None:

@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from castcore.disk import DiskFacts, Write, relocated_backup
 from castcore.disk.gpt import has_signature
@@ -31,15 +32,33 @@ ENDS = MIB
 FIRST_SECTOR = 512
 PAGE = 4096
 BLKRRPART = 0x125F  # linux/fs.h
+SYS_BLOCK = Path("/sys/class/block")
 
 
-def chosen_stick(name: str, needed: int) -> DiskFacts:
+@dataclass(frozen=True, slots=True)
+class Stick(DiskFacts):
+    """A disk or file that was looked at; ``sequence`` is the kernel's number of it.
+
+    Another stick in the same port has another one, though it may be called alike. 0: a file, or a
+    kernel (before 5.15) that does not count.
+    """
+
+    sequence: int = 0
+
+    @classmethod
+    def of(cls, facts: DiskFacts) -> Self:
+        """``facts``, and which disk it is just now."""
+        known = {field.name: getattr(facts, field.name) for field in fields(facts)}
+        return cls(**known | {"sequence": _sequence(facts.path)})
+
+
+def chosen_stick(name: str, needed: int) -> Stick:
     """The disk ``name`` (a path, or serial:, wwn:, by-id:, by-path:) when it may be written.
 
     ``needed`` are the bytes that it must have. Raises NotFound, InUse, Refused, DoesNotFit, DiskFailed,
     MissingProgram (blkid).
     """
-    facts = named_disk(name)
+    facts = Stick.of(named_disk(name))
     objection = stickpolicy.objection(facts, name, needed)
     if objection is not None:
         raise objection
@@ -69,13 +88,14 @@ def confirm(facts: DiskFacts, warning: str, yes: str | None, screen: Screen) -> 
 
 
 @contextmanager
-def held(facts: DiskFacts) -> Iterator[BlockFile]:
+def held(facts: Stick) -> Iterator[BlockFile]:
     """The disk, open for writing and held against others; it must still be what was looked at.
 
     The kernel reads its table anew at the end. Raises InUse, NotFound, Refused, DiskFailed.
     """
     with BlockFile.open_target(facts.path) as disk:
-        if disk.size != facts.size or named_disk(facts.path).stable_id != facts.stable_id:
+        now = Stick.of(named_disk(facts.path))
+        if (disk.size, now.stable_id, now.sequence) != (facts.size, facts.stable_id, facts.sequence):
             raise Refused(f"{facts.path} is another disk than a moment ago", hint="start again")
         # Past the cache a stick that was pulled out is noticed at once.
         disk.go_direct()
@@ -154,6 +174,14 @@ def reread_table(path: str) -> None:
             fcntl.ioctl(fd, BLKRRPART)
         finally:
             os.close(fd)
+
+
+def _sequence(path: str) -> int:
+    """The number that the kernel gave the disk ``path`` when it came."""
+    try:
+        return int((SYS_BLOCK / Path(path).resolve().name / "diskseq").read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _ends(source: BlockFile, disk: BlockFile) -> tuple[bytes, tuple[Write, ...]]:

@@ -87,6 +87,9 @@ class Media:
         self._held: dict[str, _Held] = {}
         self._stopping = threading.Event()
         self._lock = threading.RLock()
+        # Users are told in the order in which it happened: held while that is settled and told, slow or
+        # not; taken before the other one.
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
 
     @property
@@ -104,10 +107,11 @@ class Media:
 
         ``changed`` is called when it should be shown anew.
         """
-        with self._lock:
-            self._users, self._changed, used = users, changed, self._now.medium
-        if used is not None:
-            users.connected(used)
+        with self._telling:
+            with self._lock:
+                self._users, self._changed, used = users, changed, self._now.medium
+            if used is not None:
+                users.connected(used)
         self._thread.start()
 
     def stop(self) -> None:
@@ -154,6 +158,11 @@ class Media:
     def _meet(self, held: _Held) -> None:
         """Look at something new: a medium is mounted, and used from now on."""
         medium = self._opened(held)
+        with self._telling:
+            self._settle(held, medium)
+
+    def _settle(self, held: _Held, medium: Medium | None) -> None:
+        """It is known what ``held`` is."""
         with self._lock:
             held.busy = False
             if self._held.get(held.seen.key) is not held:  # pulled out again
@@ -187,6 +196,10 @@ class Media:
             # A disk that cannot even be read is none of ours.
             ours = found is not None or seen.named
             return Medium(seen.key, seen.path, problem=error.what) if ours else None
+        except Exception:
+            log.exception("looking at %s stumbled; it is looked at again", seen.path)
+            held.retry = self._world.clock() + RETRY_SECONDS
+            return None
         held.medium = True
         info = opened.info
         return Medium(
@@ -202,6 +215,12 @@ class Media:
         )
 
     def _lose(self, held: _Held) -> None:
+        with self._telling:
+            self._end(held)
+        # What is dead may take its time to be unmounted.
+        _in_thread("unmount", partial(_let_go, held))
+
+    def _end(self, held: _Held) -> None:
         users = self._users
         with self._lock:
             medium = self._now.get(held.seen.key)
@@ -214,8 +233,6 @@ class Media:
                 why = f"medium {medium.name} ({medium.where}) was pulled out"
                 users.gone(medium, why, used=used or casting)
             self._changed()
-        # What is dead may take its time to be unmounted.
-        _in_thread("unmount", partial(_let_go, held))
 
 
 def _let_go(held: _Held) -> None:

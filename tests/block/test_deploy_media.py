@@ -290,6 +290,20 @@ def test_a_stick_is_updated_in_place(tmp_path: Path, stages: MadeUpStages) -> No
         assert started(device, stages.folder) == (2, 2)
 
 
+def test_only_the_medium_that_was_looked_at_is_updated(tmp_path: Path, stages: MadeUpStages) -> None:
+    output = tmp_path / "medium.img"
+    builder().file(output, SIZE)
+    found = medium_at(output)
+    assert found is not None
+    stages.version = 2
+    other = replace(found, id="12345678-1234-4234-8234-123456789abc")
+    with pytest.raises(Refused, match="another medium"):
+        builder(name="Room 13").update(stick.chosen_stick(str(output), 0), other)
+    assert started(output, stages.folder) == (1, 1)
+    with open_medium(output) as opened:
+        assert (opened.info.id, opened.info.name != "Room 13") == (found.id, True)
+
+
 def test_what_has_no_room_is_told_and_nothing_is_left(tmp_path: Path, stages: MadeUpStages) -> None:
     output = tmp_path / "medium.img"
     raw = blank(tmp_path / "big.raw", 200 * MIB)

@@ -165,3 +165,18 @@ def test_another_stick_in_its_place_is_not_written(image: Path, device: str, tmp
         pass
     with pytest.raises(NotFound), stick.held(replace(facts, path="/dev/no-such-stick")):
         pass
+
+
+def test_another_stick_of_the_same_kind_in_its_place_is_not_written(device: str, tmp_path: Path) -> None:
+    """Neither has a number: their path and size are the same."""
+    other = tmp_path / "other"
+    other.write_bytes(noise(2 * SIZE, 3))
+    facts = stick.chosen_stick(device, SIZE)
+    with stick.held(facts):
+        pass
+    run(["losetup", "--detach", device], timeout=SECONDS)
+    run(["losetup", device, str(other)], timeout=SECONDS)
+    with pytest.raises(Refused, match="another disk"), stick.held(facts):
+        pass
+    with stick.held(stick.chosen_stick(device, SIZE)):
+        pass

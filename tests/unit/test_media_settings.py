@@ -85,6 +85,8 @@ def test_the_command_line_goes_before_the_recipe(tmp_path: Path) -> None:
     settings = settingsoptions.chosen(given).settings
     assert (settings.vlan, settings.serial, settings.nic) == (9, ("hvc0",), "eno1")
     assert options_of(given).profile is Profile.FULL
+    given = arguments("--recipe", path, "--vlan", "0")
+    assert settingsoptions.chosen(given).settings.vlan == 0
 
 
 def test_without_options_nothing_is_said() -> None:

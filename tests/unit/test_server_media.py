@@ -80,11 +80,16 @@ class FakeUsers:
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
         self.casting = ""
+        self.slow = ""
+        self.entered, self.free = threading.Event(), threading.Event()
 
     def uses(self, medium: str) -> bool:
         return medium == self.casting
 
     def connected(self, medium: Medium) -> None:
+        if medium.where == self.slow:
+            self.entered.set()
+            assert self.free.wait(10)
         self.heard.append(("connected", medium.name))
 
     def gone(self, medium: Medium, why: str, *, used: bool) -> None:  # noqa: ARG002
@@ -97,7 +102,7 @@ class Stick:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mounted: list[str] = []
-        self.failing = ""
+        self.failing: str | Exception = ""
         self.none: set[str] = set()
         self.unreadable: set[str] = set()
         self.now = 100.0
@@ -113,6 +118,8 @@ class Stick:
 
     @contextmanager
     def open(self, path: str) -> Iterator[OpenMedium]:
+        if isinstance(self.failing, Exception):
+            raise self.failing
         if self.failing:
             raise DiskFailed(self.failing)
         root = self.folder / Path(path).name
@@ -214,6 +221,42 @@ def test_a_medium_that_is_busy_is_not_tried_all_the_time(stick: Stick) -> None:
     stick.eyes.moved.set()
     until(lambda: stick.users.heard)
     assert [m.problem for m in stick.media.now.connected] == [""]
+
+
+@pytest.mark.parametrize("then", ["another comes", "it is pulled out"])
+def test_users_hear_in_the_order_in_which_it_happened(stick: Stick, then: str) -> None:
+    """The one who is told of the first medium takes his time."""
+    stick.media.find()
+    stick.media.start(stick.users, lambda: None)
+    stick.users.slow = "/dev/sdb"
+    stick.plug("/dev/sdb")
+    assert stick.users.entered.wait(10)
+    if then == "another comes":
+        stick.plug("/dev/sdc")
+        until(lambda: len(stick.mounted) == 2)
+        last: tuple[Any, ...] = ("connected", "of /dev/sdc")
+    else:
+        looks = stick.eyes.looks
+        stick.pull("/dev/sdb")
+        until(lambda: stick.eyes.looks > looks)
+        last = ("gone", "medium of /dev/sdb (/dev/sdb) was pulled out", True)
+    time.sleep(0.2)  # for him who does not wait his turn
+    stick.users.free.set()
+    until(lambda: len(stick.users.heard) == 2)
+    assert stick.users.heard == [("connected", "of /dev/sdb"), last]
+
+
+def test_whatever_happens_a_medium_is_tried_again(stick: Stick) -> None:
+    stick.failing = RuntimeError("nobody thought of it")
+    stick.plug("/dev/sdb")
+    stick.media.find()
+    stick.media.start(stick.users, lambda: None)
+    assert stick.media.now == MediaNow()
+    stick.failing = ""
+    stick.now += RETRY_SECONDS
+    stick.eyes.moved.set()
+    until(lambda: stick.users.heard)
+    assert stick.users.heard == [("connected", "of /dev/sdb")]
 
 
 def test_a_disk_that_cannot_be_read_is_told_only_where_it_was_named(stick: Stick) -> None:

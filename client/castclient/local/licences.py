@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from castcore.edge.licence.ledgerfile import LedgerFile
+from castcore.edge.licence.licencefiles import read_licence
 from castcore.edge.medium import OpenMedium
 from castcore.errors import FleetcastError
-from castcore.licence import MOST_BYTES, SUFFIX, Balance, Use
+from castcore.licence import SUFFIX, Balance, Use
 
 # The "cast" of every local restore: a retry at the same machine finds what it has reserved.
 LOCAL_CAST = "local"
@@ -61,8 +62,8 @@ def balances(medium: OpenMedium) -> tuple[Balance, ...]:
 def _files(medium: OpenMedium) -> Iterator[tuple[str, bytes]]:
     """The licence files of ``medium``, as far as they can be read."""
     for path in sorted(medium.licences.glob(f"*{SUFFIX}")):
-        with suppress(OSError), path.open("rb") as file:
-            yield path.name, file.read(MOST_BYTES + 1)
+        with suppress(FleetcastError):
+            yield path.name, read_licence(path, links=False)
 
 
 def import_files(medium: OpenMedium, ledger: LedgerFile, say: Callable[[str], None]) -> None:

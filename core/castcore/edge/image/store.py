@@ -6,10 +6,12 @@ import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from castcore.errors import BadImage, DiskFailed, FleetcastError, NoSpace, NotFound, Refused
 from castcore.image import MANIFEST_LIMIT, NAME, BorrowedPack, Manifest, pack_name, parse_manifest
@@ -127,7 +129,7 @@ def read_manifest(path: Path) -> Manifest:
 def read_file(path: Path, limit: int) -> bytes:
     """The bytes of an image's small file, at most ``limit``. Raises BadImage or DiskFailed."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
             # Python sets aside what is asked for before it reads: no more than there is.
             data = file.read(size + 1) if size <= limit else b""
@@ -138,6 +140,21 @@ def read_file(path: Path, limit: int) -> bytes:
     if max(size, len(data)) > limit:
         raise BadImage(f"{path} is larger than the {limit} bytes it may have")
     return data
+
+
+def open_plain(path: Path, *, links: bool = False) -> BinaryIO:
+    """The plain file ``path`` for reading; ``links``: or what a symbolic link of that name leads to.
+
+    What a stick calls so may be a FIFO, which nobody writes to, or lead to a device of this machine:
+    neither is waited for. Raises OSError.
+    """
+    if not links and path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link")
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return os.fdopen(fd, "rb")
 
 
 @contextmanager

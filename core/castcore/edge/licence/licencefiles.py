@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from castcore.edge.image.imagewriter import write_synced
-from castcore.edge.image.store import sync_directory, writing_to
+from castcore.edge.image.store import open_plain, sync_directory, writing_to
 from castcore.errors import DiskFailed, InUse, NotFound, Untrusted
 from castcore.licence import MOST_BYTES, SUFFIX
 from castcore.trust import KEY_SIZE, SigningKey
@@ -24,15 +24,18 @@ def licence_files(directory: Path | None) -> list[tuple[Path, bytes]]:
         return []
     try:
         found = sorted(directory.glob(f"*{SUFFIX}"))[:MOST_FILES]
-        return [(path, read_licence(path)) for path in found]
+        return [(path, read_licence(path, links=False)) for path in found]
     except OSError as error:
         raise DiskFailed(f"{directory} cannot be read: {error.strerror}") from None
 
 
-def read_licence(path: Path) -> bytes:
-    """The bytes of a licence file; of anything longer than one, too few. Raises NotFound, DiskFailed."""
+def read_licence(path: Path, *, links: bool = True) -> bytes:
+    """The bytes of a licence file; of anything longer than one, too few. ``links``: or of a link to one.
+
+    Raises NotFound, DiskFailed.
+    """
     try:
-        with path.open("rb") as file:
+        with open_plain(path, links=links) as file:
             return file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise NotFound(f"there is no licence file {path}") from None

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from castcore.disk import Extent, Partition, parse_gpt, partitions_of, primary_from_backup, table_length
-from castcore.disk.gpt import guid, has_signature
+from castcore.disk.gpt import PROTECTIVE, guid, has_signature
+from castcore.disk.mbr import parse_mbr
 from castcore.edge.disk import probe
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.errors import BadImage, FleetcastError, NotFound
@@ -17,6 +18,7 @@ from castcore.units import MIB
 
 # Tables of ours, and every usual one, end in the first MiB, and begin in the last.
 ENDS = MIB
+FIRST_SECTOR = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,16 @@ def medium_at(path: str | os.PathLike[str]) -> FoundMedium | None:
 def read_partitions(disk: BlockFile) -> tuple[str, tuple[Partition, ...]]:
     """The UUID of the GUID partition table of ``disk`` and its partitions; "" and none without one.
 
-    An update that was cut off may have left the primary table half written: the backup counts then.
-    Raises DiskFailed.
+    An update that was cut off may have left the primary table half written: the backup counts then,
+    unless the first sector says that the disk was divided anew. Raises DiskFailed.
     """
     sector = disk.sector_size
     start = disk.read(0, min(ENDS, disk.size))
     with suppress(BadImage):
         if has_signature(start, sector):
             return _read(start[: table_length(start, sector)], sector)
+    if not _backup_counts(start[:FIRST_SECTOR]):
+        return "", ()
     with suppress(BadImage):
         length = min(ENDS, disk.size)
         return _read(primary_from_backup(disk.read(disk.size - length, length), sector), sector)
@@ -91,6 +95,14 @@ def _medium(path: str, serial: str) -> FoundMedium | None:
         if parts is None:
             return None
         return FoundMedium(path, uuid, serial_of(serial, uuid), disk.size, disk.sector_size, parts)
+
+
+def _backup_counts(first: bytes) -> bool:
+    """Whether the first sector is of a GPT, or not yet written: what is torn of ours has no other."""
+    try:
+        return not any(first) or any(e is not None and e.type == PROTECTIVE for e in parse_mbr(first))
+    except BadImage:
+        return False
 
 
 def _read(primary: bytes, sector: int) -> tuple[str, tuple[Partition, ...]]:

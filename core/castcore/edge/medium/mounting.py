@@ -33,9 +33,12 @@ def mounted(device: str, filesystem: DataFileSystem, *, writable: bool) -> Itera
 
     What was written is durable when the block is left.
     """
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    _sweep()
-    point, lock = _own_point()
+    try:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        _sweep()
+        point, lock = _own_point()
+    except OSError as error:
+        raise DiskFailed(f"{FOLDER}: no medium can be mounted there: {error.strerror}") from None
     try:
         options = (_WRITABLE if writable else _READ_ONLY)[filesystem]
         _mount(device, filesystem, f"{options},{SAFE}", point)

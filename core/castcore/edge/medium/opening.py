@@ -104,8 +104,16 @@ def data_mounted(found: FoundMedium, *, writable: bool) -> Iterator[Path]:
 def partition_node(device: str, partition: Partition) -> str | None:
     """The kernel's device node of ``partition`` of ``device``; None when it has none there.
 
-    A node of that number elsewhere on the disk is of an older table, and none.
+    A node of that number elsewhere on the disk is of an older table, and none. Raises DiskFailed: the
+    disk is gone, or the kernel reads its table anew.
     """
+    try:
+        return _node(device, partition)
+    except (OSError, ValueError) as error:
+        raise DiskFailed(f"{device}: its partitions cannot be told: {error}") from None
+
+
+def _node(device: str, partition: Partition) -> str | None:
     status = os.stat(device)
     if not stat.S_ISBLK(status.st_mode):
         return None
