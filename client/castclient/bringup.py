@@ -198,12 +198,14 @@ class _Keeper:
                 had_link = link
                 patience = time.monotonic() - asked > LINK_LOCAL_AFTER
                 if link and patience and not nics.ipv4_address(self._interface):
-                    self._claim()
+                    self._claim(lambda: client.poll() is None)
 
-    def _claim(self) -> None:
-        """Hold a link-local address until DHCP has answered, or the link is gone."""
+    def _claim(self, asking: Callable[[], bool]) -> None:
+        """Hold a link-local address until DHCP has answered, ends ``asking``, or the link is gone."""
         try:
-            linkclaim.hold(self._interface, self._ended, self._say, linked=self._link)
+            linkclaim.hold(
+                self._interface, self._ended, self._say, linked=lambda: self._link() and asking()
+            )
         except (FleetcastError, OSError) as error:
             self._once(f"{self._interface}: no link-local address: {getattr(error, 'what', error)}")
             self._ended.wait(RESTART_SECONDS)
