@@ -43,6 +43,7 @@ class BringUp:
         self._keepers: dict[str, _Keeper] = {}
         self._settled = ""
         self._routed: set[str] = set()  # the interfaces with a route by the gateway that was told
+        self._failed: dict[str, str] = {}  # what was said last of interfaces that cannot be set up
         self._watcher = threading.Thread(target=self._watch, name="bring-up", daemon=True)
 
     def start(self) -> None:
@@ -67,8 +68,8 @@ class BringUp:
         if not interface:
             return
         self._settled = interface
+        self._place_static()
         try:
-            self._place_static()
             used = [cards.interface_of(card.name, self._told) for card in cards.wired(self._told)]
             routes.settle(interface, url, used)
         except FleetcastError as error:
@@ -82,7 +83,7 @@ class BringUp:
                 keeper = self._keepers.get(card.name)
                 if keeper is None or not keeper.thread.is_alive():
                     self._keepers[card.name] = _Keeper(card.name, self._told, self._say, self._ended)
-            self._try_static()
+            self._place_static()
             if not warned and time.monotonic() - began > LINK_SECONDS:
                 warned = True
                 self._warn([card.name for card in found if card.link], [card.name for card in found])
@@ -95,12 +96,6 @@ class BringUp:
         elif not linked:
             self._say(f"no link on {', '.join(found)} after {LINK_SECONDS:.0f} s: look at the cables")
 
-    def _try_static(self) -> None:
-        try:
-            self._place_static()
-        except FleetcastError as error:
-            self._say(error.what)
-
     def _place_static(self) -> None:
         """Give the interfaces the address that was told, where it belongs now, and the others none."""
         told = self._told
@@ -110,22 +105,33 @@ class BringUp:
             self._place(told)
 
     def _place(self, told: BootSettings) -> None:
-        linked = [nic.name for nic in _interfaces(told) if nic.link]
-        places = static_places(linked, self._settled)
-        for nic in _interfaces(told):
-            has = told.address in _own_addresses(nic.name, told)
-            if nic.name not in places:
-                self._routed.discard(nic.name)
-                if has:
-                    addresses.remove(nic.name, told.address)
-                continue
-            if not has:
-                addresses.add(nic.name, told.address)
-                self._say(f"{nic.name}: {told.address}, as told")
-            if told.gateway and nic.name not in self._routed:
-                metric = 100 + nics.index(nic.name)
-                addresses.route("default", nic.name, gateway=told.gateway, metric=metric)
-                self._routed.add(nic.name)
+        found = _interfaces(told)
+        places = static_places([nic.name for nic in found if nic.link], self._settled)
+        for nic in found:
+            try:
+                self._place_on(nic.name, told, wanted=nic.name in places)
+            except FleetcastError as error:  # the other cards may do
+                if self._failed.get(nic.name) != error.what:
+                    self._say(f"{nic.name}: {error.what}")
+                self._failed[nic.name] = error.what
+            else:
+                self._failed.pop(nic.name, None)
+
+    def _place_on(self, name: str, told: BootSettings, *, wanted: bool) -> None:
+        has = told.address in _own_addresses(name, told)
+        if not (wanted and has):
+            self._routed.discard(name)  # the route went with the address, or with the card
+        if not wanted:
+            if has:
+                addresses.remove(name, told.address)
+            return
+        if not has:
+            addresses.add(name, told.address)
+            self._say(f"{name}: {told.address}, as told")
+        if told.gateway and name not in self._routed:
+            metric = 100 + nics.index(name)
+            addresses.route("default", name, gateway=told.gateway, metric=metric)
+            self._routed.add(name)
 
 
 class _Keeper:
@@ -192,12 +198,14 @@ class _Keeper:
                 had_link = link
                 patience = time.monotonic() - asked > LINK_LOCAL_AFTER
                 if link and patience and not nics.ipv4_address(self._interface):
-                    self._claim()
+                    self._claim(lambda: client.poll() is None)
 
-    def _claim(self) -> None:
-        """Hold a link-local address until DHCP has answered, or the link is gone."""
+    def _claim(self, asking: Callable[[], bool]) -> None:
+        """Hold a link-local address until DHCP has answered, ends ``asking``, or the link is gone."""
         try:
-            linkclaim.hold(self._interface, self._ended, self._say, linked=self._link)
+            linkclaim.hold(
+                self._interface, self._ended, self._say, linked=lambda: self._link() and asking()
+            )
         except (FleetcastError, OSError) as error:
             self._once(f"{self._interface}: no link-local address: {getattr(error, 'what', error)}")
             self._ended.wait(RESTART_SECONDS)

@@ -16,6 +16,8 @@ from castclient.linklocal import PREFIX, Claim, Do
 
 # How soon the end is noticed, and that DHCP has answered after all.
 _LOOK_SECONDS = 0.5
+# Packets between two such looks: a network may bring them faster than they are heard.
+_MOST_HEARD = 64
 
 
 def hold(
@@ -47,7 +49,7 @@ def _is_ours_to_give(interface: str, claim: Claim) -> bool:
 
 
 def _hear(claim: Claim, sock: ArpSocket, interface: str, say: Callable[[str], None]) -> None:
-    while True:
+    for _ in range(_MOST_HEARD):
         had = f"{claim.address}/{PREFIX}"
         try:
             packet = sock.receive()

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from castcore.boot import BootDecision, BootImage, ImageForm
@@ -39,7 +39,10 @@ class Slot(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """An order for ``machine`` (an id, or the MAC of one never met); ``since`` is Unix seconds."""
+    """An order for ``machine`` (an id, or the MAC of one never met).
+
+    ``since`` (Unix seconds) it is in its slot.
+    """
 
     id: str
     machine: str
@@ -161,7 +164,7 @@ class BootOnce:
         with self._lock:
             found = self._take(order)
             if found is not None:
-                self._orders[found.machine, Slot.USED] = found
+                self._orders[found.machine, Slot.USED] = replace(found, since=int(time.time()))
                 self._save((found.machine, Slot.WAITING), (found.machine, Slot.USED))
         self._changed()
 

@@ -30,7 +30,7 @@ class BootServing:
         self._parts, self._listeners = parts, listeners
         self._lock = threading.Lock()
         self._wish = 0
-        self._assumed = False
+        self._assumed = self._stopped = False
 
     def serve(self, tree: Path) -> None:
         """Serve ``tree``. Raises NotFound, BadImage, PortTaken, Refused, NetworkFailed."""
@@ -49,9 +49,11 @@ class BootServing:
             raise PortTaken(error.what, hint=f"{error.hint}, {instead}") from None
 
     def stop(self) -> None:
-        """Serve nothing any more."""
-        self._wish += 1
-        self._parts.booting.stop()
+        """Serve nothing any more, whatever is to be followed from now on."""
+        self._stopped = True
+        self._parts.booting.stop()  # at once, so that a start that waits ends
+        with self._lock:  # what was about to start has started
+            self._parts.booting.stop()
 
     def follow(self, tree: Path | None) -> None:
         """From now on ``tree`` (None: nothing), which may be gone before it is served.
@@ -68,7 +70,7 @@ class BootServing:
         booting.stop()  # at once: whoever waits below for another tree waits in vain
         with self._lock:
             booting.stop()
-            if tree is None or wish != self._wish:
+            if tree is None or self._stopped or wish != self._wish:
                 return
             try:
                 self.serve(tree)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -279,6 +279,9 @@ class Licensing:
 
     def _consume(self, opened: OpenedLedger, file: LedgerFile) -> None:
         due = self._book.uses(UseState.DUE, file.ledger.id)
+        # Killed before this was written down; now, as others push them out of what the ledger remembers.
+        done = [use for use in due if file.ledger.standing(use.use) is Standing.CONSUMED]
+        self._consumed(opened, file.ledger, done)
         for use in due:
             if file.ledger.standing(use.use) is Standing.UNKNOWN:
                 # Somebody gave it back on another server meanwhile.
@@ -291,10 +294,13 @@ class Licensing:
         due = self._book.uses(UseState.DUE, file.ledger.id)
         for at in range(0, len(due), MOST_RECENT):
             some = due[at : at + MOST_RECENT]
-            ledger = file.consume(*(use.use for use in some))
-            self._book.remember(ledger, *(replace(use, state=UseState.CONSUMED) for use in some))
-            for use in some:
-                self._tell("consumed", opened, ledger, use.cast, use.machine)
+            self._consumed(opened, file.consume(*(use.use for use in some)), some)
+
+    def _consumed(self, opened: OpenedLedger, ledger: Ledger, uses: Sequence[LicenceUse]) -> None:
+        if uses:
+            self._book.remember(ledger, *(replace(use, state=UseState.CONSUMED) for use in uses))
+        for use in uses:
+            self._tell("consumed", opened, ledger, use.cast, use.machine)
 
     def _give_back(self, opened: OpenedLedger, file: LedgerFile) -> None:
         back = self._book.uses(UseState.RETURNING, file.ledger.id)

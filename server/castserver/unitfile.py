@@ -16,8 +16,8 @@ CAPABILITIES = (
 )
 
 
-def unit(command: Sequence[str], state: str) -> str:
-    """The unit that runs ``command`` with its state in the directory ``state``."""
+def unit(command: Sequence[str], writes: Sequence[str]) -> str:
+    """The unit that runs ``command``, which writes below the directories ``writes``, made if need be."""
     return f"""\
 [Unit]
 Description=Fleetcast: casts system images to the machines of this network
@@ -26,6 +26,7 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+ExecStartPre=+{_line(["/bin/mkdir", "-p", "--", *writes])}
 ExecStart={_line(command)}
 Restart=on-failure
 RestartSec=2
@@ -42,7 +43,7 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
-ReadWritePaths=-{_escaped(state)}
+ReadWritePaths={" ".join(map(_quoted, writes))}
 
 [Install]
 WantedBy=multi-user.target
@@ -50,9 +51,13 @@ WantedBy=multi-user.target
 
 
 def _line(command: Sequence[str]) -> str:
-    # systemd expands "$" and "%" in what a shell would leave alone between single quotes.
-    return " ".join(_escaped(shlex.quote(word)) for word in command)
+    # Only in commands systemd expands "$" as well, whatever the quotes.
+    return " ".join(_quoted(word).replace("$", "$$") for word in command)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("%", "%%").replace("$", "$$")
+def _quoted(word: str) -> str:
+    """``word`` as one word (systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers")."""
+    text = word.replace("%", "%%")
+    if shlex.quote(word) == word:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from castcore.boot import (
 from castcore.boot.bootimage import HEAD_BYTES, form_of
 from castcore.errors import BadImage, InUse, NotFound, Refused
 from castserver.bootimages import BootImages
+from castserver.bootonce import USED_SECONDS
 from castserver.services.machinefiles import MachineFiles
 
 from tests.support.bootorders import (
@@ -163,6 +165,24 @@ def test_a_new_order_leaves_what_the_machine_runs_from_alone(
     assert running is not None
     assert running.open().read() == iso()
     assert ask(files, client, "image") == DISK
+
+
+def test_what_a_machine_runs_from_stays_for_its_time_however_long_it_was_ordered(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, now = FakeClient(lab, 1).register(), 1_800_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    order(lab, "live.iso", client.id)
+    found = lab.once.newest(*boot(client))
+    assert found is not None
+    now += USED_SECONDS
+    lab.once.use(found.id)
+    now += USED_SECONDS
+    lab.restart()
+    assert lab.once.find(found.id) is not None
+    now += 1
+    lab.restart()
+    assert lab.once.find(found.id) is None
 
 
 def test_a_machine_never_met_is_ordered_by_its_mac(lab: ServerLab, files: MachineFiles) -> None:

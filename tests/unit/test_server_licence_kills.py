@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 from castcore.control import ClientState, Report
 from castcore.edge.licence.blocks import DirectBlocks
 from castcore.edge.licence.ledgerfile import LedgerFile
+from castcore.licence import MOST_RECENT
 from castserver.database import Database
+from castserver.licencebook import LicenceUse, UseState
+from castserver.licensing import Licensing
 from castserver.wayin import WayIn
 
-from tests.support.licences import FolderMedium
+from tests.support.licences import TERMS, FolderMedium
 from tests.support.licensedlab import counts, create, licensed_lab, machines, parts
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
 
@@ -157,3 +161,32 @@ def test_power_cut_in_any_write_of_the_ledger_consumes_once(
 
     # Four of the import, two of each of three reservations, two consumptions, one release.
     assert at_every_call(tmp_path, monkeypatch, apply) == 4 + 6 + 4 + 2
+
+
+def test_uses_consumed_before_a_kill_are_not_pushed_out_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More are due than a ledger remembers, and those that are consumed already come last."""
+    late, early = MOST_RECENT - 28, MOST_RECENT
+    medium, database = FolderMedium(tmp_path / "school"), Database.in_memory()
+    medium.issue(late + 2 * early)
+    licensing, ledger = Licensing(database, medium, TERMS), medium.ledger().id
+    book = licensing._book
+    uses = [LicenceUse("c", f"m{n:03}", ledger, "lab", UseState.RESERVED) for n in range(late + early)]
+    for use in uses:
+        book.want(use)
+    for use in uses[late:]:
+        book.want(replace(use, state=UseState.DUE))
+    with monkeypatch.context() as patch:
+        patch.setattr(LedgerFile, "consume", Reaper(0).wrap(LedgerFile.consume, after=True))
+        with pytest.raises(Killed):
+            licensing.settle()
+    licensing.close()
+    for use in uses[:late]:
+        book.want(replace(use, state=UseState.DUE))
+    again = Licensing(database, medium, TERMS)
+    for _ in range(2):
+        again.settle()
+    again.close()
+    assert len(again._book.uses(UseState.CONSUMED)) == late + early
+    assert (medium.balance().consumed, medium.balance().reserved) == (late + early, 0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from castcore.edge.commandline import Screen
+from castcore.edge.image.store import STORE_VARIABLE
 from castcore.edge.net.identity import write_secret
 from castcore.errors import BadImage, DiskFailed, NoSpace, NotFound, Refused
 from castserver import statebackup
@@ -17,6 +18,7 @@ from castserver.commands import unit as unit_command
 from castserver.database import Database, SettingRow
 from castserver.roles import Role
 from castserver.statebackup import DATABASE, SECRETS, back_up, bring_back, read
+from castserver.statedir import STATE_VARIABLE
 from castserver.unitfile import unit
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -211,18 +213,38 @@ def made(*options: str) -> str:
     return str(answer["unit"])
 
 
-def test_the_unit_starts_the_server_with_the_options() -> None:
-    text = made("--images", "/srv/my images", "--interface", "eth1")
+def served(text: str) -> list[str]:
+    """What the unit gives to `fleetcast serve`."""
     (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
     words = shlex.split(line.removeprefix("ExecStart="))
-    assert words[words.index("serve") :] == [
-        "serve",
-        "--images",
-        "/srv/my images",
-        "--interface",
-        "eth1",
-    ]
     assert Path(words[0]).is_absolute()
+    return words[words.index("serve") + 1 :]
+
+
+def test_the_unit_starts_the_server_with_the_options() -> None:
+    text = made("--images", "/srv/my images", "--interface", "eth1", "--image", "lab")
+    words = served(text)
+    assert words[:4] == ["--interface", "eth1", "--image", "lab"]
+    assert words[words.index("--images") + 1] == "/srv/my images"
+
+
+def test_the_unit_runs_the_server_of_this_directory_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(STATE_VARIABLE, "its state")
+    monkeypatch.setenv(STORE_VARIABLE, "/srv/$5 images")
+    text = made("--media", "a.img", "--media=../b.img", "--boot-tree", "/srv/pxe")
+    words = served(text)
+    named = list(zip(words[::2], words[1::2], strict=True))
+    assert set(named) == {
+        ("--boot-tree", "/srv/pxe"),
+        ("--images", "/srv/$$5 images"),
+        ("--media", f"{tmp_path}/a.img"),
+        ("--media", f"{tmp_path.parent}/b.img"),
+        ("--state", f"{tmp_path}/its state"),
+    }
+    assert f'ReadWritePaths="{tmp_path}/its state" "/srv/$5 images"' in text.splitlines()
 
 
 def test_options_that_the_server_does_not_take_are_refused() -> None:
@@ -231,6 +253,11 @@ def test_options_that_the_server_does_not_take_are_refused() -> None:
 
 
 def test_what_systemd_would_expand_is_escaped() -> None:
-    text = unit(["/bin/x", "100%", "$HOME"], "/var/lib/a%b")
-    assert "ExecStart=/bin/x 100%% '$$HOME'" in text
-    assert "ReadWritePaths=-/var/lib/a%%b" in text
+    text = unit(["/bin/x", "100%", "$HOME", 'a"b\\'], ["/var/lib/a%b", "/srv/$c"])
+    assert 'ExecStart=/bin/x 100%% "$$HOME" "a\\"b\\\\"' in text
+    assert 'ReadWritePaths=/var/lib/a%%b "/srv/$c"' in text
+
+
+def test_the_directories_that_the_server_writes_to_are_made_before_they_are_opened_to_it() -> None:
+    lines = unit(["/bin/x"], ["/home/a b", "/srv/c"]).splitlines()
+    assert 'ExecStartPre=+/bin/mkdir -p -- "/home/a b" /srv/c' in lines
