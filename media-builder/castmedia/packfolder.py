@@ -69,7 +69,7 @@ class Contents:
 
 def packed(contents: Contents) -> tuple[tuple[PackedModule, ...], tuple[PackedFile, ...]]:
     """The manifest's rows of ``contents``. Raises Refused for two modules of one name."""
-    modules = []
+    modules: list[PackedModule] = []
     for path, facts in contents.modules:
         if any(m.name == facts.name for m in modules):
             raise Refused(f"two modules are called {facts.name}", hint="keep the one for this kernel")
