@@ -88,8 +88,11 @@ def write(drivers: Path, pack: Pack, contents: Contents, *, replace: bool) -> Pa
     """
     folder, partial = drivers / pack.name, drivers / f"{PARTIAL}{pack.name}"
     if folder.exists() and not replace:
-        raise Refused(f"there is a pack {folder}", hint="give --replace, or another --name")
-    with writing_to(drivers, "another --drivers-folder"):
+        raise Refused(
+            f"there is a pack {folder}",
+            hint="media-builder drivers add --replace, or --name with another one",
+        )
+    with writing_to(drivers, "another folder"):
         shutil.rmtree(partial, ignore_errors=True)
         try:
             _fill(partial, pack, contents)
