@@ -90,7 +90,7 @@ def write(drivers: Path, pack: Pack, contents: Contents, *, replace: bool) -> Pa
     if folder.exists() and not replace:
         raise Refused(
             f"there is a pack {folder}",
-            hint="media-builder drivers add --replace, or --name with another one",
+            hint="`media-builder drivers add --replace`, or another name",
         )
     with writing_to(drivers, "another folder"):
         shutil.rmtree(partial, ignore_errors=True)
