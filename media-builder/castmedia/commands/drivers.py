@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--cache", type=Path, metavar="DIR", help=f"finished stages ({stages.default_cache()})"
     )
+    add.add_argument("--refresh", action="store_true", help="for the newest kernel: fetch it again")
     add.add_argument("--mirror", metavar="LINE", help="Debian mirror (default: the host's own)")
     _action(actions, "list", "every pack, what it is for and where it loads")
     check = _action(actions, "check", "which devices of a machine have no driver in a boot image")
@@ -98,7 +99,8 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
 
 
 def _add(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
-    options = stages.Options((args.cache or stages.default_cache()).resolve(), mirror=args.mirror)
+    cache: Path = args.cache or stages.default_cache()
+    options = stages.Options(cache.resolve(), mirror=args.mirror, refresh=args.refresh)
     wish = packmaking.Wish(args.source, args.name or "", args.licence, args.secure_boot, args.replace)
     made = packmaking.make(args.folder, wish, options, say=screen.say, progress=screen.progress)
     screen.say(f"{made.folder}: {driverpack.about(made.pack)}")
