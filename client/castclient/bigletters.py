@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 ROWS = 5
-# Five rows of five columns a letter, row by row; two columns apart.
+# Five rows of five columns a letter, row by row.
 _SHAPES = """
 A .###. #...# ##### #...# #...#
 B ####. #...# ####. #...# ####.
@@ -52,12 +52,13 @@ def big(word: str, width: int, height: int) -> list[str]:
 
     Letters without a shape become blanks; a word that does not fit at all is one plain line.
     """
-    rows = ["..".join(_LETTERS.get(letter, _BLANK)[row] for letter in word) for row in range(ROWS)]
-    for down in range(max(height // ROWS, 1), 0, -1):
-        # A character is about twice as high as wide.
-        for across in (2 * down, down):
-            if len(rows[0]) * across <= width and ROWS * down <= height:
-                return [_wide(row, across) for row in rows for _ in range(down)]
+    for gap in ("..", "."):  # closer together only where they would not fit at all
+        rows = [gap.join(_LETTERS.get(letter, _BLANK)[row] for letter in word) for row in range(ROWS)]
+        for down in range(max(height // ROWS, 1), 0, -1):
+            # A character is about twice as high as wide.
+            for across in (2 * down, down):
+                if len(rows[0]) * across <= width and ROWS * down <= height:
+                    return [_wide(row, across) for row in rows for _ in range(down)]
     return [word]
 
 

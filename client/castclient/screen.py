@@ -97,11 +97,11 @@ def _machine(model: Model) -> str:
 
 
 def _headline(model: Model, width: int, height: int) -> list[str]:
-    word, _, _ = _STATES[model.state]
+    word, tone, _ = _STATES[model.state]
     cast = model.cast
     if model.off:
         word = "SHUT DOWN"
-    elif model.phase is Phase.CASTING and cast is not None and cast.total:
+    elif model.phase is Phase.CASTING and cast is not None and cast.total and tone is Tone.BUSY:
         word = f"{word} {cast.percent}%"
     rows = big(word, width - 2 * _MARGIN, height // 5)
     return ["", *(row.center(width).rstrip() for row in rows), ""]

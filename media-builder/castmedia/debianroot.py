@@ -83,5 +83,7 @@ def kernel_version(root: Path) -> str:
     """The version of the one kernel in ``root``. Raises NotFound for none or several."""
     found = sorted(p.name for p in (root / "usr/lib/modules").glob("*") if p.is_dir())
     if len(found) != 1:
-        raise NotFound(f"{root} has {len(found)} kernels, one is wanted", hint="build with --refresh")
+        raise NotFound(
+            f"{root} has {len(found)} kernels, one is wanted", hint="`media-builder pxe --refresh`"
+        )
     return found[0]

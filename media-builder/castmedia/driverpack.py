@@ -107,7 +107,7 @@ def check_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise Refused(
             f"a pack cannot be called {name!r}",
-            hint="lower-case letters, digits, . _ + -, at most 64; give --name",
+            hint="lower-case letters, digits, . _ + -, at most 64: `media-builder drivers add --name`",
         )
     return name
 
@@ -132,14 +132,16 @@ def check_signature(module: ModuleFacts, ours: ModuleFacts, secure_boot: SecureB
     if not module.signer:
         raise Refused(
             f"the module {module.name} is not signed, so a kernel under Secure Boot will not load it",
-            hint="sign it and enrol your key on the machines (--secure-boot enrolled), or, if Secure"
-            " Boot is off on all of them, say --secure-boot off",
+            hint="sign it and enrol your key on the machines (`media-builder drivers add"
+            " --secure-boot enrolled`), or, with Secure Boot off, `media-builder drivers add"
+            " --secure-boot off`",
         )
     if secure_boot is SecureBoot.KERNEL:
         raise Refused(
             f"the module {module.name} is signed by {module.signer!r} (key {module.key}), which Debian's"
             f" kernel does not trust: its own modules are signed by {ours.signer!r}",
-            hint="if that key is enrolled on the machines (mokutil), say --secure-boot enrolled",
+            hint="if that key is enrolled on the machines (mokutil), say so: `media-builder drivers"
+            " add --secure-boot enrolled`",
         )
 
 

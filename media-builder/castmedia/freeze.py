@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from castcore.errors import NotFound
 from castmedia.recipe import Freeze
 
 NAME = "fleetcast-client"
+# Where PyInstaller puts all that is no program.
+INSIDE = "_internal"
 LAUNCHER = Path(__file__).resolve().parent / "launcher.py"
 # Debian 13 has no package of it: the wheel of the very version this installation is pinned to.
 WHEEL = "blake3"
@@ -75,7 +77,7 @@ def freeze_client(
 ) -> None:
     """Freeze the client inside the root ``debian``; its folder becomes ``output``/fleetcast-client.
 
-    Raises run.ProgramFailed with PyInstaller's last lines.
+    Raises run.ProgramFailed with PyInstaller's last lines, NotFound for a recipe that has rotted.
     """
     inside = Path("/tmp/fleetcast-freeze")
     work = debian / inside.relative_to("/")
@@ -86,6 +88,7 @@ def freeze_client(
         environment = libraries | {"PYTHONPATH": str(inside / "src")} | _REPRODUCIBLE
         command = ["chroot", str(debian), *_pyinstaller(inside, options)]
         run.run_lines(command, on_line, extra_env=environment)
+        _remove(work / "out" / NAME / INSIDE, options.removed)
         shutil.move(work / "out" / NAME, output / NAME)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -102,12 +105,24 @@ def _pyinstaller(inside: Path, options: Freeze) -> list[str]:
     command = ["python3", "-m", "PyInstaller", "--onedir", "--noconfirm", "--log-level=ERROR"]
     command += [f"--name={NAME}", f"--distpath={inside}/out", f"--workpath={inside}/work"]
     # Modules as files, not in an archive of their own: the initramfs compresses all of it, once.
-    command += [f"--specpath={inside}", f"--paths={inside}/src", "--debug=noarchive", "--optimize=2"]
+    command += [f"--specpath={inside}", f"--paths={inside}/src", "--debug=noarchive"]
+    command += ["--optimize=2"]
     # Of castcore only what the client imports; of the client all, it may find modules by name.
     command += ["--collect-submodules=castclient", "--collect-data=castclient"]
     command += [w for name in options.hidden_imports for w in ("--hidden-import", name)]
     command += [w for name in options.excluded_modules for w in ("--exclude-module", name)]
     return [*command, f"{inside}/src/{LAUNCHER.name}"]
+
+
+def _remove(folder: Path, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        found = list(folder.glob(pattern))
+        if not found:
+            raise NotFound(
+                f"the frozen client has no {pattern}", hint="the recipe names it: correct that"
+            )
+        for path in found:
+            path.unlink()
 
 
 def _copy_sources(target: Path, sources: Sources, wheels: Path) -> None:

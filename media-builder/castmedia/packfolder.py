@@ -69,7 +69,7 @@ class Contents:
 
 def packed(contents: Contents) -> tuple[tuple[PackedModule, ...], tuple[PackedFile, ...]]:
     """The manifest's rows of ``contents``. Raises Refused for two modules of one name."""
-    modules = []
+    modules: list[PackedModule] = []
     for path, facts in contents.modules:
         if any(m.name == facts.name for m in modules):
             raise Refused(f"two modules are called {facts.name}", hint="keep the one for this kernel")
@@ -88,8 +88,10 @@ def write(drivers: Path, pack: Pack, contents: Contents, *, replace: bool) -> Pa
     """
     folder, partial = drivers / pack.name, drivers / f"{PARTIAL}{pack.name}"
     if folder.exists() and not replace:
-        raise Refused(f"there is a pack {folder}", hint="give --replace, or another --name")
-    with writing_to(drivers, "another --drivers-folder"):
+        raise Refused(
+            f"there is a pack {folder}", hint="another name, or `media-builder drivers add --replace`"
+        )
+    with writing_to(drivers, "another folder"):
         shutil.rmtree(partial, ignore_errors=True)
         try:
             _fill(partial, pack, contents)

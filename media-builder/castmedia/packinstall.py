@@ -59,7 +59,7 @@ def install_firmware(packs: Iterable[LoadedPack], root: Path, modules: Path) -> 
         if names and not chosen:
             raise Refused(
                 f"no driver of this boot image asks for the firmware of the pack {loaded.pack.name}",
-                hint="leave it out, or build with --profile full",
+                hint="leave it out, or `media-builder pxe --profile full`",
             )
         for name in chosen:
             place = root / FIRMWARE_FOLDER / name

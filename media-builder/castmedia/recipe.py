@@ -37,10 +37,11 @@ class BootFile:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """What PyInstaller is told beyond the client's own imports."""
+    """What PyInstaller is told beyond the client's own imports, and files ``removed`` afterwards."""
 
     hidden_imports: tuple[str, ...]
     excluded_modules: tuple[str, ...]
+    removed: tuple[str, ...]
     library_folders: tuple[str, ...]
 
 
@@ -73,6 +74,7 @@ def parse_recipe(text: str, profile: Profile) -> Recipe:
         freeze=Freeze(
             tuple(freeze["hidden_imports"]),
             tuple(freeze["excluded_modules"]),
+            tuple(freeze["removed"]),
             tuple(freeze["library_folders"]),
         ),
     )

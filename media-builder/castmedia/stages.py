@@ -257,6 +257,7 @@ def _only(root: Path, pattern: str) -> Path:
     found = sorted(root.glob(pattern))
     if len(found) != 1:
         raise NotFound(
-            f"{len(found)} files {pattern} in the packages, one is wanted", hint="use --refresh"
+            f"{len(found)} files {pattern} in the packages, one is wanted",
+            hint="`media-builder pxe --refresh`",
         )
     return found[0]

@@ -61,7 +61,7 @@ async def viewer(request: Request, parts: Parts, token: Token) -> Caller:
             "only the operator may do this",
             hint="log in, or send the token that lies in the server's state directory",
         )
-    request.state.caller = found
+    request.state.caller, request.state.token = found, token
     return found
 
 
@@ -70,20 +70,26 @@ Viewer = Annotated[Caller, Depends(viewer)]
 
 async def operator(request: Request, caller: Viewer) -> Caller:
     """Let those pass who may: a viewer may read, an operator change things."""
-    return _require(caller, Role.VIEWER if request.method in READING else Role.OPERATOR)
+    return _require(request, caller, Role.VIEWER if request.method in READING else Role.OPERATOR)
 
 
-async def admin(caller: Viewer) -> Caller:
+async def anybody(request: Request, caller: Viewer) -> Caller:
+    """Let everybody pass who is known, whatever the role."""
+    return _require(request, caller, Role.VIEWER)
+
+
+async def admin(request: Request, caller: Viewer) -> Caller:
     """Let an administrator pass."""
-    return _require(caller, Role.ADMIN)
+    return _require(request, caller, Role.ADMIN)
 
 
-def _require(caller: Caller, needed: Role) -> Caller:
+def _require(request: Request, caller: Caller, needed: Role) -> Caller:
     if not caller.role.may(needed):
         raise Refused(
             f"{caller.name} is {_article(caller.role)}, this takes {_article(needed)}",
             hint="an administrator can change the role",
         )
+    request.state.allowed = True
     return caller
 
 
@@ -102,7 +108,7 @@ def operator_routes(tag: str, path: str = "") -> APIRouter:
 
 def viewer_routes(tag: str, path: str = "") -> APIRouter:
     """The same for what everybody may who is known, changes included."""
-    return _routes(tag, path, viewer)
+    return _routes(tag, path, anybody)
 
 
 def admin_routes(tag: str, path: str = "") -> APIRouter:

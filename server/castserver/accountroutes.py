@@ -96,7 +96,7 @@ class NewToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[ -~]+$")
     role: Role
     days: int = Field(90, ge=1, le=MOST_DAYS)
 

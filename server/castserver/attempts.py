@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections.abc import Callable
@@ -20,24 +21,34 @@ class TooManyAttempts(FleetcastError):
     advice = "wait, or let an administrator set a new password"
 
 
+def place(address: str) -> str:
+    """Where somebody is: an IPv4 address, or an IPv6 /64, in which a host takes any (RFC 4291)."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((parsed, 64), strict=False))
+    return str(parsed)
+
+
 class Attempts:
-    """Counts wrong attempts by a key (an address, a user's name at an address)."""
+    """Counts wrong attempts by a key (a place, a user's name there)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._wrong: dict[str, tuple[int, float]] = {}
 
-    def require(self, *keys: str) -> None:
-        """Return when all of ``keys`` may try now. Raises TooManyAttempts."""
+    def begin(self, *keys: str) -> None:
+        """An attempt by ``keys``, wrong until `right` is called: many at once are counted each.
+
+        Raises TooManyAttempts when one of ``keys`` has to wait.
+        """
         with self._lock:
             wait = max((self._wait(key) for key in keys), default=0.0)
-        if wait > 0:
-            raise TooManyAttempts(f"too many wrong attempts: the next is taken in {wait:.0f} s")
-
-    def wrong(self, *keys: str) -> None:
-        """A wrong attempt by ``keys``."""
-        with self._lock:
+            if wait > 0:
+                raise TooManyAttempts(f"too many wrong attempts: the next is taken in {wait:.0f} s")
             for key in keys:
                 count, _ = self._wrong.pop(key, (0, 0.0))
                 self._wrong[key] = count + 1, self._clock()

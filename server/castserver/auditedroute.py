@@ -18,13 +18,18 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class AuditedRoute(APIRoute):
-    """Notes who called, what was asked and what came of it; who is not known is noted by the gate."""
+    """Notes who called, what was asked and what came of it: of what changes something all, of reading
+    what was refused. Who is not known is not noted: nobody would read what strangers can fill.
+    """
 
     def get_route_handler(self) -> Handler:
         """The framework's own handler with a note after it."""
         handle = super().get_route_handler()
+        reads = READING.issuperset(self.methods or ())
 
         async def audited(request: Request) -> Response:
+            # Before anything is done: who cuts the request off later cannot keep it out of the log.
+            body = await request.body()
             outcome = ""
             try:
                 return await handle(request)
@@ -38,19 +43,17 @@ class AuditedRoute(APIRoute):
                 outcome = f"internal error: {error!r}"
                 raise
             finally:
-                await _note(request, outcome)
+                caller: Caller | None = getattr(request.state, "caller", None)
+                if caller is not None and not (reads and getattr(request.state, "allowed", False)):
+                    await _note(request, caller, body, outcome)
 
-        return handle if READING.issuperset(self.methods or ()) else audited
+        return audited
 
 
-async def _note(request: Request, outcome: str) -> None:
-    caller: Caller | None = getattr(request.state, "caller", None)
-    if caller is None:
-        return
-    detail = _detail(await request.body())
+async def _note(request: Request, caller: Caller, body: bytes, outcome: str) -> None:
     note = request.app.state.parts.audit.note
     action = f"{request.method} {request.url.path}"
-    await anyio.to_thread.run_sync(note, caller, address(request), action, detail, outcome)
+    await anyio.to_thread.run_sync(note, caller, address(request), action, _detail(body), outcome)
 
 
 def address(request: Request) -> str:
@@ -60,7 +63,7 @@ def address(request: Request) -> str:
 
 def _detail(body: bytes) -> str:
     try:
-        value = json.loads(body or b"{}")
+        value = without_secrets(json.loads(body or b"{}"))
+        return json.dumps(value, ensure_ascii=True) if value else ""
     except (ValueError, RecursionError):
         return ""
-    return json.dumps(without_secrets(value), ensure_ascii=True) if value else ""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from castcore.errors import FleetcastError
 from sqlalchemy import select
 
 from castserver.auditchain import LONGEST_DETAIL, START, Entry, first_broken, link
@@ -25,17 +26,17 @@ log = logging.getLogger("fleetcast.audit")
 
 
 class AuditLog:
-    """Every method may be called from any thread. Raises NoSpace, DiskFailed.
+    """Every method may be called from any thread; reading raises DiskFailed.
 
-    Every entry goes to the program's own log as well: who can cut off the table's new end cannot
-    cut it off there.
+    Every entry goes to the program's own log as well, and first: who can cut off the table's new end
+    cannot cut it off there, and what a full disk keeps out of the table stands there.
     """
 
     def __init__(
         self, database: Database, clock: Callable[[], float] = time.time, keep_days: int = KEEP_DAYS
     ) -> None:
         self._database, self._clock, self._keep = database, clock, keep_days * DAY
-        self._lock = threading.Lock()
+        self._lock, self._cutting = threading.Lock(), threading.Lock()
         newest = database.find(select(AuditRow).order_by(AuditRow.number.desc()).limit(1))
         end = (newest[0].number, newest[0].chain) if newest else self._read_anchor()
         self._number, self._chain = end
@@ -56,10 +57,15 @@ class AuditLog:
                 outcome[:LONGEST_DETAIL],
             )
             chain = link(self._chain, entry)
-            self._database.save(_row(entry, chain))
+            told = (entry.who, entry.address, entry.action, entry.detail, entry.outcome)
+            log.info("%d %s %s", entry.number, " ".join(map(repr, told)), chain)
+            try:
+                self._database.save(_row(entry, chain))
+            except FleetcastError as error:
+                # What was done is done: its caller must hear that, and who can make room get in.
+                log.error("entry %d could not be kept: %s", entry.number, error.what)
+                return
             self._number, self._chain = entry.number, chain
-        failed = f": {entry.outcome}" if entry.outcome else ""
-        log.info("%s %s (%s) %s %s%s", entry.number, entry.who, address, action, entry.detail, failed)
 
     def page(self, before: int | None = None, limit: int = 100) -> list[Entry]:
         """The newest entries with numbers below ``before``, newest first."""
@@ -71,28 +77,28 @@ class AuditLog:
     def first_broken(self) -> int | None:
         """The number of the first entry that was changed or is missing; None: all are as written."""
         with self._lock:
+            newest = self._number
+        with self._cutting:
             last, before = self._read_anchor()
-            while True:
+            while last < newest:
                 rows = self._database.find(
                     select(AuditRow)
-                    .where(AuditRow.number > last)
+                    .where(AuditRow.number > last, AuditRow.number <= newest)
                     .order_by(AuditRow.number)
                     .limit(MOST_READ)
                 )
-                if not rows:
-                    return None if last == self._number else last + 1
+                if not rows or rows[0].number != last + 1:
+                    return last + 1
                 broken = first_broken(before, [(_entry(row), row.chain) for row in rows])
-                if rows[0].number != last + 1:
-                    broken = last + 1
                 if broken is not None:
                     return broken
                 last, before = rows[-1].number, rows[-1].chain
+        return None
 
     def cut(self) -> None:
         """Forget what is older than is to be kept, from the old end on; about once a day."""
-        with self._lock:
-            old = self._old(self._clock() - self._keep)
-            if old:
+        with self._cutting:
+            while old := self._old(self._clock() - self._keep):
                 anchor = {"number": old[-1].number, "chain": old[-1].chain}
                 self._database.save(SettingRow(name=ANCHOR, value=anchor), gone=old)
 

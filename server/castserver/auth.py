@@ -9,7 +9,7 @@ from collections.abc import Callable
 from castcore.errors import Refused
 
 from castserver.apitokens import ApiTokens
-from castserver.attempts import Attempts
+from castserver.attempts import Attempts, place
 from castserver.database import Database
 from castserver.operatortoken import TOKEN_FILE
 from castserver.roles import Caller, Role
@@ -47,35 +47,34 @@ class Auth:
         Raises TooManyAttempts.
         """
         # Not by the name alone: who guesses from elsewhere must not lock its owner out.
-        keys = f"{name} from {address}", address
-        self._attempts.require(*keys)
+        keys = f"{name} from {place(address)}", place(address)
+        self._attempts.begin(*keys)
         user = self.users.verified(name, password)
         if user is None:
-            self._attempts.wrong(*keys)
             return None
         self._attempts.right(*keys)
-        return Caller(user.name, user.role, self.sessions.open(user.name, user.role))
+        session = self.sessions.open(user.name, user.role)
+        if not self.users.still(user):  # changed or removed while the password was hashed
+            self.sessions.close(session)
+            return None
+        return Caller(user.name, user.role, session)
 
     def change_password(self, caller: Caller, old: str, new: str, address: str) -> None:
         """The caller's own password; the caller's other sessions end.
 
         Raises Refused, NotFound, TooManyAttempts.
         """
-        keys = f"{caller.name} from {address}", address
-        self._attempts.require(*keys)
+        keys = f"{caller.name} from {place(address)}", place(address)
+        self._attempts.begin(*keys)
         if not caller.session or self.users.verified(caller.name, old) is None:
-            self._attempts.wrong(*keys)
             raise Refused(f"that is not the password of {caller.name}", hint="give the one in use now")
         self._attempts.right(*keys)
-        self.users.set_password(caller.name, new)
+        self.users.change(caller.name, None, new)
         self.sessions.close_all(caller.name, but=caller.session)
 
     def change_user(self, name: str, role: Role | None, password: str | None) -> None:
         """What is None stays; the user's sessions end. Raises NotFound, Refused."""
-        if password is not None:
-            self.users.set_password(name, password)
-        if role is not None:
-            self.users.set_role(name, role)
+        self.users.change(name, role, password)
         self.sessions.close_all(name)
 
     def remove_user(self, name: str) -> None:
@@ -96,6 +95,12 @@ class Auth:
         if method not in READING and not from_console:
             return None
         return self.sessions.caller(session, used=used)
+
+    def holds(self, caller: Caller, token: str) -> bool:
+        """Whether who called with this ``token``, or by a session, would be let in still."""
+        if caller.session:
+            return self.sessions.caller(caller.session, used=False) is not None
+        return self._by_token(token) is not None
 
     def _by_token(self, token: str) -> Caller | None:
         if hmac.compare_digest(token.encode(errors="surrogatepass"), self._token):

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Annotated, Literal
 
 import anyio.to_thread
 from castcore.boot import BootDecision
 from castcore.control import AfterCast, Device, Order, OrderKind
 from castcore.errors import Refused
+from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -187,21 +189,23 @@ def state(parts: Parts) -> StateView:
 
 
 @routes.get("/events", summary="Everything live, as it changes", response_class=StreamingResponse)
-async def events(parts: Parts, caller: Viewer) -> StreamingResponse:
+async def events(parts: Parts, caller: Viewer, request: HttpRequest) -> StreamingResponse:
     """Server-sent events named `state`; the data of each is what `GET /state` answers."""
     return StreamingResponse(
-        _events(parts, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        _events(parts, caller, request.state.token),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store"},
     )
 
 
-async def _events(parts: ServerParts, caller: Caller) -> AsyncIterator[str]:
-    changed, sessions = parts.clients.changed, parts.auth.sessions
+async def _events(parts: ServerParts, caller: Caller, token: str) -> AsyncIterator[str]:
+    changed, auth = parts.clients.changed, parts.auth
 
     def over() -> bool:
-        ended = caller.session and sessions.caller(caller.session, used=False) is None
-        return bool(ended) or parts.stopping.is_set()
+        return parts.stopping.is_set() or not auth.holds(caller, token)
 
-    with sessions.watched():
+    # A script that listens is nobody who sits at a console.
+    with auth.sessions.watched() if caller.session else nullcontext():
         while not over():
             seen = changed.count
             view = await anyio.to_thread.run_sync(parts.state)

@@ -55,6 +55,7 @@ from castserver.uploads import Uploads
 DATABASE_FILE = "server.sqlite"
 LOCK_FILE = "lock"
 TICK_SECONDS = 1.0
+CUT_SECONDS = 86_400.0
 START_SECONDS = 20.0
 # Long polls end by themselves when we stop; this is for a browser that keeps its stream open.
 STOP_SECONDS = 3
@@ -108,6 +109,8 @@ class Server:
             self._start_web(listeners, undo)
             self._start_clockwork(undo)
             self._start_services(undo)
+            # Last: a start that fails tells nobody the password.
+            self.first_password = self.parts.auth.users.first()
             self._undo = undo.pop_all()
 
     def wait(self) -> None:
@@ -132,7 +135,6 @@ class Server:
         auth = Auth(
             load_or_make_token(self.settings.state), database, idle=self.settings.session_minutes * 60
         )
-        self.first_password = auth.users.first()
         uploads = Uploads(library.directory)
         uploads.adopt()
         fire, headless = clients.changed.fire, self.settings.headless
@@ -197,14 +199,20 @@ class Server:
             time.sleep(0.02)
 
     def _start_clockwork(self, undo: ExitStack) -> None:
+        parts = self.parts
+        often = [parts.casts.tick, parts.booting.tick, parts.captures.uploads.tick]
+
         def run() -> None:
-            while not self.parts.stopping.wait(TICK_SECONDS):
-                try:
-                    self.parts.casts.tick()
-                    self.parts.booting.tick()
-                    self.parts.captures.uploads.tick()
-                except FleetcastError as error:
-                    log.error("%s", error.what)
+            cut_due = time.monotonic()
+            while not parts.stopping.wait(TICK_SECONDS):
+                due = often
+                if time.monotonic() >= cut_due:
+                    cut_due, due = time.monotonic() + CUT_SECONDS, [*often, parts.audit.cut]
+                for tick in due:
+                    try:
+                        tick()
+                    except FleetcastError as error:
+                        log.error("%s", error.what)
 
         clockwork = threading.Thread(target=run, name="clockwork", daemon=True)
         clockwork.start()

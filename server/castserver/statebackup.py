@@ -81,15 +81,18 @@ def bring_back(archive: Path, state: Path) -> Backup:
         raise Refused(f"{state} is not empty", hint="name a new directory, or move that one away")
     with writing_to(state.parent, "another place"):
         state.parent.mkdir(parents=True, exist_ok=True)
-        partial = state.with_name(f".{state.name}.{os.getpid()}.part")
-        partial.mkdir(mode=0o700)
-        for name, content in contents.items():
-            write_secret(partial / name, content)
-        _sync(partial)
-        if state.exists():
-            state.rmdir()
-        partial.rename(state)
-        _sync(state.parent)
+        # The database comes last: without it a directory is no server's. A mount point stays what it is.
+        state.mkdir(mode=0o700, exist_ok=True)
+        written = []
+        try:
+            for name in sorted(contents, key=lambda name: name == DATABASE):
+                written.append(state / name)
+                write_secret(state / name, contents[name])
+            _sync(state)
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
     return backup
 
 

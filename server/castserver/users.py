@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from castcore.errors import NotFound, Refused
 
@@ -20,11 +20,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One of them; ``changed`` is when the password was set last, in Unix seconds."""
+    """One of them; ``password`` is its hash, ``changed`` when it was set last, in Unix seconds."""
 
     name: str
     role: Role
     changed: int
+    password: str = field(repr=False)
 
 
 class Users:
@@ -41,7 +42,7 @@ class Users:
             if self._rows:
                 return None
             password = passwords.generated()
-            self._save(FIRST, Role.ADMIN, passwords.hashed(password))
+            self._save(FIRST, Role.ADMIN, passwords.hashed(password), int(time.time()))
             return password
 
     def all(self) -> list[User]:
@@ -70,24 +71,25 @@ class Users:
                 )
             if len(self._rows) >= MOST_USERS:
                 raise Refused(f"there are {MOST_USERS} users already", hint="remove some")
-            return self._user(self._save(name, role, kept))
+            return self._user(self._save(name, role, kept, int(time.time())))
 
-    def set_password(self, name: str, password: str) -> None:
-        """Raises NotFound, Refused."""
-        passwords.require_good(password)
-        kept = passwords.hashed(password)
-        with self._lock:
-            self._save(name, Role(self._row(name).role), kept)
-
-    def set_role(self, name: str, role: Role) -> None:
-        """Raises NotFound, Refused (the last administrator)."""
+    def change(self, name: str, role: Role | None, password: str | None) -> None:
+        """Both or neither; what is None stays. Raises NotFound, Refused (the last administrator)."""
+        if password is not None:
+            passwords.require_good(password)
+        kept = passwords.hashed(password) if password is not None else None
         with self._lock:
             row = self._row(name)
-            if role is not Role.ADMIN:
+            if role not in (None, Role.ADMIN):
                 self._require_another_admin(name)
-            row = UserRow(name=name, role=role.value, password=row.password, changed=row.changed)
-            self._database.save(row)
-            self._rows[name] = row
+            changed = int(time.time()) if kept is not None else row.changed
+            self._save(name, role or Role(row.role), kept or row.password, changed)
+
+    def still(self, user: User) -> bool:
+        """Whether nothing of ``user`` has changed since it was asked for."""
+        with self._lock:
+            row = self._rows.get(user.name)
+            return row is not None and self._user(row) == user
 
     def remove(self, name: str) -> None:
         """Raises NotFound, Refused (the last administrator)."""
@@ -115,11 +117,11 @@ class Users:
             raise NotFound(f"there is no user {name!r:.70}", hint="`fleetcast users list` names them")
         return row
 
-    def _save(self, name: str, role: Role, kept: str) -> UserRow:
-        row = UserRow(name=name, role=role.value, password=kept, changed=int(time.time()))
+    def _save(self, name: str, role: Role, kept: str, changed: int) -> UserRow:
+        row = UserRow(name=name, role=role.value, password=kept, changed=changed)
         self._database.save(row)
         self._rows[name] = row
         return row
 
     def _user(self, row: UserRow) -> User:
-        return User(row.name, Role(row.role), row.changed)
+        return User(row.name, Role(row.role), row.changed, row.password)

@@ -36,11 +36,9 @@ class Talk:
     def wait(self, pattern: str, seconds: float = _SECONDS) -> re.Match[str]:
         """What is said of ``pattern`` from where the last wait ended; a failed test if nothing is."""
         with self._news:
-            found = self._news.wait_for(
-                lambda: re.compile(pattern).search(self._text, self._at) or self._ended, seconds
-            )
-            if not isinstance(found, re.Match):
-                found = re.compile(pattern).search(self._text, self._at)
+            shape = re.compile(pattern)
+            self._news.wait_for(lambda: shape.search(self._text, self._at) or self._ended, seconds)
+            found = shape.search(self._text, self._at)
             assert found, f"not said: {pattern}\n{self._text[-3000:]}"
             return found
 

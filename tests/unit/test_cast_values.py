@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from castcore.cast import middle
 from castcore.cast.arrival import Arrival
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor, open_descriptor
@@ -259,3 +261,9 @@ def test_parity_that_every_block_needed_is_sent_before_anybody_asks() -> None:
     assert early[0] >= 16
     assert all(block % 8 for block in early)
     assert early[-1] < 290, "the habit never ended"
+
+
+def test_the_middle_is_that_of_statistics() -> None:
+    for values in ([3], [1, 2], [5, 1, 3], [0.5, 0.25, 9, 2], [2, 2, 1, 1, 7, 0]):
+        assert middle.median(values) == statistics.median(values)
+        assert middle.median_low(values) == statistics.median_low(values)

@@ -97,6 +97,14 @@ def test_names_from_outside_cannot_steer_the_terminal() -> None:
     assert "?[2J???" in shown
 
 
+@pytest.mark.parametrize("state", ClientState)
+def test_the_share_done_is_in_large_letters_too(state: ClientState) -> None:
+    whole = dataclasses.replace(CAST, state=state, done=CAST.total)
+    lines = screen.render(dataclasses.replace(MODEL, phase=Phase.CASTING, cast=whole))
+    assert sum("#" in line.text for line in lines if line.solid) >= ROWS
+    assert not any("100%" in line.text for line in lines[:8])
+
+
 @pytest.mark.parametrize(
     ("width", "height", "rows", "columns"),
     [(76, 5, 5, 52), (40, 5, 5, 26), (160, 10, 10, 104), (20, 5, 1, 4), (76, 4, 1, 4)],

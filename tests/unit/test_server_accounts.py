@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from castcore.errors import FleetcastError, NotFound, Refused
 from castserver import operatorroutes, passwords
 from castserver.apitokens import DAY, ApiTokens
-from castserver.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts
+from castserver.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts, place
 from castserver.auth import CONSOLE_HEADER, READING
 from castserver.database import Database
 from castserver.roles import Caller, Role
@@ -181,23 +181,37 @@ def test_waits_double_and_what_is_kept_is_bounded() -> None:
     attempts = Attempts(clock)
     waits = []
     for _ in range(FREE + 12):
-        attempts.wrong("a")
         start = clock.now
         while True:
             try:
-                attempts.require("a")
+                attempts.begin("a")
                 break
             except TooManyAttempts:
                 clock.now += 0.5
         waits.append(clock.now - start)
-    assert waits[:FREE] == [0.0] * (FREE - 1) + [2.0]
-    assert waits[FREE : FREE + 3] == [4.0, 8.0, 16.0]
+    assert waits[: FREE + 1] == [0.0] * FREE + [2.0]
+    assert waits[FREE + 1 : FREE + 4] == [4.0, 8.0, 16.0]
     assert max(waits) == LONGEST_WAIT
     for number in range(MOST_KEPT + 5):
-        attempts.wrong(str(number))
+        attempts.begin(str(number))
     assert len(attempts._wrong) == MOST_KEPT
     attempts.right("a")
-    attempts.require("a")
+    attempts.begin("a")
+
+
+def test_many_guesses_at_once_are_counted_each() -> None:
+    attempts = Attempts(FakeClock())
+    for _ in range(FREE):
+        attempts.begin("a")  # none of them has been judged yet
+    with pytest.raises(TooManyAttempts):
+        attempts.begin("a")
+
+
+def test_a_host_with_many_addresses_is_one_place() -> None:
+    assert place("2001:db8::1") == place("2001:db8::ffff:2") == "2001:db8::/64"
+    assert place("fe80::1%eth0") == "fe80::/64"
+    assert place("10.0.0.1") != place("10.0.0.2")
+    assert place("testclient") == "testclient"
 
 
 # -- sessions -------------------------------------------------------------------------------------
@@ -242,12 +256,57 @@ def test_a_stream_ends_with_its_session(lab: ServerLab) -> None:
 
     async def until_its_end() -> int:
         count = 0
-        async for _ in operatorroutes._events(lab.parts, caller):
+        async for _ in operatorroutes._events(lab.parts, caller, ""):
             count += 1
             lab.parts.auth.sessions.close(session)
         return count
 
     assert asyncio.run(asyncio.wait_for(until_its_end(), 10)) == 1
+
+
+def test_a_stream_ends_with_its_token(lab: ServerLab) -> None:
+    token, secret = lab.parts.auth.tokens.issue("watch", Role.VIEWER, 1, "anna")
+    caller = lab.parts.auth.tokens.caller(secret)
+    assert caller is not None
+
+    async def until_its_end() -> int:
+        count = 0
+        async for _ in operatorroutes._events(lab.parts, caller, secret):
+            count += 1
+            lab.parts.auth.tokens.revoke(token.id)
+        return count
+
+    assert asyncio.run(asyncio.wait_for(until_its_end(), 10)) == 1
+    assert lab.parts.auth.sessions.away() is None, "a script is nobody at a console"
+
+
+def test_a_change_is_whole_or_nothing(lab: ServerLab) -> None:
+    auth = lab.parts.auth
+    password = auth.users.first() or ""
+    with pytest.raises(Refused, match="only administrator"):
+        auth.change_user(FIRST, Role.VIEWER, "another password")
+    assert auth.login(FIRST, password, "10.0.0.1") is not None
+
+
+def test_a_login_under_way_does_not_outlive_a_change(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auth = lab.parts.auth
+    auth.users.first()
+    auth.users.add("anna", Role.OPERATOR, PASSWORD)
+    matches = passwords.matches
+
+    def slow(kept: str, password: str) -> bool:
+        found = matches(kept, password)
+        auth.change_user("anna", Role.VIEWER, None)  # while the hash is compared
+        return found
+
+    monkeypatch.setattr(passwords, "matches", slow)
+    assert auth.login("anna", PASSWORD, "10.0.0.1") is None
+
+
+def test_a_form_that_is_too_long_is_refused(lab: ServerLab) -> None:
+    assert log_in(lab, "admin", "x" * 5000).status_code == 403
 
 
 def test_sessions_are_bounded() -> None:
@@ -267,7 +326,7 @@ def test_the_last_administrator_stays(lab: ServerLab) -> None:
     with pytest.raises(Refused, match="only administrator"):
         users.remove(FIRST)
     with pytest.raises(Refused, match="only administrator"):
-        users.set_role(FIRST, Role.VIEWER)
+        users.change(FIRST, Role.VIEWER, None)
     users.add("anna", Role.ADMIN, PASSWORD)
     users.remove(FIRST)
     assert [user.name for user in Users(lab.database).all()] == ["anna"]

@@ -15,7 +15,7 @@ from castserver.roles import Caller, Role
 from castserver.signal import Signal
 from starlette.routing import Route
 
-from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, FakeClient, ServerLab, registration
+from tests.support.serverlab import CHUNKS, OPERATOR, ROOT, TOKEN, FakeClient, ServerLab, registration
 
 OPERATORS_CALLS = [
     (method, route.path)
@@ -246,7 +246,7 @@ def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.Monke
 
 def test_the_event_stream_sends_the_state_at_once_and_on_change(lab: ServerLab) -> None:
     async def two_events() -> list[dict[str, Any]]:
-        stream = operatorroutes._events(lab.parts, Caller("script", Role.VIEWER))
+        stream = operatorroutes._events(lab.parts, Caller("script", Role.VIEWER), TOKEN)
         first = await anext(stream)
         following = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from castcore.errors import NoSpace
+from castserver.app import MOST_BODY
 from castserver.auditchain import Entry, first_broken, link, without_secrets
 from castserver.auditlog import DAY, AuditLog
 from castserver.database import AuditRow, Database
@@ -156,6 +158,47 @@ def test_what_changes_something_is_noted_with_its_outcome(lab: ServerLab) -> Non
     assert told[2:4] == ["malformed", "malformed"]
     assert "this takes an operator" in told[4]
     assert lab.operator("GET", "/audit/proof") == {"entries": 5, "broken": None}
+
+
+def test_no_body_keeps_an_action_out_of_the_log(lab: ServerLab) -> None:
+    cast = lab.operator("POST", "/casts", {"image": "lab"})["cast"]
+    deep = b"[" * 700 + b"]" * 700
+    answer = lab.http.post(f"/api/v1/casts/{cast}/cancel", content=deep, headers=OPERATOR)
+    assert answer.status_code == 200
+    huge = b" " * (MOST_BODY + 1)
+    other = lab.operator("POST", "/casts", {"image": "office"})["cast"]
+    assert (
+        lab.http.post(f"/api/v1/casts/{other}/cancel", content=huge, headers=OPERATOR).status_code == 413
+    )
+    assert not lab.casts.get(other).state.ended, "what cannot be noted is not done"
+    assert lab.operator("GET", "/audit")[1]["action"] == f"POST /api/v1/casts/{cast}/cancel"
+
+
+def test_reading_is_noted_only_when_it_was_refused(lab: ServerLab) -> None:
+    lab.log_in(Role.VIEWER)
+    assert lab.http.get("/api/v1/users").status_code == 403
+    assert lab.http.get("/api/v1/casts").status_code == 200
+    found = lab.operator("GET", "/audit")
+    assert [(e["who"], e["action"]) for e in found] == [("viewer", "GET /api/v1/users")]
+
+
+def test_a_full_disk_keeps_nobody_out(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    password = lab.parts.auth.users.first()
+
+    def full(*rows: Any, **more: Any) -> None:
+        raise NoSpace("the disk is full")
+
+    monkeypatch.setattr(lab.parts.audit._database, "save", full)
+    form = {"name": "admin", "password": password}
+    assert lab.http.post("/login", data=form, follow_redirects=False).status_code == 303
+
+
+def test_what_a_stranger_types_forges_no_line(lab: ServerLab, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "fleetcast.audit")
+    form = {"name": "x\nINFO fleetcast.audit: 7 admin", "password": "y"}
+    lab.http.post("/login", data=form)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "\n" not in line
 
 
 def test_logins_are_noted(lab: ServerLab) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import shlex
 import sqlite3
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 from castcore.edge.commandline import Screen
-from castcore.errors import BadImage, DiskFailed, NotFound, Refused
+from castcore.edge.net.identity import write_secret
+from castcore.errors import BadImage, DiskFailed, NoSpace, NotFound, Refused
+from castserver import statebackup
 from castserver.commands import unit as unit_command
 from castserver.database import Database, SettingRow
 from castserver.roles import Role
@@ -66,6 +69,30 @@ def test_nothing_is_written_over(state: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other.tar.gz").exists()
     with pytest.raises(NotFound):
         bring_back(tmp_path / "nosuch", tmp_path / "new")
+
+
+def test_a_mount_point_may_become_the_state(state: Path, tmp_path: Path) -> None:
+    back_up(state, tmp_path / "backup.tar.gz")
+    point = tmp_path / "mounted"
+    (point / "lost+found").mkdir(parents=True)
+    bring_back(tmp_path / "backup.tar.gz", point)
+    assert {p.name for p in point.iterdir()} == {"lost+found", DATABASE, *SECRETS}
+
+
+def test_what_cannot_be_written_leaves_nothing(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(state, tmp_path / "backup.tar.gz")
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == DATABASE:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_secret(path, data)
+
+    monkeypatch.setattr(statebackup, "write_secret", full)
+    with pytest.raises(NoSpace):
+        bring_back(tmp_path / "backup.tar.gz", tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_backup_cut_or_changed_anywhere_is_refused(state: Path, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ Sizes are bytes of UDP payload, times seconds of the caller's clock.
 
 from __future__ import annotations
 
-from statistics import median_low
-
+from castcore.cast.middle import median_low
 from castcore.cast.pacing import TokenBucket
 from castcore.cast.ratecontrol import SILENCE, RateControl
 from castcore.cast.roster import Roster

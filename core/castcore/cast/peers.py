@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
+from castcore.cast.lots import Lots
 from castcore.errors import BadPacket
 
 # How many seeds one answer names: with four of them two may be dead and two busy.
@@ -97,7 +97,7 @@ class Tracker:
         if seed.port:
             self._seeds[client] = seed
 
-    def answer(self, now: float, client: str, address: str, random: Random) -> Peers:
+    def answer(self, now: float, client: str, address: str, lots: Lots) -> Peers:
         """What to tell ``client``, asking from ``address`` at ``now`` (seconds).
 
         A seed that is not needed leaves, and is not named any more: whom the group's stream serves
@@ -106,7 +106,7 @@ class Tracker:
         if client in self._seeds:
             return Peers(stay=self._stays(now, client))
         self._asked[client] = now
-        return Peers(self._some(address, random))
+        return Peers(self._some(address, lots))
 
     def _stays(self, now: float, client: str) -> bool:
         fetching = sum(now - asked <= ASKED_SECONDS for asked in self._asked.values())
@@ -117,9 +117,9 @@ class Tracker:
         del self._seeds[client]
         return False
 
-    def _some(self, address: str, random: Random) -> tuple[Seed, ...]:
+    def _some(self, address: str, lots: Lots) -> tuple[Seed, ...]:
         seeds = list(self._seeds.values())
-        mixed = random.sample(seeds, len(seeds))
+        mixed = lots.sample(seeds, len(seeds))
         mixed.sort(key=lambda seed: not same_subnet(seed.address, address))
         return tuple(mixed[:SEEDS_GIVEN])
 

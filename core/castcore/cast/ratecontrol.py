@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
+
+from castcore.cast.middle import median
 
 RATE_FLOOR = 2_000_000.0
 RATE_PROBE = 10_000_000.0

@@ -7,10 +7,10 @@ seeds of a cast hold most of an image of which each holds a part, and nothing ke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from random import Random
 
 import numpy as np
 
+from castcore.cast.lots import Lots
 from castcore.cast.peerwire import Packed
 from castcore.units import GIB, MIB
 
@@ -26,10 +26,10 @@ def capacity(free: int) -> int:
     return min(int(max(free - FLOOR, 0) * CACHE_SHARE), CACHE_MAX)
 
 
-def drawn(lengths: Sequence[int], most: int, random: Random) -> frozenset[int]:
+def drawn(lengths: Sequence[int], most: int, lots: Lots) -> frozenset[int]:
     """Chunks drawn by lot, of the stored ``lengths``, that hold at most ``most`` bytes together."""
     order: list[int] = np.flatnonzero(np.asarray(lengths)).tolist()
-    random.shuffle(order)
+    lots.shuffle(order)
     ends = np.cumsum(np.asarray(lengths, np.int64)[order])
     return frozenset(order[: np.searchsorted(ends, most, side="right")])
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median_low
 
 from castcore.cast.messages import Feedback, FeedbackFlag
+from castcore.cast.middle import median_low
 from castcore.cast.states import Place
 
 JUDGE_SECONDS = 0.5

@@ -147,7 +147,7 @@ def _check(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         names = "; ".join(f"{row.device.ids} {row.device.name}".strip() for row in missing)
         raise NotFound(
             f"no driver in this boot image for {names}",
-            hint="build with --profile full, or add the vendor's module: media-builder drivers add",
+            hint="`media-builder pxe --profile full`, or a driver: `media-builder drivers add`",
         )
     return {"devices": [_plain(row) for row in rows]}
 

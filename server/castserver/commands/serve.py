@@ -17,7 +17,7 @@ from castcore.edge.image.store import default_store
 from castcore.edge.net import nics
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import named_interfaces
-from castcore.errors import NotFound, Refused
+from castcore.errors import NetworkFailed, NotFound, Refused
 from castcore.words import code_words
 
 from castserver import arguments, bootscreen
@@ -114,6 +114,9 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         if args.image:
             _open_cast(server, args.image, args.start_clients, screen)
         server.wait()
+        raise NetworkFailed(
+            "the web server has ended by itself", hint="its log says why; start it again"
+        )
     except KeyboardInterrupt:
         screen.say("Stopping.")
     finally:

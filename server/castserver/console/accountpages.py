@@ -1,9 +1,11 @@
 """The pages about people: log in and out, one's own account, and an administrator's."""
 
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import anyio.to_thread
-from castcore.errors import Refused
+from anyio import CapacityLimiter
+from castcore.errors import Busy, Refused
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
@@ -12,10 +14,15 @@ from castserver.attempts import TooManyAttempts
 from castserver.auditedroute import address
 from castserver.console import page
 from castserver.parts import ServerParts
+from castserver.passwords import AT_ONCE
 from castserver.roles import Caller, Role
 from castserver.sessions import COOKIE, SESSION_SECONDS
 
 SHOWN_ENTRIES = 100
+LONGEST_FORM = 4096
+# Hashing a password takes its time on purpose: it must not take the threads that machines report by.
+MOST_WAITING = 20
+_hashing = CapacityLimiter(AT_ONCE)
 
 routes = APIRouter(include_in_schema=False)
 
@@ -30,9 +37,15 @@ def login_page(request: Request, parts: Parts) -> Response:
 async def login(request: Request, parts: Parts) -> Response:
     """Opens a session for who knows the password."""
     _require_same_site(request)
-    form = parse_qs((await request.body()).decode(errors="replace"))
+    body = await request.body()
+    if len(body) > LONGEST_FORM:
+        raise Refused("this form is too long to be one of ours")
+    if _hashing.statistics().tasks_waiting >= MOST_WAITING:
+        raise Busy("too many log in at this moment")
+    form = parse_qs(body.decode(errors="replace"))
     name, password = (form.get(field, [""])[0] for field in ("name", "password"))
-    return await anyio.to_thread.run_sync(_log_in, request, parts, name.strip(), password)
+    work = partial(_log_in, request, parts, name.strip(), password)
+    return await anyio.to_thread.run_sync(work, limiter=_hashing)
 
 
 def _ask(request: Request, parts: ServerParts, problem: str = "", status: int = 200) -> Response:
@@ -43,7 +56,8 @@ def _log_in(request: Request, parts: ServerParts, name: str, password: str) -> R
     where = address(request)
     try:
         caller = parts.auth.login(name, password, where)
-    except TooManyAttempts:
+    except TooManyAttempts as error:
+        parts.audit.note(Caller(name[:64] or "nobody", Role.VIEWER), where, "log in", outcome=error.what)
         return _ask(request, parts, "Too many wrong attempts: wait a moment.", 429)
     if caller is None:
         shown = Caller(name[:64] or "nobody", Role.VIEWER)

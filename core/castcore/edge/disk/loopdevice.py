@@ -5,14 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from castcore.disk import Extent
 from castcore.edge.run import ProgramFailed, run
 from castcore.errors import DiskFailed
 
 SECONDS = 30.0
+GONE_SECONDS = 3.0
 
 # linux/loop.h: struct loop_info64 begins with the device and the inode of the file behind it.
 LOOP_GET_STATUS64 = 0x4C05
@@ -90,7 +93,27 @@ def _loop(path: str, extent: Extent, *options: str) -> Iterator[str]:
         fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     finally:
         run(["losetup", "--detach", device], timeout=SECONDS)
+    behind = _behind(device)
     try:
         yield device
     finally:
         os.close(fd)
+        _wait_until_gone(device, behind)
+
+
+def _wait_until_gone(device: str, behind: str) -> None:
+    """Return when the kernel has let go of the file: who looks at all disks holds each for a moment.
+
+    Until then the file counts as in use. After `GONE_SECONDS` it is left to the kernel.
+    """
+    end = time.monotonic() + GONE_SECONDS
+    while behind and _behind(device) == behind and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def _behind(device: str) -> str:
+    """The path of the file behind a loop device as the kernel spells it; "" when it is free."""
+    try:
+        return (Path("/sys/block") / Path(device).name / "loop/backing_file").read_text()
+    except OSError:
+        return ""

@@ -18,13 +18,19 @@ const told = (title, text) => confirmed(title, text, _("Close"), "");
 
 // The answer of the API; null when it refused, which is told then.
 async function call(path, body, method = "POST") {
-  const answer = await fetch("/api/v1" + path, {
-    method,
-    headers: { "Content-Type": "application/json", "X-Fleetcast-Console": "1" },
-    body: JSON.stringify(body || {}),
-  });
-  if (answer.status === 401) { location.href = "/login"; return null; }
-  const said = await answer.json();
+  let answer, said;
+  try {
+    answer = await fetch("/api/v1" + path, {
+      method,
+      headers: { "Content-Type": "application/json", "X-Fleetcast-Console": "1" },
+      body: JSON.stringify(body || {}),
+    });
+    if (answer.status === 401) { location.href = "/login"; return null; }
+    said = await answer.json();
+  } catch {
+    await told(_("That did not work"), _("The server did not answer as it should."));
+    return null;
+  }
   if (answer.ok) return said;
   await told(_("That did not work"), said.error + (said.hint ? " (" + said.hint + ")" : ""));
   return null;
