@@ -292,11 +292,12 @@ def test_notices_are_shown_for_a_while() -> None:
 
 def test_every_state_is_told_however_short_it_lasts() -> None:
     told: list[str] = []
-    subject = Client(
-        "0.1", FakeWorld({}), Journal(), [], tells=[lambda model, _now: told.append(model.state)]
-    )
-    for event in (Event.FOUND, Event.REGISTERED):
-        subject.post(Happening(event, servers=(SERVER,)))
+    answers = {
+        Action.SEARCH: [Happening(Event.FOUND, servers=(SERVER,))],
+        Action.REGISTER: [Happening(Event.REGISTERED, client="m1")],
+    }
+    tells = [lambda model, _now: told.append(model.state)]
+    subject = Client("0.1", FakeWorld(answers), Journal(), [], tells=tells)
     subject.run(until=lambda model: model.phase is Phase.READY)
     assert list(dict.fromkeys(told)) == ["searching", "registering", "ready"]
 
