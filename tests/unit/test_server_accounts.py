@@ -2,38 +2,28 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
 
 import pytest
-from argon2 import PasswordHasher
 from castcore.errors import FleetcastError, Refused
 from castserver import operatorroutes, passwords
 from castserver.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts, place
-from castserver.auth import CONSOLE_HEADER, READING
+from castserver.auth import READING
 from castserver.roles import Caller, Role
 from castserver.sessions import COOKIE, IDLE_SECONDS, MOST_SESSIONS, SESSION_SECONDS, Sessions
 from castserver.users import FIRST, Users
 
+from tests.support.accounts import FROM_CONSOLE, PASSWORD, log_in, quicken_hashes
 from tests.support.serverlab import FakeClock, ServerLab
-
-FROM_CONSOLE = {CONSOLE_HEADER: "1"}
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
 def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(passwords, "_hasher", hasher)
+    quicken_hashes(monkeypatch)
 
 
 @pytest.fixture
 def lab() -> ServerLab:
     return ServerLab()
-
-
-def log_in(lab: ServerLab, name: str, password: str, **headers: str) -> Any:
-    form = {"name": name, "password": password}
-    return lab.http.post("/login", data=form, headers=headers, follow_redirects=False)
 
 
 # -- roles x operations ---------------------------------------------------------------------------
