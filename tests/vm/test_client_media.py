@@ -100,7 +100,10 @@ def running() -> Iterator[Lab]:
     source.write_bytes(noise(IMAGE_BYTES, 6))
     command = [*FLEETCAST, "capture", str(source), "sample", "--store", str(FOLDER / "images")]
     run.run(command, timeout=60)
-    with lab(FOLDER, images=FOLDER / "images", tree=tree, say=demo.say) as running:
+    # A cast that has ended must not send the machine that boots from the network to its own disk.
+    options = ["--deploy-end", "never"]
+    images = FOLDER / "images"
+    with lab(FOLDER, images=images, tree=tree, say=demo.say, server_options=options) as running:
         yield running
 
 
