@@ -264,7 +264,11 @@ class Casts:
         cast.run = CastRun(image, slot, self._legs, cast.options)
 
     def _order(self, cast: Cast, client: Client) -> None:
-        self._set_part(cast, client.id, PartState.ORDERED, "")
+        # Who has joined may only have registered anew, its link or the server having been away: it does
+        # not join again, so it would be waited for in vain. If the machine was restarted, it does.
+        part = cast.parts.get(client.id)
+        if part is None or part.state is not PartState.JOINED:
+            self._set_part(cast, client.id, PartState.ORDERED, "")
         order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update)
         self._clients.order(client, order)
 

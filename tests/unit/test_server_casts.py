@@ -136,6 +136,20 @@ def test_a_refusal_does_not_count_as_joined(lab: ServerLab) -> None:
     assert state(lab, cast) == "running"
 
 
+def test_a_machine_that_registers_anew_after_it_rejoined_is_not_waited_for(lab: ServerLab) -> None:
+    clients = [FakeClient(lab, number).register() for number in range(1, 4)]
+    cast = create(lab, start_clients=3)
+    for client in clients[:2]:
+        client.join(cast)
+    lab.restart()
+    for client in clients[:2]:
+        client.join(cast)
+        client.register()
+    assert state(lab, cast) == "gathering"
+    clients[2].join(cast)
+    assert state(lab, cast) == "running"
+
+
 def test_a_cast_on_command_waits_for_the_command(lab: ServerLab) -> None:
     cast = create(lab)
     refused = lab.http.post(
