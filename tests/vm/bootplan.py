@@ -109,17 +109,17 @@ class Row:
 DECISIONS = (BootDecision.CLIENT, BootDecision.LOCAL)
 _CLIENT, _LOCAL = DECISIONS
 _B = BootFirmware
-# Every family at every site, every site and every firmware with both decisions, in twelve rows. A row
-# takes as long as its slowest PC, so slow firmware (UEFI, to our client) comes in pairs.
+# Every family at every site, every site and every firmware with both decisions, in ten rows. A row takes
+# as long as its slowest PC, so slow firmware (UEFI, to our client) comes in pairs. Kea's site, which
+# differs from ISC's in nothing that a PC sees, is left to `make test-full`.
+SITES = tuple(site for site in Site if site is not Site.KEA)
 CHOSEN = tuple(
     Row(site, decision, firmware)
     for site, decision, firmware in (
         (Site.DNSMASQ, _CLIENT, (_B.SECURE, _B.UEFI)),
         (Site.DNSMASQ, _LOCAL, (_B.HTTP, _B.IPXE_UEFI, _B.UNDIONLY)),
-        (Site.ISC, _CLIENT, (_B.HTTP, _B.IPXE_UEFI)),
+        (Site.ISC, _CLIENT, (_B.HTTP, _B.IPXE_UEFI, _B.RTL8139)),
         (Site.ISC, _LOCAL, (_B.UEFI, _B.VIRTIO, _B.E1000)),
-        (Site.KEA, _CLIENT, (_B.RTL8139,)),
-        (Site.KEA, _LOCAL, (_B.UEFI, _B.HTTP, _B.IPXE_UEFI)),
         (Site.ALONE, _CLIENT, (_B.UNDIONLY,)),
         (Site.ALONE, _LOCAL, (_B.SECURE, _B.HTTP, _B.IPXE_UEFI)),
         (Site.RELAY, _CLIENT, (_B.IPXE_SECURE,)),

@@ -11,7 +11,7 @@ import pytest
 from castcore.boot import BootDecision
 
 from tests.vm.bootpc import CLIENT
-from tests.vm.bootplan import CHOSEN, DECISIONS, BootFirmware, Family, Row, Site, remaining
+from tests.vm.bootplan import CHOSEN, DECISIONS, SITES, BootFirmware, Family, Row, Site, remaining
 from tests.vm.bootrow import Boot, run_row
 from tests.vm.firmware import Firmware
 
@@ -69,9 +69,9 @@ def test_the_matrix_is_whole_and_no_cell_is_run_twice() -> None:
 
 def test_the_choice_has_every_pair() -> None:
     cells = [cell for row in CHOSEN for cell in row.cells()]
-    assert {(f.model.family, site) for f, site, _ in cells} == set(product(Family, Site))
+    assert {(f.model.family, site) for f, site, _ in cells} == set(product(Family, SITES))
     assert {(f, decision) for f, _, decision in cells} == set(product(BootFirmware, DECISIONS))
-    assert {(site, decision) for _, site, decision in cells} == set(product(Site, DECISIONS))
+    assert {(site, decision) for _, site, decision in cells} == set(product(SITES, DECISIONS))
 
 
 @pytest.mark.parametrize("row", [*CHOSEN, *remaining()], ids=lambda row: row.name)

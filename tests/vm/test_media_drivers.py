@@ -35,7 +35,7 @@ def tree(profile: Profile) -> Path:
 @pytest.mark.parametrize(
     ("profile", "firmware"),
     [
-        (Profile.VM, Firmware.BIOS),
+        pytest.param(Profile.VM, Firmware.BIOS, marks=pytest.mark.full),
         pytest.param(Profile.VM, Firmware.UEFI_SECURE, marks=pytest.mark.full),
         pytest.param(Profile.FULL, Firmware.UEFI_SECURE, marks=pytest.mark.full),
         pytest.param(Profile.FULL, Firmware.BIOS, marks=pytest.mark.full),

@@ -95,8 +95,8 @@ def attempts(log: Path, total: float) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("name", "firmware", "boot"),
     [
-        pytest.param("bios", BootFirmware.VIRTIO, USUAL, id="bios"),
-        # Two minutes, most of them of waiting for nobody.
+        # Minutes, most of them of waiting for nobody.
+        pytest.param("bios", BootFirmware.VIRTIO, USUAL, id="bios", marks=pytest.mark.full),
         pytest.param("uefi", BootFirmware.UEFI, USUAL, id="uefi", marks=pytest.mark.full),
     ],
 )
