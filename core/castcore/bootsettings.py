@@ -40,13 +40,6 @@ class BadSettings(Refused):
     advice = "correct it; docs/media.md tells what each setting takes"
 
 
-class Language(StrEnum):
-    """What the client's screen speaks."""
-
-    ENGLISH = "en"
-    JAPANESE = "ja"
-
-
 class Moment(StrEnum):
     """When a hook runs: before the network is brought up, when a server has us, after a cast."""
 
@@ -73,7 +66,6 @@ class BootSettings:
     server: str = ""
     key: str = ""
     keymap: str = ""
-    language: Language = Language.ENGLISH
     serial: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
 
@@ -207,14 +199,6 @@ def _checked_keymap(text: str) -> str:
     return text
 
 
-def _checked_language(text: str) -> Language:
-    try:
-        return Language(text)
-    except ValueError:
-        known = ", ".join(Language)
-        raise BadSettings(f"the client does not speak {text!r}", hint=f"one of {known}") from None
-
-
 def _checked_serial(consoles: tuple[str, ...]) -> tuple[str, ...]:
     for console in consoles:
         if not _SERIAL.fullmatch(console):
@@ -241,7 +225,6 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "server": _checked_server,
     "key": _checked_key,
     "keymap": _checked_keymap,
-    "language": _checked_language,
     "serial": _checked_serial,
     "hooks": _checked_hooks,
 }

@@ -14,7 +14,6 @@ from castcore.bootsettings import (
     SETTINGS_FILE,
     BadSettings,
     BootSettings,
-    Language,
     Moment,
     hook_place,
 )
@@ -74,7 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--server", metavar="URL", help="the cast server (default: looked for)")
     add("--trust", metavar="KEY", help="the server's key, 64 hex digits: no other server is followed")
     add("--keymap", metavar="NAME", help="keyboard layout of the consoles: us, de, fr, jp106 ...")
-    add("--language", metavar="|".join(Language), help="what the client's screen speaks (en)")
     add(
         "--serial",
         action="append",
@@ -100,7 +98,6 @@ def chosen(args: argparse.Namespace) -> Choices:
         server=args.server or "",
         key=args.trust or "",
         keymap=args.keymap or "",
-        language=args.language or Language.ENGLISH,
         serial=tuple(args.serial or ()),
         hooks=tuple(hook.place for hook in hooks),
     )

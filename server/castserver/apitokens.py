@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from castcore.errors import NotFound, Refused
 
-from castserver.database import Database, TokenRow
+from castserver.database import Database
 from castserver.roles import Caller, Role
+from castserver.tables import TokenRow
 
 DAY = 86_400
 MOST_TOKENS = 1000

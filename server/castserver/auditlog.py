@@ -11,8 +11,9 @@ from castcore.errors import FleetcastError
 from sqlalchemy import select
 
 from castserver.auditchain import LONGEST_DETAIL, START, Entry, first_broken, link
-from castserver.database import AuditRow, Database, SettingRow
+from castserver.database import Database
 from castserver.roles import Caller
+from castserver.tables import AuditRow, SettingRow
 
 DAY = 86_400
 KEEP_DAYS = 365

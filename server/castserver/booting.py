@@ -16,9 +16,10 @@ from castcore.errors import NetworkFailed, NotFound, Refused
 from castserver.bootkeeper import BootKeeper
 from castserver.bootstate import BootingState, Choice, Deploy, DeployEnd, Neighbour, Setting
 from castserver.casts import Casts
-from castserver.database import Database, SettingRow
+from castserver.database import Database
 from castserver.policy import CastState
 from castserver.sessions import Sessions
+from castserver.tables import SettingRow
 
 # Two probes and what a busy machine adds.
 SETTLE_SECONDS = 20.0

@@ -21,9 +21,10 @@ from castcore.errors import InUse, Refused
 
 from castserver.bootimages import BootImages
 from castserver.clients import Client, Clients
-from castserver.database import BootOnceRow, Database
+from castserver.database import Database
 from castserver.policy import boot_decision, boot_mac
 from castserver.services.imageorders import ImageOrder
+from castserver.tables import BootOnceRow
 
 _UEFI = "uefi"
 # A machine that never came to our client again does not run from the image any more, by now.

@@ -10,7 +10,7 @@ from castcore.control import Report
 from castcore.disk import DiskFacts
 from castcore.errors import Refused
 
-from castserver.database import CaptureRow
+from castserver.tables import CaptureRow
 from castserver.uploadstore import Owner
 
 # Of those that have ended, how many the live state shows.

@@ -26,8 +26,9 @@ from castserver.capturemodel import (
     sources,
 )
 from castserver.clients import Client, Clients
-from castserver.database import CaptureRow, Database
+from castserver.database import Database
 from castserver.imagenames import full_name, machine_name
+from castserver.tables import CaptureRow
 from castserver.upload import Upload
 from castserver.uploads import Uploads
 from castserver.uploadstore import Owner

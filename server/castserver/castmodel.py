@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from castcore.control import AfterCast, Report
 
 from castserver.castrun import CastRun
-from castserver.database import CastRow, PartRow
 from castserver.legrun import CastOptions
 from castserver.policy import CastRules, CastState, PartState
+from castserver.tables import CastRow, PartRow
 
 
 @dataclass

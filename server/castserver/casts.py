@@ -20,12 +20,13 @@ from castserver.admission import Admission
 from castserver.castmodel import Cast, Part, Request, cast_from_row, cast_row, part_from_row, part_row
 from castserver.castrun import CastRun, free_slot
 from castserver.clients import Client, Clients
-from castserver.database import CastRow, Database, PartRow
+from castserver.database import Database
 from castserver.durables import Durables
 from castserver.legrun import Leg, OpenImage
 from castserver.library import Library
 from castserver.licensing import Licensing
 from castserver.policy import CastState, PartState
+from castserver.tables import CastRow, PartRow
 from castserver.wayin import WayIn
 
 RESTARTED = "the server was restarted; the cast goes on"

@@ -19,10 +19,11 @@ from castcore.boot import BootDecision
 from castcore.control import AfterCast, ClientState, Order, Registered, Registration, Report
 from castcore.errors import NotFound, Refused
 
-from castserver.database import Database, MachineRow
+from castserver.database import Database
 from castserver.machineid import Traits, find_at_boot, find_machine, traits
 from castserver.policy import boot_decision
 from castserver.signal import Signal
+from castserver.tables import MachineRow
 
 # A long poll waits at most this long, in seconds, so a living client is heard at least as often.
 MOST_WAIT = 25.0

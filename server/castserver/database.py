@@ -1,23 +1,15 @@
-"""What must survive a restart: machines, casts, each machine's part in each cast, leases.
-
-Live figures (progress, rates) are not here: a client tells them again within a second. The schema is
-plain SQL types only, so that any database SQLAlchemy speaks to will do.
-"""
+"""The one door to the database: every call is one transaction, durable when it returns."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from castcore.errors import DiskFailed, FleetcastError, NoSpace
 from sqlalchemy import (
-    JSON,
-    BigInteger,
-    ForeignKey,
     Select,
-    String,
     create_engine,
     event,
     inspect,
@@ -26,222 +18,12 @@ from sqlalchemy import (
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+from sqlalchemy.orm import sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
+from castserver.tables import Base
+
 RowT = TypeVar("RowT", bound="Base")
-
-
-class Base(DeclarativeBase):
-    """The schema. Times are whole seconds since 1970, UTC."""
-
-
-class MachineRow(Base):
-    """One machine ever met; ``registration`` is the last one it sent."""
-
-    __tablename__ = "machines"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    registration: Mapped[dict[str, Any]] = mapped_column(JSON)
-    token_hash: Mapped[str] = mapped_column(String(64), index=True)
-    boots: Mapped[str] = mapped_column(String(16))
-    orders_given: Mapped[int] = mapped_column(BigInteger)
-    first_seen: Mapped[int] = mapped_column(BigInteger)
-    last_seen: Mapped[int] = mapped_column(BigInteger)
-
-
-class CastRow(Base):
-    """One cast: what was asked (until ``options``), and how it stands."""
-
-    __tablename__ = "casts"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    image: Mapped[str] = mapped_column(String(255))
-    root: Mapped[str] = mapped_column(String(64))
-    after: Mapped[str] = mapped_column(String(16))
-    start_clients: Mapped[int | None]
-    keep_open: Mapped[bool]
-    update: Mapped[bool]
-    targets: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)
-    state: Mapped[str] = mapped_column(String(16))
-    message: Mapped[str]
-    created: Mapped[int] = mapped_column(BigInteger)
-    started: Mapped[int | None] = mapped_column(BigInteger)
-    ended: Mapped[int | None] = mapped_column(BigInteger)
-
-
-class PartRow(Base):
-    """One machine's part in one cast; ``report`` is the last one that changed its state."""
-
-    __tablename__ = "parts"
-
-    cast: Mapped[str] = mapped_column(ForeignKey("casts.id"), primary_key=True)
-    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
-    state: Mapped[str] = mapped_column(String(16))
-    message: Mapped[str]
-    report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    changed: Mapped[int] = mapped_column(BigInteger)
-
-
-class DurableRow(Base):
-    """What is durable of the image ``root`` on a machine's disk ``target`` (an encoded ChunkSet)."""
-
-    __tablename__ = "durable"
-
-    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
-    target: Mapped[str] = mapped_column(String(255), primary_key=True)
-    root: Mapped[str] = mapped_column(String(64))
-    chunks: Mapped[bytes]
-    changed: Mapped[int] = mapped_column(BigInteger)
-
-
-class CaptureRow(Base):
-    """One capture of a machine's disks to the library: what was asked, and how it stands."""
-
-    __tablename__ = "captures"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"))
-    image: Mapped[str] = mapped_column(String(255))
-    disks: Mapped[list[str]] = mapped_column(JSON)
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)
-    state: Mapped[str] = mapped_column(String(16))
-    message: Mapped[str]
-    created: Mapped[int] = mapped_column(BigInteger)
-    ended: Mapped[int | None] = mapped_column(BigInteger)
-    root: Mapped[str] = mapped_column(String(64))
-    stored: Mapped[int] = mapped_column(BigInteger)
-
-
-class SettingRow(Base):
-    """One thing that the operator chose, by its ``name``."""
-
-    __tablename__ = "settings"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    value: Mapped[dict[str, Any]] = mapped_column(JSON)
-
-
-class LeaseRow(Base):
-    """An address leased on one of our interfaces, or put aside because somebody else uses it."""
-
-    __tablename__ = "leases"
-
-    interface: Mapped[str] = mapped_column(String(64), primary_key=True)
-    address: Mapped[str] = mapped_column(String(15), primary_key=True)
-    mac: Mapped[str] = mapped_column(String(17))
-    state: Mapped[str] = mapped_column(String(16))
-    expires: Mapped[int] = mapped_column(BigInteger)
-    booted: Mapped[bool]
-
-
-class ReservationRow(Base):
-    """The address that one machine gets, and no other does."""
-
-    __tablename__ = "reservations"
-
-    mac: Mapped[str] = mapped_column(String(17), primary_key=True)
-    address: Mapped[str] = mapped_column(String(15), unique=True)
-
-
-class LeaseRuleRow(Base):
-    """The one row of what else the operator decided about leases."""
-
-    __tablename__ = "lease_rules"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    everyone: Mapped[bool]
-
-
-class BootOnceRow(Base):
-    """A machine's order to boot an image once, waiting or used."""
-
-    __tablename__ = "boot_once"
-
-    machine: Mapped[str] = mapped_column(String(32), primary_key=True)
-    slot: Mapped[str] = mapped_column(String(16), primary_key=True)
-    order: Mapped[str] = mapped_column(String(64))
-    image: Mapped[str] = mapped_column(String(100))
-    size: Mapped[int] = mapped_column(BigInteger)
-    changed: Mapped[int] = mapped_column(BigInteger)
-    form: Mapped[str] = mapped_column(String(16))
-    since: Mapped[int] = mapped_column(BigInteger)
-
-
-class LedgerRow(Base):
-    """The licence ledger ``id`` as it was when this server saw or changed it last."""
-
-    __tablename__ = "ledgers"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    serial: Mapped[str] = mapped_column(String(127))
-    sequence: Mapped[int] = mapped_column(BigInteger)
-    mark: Mapped[str] = mapped_column(String(64))
-    changed: Mapped[int] = mapped_column(BigInteger)
-
-
-class LicenceRow(Base):
-    """The one ledger that the licence ``id`` was seen in."""
-
-    __tablename__ = "licences"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
-
-
-class LicenceUseRow(Base):
-    """The licence of ``ledger`` that a machine takes for a cast; ``state`` is a ``UseState``."""
-
-    __tablename__ = "licence_uses"
-
-    cast: Mapped[str] = mapped_column(ForeignKey("casts.id"), primary_key=True)
-    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
-    ledger: Mapped[str] = mapped_column(ForeignKey("ledgers.id"))
-    image: Mapped[str] = mapped_column(String(255))
-    state: Mapped[str] = mapped_column(String(16))
-    changed: Mapped[int] = mapped_column(BigInteger)
-
-
-class UserRow(Base):
-    """Somebody who may log in; ``password`` is an Argon2id hash."""
-
-    __tablename__ = "users"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    role: Mapped[str] = mapped_column(String(16))
-    password: Mapped[str] = mapped_column(String(255))
-    changed: Mapped[int] = mapped_column(BigInteger)
-
-
-class TokenRow(Base):
-    """A script's token; ``hash`` is the SHA-256 of its secret, hex."""
-
-    __tablename__ = "tokens"
-
-    id: Mapped[str] = mapped_column(String(16), primary_key=True)
-    name: Mapped[str] = mapped_column(String(64))
-    role: Mapped[str] = mapped_column(String(16))
-    hash: Mapped[str] = mapped_column(String(64), unique=True)
-    made_by: Mapped[str] = mapped_column(String(80))
-    created: Mapped[int] = mapped_column(BigInteger)
-    expires: Mapped[int] = mapped_column(BigInteger)
-
-
-class AuditRow(Base):
-    """One thing that somebody did; ``chain`` is a hash over it and all before it, hex."""
-
-    __tablename__ = "audit"
-
-    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    time: Mapped[int] = mapped_column(BigInteger)
-    who: Mapped[str] = mapped_column(String(80))
-    role: Mapped[str] = mapped_column(String(16))
-    address: Mapped[str] = mapped_column(String(64))
-    action: Mapped[str] = mapped_column(String(300))
-    detail: Mapped[str]
-    outcome: Mapped[str]
-    chain: Mapped[str] = mapped_column(String(64))
 
 
 class Database:

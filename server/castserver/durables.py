@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from castcore.cast.chunkset import ChunkSet
 
-from castserver.database import Database, DurableRow
+from castserver.database import Database
+from castserver.tables import DurableRow
 
 SAVE_SECONDS = 5.0
 

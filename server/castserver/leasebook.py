@@ -11,7 +11,8 @@ from castcore.boot import Lease, LeaseRules, LeaseState, LeaseStore
 from castcore.boot.message import mac_bytes, mac_text
 from castcore.errors import NotFound, Refused
 
-from castserver.database import Database, LeaseRow, LeaseRuleRow, ReservationRow
+from castserver.database import Database
+from castserver.tables import LeaseRow, LeaseRuleRow, ReservationRow
 
 MOST_RESERVATIONS = 10_000
 _THE_RULE = 1

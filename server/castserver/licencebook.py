@@ -19,16 +19,9 @@ from enum import StrEnum
 from castcore.errors import Untrusted
 from castcore.licence import Ledger, Use
 
-from castserver.database import (
-    Base,
-    CastRow,
-    Database,
-    LedgerRow,
-    LicenceRow,
-    LicenceUseRow,
-    PartRow,
-)
+from castserver.database import Database
 from castserver.policy import CastState, PartState
+from castserver.tables import Base, CastRow, LedgerRow, LicenceRow, LicenceUseRow, PartRow
 
 
 class UseState(StrEnum):

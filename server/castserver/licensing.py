@@ -17,10 +17,11 @@ from castcore.edge.licence.licencefiles import licence_files
 from castcore.errors import Busy, DiskFailed, FleetcastError, InUse, NotFound, Refused, Untrusted
 from castcore.licence import MOST_RECENT, Ledger, NoLicence, Standing, open_licence, require_issuer
 
-from castserver.database import CastRow, Database, PartRow
+from castserver.database import Database
 from castserver.ledgerholder import HeldLedger, LedgerHolder, NoLedgers
 from castserver.licencebook import LicenceBook, LicenceUse, UseState
 from castserver.licenceterms import LicenceEvent, LicenceTerms, WithoutLicence
+from castserver.tables import CastRow, PartRow
 
 log = logging.getLogger("fleetcast")
 

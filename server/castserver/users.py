@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from castcore.errors import NotFound, Refused
 
 from castserver import passwords
-from castserver.database import Database, UserRow
+from castserver.database import Database
 from castserver.roles import Role
+from castserver.tables import UserRow
 
 FIRST = "admin"
 MOST_USERS = 1000

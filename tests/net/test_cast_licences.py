@@ -18,7 +18,8 @@ from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
 from castcore.edge.medium import medium_at, open_medium
 from castcore.licence import Balance, issue_licence
 from castcore.units import MIB
-from castserver.database import Database, LicenceUseRow, PartRow
+from castserver.database import Database
+from castserver.tables import LicenceUseRow, PartRow
 
 from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
 from tests.support.deploymedia import bare_medium

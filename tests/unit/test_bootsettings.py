@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from castcore.bootsettings import BadSettings, BootSettings, Language, Moment, hook_place, parse
+from castcore.bootsettings import BadSettings, BootSettings, Moment, hook_place, parse
 
 KEY = "0123456789abcdef" * 4
 ALL = BootSettings(
@@ -14,7 +14,6 @@ ALL = BootSettings(
     server="https://192.0.2.1:8443",
     key=KEY,
     keymap="de-latin1-nodeadkeys",
-    language=Language.JAPANESE,
     serial=("ttyS0,115200", "ttyS1"),
     hooks=("done.d/10-beep", "start.d/20-fan"),
 )
@@ -73,7 +72,6 @@ def test_one_value_has_one_spelling() -> None:
         (f'key = "{KEY[:-1]}"', "no server key"),
         (f'key = "{KEY[:-1]}g"', "no server key"),
         ('keymap = "../de"', "no keymap"),
-        ('language = "fr"', "does not speak"),
         ('serial = "ttyS0"', "a list of texts"),
         ('serial = ["tty0"]', "no console"),
         ('serial = ["ttyS0,115200 init=/bin/sh"]', "no console"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any, cast
 
 import pytest
 from castclient.local.licences import _files
+from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import list_images, read_file
 from castcore.edge.licence.licencefiles import licence_files, read_licence
 from castcore.edge.medium import OpenMedium
 from castcore.errors import DiskFailed
 
 SECONDS = 3.0
+TINY = Path(__file__).parents[1] / "golden/tiny-v2.fcast"
 
 
 def ends(work: Callable[[], Any]) -> Any:
@@ -80,3 +83,14 @@ def test_small_files_of_media_and_images_are_plain(odd: Path, tmp_path: Path) ->
     odd.rename(tmp_path / "office.fcast/manifest.json")
     [image] = ends(lambda: list_images(tmp_path))
     assert "manifest.json cannot be read: it is" in image.problem
+
+
+@pytest.mark.parametrize("name", ["pack-0001", "index"])
+def test_an_images_files_are_plain_ones(tmp_path: Path, name: str) -> None:
+    image = tmp_path / "tiny.fcast"
+    shutil.copytree(TINY, image)
+    (image / name).unlink()
+    os.mkfifo(image / name)
+    said = ends(lambda: Image.open(image))
+    assert isinstance(said, DiskFailed)
+    assert "it is no plain file" in said.what

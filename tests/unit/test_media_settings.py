@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from castcore.bootsettings import BadSettings, BootSettings, Language, Moment, parse
+from castcore.bootsettings import BadSettings, BootSettings, Moment, parse
 from castcore.errors import NotFound, Refused
 from castmedia import mediarecipe, settingsoptions
 from castmedia.commands import clientmedia
@@ -31,7 +31,6 @@ nic = "eno1"
 server = "https://192.0.2.1:8443"
 trust = "{KEY}"
 keymap = "de"
-language = "ja"
 serial = ["ttyS0,115200", "ttyS1"]
 file = ["/etc/motd=motd.txt"]
 hook = ["start=fan.sh"]
@@ -61,7 +60,7 @@ def test_a_recipe_says_all_that_the_options_say(tmp_path: Path) -> None:
     options += ["--mirror", "file:///mirror", "--refresh", "--extra-cmdline", "nomodeset"]
     options += ["--address", "192.0.2.7/24", "--gateway", "192.0.2.1", "--vlan", "7", "--nic", "eno1"]
     options += ["--server", "https://192.0.2.1:8443", "--trust", KEY, "--keymap", "de"]
-    options += ["--language", "ja", "--serial", "ttyS0,115200", "--serial", "ttyS1"]
+    options += ["--serial", "ttyS0,115200", "--serial", "ttyS1"]
     options += ["--file", f"/etc/motd={tmp_path}/motd.txt", "--hook", f"start={tmp_path}/fan.sh"]
     spelled = arguments(*options)
     assert vars(given) | {"recipe": None} == vars(spelled)
@@ -73,7 +72,6 @@ def test_a_recipe_says_all_that_the_options_say(tmp_path: Path) -> None:
         server="https://192.0.2.1:8443",
         key=KEY,
         keymap="de",
-        language=Language.JAPANESE,
         serial=("ttyS0,115200", "ttyS1"),
         hooks=("start.d/fan.sh",),
     )

@@ -4,7 +4,7 @@ import asyncio
 import re
 
 import pytest
-from castcore.errors import FleetcastError, Refused
+from castcore.errors import Refused
 from castserver import operatorroutes, passwords
 from castserver.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts, place
 from castserver.auth import READING
@@ -322,9 +322,3 @@ def test_the_account_page_shows_each_what_concerns_them(lab: ServerLab) -> None:
     assert "&lt;nightly&gt;" in page
     assert re.search(r"token operator.token</td>.*POST /api/v1/users", page, re.DOTALL)
     assert PASSWORD not in page
-
-
-def test_errors_of_accounts_name_what_to_do() -> None:
-    for error in (TooManyAttempts("x"),):
-        assert isinstance(error, FleetcastError)
-        assert error.hint

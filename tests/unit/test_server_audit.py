@@ -9,8 +9,9 @@ from castcore.errors import NoSpace
 from castserver.app import MOST_BODY
 from castserver.auditchain import Entry, first_broken, link, without_secrets
 from castserver.auditlog import DAY, AuditLog
-from castserver.database import AuditRow, Database
+from castserver.database import Database
 from castserver.roles import Caller, Role
+from castserver.tables import AuditRow
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,7 +9,8 @@ import pytest
 from castcore.cast.chunkset import ChunkSet
 from castcore.errors import BadPacket
 from castserver import durables
-from castserver.database import Database, DurableRow
+from castserver.database import Database
+from castserver.tables import DurableRow
 
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
 

@@ -15,10 +15,11 @@ from castcore.edge.net.identity import write_secret
 from castcore.errors import BadImage, DiskFailed, NoSpace, NotFound, Refused
 from castserver import statebackup
 from castserver.commands import unit as unit_command
-from castserver.database import Database, SettingRow
+from castserver.database import Database
 from castserver.roles import Role
 from castserver.statebackup import DATABASE, SECRETS, back_up, bring_back, read
 from castserver.statedir import STATE_VARIABLE
+from castserver.tables import SettingRow
 from castserver.unitfile import unit
 from prometheus_client.parser import text_string_to_metric_families
 

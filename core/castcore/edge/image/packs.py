@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from castcore.edge.image.store import INDEX_FILE, SUFFIX, lent_packs
+from castcore.edge.image.store import INDEX_FILE, SUFFIX, lent_packs, open_plain, plain_descriptor
 from castcore.errors import BadImage, DiskFailed
 from castcore.image import BorrowedPack, Lender, Manifest, Piece, index_size, pack_name
 from castcore.units import MIB
@@ -107,7 +107,7 @@ class Packs:
     def _open(self, path: Path) -> int:
         """Open a pack; its size."""
         try:
-            self._files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._files[path] = plain_descriptor(path, links=True)
         except FileNotFoundError:
             raise BadImage(f"{path} is missing") from None
         except OSError as error:
@@ -139,7 +139,7 @@ def _require_lender(path: Path, lender: Lender) -> None:
 def _is_lender(index: Path, lender: Lender) -> bool:
     """Whether ``index`` is the index of ``lender``."""
     try:
-        with index.open("rb") as file:
+        with open_plain(index, links=True) as file:
             if os.fstat(file.fileno()).st_size != index_size(lender.chunk_count):
                 return False
             found = blake3()

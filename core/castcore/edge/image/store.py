@@ -143,7 +143,12 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def open_plain(path: Path, *, links: bool = False) -> BinaryIO:
-    """The plain file ``path`` for reading; ``links``: or what a symbolic link of that name leads to.
+    """The plain file ``path`` for reading, as :func:`plain_descriptor` opens it. Raises OSError."""
+    return os.fdopen(plain_descriptor(path, links=links), "rb")
+
+
+def plain_descriptor(path: Path, *, links: bool = False) -> int:
+    """The plain file ``path``, open for reading; ``links``: or what a symbolic link leads to.
 
     What a stick calls so may be a FIFO, which nobody writes to, or lead to a device of this machine:
     neither is waited for. Raises OSError.
@@ -154,7 +159,7 @@ def open_plain(path: Path, *, links: bool = False) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is no plain file")
-    return os.fdopen(fd, "rb")
+    return fd
 
 
 @contextmanager
