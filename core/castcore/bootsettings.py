@@ -21,7 +21,6 @@ SETTINGS_FILE = "/etc/fleetcast/settings.toml"
 # A binary keymap as the kernel's KDSKBENT takes it, for busybox's loadkmap.
 KEYMAP_FILE = "/etc/fleetcast/keymap"
 HOOKS_FOLDER = "/etc/fleetcast/hooks"
-SETTINGS_LIMIT = 64 << 10
 KEY_DIGITS = 64
 LAST_VLAN = 4094
 LONGEST_INTERFACE = 15  # IFNAMSIZ less its zero byte

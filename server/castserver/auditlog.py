@@ -17,7 +17,6 @@ from castserver.tables import AuditRow, SettingRow
 
 DAY = 86_400
 KEEP_DAYS = 365
-LEAST_DAYS = 30
 ANCHOR = "audit-anchor"
 # The server itself, where no caller asked for what it did.
 SERVER = "server"
