@@ -49,6 +49,8 @@ from castserver.wayin import Network, WayIn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from tests.support import databases
+
 ROOT = "ab" * 32
 TOKEN = "operator-token-of-the-tests"
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
@@ -205,7 +207,7 @@ class ServerLab:
         self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
-        self.database = database or Database.in_memory()
+        self.database = database or databases.fresh()
         self.clock = FakeClock()
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
         self.library.medium = self._medium

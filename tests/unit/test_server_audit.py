@@ -9,12 +9,12 @@ from castcore.errors import NoSpace
 from castserver.app import MOST_BODY
 from castserver.auditchain import Entry, first_broken, link, without_secrets
 from castserver.auditlog import DAY, AuditLog
-from castserver.database import Database
 from castserver.roles import Caller, Role
 from castserver.tables import AuditRow
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import databases
 from tests.support.serverlab import OPERATOR, ServerLab
 
 ANNA = Caller("anna", Role.OPERATOR, "s")
@@ -74,7 +74,7 @@ class Log:
     """A log over one database, at a time that tests set."""
 
     def __init__(self) -> None:
-        self.database, self.now = Database.in_memory(), 1_800_000_000.0
+        self.database, self.now = databases.fresh(), 1_800_000_000.0
         self.open()
 
     def open(self) -> None:

@@ -18,6 +18,7 @@ from castserver.licencebook import LicenceUse, UseState
 from castserver.licensing import Licensing
 from castserver.wayin import WayIn
 
+from tests.support import databases
 from tests.support.licences import TERMS, FolderMedium
 from tests.support.licensedlab import counts, create, licensed_lab, machines, parts
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
@@ -168,7 +169,7 @@ def test_uses_consumed_before_a_kill_are_not_pushed_out_by_others(
 ) -> None:
     """More are due than a ledger remembers, and those that are consumed already come last."""
     late, early = MOST_RECENT - 28, MOST_RECENT
-    medium, database = FolderMedium(tmp_path / "school"), Database.in_memory()
+    medium, database = FolderMedium(tmp_path / "school"), databases.fresh()
     medium.issue(late + 2 * early)
     licensing, ledger = Licensing(database, medium, TERMS), medium.ledger().id
     book = licensing._book
