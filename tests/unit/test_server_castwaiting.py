@@ -45,7 +45,7 @@ def screen() -> tuple[Screen, io.StringIO]:
 
 
 def wait(monkeypatch: pytest.MonkeyPatch, *states: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
-    monkeypatch.setattr(castwaiting.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(castwaiting, "LOOK_SECONDS", 0.0)
     told, out = screen()
     ended = waited(FakeOperator(*states), "c1", told)  # type: ignore[arg-type]
     return ended, [json.loads(line) for line in out.getvalue().splitlines()]
