@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from castcore.errors import NotFound, Refused
 
@@ -59,10 +59,11 @@ class PostgresPlace:
         """Its URL: the same place when parsed again."""
         words = {"host": self.host if self.socket else "", "port": str(self.port) if self.socket else ""}
         words |= {"sslmode": "" if self.tls is Tls.PREFER else self.tls, "sslrootcert": self.roots}
-        query = "&".join(f"{name}={word}" for name, word in words.items() if word)
+        query = "&".join(f"{name}={quote(word)}" for name, word in words.items() if word)
         host = f"[{self.host}]" if ":" in self.host else self.host
         at = "" if self.socket else f"{host}:{self.port}"
-        return f"{SCHEME}://{self.user}@{at}/{self.database}" + (f"?{query}" if query else "")
+        named = f"{SCHEME}://{quote(self.user, safe='')}@{at}/{quote(self.database, safe='')}"
+        return named + (f"?{query}" if query else "")
 
 
 Place = Path | PostgresPlace
@@ -90,7 +91,7 @@ def parse_url(text: str) -> PostgresPlace:
         host = words.pop("host", "") or unquote(url.hostname or "") or SOCKETS
         place = PostgresPlace(
             host,
-            int(words.pop("port", url.port or PORT)),
+            int(words.pop("port", PORT if url.port is None else url.port)),
             unquote(url.path.removeprefix("/")) or NAME,
             unquote(url.username or NAME),
             Tls(words.pop("sslmode", Tls.PREFER)),

@@ -37,11 +37,15 @@ def open_server(
                 raise Refused(f"the database {place} is empty, and this server has one", hint=COPY_HINT)
             if schema.needs_upgrade(connection, str(place)):
                 schema.upgrade(connection)
+        first.dispose()
+        engine = link.engine()
+        # Now: the lock is held from here on.
+        engine.connect().close()
     except FAILURES as error:
         raise failed(place, error) from None
     finally:
         first.dispose()
-    return OpenedEngine(link.engine(), str(place), partial(failed, place), is_lost, "C")
+    return OpenedEngine(engine, str(place), partial(failed, place), is_lost, "C")
 
 
 def reading_engine(place: PostgresPlace, passfile: Path | None) -> Engine:

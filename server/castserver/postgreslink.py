@@ -7,6 +7,7 @@ a server is ever without it, and when it breaks the next one takes the lock befo
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import socket
 import ssl
@@ -74,6 +75,8 @@ class Link:
             pool_timeout=3 * ANSWER_SECONDS,
         )
         event.listen(made, "handle_error", _note_lost)
+        # It writes how closing what is broken failed, too.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         return made
 
     def _connect(self, seconds: float, *, patient: bool) -> Any:

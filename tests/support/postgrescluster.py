@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: below a temporary folder, as a user without rights, by a socket only."""
+"""A PostgreSQL server of our own: below a temporary folder, a user without rights, by a socket."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Cluster:
     """
 
     def __init__(self, *, lasting: bool = False, tcp: int = 0) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="fleetcast-postgres-"))
+        # In memory where that is all the same: thousands of small files.
+        memory = None if lasting or not os.access("/dev/shm", os.W_OK) else "/dev/shm"
+        self._folder = Path(tempfile.mkdtemp(prefix="fleetcast-postgres-", dir=memory))
         self._lasting, self._tcp = lasting, tcp
         self._server: subprocess.Popen[bytes] | None = None
         self._as: list[str] = []
@@ -45,7 +47,7 @@ class Cluster:
         """Make the cluster at the first start; return when it answers."""
         data = self._folder / "data"
         if not data.exists():
-            words = ["-D", data, "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+            words = ["-D", str(data), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
             self._run("initdb", *words, "--auth-local=trust", "--auth-host=scram-sha-256")
         settings = {
             "listen_addresses": "127.0.0.1" if self._tcp else "",
@@ -63,9 +65,9 @@ class Cluster:
                     *self._as,
                     "--pdeathsig",
                     "INT",
-                    programs() / "postgres",
+                    str(programs() / "postgres"),
                     "-D",
-                    data,
+                    str(data),
                     *words,
                 ],
                 stdout=out,
@@ -73,7 +75,7 @@ class Cluster:
                 cwd=self._folder,
             )
         end = time.monotonic() + START_SECONDS
-        ready = [programs() / "pg_isready", "-q", "-h", self._folder, "-p", settings["port"]]
+        ready = [str(programs() / "pg_isready"), "-q", "-h", str(self._folder), "-p", settings["port"]]
         while subprocess.run(ready, check=False).returncode:
             assert self._server.poll() is None, self.log()
             assert time.monotonic() < end, self.log()
@@ -107,8 +109,8 @@ class Cluster:
         """What the server said."""
         return (self._folder / "log").read_text()
 
-    def _run(self, program: str, *words: str | Path) -> None:
-        command = ["setpriv", *self._as, programs() / program, *words]
+    def _run(self, program: str, *words: str) -> None:
+        command = ["setpriv", *self._as, str(programs() / program), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self._folder)
         assert done.returncode == 0, done.stderr
 

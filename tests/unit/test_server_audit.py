@@ -94,6 +94,16 @@ def test_it_goes_on_after_a_restart() -> None:
     assert log.log.first_broken() is None
 
 
+def test_what_no_database_keeps_as_it_is_breaks_no_chain() -> None:
+    log = Log()
+    long = "x" * 5000 + "\0"
+    log.log.note(Caller("a\0\ud800", Role.ADMIN), "fe80::1%" + long, "\0" + long, "\udc80" + long, long)
+    log.log.note(ANNA, "", "next")
+    assert [entry.number for entry in log.log.page()] == [2, 1]
+    assert log.log.page()[1].who == "a\N{REPLACEMENT CHARACTER}?"
+    assert log.log.first_broken() is None
+
+
 def test_a_changed_a_missing_and_a_cut_off_entry_show() -> None:
     for tamper in ("change", "remove", "cut off"):
         log = Log()
