@@ -102,17 +102,20 @@ class Link:
 
     def _reach(self, seconds: float) -> Any:
         place = self.place
-        made = pg8000.connect(
-            place.user,
-            host=place.host,
-            port=place.port,
-            unix_sock=place.socket or None,
-            database=place.database,
-            password=password_for(place, self.passfile) or "",
-            ssl_context=_tls(place),
-            timeout=seconds,
-            application_name=self.name,
-        )
+        try:
+            made = pg8000.connect(
+                place.user,
+                host=place.host,
+                port=place.port,
+                unix_sock=place.socket or None,
+                database=place.database,
+                password=password_for(place, self.passfile) or "",
+                ssl_context=_tls(place),
+                timeout=seconds,
+                application_name=self.name,
+            )
+        except pg8000.Error as error:
+            raise _said(error) from error.__cause__
         # No text of PostgreSQL holds a NUL.
         made.register_out_adapter(str, lambda text: text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
         return made
@@ -141,6 +144,14 @@ def code_of(error: object) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     about = cause.args[0] if isinstance(cause, Exception) and cause.args else None
     return str(about.get("C", "")) if isinstance(about, dict) else ""
+
+
+def _said(error: BaseException) -> BaseException:
+    """What the server said: where it closed the connection then, the driver's own farewell hides it."""
+    below: BaseException | None = error
+    while below is not None and not code_of(below):
+        below = below.__context__
+    return below or error
 
 
 def is_lost(error: Exception) -> bool:
