@@ -44,6 +44,7 @@ def open_file(path: Path, *, new: bool = True) -> OpenedEngine:
 def open_memory() -> OpenedEngine:
     """A database that lives as long as its engine, without a schema."""
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    event.listen(engine, "connect", _set_up)
     return _opened(engine, "in memory")
 
 
