@@ -26,6 +26,7 @@ from castserver.legrun import Leg, OpenImage
 from castserver.library import Library
 from castserver.licensing import Licensing
 from castserver.policy import CastState, PartState
+from castserver.presented import Presented
 from castserver.tables import CastRow, PartRow
 from castserver.wayin import WayIn
 
@@ -224,9 +225,9 @@ class Casts:
             run.look()
         self._close_ended()
 
-    def authorize(self, token: str) -> str | None:
-        """The id of the client that ``token`` belongs to."""
-        client = self._clients.by_token(token)
+    def authorize(self, shown: Presented) -> str | None:
+        """The id of the client that makes a request. Raises Unproven."""
+        client = self._clients.proven(shown)
         return client.id if client is not None else None
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, Po
 from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
+from castserver.approvals import Approvals
 from castserver.auditlog import AuditLog
 from castserver.auth import Auth
 from castserver.bootimages import FOLDER, BootImages
@@ -123,7 +124,9 @@ class Server:
         self._undo.close()
 
     def _assemble(self, database: Database, library: Library, media: Media) -> ServerParts:
-        clients = Clients(database)
+        clients = Clients(database, server=self.identity.certificate_digest)
+        # Before anybody is offered anything.
+        approvals = Approvals(database, clients, approving=self.settings.approve_clients or None)
         legs, licensing = self._make_legs(self.identity), self._licensing(database, media)
         casts = Casts(database, clients, library, legs, licensing)
         statement = ServerStatement(
@@ -153,6 +156,7 @@ class Server:
             MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
             media,
+            approvals,
         )
 
     def _licensing(self, database: Database, media: Media) -> Licensing:

@@ -72,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the console logs out who did nothing for so long, viewers excepted (%(default)s)",
     )
+    add(
+        "--approve-clients",
+        action="store_true",
+        help="a machine that was never approved waits for that: no orders, no image (as chosen last)",
+    )
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
     add(
         "--boot-tree",
@@ -161,6 +166,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         replace_ipxe=args.replace_ipxe,
         rules=_rules(args.rules),
         session_minutes=args.session_minutes,
+        approve_clients=args.approve_clients,
         licences=arguments.licence_terms(args),
         media=tuple(args.media),
     )
