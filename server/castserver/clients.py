@@ -188,7 +188,7 @@ class Clients:
         if how is Standing.DENIED:
             return
         trust.rivals = machinetrust.claimed(trust, claim)
-        if trust.asked <= trust.heard:
+        if trust.asked < trust.heard:
             trust.asked = claim.heard
         client.signal.fire()
 

@@ -68,7 +68,7 @@ class MachineTrust:
         """Whether its holder is here."""
         if not self.key or self.left or now - self.heard > HOLDS_SECONDS:
             return False
-        unanswered = self.asked > self.heard
+        unanswered = self.heard <= self.asked
         return not (unanswered and now - self.asked > ANSWER_SECONDS)
 
     def present_rivals(self, now: float) -> tuple[Claim, ...]:

@@ -114,6 +114,11 @@ class Server:
             self.first_password = self.parts.auth.users.first()
             self._undo = undo.pop_all()
 
+    def written(self) -> list[int]:
+        """Times in what was written before: of the audit log, of machines (Unix seconds)."""
+        seen = [client.last_seen for client in self.parts.clients.all()]
+        return [self.parts.audit.newest(), *seen]
+
     def wait(self) -> None:
         """Return when the web server has ended, which it only does when something broke."""
         while self._web.is_alive():

@@ -6,6 +6,7 @@ import argparse
 import logging
 import socket
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from castserver.advice import advise
 from castserver.bootstate import DeployEnd
 from castserver.bootviews import booting_view
 from castserver.castmodel import Request
+from castserver.clockcheck import behind
 from castserver.onair import Transmitter
 from castserver.operatortoken import TOKEN_FILE
 from castserver.policy import CastRules
@@ -115,6 +117,9 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     stack = ExitStack()
     try:
         _introduce(server, screen)
+        late = behind(time.time(), server.written())
+        if late:
+            screen.warn(late)
         advise(settings.interfaces, screen.warn, querier=args.querier, stack=stack)
         if args.image:
             _open_cast(server, args.image, args.start_clients, screen)
