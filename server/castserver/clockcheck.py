@@ -13,6 +13,6 @@ def behind(now: float, written: Iterable[int]) -> str:
     if newest <= now + SLACK:
         return ""
     return (
-        f"the clock is at least {(newest - now) / 3600:.1f} h behind: what this server wrote last is from"
-        " later. Set it: expiry of licences and tokens and the audit log go by it"
+        f"the clock is at least {(newest - now) / 3600:.1f} h behind: this server wrote things"
+        " later than that. Set it: expiry of licences and tokens and the audit log go by it"
     )
