@@ -66,7 +66,8 @@ def register(
     _require_version(registration)
     parts.clients.proofs.require_registration(shown, _key(registration), body)
     client, registered = parts.clients.register(registration, way.client)
-    parts.boots.arrived(client.traits.macs, client.id)
+    if registered.standing is not Standing.RIVAL:
+        parts.boots.arrived(client.traits.macs, client.id)
     if registered.standing is Standing.ADMITTED:
         parts.captures.offer(client)
         parts.once.arrived(client)
