@@ -63,9 +63,11 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator[Server]:
-        with (self.folder / "server.log").open("ab") as log:
-            with run.started(self.line, merged=True, stdout=log, extra_env=ENVIRONMENT):
-                yield self
+        with (
+            (self.folder / "server.log").open("ab") as log,
+            run.started(self.line, merged=True, stdout=log, extra_env=ENVIRONMENT),
+        ):
+            yield self
 
     def command(self, *words: str) -> Any:
         """The result of an operator's command; None: it was refused."""
@@ -152,26 +154,25 @@ def test_a_machine_gets_nothing_until_it_is_approved_by_its_code(
 def test_an_impostor_waits_is_shown_and_the_operator_decides(
     wire: Cable, target: Path, tmp_path: Path
 ) -> None:
-    with Server(wire, tmp_path).running() as server:
-        with client(wire, target) as first:
-            first.comes_to("ready")
-            with client(wire, target) as second:
-                code = second.comes_to("waiting")["machine-code"]
-                time.sleep(12)  # longer than a silent one would be waited for
-                assert first.now()["state"] == "ready"
-                assert second.now()["state"] == "waiting"
-                found = server.machine()
-                assert [r["code"] for r in found["trust"]["rivals"]] == [code]
-                assert "2 machines say" in found["why"]
-                # The first one dies without a word: the second is let in by itself.
-                first.process.kill()
-                second.comes_to("ready")
-                with client(wire, target) as third:
-                    mine = third.comes_to("waiting")["machine-code"]
-                    assert server.command("machines", "approve", found["client"]) is None
-                    assert server.command("machines", "approve", found["client"], mine) is not None
-                    third.comes_to("ready")
-                    second.comes_to("waiting")
+    with Server(wire, tmp_path).running() as server, client(wire, target) as first:
+        first.comes_to("ready")
+        with client(wire, target) as second:
+            code = second.comes_to("waiting")["machine-code"]
+            time.sleep(12)  # longer than a silent one would be waited for
+            assert first.now()["state"] == "ready"
+            assert second.now()["state"] == "waiting"
+            found = server.machine()
+            assert [r["code"] for r in found["trust"]["rivals"]] == [code]
+            assert "2 machines say" in found["why"]
+            # The first one dies without a word: the second is let in by itself.
+            first.process.kill()
+            second.comes_to("ready")
+            with client(wire, target) as third:
+                mine = third.comes_to("waiting")["machine-code"]
+                assert server.command("machines", "approve", found["client"]) is None
+                assert server.command("machines", "approve", found["client"], mine) is not None
+                third.comes_to("ready")
+                second.comes_to("waiting")
 
 
 def test_a_stolen_token_and_a_recorded_request_are_worth_nothing(

@@ -1,4 +1,4 @@
-"""A machine that the server does not let in: what the loop does, what the screen and a serial port say."""
+"""A machine that the server does not let in: what the loop does, what screen and serial port say."""
 
 from __future__ import annotations
 
