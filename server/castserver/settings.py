@@ -24,6 +24,7 @@ class ServerSettings:
     what they leave out is as it was chosen last. ``headless``: nobody sits at the server. ``licences``:
     whose count beside this server's own, and what is cast without. ``replace_ipxe``: see BootPlace.
     ``database``: ``sqlite`` or a URL, None: the one used before; ``database_passfile`` has its password.
+    ``approve_clients``: machines wait for approval; False: as it was chosen last.
     """
 
     state: Path
@@ -45,6 +46,7 @@ class ServerSettings:
     session_minutes: int = 30
     database: str | None = None
     database_passfile: Path | None = None
+    approve_clients: bool = False
 
     @property
     def url(self) -> str:
