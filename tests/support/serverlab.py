@@ -47,9 +47,8 @@ from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
 from castserver.wayin import Network
 
-from tests.support.labhttp import LabHttp, current_app
-
 from tests.support import databases
+from tests.support.labhttp import LabHttp, current_app
 
 ROOT = "ab" * 32
 CLIENTS = "/api/v1/clients"
