@@ -33,6 +33,7 @@ from castserver import (
     leaseroutes,
     licenceroutes,
     logroutes,
+    machineroutes,
     mediaroutes,
     metricsroutes,
     operatorroutes,
@@ -86,6 +87,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(licenceroutes.routes)
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
+    app.include_router(machineroutes.routes)
     app.include_router(captureroutes.routes)
     app.include_router(mediaroutes.routes)
     app.include_router(bootroutes.routes)
@@ -144,7 +146,8 @@ class BoundedBody:
         """One request."""
         http = scope["type"] == "http"
         if http:
-            most = uploadroutes.most_body(scope["path"]) or MOST_BODY
+            path = scope["path"]
+            most = uploadroutes.most_body(path) or machineroutes.most_body(path) or MOST_BODY
             receive = _bounded(receive, most)
         await self._app(scope, receive, send)
 

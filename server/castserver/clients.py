@@ -1,4 +1,4 @@
-"""Every machine ever met, and the client that runs on it now: registrations, orders, reports.
+"""Every machine ever met or named, and the client that runs on it now: registrations, orders, reports.
 
 Machines are few thousands at most, so all live in memory and the database is written through. One
 lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines read
@@ -12,18 +12,35 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from castcore.boot import BootDecision
 from castcore.control import AfterCast, ClientState, Order, Registered, Registration, Report
 from castcore.errors import NotFound, Refused
+from sqlalchemy import select
 
 from castserver.database import Database
-from castserver.machineid import Traits, find_at_boot, find_machine, traits
-from castserver.policy import boot_decision
+from castserver.machinecard import NO_CARD, Card, key
+from castserver.machineid import (
+    NO_TRAITS,
+    Traits,
+    claimable,
+    find_at_boot,
+    find_entry,
+    find_machine,
+    traits,
+)
+from castserver.policy import boot_decision, boot_mac
 from castserver.signal import Signal
-from castserver.tables import MachineRow
+from castserver.tables import (
+    CaptureRow,
+    DurableRow,
+    LicenceUseRow,
+    MachineCardRow,
+    MachineRow,
+    PartRow,
+)
 
 # A long poll waits at most this long, in seconds, so a living client is heard at least as often.
 MOST_WAIT = 25.0
@@ -44,7 +61,9 @@ class Client:
 
     ``heard`` and ``reported`` are the monotonic times of its last request and its last report; ``rate``
     is the bytes a second it receives; ``capture`` is the id of the one it is at, or has still to begin;
-    ``source``: its disks were captured since it started.
+    ``source``: its disks were captured since it started. ``met`` is False for an entry that somebody
+    made by hand and no machine has claimed. One that was ``removed`` (when; 0: it was not) is kept for
+    the history that names it, and is itself again when it registers.
     """
 
     id: str
@@ -63,6 +82,9 @@ class Client:
     rate: float = 0.0
     capture: str = ""
     source: bool = False
+    card: Card = NO_CARD
+    met: bool = True
+    removed: int = 0
     signal: Signal = field(default_factory=Signal)
 
     def online(self, now: float) -> bool:
@@ -71,7 +93,9 @@ class Client:
 
     @property
     def label(self) -> str:
-        """A name for people: its model, and its first MAC."""
+        """A name for people: the one it was given, else its model and its first MAC."""
+        if self.card.name:
+            return self.card.name
         machine = self.registration.machine
         model = " ".join(filter(None, (machine.vendor.strip(), machine.product.strip()))) or "PC"
         mac = next((n.mac for n in self.registration.nics if n.mac), self.id)
@@ -91,22 +115,108 @@ class Clients:
         self.clock = clock
         self.changed = Signal()
         self._database = database
-        self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
-        self._by_token = {c.token_hash: c for c in self._clients.values()}
+        cards = {row.machine: row for row in database.all(MachineCardRow)}
+        self._clients = {row.id: _from_row(row, cards.get(row.id)) for row in database.all(MachineRow)}
+        self._by_token = {c.token_hash: c for c in self._clients.values() if c.token_hash}
+        self._names: dict[str, Client] = {}
+        self._entries: tuple[Client, ...] = ()
+        self._index()
 
     def all(self) -> list[Client]:
-        """Every machine, in the order of their first registration."""
+        """Every machine but those removed, in the order of their first registration."""
         with self.lock:
-            return sorted(self._clients.values(), key=lambda c: c.first_seen)
+            return sorted(
+                (c for c in self._clients.values() if not c.removed), key=lambda c: c.first_seen
+            )
 
     def get(self, name: str) -> Client:
-        """The machine with id ``name``. Raises NotFound."""
+        """The machine with id ``name``, also one that was removed. Raises NotFound."""
         found = self._clients.get(name)
         if found is None:
-            raise NotFound(
-                f"there is no machine {name[:40]!r}", hint="`fleetcast machines list` shows all"
-            )
+            raise _unknown(name)
         return found
+
+    def find(self, text: str) -> Client:
+        """The machine with the id, name or MAC ``text``. Raises NotFound, Refused (several have it)."""
+        with self.lock:
+            found = self._names.get(key(text.strip())) or self._clients.get(text.strip())
+            if found is not None and not found.removed:
+                return found
+            mac = boot_mac(text)
+            have = [c for c in self.all() if mac and mac in c.traits.macs]
+        if not have:
+            raise _unknown(text)
+        if len(have) > 1:
+            these = ", ".join(f"{c.id} ({c.label})" for c in have[:10])
+            raise Refused(
+                f"{len(have)} machines had the card {mac}: {these}", hint="say which by its id"
+            )
+        return have[0]
+
+    def find_met(self, text: str) -> Client | None:
+        """The same; None for the MAC of a machine that nobody knows."""
+        try:
+            return self.find(text)
+        except NotFound:
+            if boot_mac(text):
+                return None
+            raise
+
+    def has(self, name: str) -> bool:
+        """Whether a machine, or one removed, has the id ``name``."""
+        return name in self._clients
+
+    def by_name(self, name: str) -> Client | None:
+        """The machine that has this name, whatever its case and width."""
+        return self._names.get(key(name))
+
+    def apply(self, cards: Sequence[tuple[Client, Card]], added: Sequence[Client] = ()) -> None:
+        """Give machines other cards, take in entries ``added`` (in place of those with their ids): all
+        or nothing, durably.
+
+        Names must differ. Raises Refused (too many machines), NoSpace, DiskFailed.
+        """
+        with self.lock:
+            self._require_room(sum(client.id not in self._clients for client in added))
+            rows = [_card_row(client, card) for client, card in cards]
+            new = [row for client in added for row in (_to_row(client), _card_row(client, client.card))]
+            self._database.save(*new, *rows)
+            for client, card in cards:
+                client.card = card
+            self._clients |= {client.id: client for client in added}
+            self._index()
+        self.changed.fire()
+
+    def remove(self, client: Client) -> None:
+        """Forget ``client`` and its card; if a cast or a capture names it, keep it for that history."""
+        with self.lock:
+            kept = replace(client, token_hash="", card=NO_CARD, removed=int(time.time()))
+            kept.boots = BootDecision.CLIENT
+            if self._has_history(client.id):
+                self._database.save(_to_row(kept), _card_row(kept, NO_CARD))
+                self._clients[client.id] = kept
+            else:
+                self._database.save(gone=(_card_row(kept, NO_CARD), _to_row(kept)))
+                del self._clients[client.id]
+            self._by_token.pop(client.token_hash, None)
+            self._index()
+        self.changed.fire()
+
+    def claim(self, client: Client, entry: Client) -> None:
+        """``client`` is the machine that ``entry`` stands for: it takes its card, and the entry ends."""
+        with self.lock:
+            card = entry.card
+            self._database.save(_card_row(client, card), gone=(_card_row(entry, card), _to_row(entry)))
+            client.card = card
+            del self._clients[entry.id]
+            self._index()
+        self.changed.fire()
+
+    def entries_for(self, client: Client) -> list[Client]:
+        """The entries whose MAC ``client`` has, and that it did not claim: a MAC does not say whose."""
+        if not client.met:
+            return []
+        return [self._clients[e] for e in claimable(self._entry_traits(), client.traits)]
 
     def by_token(self, token: str) -> Client | None:
         """The client that ``token`` was given to, now heard again; None when it is unknown."""
@@ -122,20 +232,26 @@ class Clients:
         """
         token, now, seen = secrets.token_urlsafe(32), int(time.time()), traits(registration)
         with self.lock:
-            name = find_machine(self._known(), seen)
+            name = find_machine(self._known(), seen) or find_entry(self._entry_traits(), seen)
             if name is None:
                 self._require_room()
-                name = self._new_id()
+                name = self.new_id()
                 client = Client(name, registration, seen, "", BootDecision.CLIENT, 0, now, now)
             else:
                 client = self._clients[name]
                 self._by_token.pop(client.token_hash, None)
+            new = not client.met or client.removed
+            if not client.met:
+                client.first_seen = now
+            client.met, client.removed = True, 0
             client.registration, client.traits, client.last_seen = registration, seen, now
             client.token_hash = _hash(token)
             client.report, client.orders, client.rate, client.source = None, (), 0.0, False
             client.heard = self.clock()
             self._clients[name] = self._by_token[client.token_hash] = client
-            self._save(client)
+            self._database.save(_to_row(client), *([_card_row(client, client.card)] if new else []))
+            if new:
+                self._index()
         self.changed.fire()
         return client, Registered(client.id, token)
 
@@ -180,7 +296,8 @@ class Clients:
     def at_boot(self, mac: str, uuid: str) -> Client | None:
         """The machine whose firmware asks to boot; None: never met."""
         with self.lock:
-            name = find_at_boot(self._known(), mac, uuid)
+            entry = replace(NO_TRAITS, macs=frozenset({mac.lower()}))
+            name = find_at_boot(self._known(), mac, uuid) or find_entry(self._entry_traits(), entry)
             return None if name is None else self._clients[name]
 
     def by_mac(self, mac: str) -> Client | None:
@@ -190,22 +307,40 @@ class Clients:
         )
 
     def _known(self) -> Iterable[tuple[str, Traits]]:
-        return ((c.id, c.traits) for c in self._clients.values())
+        # Who was removed comes last: an entry made since is for the same machine.
+        known = sorted(self._clients.values(), key=lambda c: c.removed > 0)
+        return ((c.id, c.traits) for c in known if c.met or c.traits.uuid)
 
-    def _require_room(self) -> None:
-        if len(self._clients) >= MOST_MACHINES:
+    def _entry_traits(self) -> Iterable[tuple[str, Traits]]:
+        return ((c.id, c.traits) for c in self._entries)
+
+    def _index(self) -> None:
+        self._names = {key(c.card.name): c for c in self._clients.values() if c.card.name}
+        self._entries = tuple(c for c in self._clients.values() if not c.met and not c.removed)
+
+    def _has_history(self, name: str) -> bool:
+        rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)
+        return any(self._database.find(select(row).where(row.machine == name).limit(1)) for row in rows)
+
+    def _require_room(self, more: int = 1) -> None:
+        if len(self._clients) + more > MOST_MACHINES:
             raise Refused(
                 f"{MOST_MACHINES} machines are known, no more are taken in",
                 hint="is somebody inventing machines?",
             )
 
-    def _new_id(self) -> str:
-        while (name := f"m{secrets.token_hex(4)}") in self._clients:
+    def new_id(self, *, besides: Collection[str] = ()) -> str:
+        """An id that no machine has, and that is none of those ``besides``."""
+        while (name := f"m{secrets.token_hex(4)}") in self._clients or name in besides:
             pass
         return name
 
     def _save(self, client: Client) -> None:
         self._database.save(_to_row(client))
+
+
+def _unknown(text: str) -> NotFound:
+    return NotFound(f"there is no machine {text[:80]!r}", hint="`fleetcast machines list` shows all")
 
 
 def _hash(token: str) -> str:
@@ -222,9 +357,9 @@ def _rate(client: Client, report: Report, seconds: float) -> float:
     return RATE_MEMORY * client.rate + (1 - RATE_MEMORY) * max(got, 0) / seconds
 
 
-def _from_row(row: MachineRow) -> Client:
+def _from_row(row: MachineRow, card: MachineCardRow | None) -> Client:
     registration = Registration.from_json(row.registration)
-    return Client(
+    client = Client(
         row.id,
         registration,
         traits(registration),
@@ -233,6 +368,22 @@ def _from_row(row: MachineRow) -> Client:
         row.orders_given,
         row.first_seen,
         row.last_seen,
+    )
+    if card is not None:
+        client.card = Card(card.name, tuple(card.tags), tuple(card.groups), card.note)
+        client.met, client.removed = card.met, card.removed or 0
+    return client
+
+
+def _card_row(client: Client, card: Card) -> MachineCardRow:
+    return MachineCardRow(
+        machine=client.id,
+        name=card.name,
+        note=card.note,
+        tags=list(card.tags),
+        groups=list(card.groups),
+        met=client.met,
+        removed=client.removed or None,
     )
 
 
