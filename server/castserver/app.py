@@ -42,7 +42,7 @@ from castserver import (
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, languagepages, pages
+from castserver.console import accountpages, languagepages, machinepages, pages
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -101,6 +101,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
     app.include_router(pages.routes)
+    app.include_router(machinepages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())

@@ -59,8 +59,10 @@ def checked_words(what: str, words: Iterable[str]) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for text in words:
         word = _plain(what, text, LONGEST_WORD)
-        if not word or BETWEEN in word:
-            raise Refused(f"{text[:80]!r} cannot be a {what}", hint=f"some letters, no {BETWEEN}")
+        if not word or BETWEEN in word or "," in word:
+            raise Refused(
+                f"{text[:80]!r} cannot be a {what}", hint=f"some letters, no comma and no {BETWEEN}"
+            )
         found.setdefault(key(word), word)
     if len(found) > MOST_WORDS:
         raise Refused(f"a machine has at most {MOST_WORDS} {what}s")

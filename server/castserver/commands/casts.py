@@ -16,7 +16,10 @@ from castserver.operatorclient import Operator
 
 NAME = "casts"
 HELP = "make, list, show, start or cancel casts of a running server"
-EXAMPLE = "fleetcast casts create --image office --start-clients 12 --after reboot"
+EXAMPLE = (
+    "fleetcast casts create --image office --start-clients 12 --after reboot\n"
+    "  fleetcast casts create --image office --group ROOM1 --tag ssd"
+)
 ACTIONS = {
     "show": "one cast and every machine's part in it",
     "start": "start it now, erasing the disks of those who joined",
@@ -45,7 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--update", action="store_true", help="compare the disks first, send only what differs"
     )
     arguments.add_protection(create)
-    create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
+    create.add_argument(
+        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
+    )
+    create.add_argument("--group", action="append", help="only the machines in it now (repeatable)")
+    create.add_argument(
+        "--tag", action="append", help="of the groups, else of all, those who have it (repeatable: all)"
+    )
     operatorclient.add_arguments(create)
     operatorclient.add_actions(actions, {"list": "every cast, the newest first"})
     operatorclient.add_actions(actions, ACTIONS, ("cast", "the cast's id"))
@@ -80,6 +89,8 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "mac": args.mac,
         "encrypt": args.encrypt,
         "clients": args.client,
+        "groups": args.group,
+        "tags": args.tag,
     }
 
 
