@@ -12,6 +12,7 @@ import math
 import secrets
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -119,7 +120,7 @@ class Clients:
         self._clients = {row.id: _from_row(row, cards.get(row.id)) for row in database.all(MachineRow)}
         self._by_token = {c.token_hash: c for c in self._clients.values() if c.token_hash}
         self._names: dict[str, Client] = {}
-        self._entries: tuple[Client, ...] = ()
+        self._entries: dict[str, list[Client]] = {}
         self._index()
 
     def all(self) -> list[Client]:
@@ -216,7 +217,8 @@ class Clients:
         """The entries whose MAC ``client`` has, and that it did not claim: a MAC does not say whose."""
         if not client.met:
             return []
-        return [self._clients[e] for e in claimable(self._entry_traits(), client.traits)]
+        near = self._entries_with(client.traits.macs)
+        return [self._clients[name] for name in claimable(near, client.traits)]
 
     def by_token(self, token: str) -> Client | None:
         """The client that ``token`` was given to, now heard again; None when it is unknown."""
@@ -232,7 +234,9 @@ class Clients:
         """
         token, now, seen = secrets.token_urlsafe(32), int(time.time()), traits(registration)
         with self.lock:
-            name = find_machine(self._known(), seen) or find_entry(self._entry_traits(), seen)
+            name = find_machine(self._known(), seen)
+            if name is None or self._clients[name].removed:
+                name = find_entry(self._entries_with(seen.macs), seen) or name
             if name is None:
                 self._require_room()
                 name = self.new_id()
@@ -297,7 +301,8 @@ class Clients:
         """The machine whose firmware asks to boot; None: never met."""
         with self.lock:
             entry = replace(NO_TRAITS, macs=frozenset({mac.lower()}))
-            name = find_at_boot(self._known(), mac, uuid) or find_entry(self._entry_traits(), entry)
+            name = find_at_boot(self._known(), mac, uuid)
+            name = name or find_entry(self._entries_with(entry.macs), entry)
             return None if name is None else self._clients[name]
 
     def by_mac(self, mac: str) -> Client | None:
@@ -311,12 +316,16 @@ class Clients:
         known = sorted(self._clients.values(), key=lambda c: c.removed > 0)
         return ((c.id, c.traits) for c in known if c.met or c.traits.uuid)
 
-    def _entry_traits(self) -> Iterable[tuple[str, Traits]]:
-        return ((c.id, c.traits) for c in self._entries)
+    def _entries_with(self, macs: Iterable[str]) -> Iterable[tuple[str, Traits]]:
+        found = {c.id: c.traits for mac in macs for c in self._entries.get(mac, ())}
+        return found.items()
 
     def _index(self) -> None:
         self._names = {key(c.card.name): c for c in self._clients.values() if c.card.name}
-        self._entries = tuple(c for c in self._clients.values() if not c.met and not c.removed)
+        self._entries = defaultdict(list)
+        for client in self._clients.values():
+            for mac in client.traits.macs if not client.met and not client.removed else ():
+                self._entries[mac].append(client)
 
     def _has_history(self, name: str) -> bool:
         rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)

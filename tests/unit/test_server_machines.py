@@ -311,13 +311,14 @@ def test_a_machine_in_a_cast_stays(durable: ServerLab) -> None:
         lab.operator("POST", f"/machines/{name}/remove")
 
 
-def test_an_entry_made_since_wins_over_what_was_removed(durable: ServerLab) -> None:
+@pytest.mark.parametrize("known", [{"uuid": UUID_9}, {"macs": [MAC_9]}])
+def test_an_entry_made_since_wins_over_what_was_removed(durable: ServerLab, known: Any) -> None:
     lab = durable
     client = FakeClient(lab, 9).register()
     cast_to(lab, client)
     away(lab)
     lab.operator("POST", f"/machines/{client.id}/remove")
-    entry = add(lab, name="PC09", uuid=UUID_9)
+    entry = add(lab, name="PC09", **known)
     assert FakeClient(lab, 9).register().id == entry["client"]
 
 
