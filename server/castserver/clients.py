@@ -12,7 +12,6 @@ import math
 import secrets
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +21,8 @@ from castcore.errors import NotFound, Refused
 from sqlalchemy import select
 
 from castserver.database import Database
-from castserver.machinecard import NO_CARD, Card, key
+from castserver.machinecard import NO_CARD, Card
+from castserver.machinecards import CardIndex, card_row, read_card
 from castserver.machineid import (
     NO_TRAITS,
     Traits,
@@ -116,12 +116,11 @@ class Clients:
         self.clock = clock
         self.changed = Signal()
         self._database = database
-        cards = {row.machine: row for row in database.all(MachineCardRow)}
-        self._clients = {row.id: _from_row(row, cards.get(row.id)) for row in database.all(MachineRow)}
+        self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
+        for row in database.all(MachineCardRow):
+            read_card(self._clients[row.machine], row)
         self._by_token = {c.token_hash: c for c in self._clients.values() if c.token_hash}
-        self._names: dict[str, Client] = {}
-        self._entries: dict[str, list[Client]] = {}
-        self._index()
+        self._cards = CardIndex(self._clients.values())
 
     def all(self) -> list[Client]:
         """Every machine but those removed, in the order of their first registration."""
@@ -140,7 +139,7 @@ class Clients:
     def find(self, text: str) -> Client:
         """The machine with the id, name or MAC ``text``. Raises NotFound, Refused (several have it)."""
         with self.lock:
-            found = self._names.get(key(text.strip())) or self._clients.get(text.strip())
+            found = self._cards.by_name(text.strip()) or self._clients.get(text.strip())
             if found is not None and not found.removed:
                 return found
             mac = boot_mac(text)
@@ -169,55 +168,39 @@ class Clients:
 
     def by_name(self, name: str) -> Client | None:
         """The machine that has this name, whatever its case and width."""
-        return self._names.get(key(name))
+        return self._cards.by_name(name)
 
-    def apply(self, cards: Sequence[tuple[Client, Card]], added: Sequence[Client] = ()) -> None:
-        """Give machines other cards, take in entries ``added`` (in place of those with their ids): all
-        or nothing, durably.
-
-        Names must differ. Raises Refused (too many machines), NoSpace, DiskFailed.
+    def keep(self, *cards: tuple[Client, Card], gone: Sequence[Client] = ()) -> None:
+        """Give machines, known or new ones, these cards, and forget those that are ``gone``; all or
+        nothing, durably. Raises Refused (too many machines), NoSpace, DiskFailed.
         """
         with self.lock:
-            self._require_room(sum(client.id not in self._clients for client in added))
-            rows = [_card_row(client, card) for client, card in cards]
-            new = [row for client in added for row in (_to_row(client), _card_row(client, client.card))]
-            self._database.save(*new, *rows)
+            self._require_room(sum(client.id not in self._clients for client, _ in cards))
+            known = self._clients.get
+            new = [_to_row(client) for client, _ in cards if known(client.id) is not client]
+            rows = [*new, *(card_row(client, card) for client, card in cards)]
+            ended = [row for client in gone for row in (card_row(client, NO_CARD), _to_row(client))]
+            self._database.save(*rows, gone=ended)
+            for client in gone:
+                del self._clients[client.id]
             for client, card in cards:
                 client.card = card
-            self._clients |= {client.id: client for client in added}
-            self._index()
+                self._clients[client.id] = client
+            self._by_token = {c.token_hash: c for c in self._clients.values() if c.token_hash}
+            self._cards = CardIndex(self._clients.values())
         self.changed.fire()
 
-    def remove(self, client: Client) -> None:
-        """Forget ``client`` and its card; if a cast or a capture names it, keep it for that history."""
-        with self.lock:
-            kept = replace(client, token_hash="", card=NO_CARD, removed=int(time.time()))
-            kept.boots = BootDecision.CLIENT
-            if self._has_history(client.id):
-                self._database.save(_to_row(kept), _card_row(kept, NO_CARD))
-                self._clients[client.id] = kept
-            else:
-                self._database.save(gone=(_card_row(kept, NO_CARD), _to_row(kept)))
-                del self._clients[client.id]
-            self._by_token.pop(client.token_hash, None)
-            self._index()
-        self.changed.fire()
-
-    def claim(self, client: Client, entry: Client) -> None:
-        """``client`` is the machine that ``entry`` stands for: it takes its card, and the entry ends."""
-        with self.lock:
-            card = entry.card
-            self._database.save(_card_row(client, card), gone=(_card_row(entry, card), _to_row(entry)))
-            client.card = card
-            del self._clients[entry.id]
-            self._index()
-        self.changed.fire()
+    def has_history(self, client: Client) -> bool:
+        """Whether the database holds anything that names ``client``."""
+        rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)
+        wanted = (select(row).where(row.machine == client.id).limit(1) for row in rows)
+        return any(self._database.find(chosen) for chosen in wanted)
 
     def entries_for(self, client: Client) -> list[Client]:
         """The entries whose MAC ``client`` has, and that it did not claim: a MAC does not say whose."""
         if not client.met:
             return []
-        near = self._entries_with(client.traits.macs)
+        near = self._cards.entries_with(client.traits.macs)
         return [self._clients[name] for name in claimable(near, client.traits)]
 
     def by_token(self, token: str) -> Client | None:
@@ -236,7 +219,7 @@ class Clients:
         with self.lock:
             name = find_machine(self._known(), seen)
             if name is None or self._clients[name].removed:
-                name = find_entry(self._entries_with(seen.macs), seen) or name
+                name = find_entry(self._cards.entries_with(seen.macs), seen) or name
             if name is None:
                 self._require_room()
                 name = self.new_id()
@@ -253,9 +236,9 @@ class Clients:
             client.report, client.orders, client.rate, client.source = None, (), 0.0, False
             client.heard = self.clock()
             self._clients[name] = self._by_token[client.token_hash] = client
-            self._database.save(_to_row(client), *([_card_row(client, client.card)] if new else []))
+            self._database.save(_to_row(client), *([card_row(client, client.card)] if new else []))
             if new:
-                self._index()
+                self._cards = CardIndex(self._clients.values())
         self.changed.fire()
         return client, Registered(client.id, token)
 
@@ -302,7 +285,7 @@ class Clients:
         with self.lock:
             entry = replace(NO_TRAITS, macs=frozenset({mac.lower()}))
             name = find_at_boot(self._known(), mac, uuid)
-            name = name or find_entry(self._entries_with(entry.macs), entry)
+            name = name or find_entry(self._cards.entries_with(entry.macs), entry)
             return None if name is None else self._clients[name]
 
     def by_mac(self, mac: str) -> Client | None:
@@ -315,21 +298,6 @@ class Clients:
         # Who was removed comes last: an entry made since is for the same machine.
         known = sorted(self._clients.values(), key=lambda c: c.removed > 0)
         return ((c.id, c.traits) for c in known if c.met or c.traits.uuid)
-
-    def _entries_with(self, macs: Iterable[str]) -> Iterable[tuple[str, Traits]]:
-        found = {c.id: c.traits for mac in macs for c in self._entries.get(mac, ())}
-        return found.items()
-
-    def _index(self) -> None:
-        self._names = {key(c.card.name): c for c in self._clients.values() if c.card.name}
-        self._entries = defaultdict(list)
-        for client in self._clients.values():
-            for mac in client.traits.macs if not client.met and not client.removed else ():
-                self._entries[mac].append(client)
-
-    def _has_history(self, name: str) -> bool:
-        rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)
-        return any(self._database.find(select(row).where(row.machine == name).limit(1)) for row in rows)
 
     def _require_room(self, more: int = 1) -> None:
         if len(self._clients) + more > MOST_MACHINES:
@@ -366,9 +334,9 @@ def _rate(client: Client, report: Report, seconds: float) -> float:
     return RATE_MEMORY * client.rate + (1 - RATE_MEMORY) * max(got, 0) / seconds
 
 
-def _from_row(row: MachineRow, card: MachineCardRow | None) -> Client:
+def _from_row(row: MachineRow) -> Client:
     registration = Registration.from_json(row.registration)
-    client = Client(
+    return Client(
         row.id,
         registration,
         traits(registration),
@@ -377,22 +345,6 @@ def _from_row(row: MachineRow, card: MachineCardRow | None) -> Client:
         row.orders_given,
         row.first_seen,
         row.last_seen,
-    )
-    if card is not None:
-        client.card = Card(card.name, tuple(card.tags), tuple(card.groups), card.note)
-        client.met, client.removed = card.met, card.removed or 0
-    return client
-
-
-def _card_row(client: Client, card: Card) -> MachineCardRow:
-    return MachineCardRow(
-        machine=client.id,
-        name=card.name,
-        note=card.note,
-        tags=list(card.tags),
-        groups=list(card.groups),
-        met=client.met,
-        removed=client.removed or None,
     )
 
 

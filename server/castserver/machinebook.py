@@ -11,7 +11,7 @@ from castcore.errors import InUse, Refused
 
 from castserver.casts import Casts
 from castserver.clients import Client, Clients
-from castserver.machinecard import Card, checked, checked_words, key
+from castserver.machinecard import NO_CARD, Card, checked, checked_words, key
 from castserver.machineentry import GIVE, Identity, same_entry
 from castserver.machineid import traits
 
@@ -55,14 +55,14 @@ def add(clients: Clients, identity: Identity, card: Card) -> Client:
                     f"that is machine {known.id} ({known.label}) already",
                     hint=f"`fleetcast machines rename {known.id} NAME` names it",
                 )
-        clients.apply([], [made])
+        clients.keep((made, made.card))
     return made
 
 
 def change(clients: Clients, client: Client, card: Card) -> None:
     """Give ``client`` another card. Raises Refused: its name is taken, or cannot be one."""
     with clients.lock:
-        clients.apply([(client, _free(clients, checked(card), client))])
+        clients.keep((client, _free(clients, checked(card), client)))
 
 
 def mark(clients: Clients, machines: Iterable[Client], marks: Marks) -> None:
@@ -79,7 +79,7 @@ def mark(clients: Clients, machines: Iterable[Client], marks: Marks) -> None:
             )
             for client in machines
         ]
-        clients.apply(cards)
+        clients.keep(*cards)
 
 
 def remove(clients: Clients, casts: Casts, client: Client) -> None:
@@ -91,7 +91,11 @@ def remove(clients: Clients, casts: Casts, client: Client) -> None:
                 f"our client runs on machine {client.id}, which would register again at once",
                 hint=f"`fleetcast machines power-off {client.id}` first",
             )
-        clients.remove(client)
+        if not clients.has_history(client):
+            clients.keep(gone=[client])
+            return
+        gone = replace(client, token_hash="", boots=BootDecision.CLIENT, removed=int(time.time()))
+        clients.keep((gone, NO_CARD))
 
 
 def claim(clients: Clients, casts: Casts, client: Client, wanted: Client) -> None:
@@ -104,7 +108,7 @@ def claim(clients: Clients, casts: Casts, client: Client, wanted: Client) -> Non
                 hint="name the machine first, then the entry that was added by hand",
             )
         _require_free(casts, wanted)
-        clients.claim(client, wanted)
+        clients.keep((client, wanted.card), gone=[wanted])
 
 
 def spelled(what: str, words: Sequence[str], others: Iterable[Card]) -> tuple[str, ...]:

@@ -257,4 +257,4 @@ def _carry_out(parts: ServerParts, planned: ImportPlan) -> None:
         if client is not None:
             entry.first_seen = client.first_seen
         entries.append(entry)
-    parts.clients.apply(cards, entries)
+    parts.clients.keep(*cards, *((entry, entry.card) for entry in entries))

@@ -9,7 +9,7 @@ from castcore.disk import Extent
 from castcore.edge.image.store import list_images
 from castcore.units import MIB
 from castserver.library import LIBRARY, Shelved
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.support.browser import NARROW, shot, too_wide
 from tests.support.desk import Desk
@@ -32,6 +32,10 @@ def room(desk: Desk, tmp_path: Path) -> list[FakeClient]:
     for client in clients:
         client.report("ready")
     return clients
+
+
+def _file(data: bytes) -> FilePayload:
+    return {"name": "machines.csv", "mimeType": "text/csv", "buffer": data}
 
 
 def edit(page: Page, client: FakeClient, **fields: str) -> None:
@@ -68,14 +72,13 @@ def test_machines_are_named_marked_and_cast_to(desk: Desk, room: list[FakeClient
 
 def test_a_file_is_shown_before_it_is_imported(desk: Desk, room: list[FakeClient]) -> None:
     page = desk.browser.open("/machines")
-    file = {"name": "m.csv", "mimeType": "text/csv"}
     wrong = b"name,macs\r\nPC09,nonsense\r\n"
-    page.locator("#import [name=file]").set_input_files([{**file, "buffer": wrong}])
+    page.locator("#import [name=file]").set_input_files(_file(wrong))
     page.get_by_role("button", name="Show what it would do").click()
     expect(page.locator("#plan-lines li")).to_contain_text("line 2, macs")
     expect(page.locator("#plan-do")).to_be_hidden()
     good = "id;name;macs;groups\r\n;PC09;52:54:00:00:00:09;教室\r\n".encode("cp932")
-    page.locator("#import [name=file]").set_input_files([{**file, "buffer": good}])
+    page.locator("#import [name=file]").set_input_files(_file(good))
     page.get_by_role("button", name="Show what it would do").click()
     expect(page.locator("#plan-text")).to_have_text(
         "1 to add, 0 to change, 0 as they are (read as cp932)"
