@@ -2,7 +2,7 @@
 
 Machines are few thousands at most, so all live in memory and the database is written through. One
 lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines read
-without it (a token's client, the tuple of open orders) is replaced as a whole, never changed in place.
+without it (a token's session, the tuple of open orders) is replaced as a whole, never changed in place.
 """
 
 from __future__ import annotations
@@ -13,16 +13,31 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, ClientState, Order, Registered, Registration, Report
+from castcore.control import ClientState, Order, Registered, Registration, Report, Standing
 from castcore.errors import NotFound, Refused
+from castcore.words import machine_words
 from sqlalchemy import select
 
+from castserver import machinetrust
+from castserver.clientmodel import (
+    GONE_AFTER,
+    MOST_WAIT,
+    Client,
+    Session,
+    card_row,
+    client_from_row,
+    client_row,
+    holder_code,
+    read_card,
+    smoothed,
+    trust_row,
+)
 from castserver.database import Database
-from castserver.machinecard import NO_CARD, Card
-from castserver.machinecards import CardIndex, card_row, read_card
+from castserver.machinecard import Card
+from castserver.machinecards import CardIndex
 from castserver.machineid import (
     NO_TRAITS,
     Traits,
@@ -32,95 +47,61 @@ from castserver.machineid import (
     find_machine,
     traits,
 )
+from castserver.machinetrust import Approval, Claim
 from castserver.policy import boot_decision, boot_mac
+from castserver.presented import Presented
+from castserver.proofs import Proofs
 from castserver.signal import Signal
 from castserver.tables import (
+    Base,
     CaptureRow,
     DurableRow,
     LicenceUseRow,
     MachineCardRow,
     MachineRow,
+    MachineTrustRow,
     PartRow,
 )
 
-# A long poll waits at most this long, in seconds, so a living client is heard at least as often.
-MOST_WAIT = 25.0
-# Silent for longer than this, a client is gone: one long poll and ten seconds of a bad network.
-GONE_AFTER = MOST_WAIT + 10.0
+__all__ = ["GONE_AFTER", "MOST_WAIT", "Client", "Clients", "Session", "holder_code"]
+
 # Anybody on the network can register; this bounds what somebody who invents machines can make us hold.
 MOST_MACHINES = 20_000
 # What is kept of a report: a client that tells its whole journal each second must not fill our memory.
 MOST_LOG_LINES = 500
 LONGEST_LINE = 500
-# How much of a rate's old value survives one report (they come about once a second).
-RATE_MEMORY = 0.7
-
-
-@dataclass(eq=False)
-class Client:
-    """A machine, and its client while one is connected. Times without a unit are Unix seconds.
-
-    ``heard`` and ``reported`` are the monotonic times of its last request and its last report; ``rate``
-    is the bytes a second it receives; ``capture`` is the id of the one it is at, or has still to begin;
-    ``source``: its disks were captured since it started. ``met`` is False for an entry that somebody
-    made by hand and no machine has claimed. One that was ``removed`` (when; 0: it was not) is kept for
-    the history that names it, and is itself again when it registers.
-    """
-
-    id: str
-    registration: Registration
-    traits: Traits
-    token_hash: str
-    boots: BootDecision
-    orders_given: int
-    first_seen: int
-    last_seen: int
-    heard: float = -math.inf
-    reported: float = -math.inf
-    report: Report | None = None
-    logs: tuple[str, ...] = ()
-    orders: tuple[Order, ...] = ()
-    rate: float = 0.0
-    capture: str = ""
-    source: bool = False
-    card: Card = NO_CARD
-    met: bool = True
-    removed: int = 0
-    signal: Signal = field(default_factory=Signal)
-
-    def online(self, now: float) -> bool:
-        """Whether the client was heard lately; ``now`` is monotonic seconds."""
-        return now - self.heard <= GONE_AFTER
-
-    @property
-    def label(self) -> str:
-        """A name for people: the one it was given, else its model and its first MAC."""
-        if self.card.name:
-            return self.card.name
-        machine = self.registration.machine
-        model = " ".join(filter(None, (machine.vendor.strip(), machine.product.strip()))) or "PC"
-        mac = next((n.mac for n in self.registration.nics if n.mac), self.id)
-        return f"{model} · {mac}"
-
-    @property
-    def stays(self) -> bool:
-        """Whether its last order lets it stay in our client when done."""
-        return not self.orders or self.orders[-1].after is AfterCast.STAY
+# Why one that registers is not let in, for its screen.
+_WHY = {
+    Standing.WAITING: "the operator has still to approve this machine",
+    Standing.RIVAL: "another machine is connected that says it is this one; this one gets in when that"
+    " is gone, or when the operator approves it",
+    Standing.DENIED: "the operator has denied this machine",
+}
 
 
 class Clients:
-    """The registry; implements ``castcore.boot.BootPolicy``."""
+    """The registry; implements ``castcore.boot.BootPolicy``.
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    ``server`` is the SHA-256 of the TLS certificate that clients see. While ``approving``, machines that
+    the operator has not approved are not let in (:mod:`castserver.approvals`).
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.monotonic, server: bytes = b""
+    ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.changed = Signal()
+        self.proofs = Proofs(server, clock)
+        self.approving = False
         self._database = database
-        self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
-        for row in database.all(MachineCardRow):
-            read_card(self._clients[row.machine], row)
-        self._by_token = {c.token_hash: c for c in self._clients.values() if c.token_hash}
+        self._clients = {row.id: client_from_row(row) for row in database.all(MachineRow)}
+        for card in database.all(MachineCardRow):
+            read_card(self._clients[card.machine], card)
         self._cards = CardIndex(self._clients.values())
+        self._sessions: dict[str, Session] = {}
+        for row in database.all(MachineTrustRow):
+            self._remember(self._clients[row.machine], row)
 
     def all(self) -> list[Client]:
         """Every machine but those removed, in the order of their first registration."""
@@ -177,16 +158,17 @@ class Clients:
         with self.lock:
             self._require_room(sum(client.id not in self._clients for client, _ in cards))
             known = self._clients.get
-            new = [_to_row(client) for client, _ in cards if known(client.id) is not client]
-            rows = [*new, *(card_row(client, card) for client, card in cards)]
-            ended = [row for client in gone for row in (card_row(client, NO_CARD), _to_row(client))]
+            new = [client for client, _ in cards if known(client.id) is not client]
+            rows: list[Base] = [row(client) for client in new for row in (client_row, trust_row)]
+            rows += [card_row(client, card) for client, card in cards]
+            own = (card_row, trust_row, client_row)
+            ended = [row(client) for client in gone for row in own]
             self._database.save(*rows, gone=ended)
             for client in gone:
                 del self._clients[client.id]
             for client, card in cards:
                 client.card = card
                 self._clients[client.id] = client
-            self._by_token = {c.token_hash: c for c in self._clients.values() if c.token_hash}
             self._cards = CardIndex(self._clients.values())
         self.changed.fire()
 
@@ -203,44 +185,116 @@ class Clients:
         near = self._cards.entries_with(client.traits.macs)
         return [self._clients[name] for name in claimable(near, client.traits)]
 
-    def by_token(self, token: str) -> Client | None:
-        """The client that ``token`` was given to, now heard again; None when it is unknown."""
-        client = self._by_token.get(_hash(token)) if token else None
-        if client is not None:
-            client.heard = self.clock()
+    def proven(self, shown: Presented) -> Client | None:
+        """The client that makes a request, now heard again; None when its token is unknown.
+
+        Raises Unproven.
+        """
+        session = self._sessions.get(_hash(shown.token)) if shown.token else None
+        if session is None:
+            return None
+        self.proofs.require(shown, session.key, session.window)
+        client = session.client
+        client.heard = client.trust.heard = self.clock()
         return client
 
-    def register(self, registration: Registration) -> tuple[Client, Registered]:
+    def session_of(self, client: Client) -> Session | None:
+        """What it proves its requests by now; None: it is not admitted."""
+        return self._sessions.get(client.token_hash)
+
+    def register(self, registration: Registration, address: str = "") -> tuple[Client, Registered]:
         """Take in a client that has just started: a machine met before keeps its id.
 
-        Raises Refused when there are too many machines.
+        One that is not admitted (its answer has another standing) is to ask again. Raises Refused when
+        there are too many machines.
         """
-        token, now, seen = secrets.token_urlsafe(32), int(time.time()), traits(registration)
+        seen, key = traits(registration), registration.key
         with self.lock:
-            name = find_machine(self._known(), seen)
-            if name is None or self._clients[name].removed:
-                name = find_entry(self._cards.entries_with(seen.macs), seen) or name
-            if name is None:
-                self._require_room()
-                name = self.new_id()
-                client = Client(name, registration, seen, "", BootDecision.CLIENT, 0, now, now)
+            name = self._match(seen)
+            client = self._new(registration, seen) if name is None else self._clients[name]
+            now = self.clock()
+            how = machinetrust.standing(client.trust, key, now, approving=self.approving)
+            token = ""
+            if how is Standing.RIVAL or key in client.trust.denied_keys:
+                self._turn_away(client, Claim(key, address, int(time.time()), now), how)
             else:
-                client = self._clients[name]
-                self._by_token.pop(client.token_hash, None)
-            new = not client.met or client.removed
-            if not client.met:
-                client.first_seen = now
-            client.met, client.removed = True, 0
-            client.registration, client.traits, client.last_seen = registration, seen, now
-            client.token_hash = _hash(token)
-            client.report, client.orders, client.rate, client.source = None, (), 0.0, False
-            client.heard = self.clock()
-            self._clients[name] = self._by_token[client.token_hash] = client
-            self._database.save(_to_row(client), *([card_row(client, client.card)] if new else []))
-            if new:
-                self._cards = CardIndex(self._clients.values())
+                token = self._receive(client, registration, seen, address, how)
+        if how is not Standing.ADMITTED:
+            self._find_code(client, key)
         self.changed.fire()
-        return client, Registered(client.id, token)
+        nonce = self.proofs.nonce if token else ""
+        why, clock = _WHY.get(how, ""), int(time.time())
+        return client, Registered(client.id, token, nonce, how, why, clock)
+
+    def _turn_away(self, client: Client, claim: Claim, how: Standing) -> None:
+        """Another holds the identity; it is asked to give a sign of life, if it was not already."""
+        trust = client.trust
+        if how is Standing.DENIED:
+            return
+        trust.rivals = machinetrust.claimed(trust, claim)
+        if trust.asked < trust.heard:
+            trust.asked = claim.heard
+        client.signal.fire()
+
+    def _receive(
+        self, client: Client, registration: Registration, seen: Traits, address: str, how: Standing
+    ) -> str:
+        """From now on the key of ``registration`` holds the machine; return its token, if admitted."""
+        trust, new = client.trust, client.trust.key != registration.key
+        found = client.removed > 0 or not client.met
+        if not client.met:
+            client.first_seen = int(time.time())
+        client.met, client.removed = True, 0
+        self._end_session(client)
+        client.registration, client.traits, client.last_seen = registration, seen, int(time.time())
+        client.report, client.orders, client.rate, client.source = None, (), 0.0, False
+        trust.key, trust.address, trust.left = registration.key, address, False
+        trust.code = "" if new else trust.code
+        trust.heard, trust.asked = self.clock(), -math.inf
+        trust.rivals = machinetrust.without(trust.rivals, registration.key)
+        trust.clock_off = registration.clock - int(time.time()) if registration.clock else 0
+        token = ""
+        if how is Standing.ADMITTED:
+            token = secrets.token_urlsafe(32)
+            client.token_hash, client.heard = _hash(token), self.clock()
+            session = Session(client, bytes.fromhex(registration.key))
+            self._sessions[client.token_hash] = session
+        if token or new or found:
+            self._clients[client.id] = client
+            self._database.save(client_row(client), trust_row(client), card_row(client))
+        if found:
+            self._cards = CardIndex(self._clients.values())
+        return token
+
+    def end_session(self, client: Client) -> None:
+        """Its token counts for nothing any more: it has to register again."""
+        with self.lock:
+            self._end_session(client)
+            self.save_trust(client)
+        client.signal.fire()
+        self.changed.fire()
+
+    def _end_session(self, client: Client) -> None:
+        if client.token_hash:
+            self._sessions.pop(client.token_hash, None)
+            client.token_hash, client.heard = "", -math.inf
+
+    def save_trust(self, client: Client) -> None:
+        """Write what is remembered of the machine's trust, with the machine."""
+        self._database.save(client_row(client), trust_row(client))
+
+    def _find_code(self, client: Client, key: str) -> None:
+        """The four words of a key that waits: without the lock, they take their time."""
+        code = machine_words(bytes.fromhex(key))
+        with self.lock:
+            machinetrust.coded(client.trust, key, code)
+
+    def _remember(self, client: Client, row: MachineTrustRow) -> None:
+        client.trust.approval, client.trust.key = Approval(row.approval), row.key
+        if client.token_hash and row.key:
+            self._sessions[client.token_hash] = Session(client, bytes.fromhex(row.key))
+            # It was here before we were started anew: nobody takes its place before it can speak.
+            client.trust.heard = self.clock()
 
     def order(self, client: Client, order: Order) -> Order:
         """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet."""
@@ -260,8 +314,9 @@ class Clients:
         with self.lock:
             client.logs = lines or client.logs
             now = self.clock()
-            client.rate = _rate(client, report, max(now - client.reported, 0.1))
+            client.rate = smoothed(client, report, max(now - client.reported, 0.1))
             client.report, client.reported = report, now
+            client.trust.left = report.state is ClientState.REBOOTING
             client.last_seen = int(time.time())
         self.changed.fire()
         return report
@@ -294,6 +349,12 @@ class Clients:
             (c for c in self.all() if mac in c.traits.macs), key=lambda c: c.last_seen, default=None
         )
 
+    def _match(self, seen: Traits) -> str | None:
+        name = find_machine(self._known(), seen)
+        if name is not None and not self._clients[name].removed:
+            return name
+        return find_entry(self._cards.entries_with(seen.macs), seen) or name
+
     def _known(self) -> Iterable[tuple[str, Traits]]:
         # Who was removed comes last: an entry made since is for the same machine.
         known = sorted(self._clients.values(), key=lambda c: c.removed > 0)
@@ -306,6 +367,11 @@ class Clients:
                 hint="is somebody inventing machines?",
             )
 
+    def _new(self, registration: Registration, seen: Traits) -> Client:
+        self._require_room()
+        now = int(time.time())
+        return Client(self.new_id(), registration, seen, "", BootDecision.CLIENT, 0, now, now)
+
     def new_id(self, *, besides: Collection[str] = ()) -> str:
         """An id that no machine has, and that is none of those ``besides``."""
         while (name := f"m{secrets.token_hex(4)}") in self._clients or name in besides:
@@ -313,7 +379,7 @@ class Clients:
         return name
 
     def _save(self, client: Client) -> None:
-        self._database.save(_to_row(client))
+        self._database.save(client_row(client))
 
 
 def _unknown(text: str) -> NotFound:
@@ -322,39 +388,3 @@ def _unknown(text: str) -> NotFound:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _rate(client: Client, report: Report, seconds: float) -> float:
-    """The smoothed rate, in bytes a second, after ``report``, ``seconds`` after the one before."""
-    before = client.report
-    moving = report.state in (ClientState.RECEIVING, ClientState.FILLING)
-    if before is None or not moving or report.cast != before.cast:
-        return 0.0
-    got = report.multicast + report.unicast - before.multicast - before.unicast
-    return RATE_MEMORY * client.rate + (1 - RATE_MEMORY) * max(got, 0) / seconds
-
-
-def _from_row(row: MachineRow) -> Client:
-    registration = Registration.from_json(row.registration)
-    return Client(
-        row.id,
-        registration,
-        traits(registration),
-        row.token_hash,
-        BootDecision(row.boots),
-        row.orders_given,
-        row.first_seen,
-        row.last_seen,
-    )
-
-
-def _to_row(client: Client) -> MachineRow:
-    return MachineRow(
-        id=client.id,
-        registration=client.registration.to_json(),
-        token_hash=client.token_hash,
-        boots=client.boots.value,
-        orders_given=client.orders_given,
-        first_seen=client.first_seen,
-        last_seen=client.last_seen,
-    )

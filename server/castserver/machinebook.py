@@ -14,6 +14,7 @@ from castserver.clients import Client, Clients
 from castserver.machinecard import NO_CARD, Card, checked, checked_words, key
 from castserver.machineentry import GIVE, Identity, same_entry
 from castserver.machineid import traits
+from castserver.machinetrust import MachineTrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,12 @@ def remove(clients: Clients, casts: Casts, client: Client) -> None:
                 hint=f"`fleetcast machines power-off {client.id}` first",
             )
         if not clients.has_history(client):
+            clients.end_session(client)
             clients.keep(gone=[client])
             return
-        gone = replace(client, token_hash="", boots=BootDecision.CLIENT, removed=int(time.time()))
+        clients.end_session(client)
+        gone = replace(client, boots=BootDecision.CLIENT, removed=int(time.time()))
+        gone.trust = MachineTrust()
         clients.keep((gone, NO_CARD))
 
 

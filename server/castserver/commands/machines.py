@@ -10,20 +10,23 @@ from castcore.edge.commandline import Screen
 from castcore.errors import DiskFailed, Refused
 from castcore.units import human
 
-from castserver import machinescreen, newfile, operatorclient
+from castserver import machinescreen, newfile, operatorclient, trustactions
 from castserver.imagescreen import printable
 from castserver.machinecard import key
 from castserver.machinecsv import MOST_BYTES
 from castserver.operatorclient import Operator
 
 NAME = "machines"
-HELP = "list, add, name, mark, import or export a running server's machines, or say what they boot"
+HELP = (
+    "list, add, name, mark, approve, import or export a running server's machines, or say what they boot"
+)
 EXAMPLE = (
     "fleetcast machines group PC01 PC02 --add ROOM1\n"
     "  fleetcast machines add PC07 --mac 52:54:00:12:34:56 --group ROOM1\n"
     "  fleetcast machines import room1.csv --dry-run\n"
     "  fleetcast machines boot-client m4716fe48\n"
-    "  fleetcast machines show 52:54:00:12:34:56    (why does that PC not come?)"
+    "  fleetcast machines show 52:54:00:12:34:56    (why does that PC not come?)\n"
+    "  fleetcast machines approve m4716fe48 amber-kite-moon-fig    (its screen shows that)"
 )
 SHOW = "one machine, its disks, its last report, and its network boots; or the boots of a MAC address"
 MACHINE = "the machine's id, name or MAC address"
@@ -56,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     operatorclient.add_actions(actions, ACTIONS, ("machine", MACHINE))
     operatorclient.add_actions(actions, LISTS)
     _add_files(actions)
+    trustactions.add(actions)
 
 
 def _add_naming(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -120,6 +124,8 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             return _import(operator, args, screen)
         case "export":
             return _export(operator, args.output, screen)
+        case "approval":
+            return trustactions.approval(operator, args, screen)
         case "remove":
             marks = operator.post("machines", args.machine, "remove")
             screen.say(f"machine {args.machine} is removed")
@@ -162,6 +168,8 @@ def _change(operator: Operator, args: argparse.Namespace) -> Any:
             return operator.put("machines", args.machine, body={field: getattr(args, field)})
         case "claim":
             return operator.post("machines", args.machine, "claim", body={"entry": args.entry})
+        case "approve" | "deny":
+            return operator.post("clients", args.machine, args.action, body={"code": args.code})
         case "reboot" | "power-off":
             return operator.post("clients", args.machine, "order", body={"kind": args.action})
         case action:
@@ -174,6 +182,7 @@ def _list(operator: Operator, args: argparse.Namespace, screen: Screen) -> Any:
     filtered = args.group or args.tag or args.in_state or args.search
     booting = [] if filtered else state["booting"]
     screen.say(machinescreen.listing(machines, booting))
+    trustactions.warn(machines, screen)
     return {"machines": machines, "booting": booting}
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "efe19576d3b4"
-down_revision = "0a6c2f41d7b3"
+down_revision = "dd1f800dfb90"
 
 
 def upgrade() -> None:
