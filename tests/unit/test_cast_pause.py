@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from castcore.cast.blocks import BlockTable
 from castcore.cast.outputs import Control, ParityBurst, SourceBurst, Wait
 from castcore.cast.sender import SenderCore
@@ -38,7 +37,9 @@ def test_a_held_sender_sends_beacons_alone() -> None:
     core.start(0.0)
     assert sent(core, 0.0, 0.5)[0] > 0
     core.pause(0.5, paused=True)
-    assert sent(core, 0.5, 2.0) == (0, pytest.approx(20, abs=2))
+    data, beacons = sent(core, 0.5, 2.0)
+    assert data == 0
+    assert 18 <= beacons <= 22
     core.pause(2.5, paused=False)
     assert sent(core, 2.5, 0.5)[0] > 0
 

@@ -1,4 +1,4 @@
-"""``fleetcast casts``: make, list, show, start, pause, resume, retry, await and cancel casts of a server."""
+"""``fleetcast casts``: make, list, show, start, pause, resume, retry, await and cancel a server's casts."""
 
 from __future__ import annotations
 
