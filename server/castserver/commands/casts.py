@@ -1,4 +1,4 @@
-"""``fleetcast casts``: make, list, show, start, pause, resume, retry, await and cancel a server's casts."""
+"""``fleetcast casts``: make, list, show, await and end casts of a server, and all else with them."""
 
 from __future__ import annotations
 
