@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "efe19576d3b4"
-down_revision = "dd1f800dfb90"
+down_revision = "a8e584c1b069"
 
 
 def upgrade() -> None:
