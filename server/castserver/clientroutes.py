@@ -26,6 +26,7 @@ _UNPROVEN: Refusals = {
         "model": ErrorView,
         "description": "It speaks another version, or there are too many machines",
     },
+    503: {"model": ErrorView, "description": "Too many register just now: ask again"},
 }
 _UNKNOWN: Refusals = {401: {"model": ErrorView, "description": "The token is unknown: register again"}}
 
