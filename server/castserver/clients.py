@@ -8,6 +8,7 @@ without it (a token's session, the tuple of open orders) is replaced as a whole,
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import secrets
 import threading
@@ -28,6 +29,7 @@ from castserver.machinetrust import Approval, Claim, MachineTrust
 from castserver.policy import boot_decision
 from castserver.presented import Presented
 from castserver.proofs import Proofs
+from castserver.seldom import Seldom
 from castserver.signal import Signal
 from castserver.tables import MachineRow, MachineTrustRow
 
@@ -49,6 +51,9 @@ _WHY = {
 }
 # How much of a rate's old value survives one report (they come about once a second).
 RATE_MEMORY = 0.7
+
+
+log = logging.getLogger("fleetcast")
 
 
 @dataclass(eq=False)
@@ -121,6 +126,7 @@ class Clients:
         self.changed = Signal()
         self.proofs = Proofs(server, clock)
         self.approving = False
+        self._told = Seldom(600.0, clock)
         self._database = database
         self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
         self._sessions: dict[str, Session] = {}
@@ -187,6 +193,9 @@ class Clients:
         trust = client.trust
         if how is Standing.DENIED:
             return
+        if self._told.due(f"{client.id} {claim.key}"):
+            where = (client.id, client.label, trust.address, claim.address)
+            log.warning("two machines say they are %s (%s): %s is let in, %s is not", *where)
         trust.rivals = machinetrust.claimed(trust, claim)
         if trust.asked < trust.heard:
             trust.asked = claim.heard

@@ -50,7 +50,6 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         case "list":
             state = operator.get("state")
             screen.say(_listing(state["clients"], state["booting"]))
-            trustactions.warn(state["clients"], screen)
             return {"machines": state["clients"], "booting": state["booting"]}
         case "logs":
             lines = operator.get("clients", args.machine, "logs")
