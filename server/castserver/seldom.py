@@ -1,4 +1,4 @@
-"""Says the same thing of the same subject once in a while only: who calls again and again fills no log."""
+"""Says the same of the same subject once in a while only: who calls again and again fills no log."""
 
 from __future__ import annotations
 
