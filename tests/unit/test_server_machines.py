@@ -288,6 +288,7 @@ def test_a_removed_machine_keeps_its_history(durable: ServerLab) -> None:
     lab.operator("POST", f"/machines/{client.id}/remove")
     for _ in range(2):
         assert lab.operator("GET", f"/casts/{cast}")["parts"][0]["client"] == client.id
+        assert [w["cast"] for w in lab.operator("GET", f"/machines/{client.id}/history")] == [cast]
         assert lab.operator("GET", "/clients") == []
         lab.restart()
     refused(lab, "GET", f"/clients/{client.id}", status=404)
@@ -320,6 +321,31 @@ def test_an_entry_made_since_wins_over_what_was_removed(durable: ServerLab, know
     lab.operator("POST", f"/machines/{client.id}/remove")
     entry = add(lab, name="PC09", **known)
     assert FakeClient(lab, 9).register().id == entry["client"]
+
+
+def test_a_machine_that_waits_for_approval_has_its_entrys_name_and_loses_it_with_its_approval(
+    durable: ServerLab,
+) -> None:
+    lab = durable
+    lab.operator("PUT", "/approval", {"required": True})
+    entry = add(lab, name="PC01", macs=["52:54:00:00:00:01"])["client"]
+    client = FakeClient(lab, 1).register()
+    assert (client.id, client.token) == (entry, "")
+    assert machine(lab, "PC01")["state"] == "waiting"
+    lab.operator("POST", "/clients/PC01/approve", {})
+    assert client.register().token
+    away(lab)
+    for history in (False, True):
+        lab.operator("POST", f"/machines/{client.id}/remove")
+        lab.restart()
+        client = FakeClient(lab, 1).register()
+        assert client.token == ""
+        assert machine(lab, client.id)["name"] == ""
+        lab.operator("POST", f"/clients/{client.id}/approve", {})
+        client.register()
+        if not history:
+            cast_to(lab, client)
+        away(lab)
 
 
 # -- targets --------------------------------------------------------------------------------------
