@@ -41,7 +41,7 @@ from castserver import (
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, languagepages, pages
+from castserver.console import accountpages, askpages, languagepages, livepages, pages
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -98,6 +98,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
+    app.include_router(livepages.routes)
+    app.include_router(askpages.routes)
     app.include_router(pages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)

@@ -24,6 +24,7 @@ from castserver.capturemodel import Capture, latest
 from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
+from castserver.lagging import Lag, laggards
 from castserver.library import LIBRARY, Shelved
 from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
@@ -74,6 +75,7 @@ class PartView(View):
     state: PartState
     message: str
     changed: int
+    lag: Lag | None = Field(description="why it falls behind the others; null: it does not")
     report: Report | None
 
 
@@ -227,6 +229,8 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
 def cast_view(cast: Cast, clients: Clients) -> CastView:
     """``cast`` as the API shows it."""
     rules = cast.rules
+    status = cast.run.status() if cast.run is not None else None
+    lags = laggards(status.clients) if status and cast.state is CastState.RUNNING else {}
     return CastView(
         cast=cast.id,
         image=cast.image,
@@ -244,7 +248,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         created=cast.created,
         started=cast.started,
         ended=cast.ended,
-        sender=_sender_view(cast),
+        sender=SenderView.model_validate(status) if status else None,
         parts=[
             PartView(
                 client=name,
@@ -252,6 +256,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
                 state=part.state,
                 message=part.message,
                 changed=part.changed,
+                lag=None if part.state.ended else lags.get(name),
                 report=part.report,
             )
             for name, part in cast.parts.items()
@@ -316,8 +321,3 @@ def state_view(
         licences=licences,
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )
-
-
-def _sender_view(cast: Cast) -> SenderView | None:
-    status = cast.run.status() if cast.run is not None else None
-    return None if status is None else SenderView.model_validate(status)
