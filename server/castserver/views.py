@@ -134,6 +134,17 @@ class SenderView(View):
     legs: list[LegView]
 
 
+class RateView(View):
+    """A stretch of a cast: what was sent of the image (`fresh`) and of parity (`repair`), and the stored
+    bytes that a machine which is not done gained on average (`goodput`), all in bytes a second.
+    """
+
+    at: float = Field(description="its end, in seconds since the cast's begin")
+    fresh: int
+    repair: int
+    goodput: int
+
+
 class CastView(View):
     """One cast."""
 

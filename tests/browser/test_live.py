@@ -133,7 +133,7 @@ def test_a_room_in_trouble_on_a_desk_and_on_a_phone(desk: Desk, language: str, s
     states[1] = seen(clients[1], kind=ClientClass.DISK_SLOW, rate=31_000_000, have=0.2, shed_blocks=80)
     states[2] = seen(clients[2], have=0.25, net_lost=4000, rate=60_000_000)
     for second in range(90):
-        casting(desk, (second if second < 40 else 20 + second // 2) * 110_000_000, *states)
+        casting(desk, int(min(second, 40 + (second - 40) / 2) * 110_000_000), *states)
         desk.lab.parts.note_rates()
         desk.lab.clock.now += 1
         for client in clients:

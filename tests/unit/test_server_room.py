@@ -135,6 +135,12 @@ def test_the_rates_are_a_chart_once_there_are_two_samples(lab: ServerLab) -> Non
     assert "image 90.0 MB/s" in page
     assert "repair 10.0 MB/s" in page
     assert "goodput of a machine 98.0 MB/s" in page
+    assert lab.operator("GET", f"/casts/{cast}/rates")[-1] == {
+        "at": 3.0,
+        "fresh": 90_000_000,
+        "repair": 10_000_000,
+        "goodput": 98_000_000,
+    }
     lab.operator("POST", f"/casts/{cast}/cancel")
     assert 'class="chart"' in lab.http.get(f"/casts/{cast}").text
 
