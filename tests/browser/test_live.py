@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Any
 
 import pytest
-from castcore.cast.states import ClientClass, SenderState
-from castcore.cast.status import CastStatus, ClientStatus
+from castcore.cast.states import ClientClass
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import NARROW, shot, too_wide
 from tests.support.desk import Desk
+from tests.support.looks import faults_of_looks
 from tests.support.serverlab import ROOT, FakeClient
+from tests.support.watchedcast import casting, gathered, seen
 
 pytestmark = pytest.mark.root
-SEEN = ClientStatus("", ClientClass.OK, 98_000_000, 0.4, 200.0, 40, 100, 50_000, 0, 0, 0, done=False)
-
-
-def gathered(desk: Desk, machines: int) -> tuple[str, list[FakeClient]]:
-    clients = [FakeClient(desk.lab, n).register() for n in range(1, machines + 1)]
-    cast = desk.lab.operator("POST", "/casts", {"image": "lab"})["cast"]
-    for client in clients:
-        client.join(cast)
-    return cast, clients
-
-
-def casting(desk: Desk, sent: int, *clients: ClientStatus) -> None:
-    status = CastStatus(
-        SenderState.PASS, 110_000_000, sent, sent // 20, 1, 40, clients, "", 9 << 30, 200.0
-    )
-    desk.lab.senders[-1].status = lambda: status  # type: ignore[method-assign]
-    desk.lab.clients.changed.fire()
-
-
-def seen(client: FakeClient, **changed: Any) -> ClientStatus:
-    return replace(SEEN, client=client.id, **changed)
 
 
 def focused(page: Page) -> str:
@@ -44,7 +22,7 @@ def focused(page: Page) -> str:
 
 
 def test_focus_ticks_and_the_shown_phase_stay_while_the_room_changes(desk: Desk) -> None:
-    cast, clients = gathered(desk, 4)
+    cast, clients = gathered(desk.lab, 4)
     page = desk.browser.open()
     tick = page.locator(f"#tick-{clients[0].id}")
     tick.focus()
@@ -70,7 +48,7 @@ def test_focus_ticks_and_the_shown_phase_stay_while_the_room_changes(desk: Desk)
     page.keyboard.press("Enter")
     expect(page.locator("#room-head .badge")).to_have_text("running")
     # One phase alone is shown, and stays so.
-    casting(desk, 1000, *(seen(one) for one in clients))
+    casting(desk.lab, cast, *(seen(one) for one in clients))
     for client in clients[:3]:
         client.report("receiving", cast=cast, done=40, total=100)
     clients[3].report("verifying", cast=cast, done=40, total=100)
@@ -84,9 +62,9 @@ def test_focus_ticks_and_the_shown_phase_stay_while_the_room_changes(desk: Desk)
 
 
 def test_an_update_touches_only_what_changed(desk: Desk) -> None:
-    cast, clients = gathered(desk, 3)
+    cast, clients = gathered(desk.lab, 3)
     desk.lab.operator("POST", f"/casts/{cast}/start")
-    casting(desk, 1000, *(seen(one) for one in clients))
+    casting(desk.lab, cast, *(seen(one) for one in clients))
     for client in clients:
         client.report("receiving", cast=cast, done=40, total=100)
     page = desk.browser.open(f"/casts/{cast}")
@@ -105,7 +83,7 @@ def test_an_update_touches_only_what_changed(desk: Desk) -> None:
 
 
 def test_more_machines_joined_while_somebody_read_so_it_is_asked_again(desk: Desk) -> None:
-    cast, clients = gathered(desk, 2)
+    cast, clients = gathered(desk.lab, 2)
     late = FakeClient(desk.lab, 3).register()
     page = desk.browser.open(f"/casts/{cast}")
     page.locator(f"#start-{cast}").click()
@@ -126,14 +104,15 @@ def test_more_machines_joined_while_somebody_read_so_it_is_asked_again(desk: Des
 
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ja", "dark")])
 def test_a_room_in_trouble_on_a_desk_and_on_a_phone(desk: Desk, language: str, scheme: str) -> None:
-    cast, clients = gathered(desk, 12)
+    cast, clients = gathered(desk.lab, 12)
     desk.lab.operator("POST", f"/casts/{cast}/start")
     desk.lab.parts.rates._clock = desk.lab.clock
     states = [seen(one) for one in clients]
     states[1] = seen(clients[1], kind=ClientClass.DISK_SLOW, rate=31_000_000, have=0.2, shed_blocks=80)
     states[2] = seen(clients[2], have=0.25, net_lost=4000, rate=60_000_000)
     for second in range(90):
-        casting(desk, int(min(second, 40 + (second - 40) / 2) * 110_000_000), *states)
+        sent = int(min(second, 40 + (second - 40) / 2) * 110_000_000)
+        casting(desk.lab, cast, *states, sent=sent)
         desk.lab.parts.note_rates()
         desk.lab.clock.now += 1
         for client in clients:
@@ -146,7 +125,7 @@ def test_a_room_in_trouble_on_a_desk_and_on_a_phone(desk: Desk, language: str, s
     page = desk.browser.open(f"/casts/{cast}", language=language, scheme=scheme)
     expect(page.locator("#help-list li")).to_have_count(3)
     expect(page.locator("svg.chart polygon")).to_have_count(2)
-    assert too_wide(page) == 0
+    assert faults_of_looks(page) == []
     shot(page, f"room-{language}")
     page = desk.browser.open(f"/casts/{cast}", language=language, width=NARROW, scheme=scheme)
     assert too_wide(page) == 0

@@ -1,26 +1,18 @@
 from __future__ import annotations
 
-import asyncio
 import html
-import json
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from castcore.cast.states import ClientClass, SenderState
-from castcore.cast.status import CastStatus, ClientStatus
+from castcore.cast.states import ClientClass
 from castcore.control import ClientState, Report
-from castserver.board import Versions
 from castserver.castmodel import Request
-from castserver.console import livepages
 from castserver.console.advice import advice
 from castserver.console.languages import Language, Words
-from castserver.console.livepages import _drawing
 from castserver.console.overviewboard import MOST_ENDED
 from castserver.console.room import LOST, Phase, Tile, average, coarse, counts, megabytes, names, phase
-from castserver.console.roomboard import MOST_HELP
-from castserver.console.show import MOST_TROUBLE
 from castserver.headup import RESULT_SECONDS, HeadUp, headup
 from castserver.lagging import Lag
 from castserver.mediastate import Medium, came
@@ -28,10 +20,10 @@ from castserver.policy import CastRules, CastState, PartState
 from castserver.roles import Role
 from castserver.views import PartView
 
-from tests.support.serverlab import ROOT, FakeClient, ServerLab, registration
+from tests.support.serverlab import ROOT, FakeClient, ServerLab
+from tests.support.watchedcast import casting, gathered, seen
 
 GIB = 1 << 30
-SEEN = ClientStatus("", ClientClass.OK, 98_000_000, 0.4, 200.0, 40, 100, 50_000, 0, 0, 0, done=False)
 MEDIUM = Medium("a", "/dev/sdx", "7f00", "Room 1")
 
 
@@ -40,31 +32,6 @@ def lab() -> ServerLab:
     lab = ServerLab()
     lab.log_in()
     return lab
-
-
-def gathered(lab: ServerLab, machines: int) -> tuple[str, list[FakeClient]]:
-    """A cast that ``machines`` have joined."""
-    clients = [FakeClient(lab, n).register() for n in range(1, machines + 1)]
-    cast = lab.operator("POST", "/casts", {"image": "lab"})["cast"]
-    for client in clients:
-        client.join(cast)
-    return cast, clients
-
-
-def seen(client: FakeClient, **changed: Any) -> ClientStatus:
-    """``client`` as a sender sees it."""
-    return replace(SEEN, client=client.id, **changed)
-
-
-def casting(lab: ServerLab, cast: str, *clients: ClientStatus, sent: int = 1000) -> None:
-    """The sender of ``cast`` reports ``clients``."""
-    status = CastStatus(
-        SenderState.PASS, 110_000_000, sent, sent // 10, 1, 40, clients, "", 9 * GIB, 200.0
-    )
-    lab.senders[-1].status = lambda: status  # type: ignore[method-assign]
-    if lab.casts.get(cast).state is CastState.GATHERING:
-        lab.operator("POST", f"/casts/{cast}/start")
-    lab.clients.changed.fire()
 
 
 def text(lab: ServerLab, path: str, language: str = "en") -> str:
@@ -334,104 +301,3 @@ def test_few_casts_that_ended_are_shown(lab: ServerLab) -> None:
     assert len(re.findall(r'<article id="cast-', page)) == MOST_ENDED + 1
     assert f'id="cast-{waiting}"' in page
     assert "3 older ones are not shown here." in page
-
-
-# -- many machines
-
-
-def crowd(lab: ServerLab, machines: int, **changed: Any) -> tuple[str, list[str]]:
-    """A cast to many ``machines``, which all receive; made without the network's calls."""
-    cast = lab.casts.create(Request("lab", CastRules(None)))
-    clients = [lab.clients.register(registration(n))[0] for n in range(machines)]
-    for client in clients:
-        lab.casts.offer(client)
-        lab.casts.joined(cast, client.id)
-    lab.casts.start(cast)
-    assert cast.run is not None
-    states = tuple(replace(SEEN, client=client.id, **changed) for client in clients)
-    status = CastStatus(SenderState.PASS, 110_000_000, 1000, 100, 1, 40, states, "", 9 * GIB, 200.0)
-    cast.run.status = lambda: status  # type: ignore[method-assign]
-    for client in clients:
-        receives(lab, cast.id, client.id, 40)
-    return cast.id, [client.id for client in clients]
-
-
-def receives(lab: ServerLab, cast: str, client: str, share: float) -> None:
-    """The machine has so much percent."""
-    report = Report(ClientState.RECEIVING, cast, done=int(share * 1000), total=100_000)
-    lab.casts.get(cast).parts[client].report = lab.clients.get(client).report = report
-
-
-@pytest.mark.parametrize("page", ["overview", "room"])
-def test_of_five_hundred_machines_those_are_drawn_and_sent_that_show_something_new(
-    lab: ServerLab, page: str
-) -> None:
-    cast, clients = crowd(lab, 500)
-    draw = _drawing(lab.parts, cast if page == "room" else "", Language.EN)
-    before = draw()
-    rows = {name for name in before.blocks if name.startswith(("tile-", "row-"))}
-    assert len(rows) == 500
-    # All gain a little, less than a percent; one gains a lot.
-    for client in clients:
-        receives(lab, cast, client, 40.3)
-    receives(lab, cast, clients[7], 90)
-    versions = Versions()
-    versions.take(before)
-    mark, after = versions.mark, draw()
-    versions.take(after)
-    told = json.loads(versions.since(mark))
-    assert told["lists"] == {}
-    assert rows & set(told["blocks"]) == {name for name in rows if name.endswith(clients[7])}
-    # The others were not even rendered.
-    assert sum(after.blocks[name] is before.blocks[name] for name in rows) == 499
-    assert len(versions.since(mark)) < 8_000
-
-
-def test_much_trouble_fills_no_page(lab: ServerLab) -> None:
-    cast, _ = crowd(lab, MOST_HELP + 5, kind=ClientClass.DISK_SLOW)
-    page = lab.http.get(f"/casts/{cast}").text
-    assert len(re.findall('<li id="help-', page)) == MOST_HELP
-    assert "and 5 more" in page
-    assert len(re.findall('<span class="badge warn">slow disk', lab.http.get("/").text)) == MOST_TROUBLE
-
-
-# -- the stream
-
-
-def test_the_stream_tells_what_changed_since_the_page_was_loaded(
-    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(livepages, "PAUSE", 0.0)
-    cast, clients = gathered(lab, 2)
-    page = lab.http.get(f"/casts/{cast}").text
-    found = re.search(r'data-mark="([0-9a-f]{8}\.\d+)"', page)
-    assert found is not None
-    board = lab.parts.boards.at(("en", cast), _drawing(lab.parts, cast, Language.EN))
-    ended = False
-
-    async def scene() -> None:
-        nonlocal ended
-        stream = livepages._events(lab.parts, board, found[1], lambda: ended)
-        casting(lab, cast, *(seen(one) for one in clients))
-        lab.casts.get(cast).parts[clients[0].id].report = Report(ClientState.RECEIVING, cast, "", 1, 2)
-        told = event(await anext(stream))
-        assert f"tile-{clients[0].id}" in told["blocks"]
-        assert f"tile-{clients[1].id}" not in told["blocks"]
-        assert lab.parts.auth.sessions.away() == 0.0
-        lab.casts.get(cast).parts[clients[1].id].report = Report(ClientState.RECEIVING, cast, "", 1, 4)
-        lab.clients.changed.fire()
-        told = event(await anext(stream))
-        assert f"tile-{clients[0].id}" not in told["blocks"]
-        assert f"tile-{clients[1].id}" in told["blocks"]
-        ended = True
-        assert [sign async for sign in stream] in ([], [": still here\n\n"])
-
-    asyncio.run(scene())
-
-
-def event(text: str) -> dict[str, Any]:
-    """The data of an event, which names its mark."""
-    lines = dict(line.split(": ", 1) for line in text.strip().splitlines())
-    told: dict[str, Any] = json.loads(lines["data"])
-    assert (lines["event"], lines["id"]) == ("board", told["mark"])
-    return told
