@@ -15,6 +15,7 @@ from castserver.console.drawing import Kept
 from castserver.console.languages import Language
 from castserver.headup import HeadUp, headup, latest_result, pxe_ready
 from castserver.policy import CastState
+from castserver.trustviews import TrustView
 from castserver.views import CastView, ClientView, StateView
 
 # Casts that have ended are history; the latest are shown.
@@ -44,6 +45,12 @@ class MachineRow:
     cast: str
     boots: str
     boot_image: str
+    trust: TrustView
+
+    @property
+    def label(self) -> str:
+        """What people call the machine."""
+        return self.name
 
 
 class OverviewDrawing:
@@ -125,6 +132,7 @@ def machine_row(client: ClientView, cast: str) -> MachineRow:
     """What the row of ``client``, which takes part in ``cast`` ("": in none), shows."""
     report = client.report if client.online else None
     firmware = client.machine.firmware.upper() + (", Secure Boot" if client.machine.secure_boot else "")
+    judged = client.trust.waiting or client.trust.rivals
     stuck = client.boot is not None and client.boot.outlook.value == "stuck"
     return MachineRow(
         client.client,
@@ -132,13 +140,14 @@ def machine_row(client: ClientView, cast: str) -> MachineRow:
         " · ".join([firmware, *(f"{disk.path} {human(disk.size)}" for disk in client.disks)]),
         client.state,
         client.report.message if client.report else "",
-        "" if client.online else client.why,
+        "" if client.online or judged else client.why,
         client.hint if stuck and not client.online else "",
         show.share(report) if _moves(report) else None,
         room.megabytes(client.rate) or None,
         cast,
         client.boots.value,
         client.boot_image,
+        client.trust,
     )
 
 
