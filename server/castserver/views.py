@@ -25,6 +25,7 @@ from castserver.capturemodel import Capture, latest
 from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
+from castserver.lagging import Lag, laggards
 from castserver.library import LIBRARY, Shelved
 from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
@@ -85,6 +86,7 @@ class PartView(View):
     state: PartState
     message: str
     changed: int
+    lag: Lag | None = Field(description="why it falls behind the others; null: it does not")
     report: Report | None
 
 
@@ -141,6 +143,17 @@ class SenderView(View):
     mac: bool
     encrypt: bool
     legs: list[LegView]
+
+
+class RateView(View):
+    """A stretch of a cast: what was sent of the image (`fresh`) and of parity (`repair`), and the stored
+    bytes that a machine which is not done gained on average (`goodput`), all in bytes a second.
+    """
+
+    at: float = Field(description="its end, in seconds since the cast's begin")
+    fresh: int
+    repair: int
+    goodput: int
 
 
 class CastView(View):
@@ -258,6 +271,8 @@ def _doubt(client: Client, clients: Clients) -> str:
 def cast_view(cast: Cast, clients: Clients) -> CastView:
     """``cast`` as the API shows it."""
     rules = cast.rules
+    status = cast.run.status() if cast.run is not None else None
+    lags = laggards(status.clients) if status and cast.state is CastState.RUNNING else {}
     return CastView(
         cast=cast.id,
         image=cast.image,
@@ -278,7 +293,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         created=cast.created,
         started=cast.started,
         ended=cast.ended,
-        sender=_sender_view(cast),
+        sender=SenderView.model_validate(status) if status else None,
         parts=[
             PartView(
                 client=name,
@@ -286,6 +301,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
                 state=part.state,
                 message=part.message,
                 changed=part.changed,
+                lag=None if part.state.ended else lags.get(name),
                 report=part.report,
             )
             for name, part in cast.parts.items()
@@ -356,8 +372,3 @@ def _starts_in(cast: Cast) -> int | None:
     if cast.state is not CastState.GATHERING:
         return None
     return starts_in(cast.rules, cast.first_joined, int(time.time()))
-
-
-def _sender_view(cast: Cast) -> SenderView | None:
-    status = cast.run.status() if cast.run is not None else None
-    return None if status is None else SenderView.model_validate(status)
