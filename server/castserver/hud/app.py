@@ -29,8 +29,8 @@ class Hud(App[None]):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     #head { height: 4; padding: 0 1; background: $panel; }
-    #casts { height: 1fr; max-height: 40%; }
-    #machines { height: 2fr; }
+    #casts { height: auto; min-height: 3; max-height: 40%; }
+    #machines { height: 1fr; }
     .title { padding: 0 1; text-style: bold; }
     #said { height: auto; padding: 0 1; color: $warning; }
     """
@@ -47,7 +47,7 @@ class Hud(App[None]):
         super().__init__()
         self._server = server
         self._state: StateView | None = None
-        self._all = self._missed = False
+        self._all = self._missed = self._looking = False
 
     def compose(self) -> ComposeResult:
         """Head, casts, machines, what was said last, keys."""
@@ -65,15 +65,23 @@ class Hud(App[None]):
         self.look()
         self.set_interval(LOOK_SECONDS, self.look)
 
-    @work(thread=True, exclusive=True, group="look")
     def look(self) -> None:
-        """Ask the server once; when it does not answer, say so and keep what was seen last."""
+        """Ask the server once, unless its last answer is still awaited."""
+        if not self._looking:
+            self._looking = True
+            self._look()
+
+    @work(thread=True)
+    def _look(self) -> None:
+        """When it does not answer, that is said, and what was seen last stays."""
         try:
             state = self._server.state()
         except FleetcastError as error:
             self.call_from_thread(self._away, f"{error.what}; next: {error.hint}")
         else:
             self.call_from_thread(self._here, state)
+        finally:
+            self._looking = False
 
     def _away(self, sentence: str) -> None:
         self._missed = True
@@ -152,7 +160,7 @@ class Hud(App[None]):
 
         self.push_screen(Question(sentence), answered)
 
-    @work(thread=True, group="orders")
+    @work(thread=True)
     def _carry_out(self, order: Callable[[], str]) -> None:
         try:
             said = order()
@@ -160,7 +168,7 @@ class Hud(App[None]):
             said = f"{error.what}; next: {error.hint}"
         self.call_from_thread(self._say, said)
 
-    @work(thread=True, group="orders")
+    @work(thread=True)
     def _ask_images(self) -> None:
         try:
             names = self._server.images()

@@ -39,7 +39,7 @@ def medium(state: StateView) -> str:
     """The deploy medium in use."""
     used = next((m for m in state.media.media if m.used), None)
     if state.media.state is not MediaState.CONNECTED or used is None:
-        return str(MediaState.NO_MEDIUM)
+        return state.media.state.value
     return used.name or used.where
 
 
@@ -121,7 +121,7 @@ def _part_row(part: PartView, now: Phase, sender: ReceptionView | None) -> Cells
         live.kind.value if live else "",
         percent(live.net_loss + live.host_loss) if live else "",
         clock(live.eta) if live and live.eta is not None else "",
-        part.message or (part.report.message if part.report else ""),
+        part.message or (part.lag.value if part.lag and live else ""),
     )
 
 
