@@ -20,7 +20,7 @@ EXAMPLE = "fleetcast hud"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    operatorclient.add_arguments(parser)
+    operatorclient.add_server(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
