@@ -45,14 +45,7 @@ from castserver import (
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import (
-    accountpages,
-    askpages,
-    languagepages,
-    livepages,
-    machinepages,
-    pages,
-)
+from castserver.console import accountpages, askpages, languagepages, livepages, machinepages, pages
 from castserver.proofs import Unproven
 from castserver.views import ErrorView
 
