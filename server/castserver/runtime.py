@@ -215,7 +215,7 @@ class Server:
 
     def _start_clockwork(self, undo: ExitStack) -> None:
         parts = self.parts
-        often = [parts.casts.tick, parts.booting.tick, parts.captures.uploads.tick]
+        often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
 
         def run() -> None:
             cut_due = time.monotonic()
@@ -229,7 +229,6 @@ class Server:
                     except FleetcastError as error:
                         log.error("%s", error.what)
 
-        often.append(parts.note_rates)
         clockwork = threading.Thread(target=run, name="clockwork", daemon=True)
         clockwork.start()
         undo.callback(clockwork.join)
