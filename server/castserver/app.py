@@ -27,6 +27,7 @@ from castserver import (
     bootimageroutes,
     bootroutes,
     captureroutes,
+    castcontrolroutes,
     castroutes,
     clientroutes,
     durableroutes,
@@ -86,6 +87,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(licenceroutes.routes)
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
+    app.include_router(castcontrolroutes.routes)
     app.include_router(captureroutes.routes)
     app.include_router(mediaroutes.routes)
     app.include_router(bootroutes.routes)

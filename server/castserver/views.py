@@ -6,6 +6,7 @@ bytes, times Unix seconds, rates bytes a second.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from castcore.boot import BootDecision, ImageForm
@@ -28,7 +29,7 @@ from castserver.library import LIBRARY, Shelved
 from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
 from castserver.mediaviews import MediaView, media_view
-from castserver.policy import CastState, PartState
+from castserver.policy import CastState, PartState, starts_in
 from castserver.storyviews import BootView, boot_of, boot_view
 from castserver.viewbase import View
 
@@ -141,6 +142,9 @@ class CastView(View):
     state: CastState
     message: str
     start_clients: int | None
+    start_after: int | None = Field(description="seconds after the first joined; null: however long")
+    starts_in: int | None = Field(description="seconds until it starts for that; null: not counting")
+    rate_cap: int = Field(description="bytes a second at most, on each interface; 0: no cap of its own")
     keep_open: bool
     peers: bool = Field(description="finished machines serve chunks to the others")
     update: bool
@@ -234,6 +238,9 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         state=cast.state,
         message=cast.message,
         start_clients=rules.start_clients,
+        start_after=rules.start_after,
+        starts_in=_starts_in(cast),
+        rate_cap=cast.options.rate_cap,
         keep_open=rules.keep_open,
         update=rules.update,
         peers=cast.options.peers,
@@ -316,6 +323,12 @@ def state_view(
         licences=licences,
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )
+
+
+def _starts_in(cast: Cast) -> int | None:
+    if cast.state is not CastState.GATHERING:
+        return None
+    return starts_in(cast.rules, cast.first_joined, int(time.time()))
 
 
 def _sender_view(cast: Cast) -> SenderView | None:
