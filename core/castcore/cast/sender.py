@@ -52,8 +52,8 @@ IDLE_SECONDS = 0.02
 
 class SenderCore:
     """One cast. ``session`` is a random u32, ``key`` signs control, ``cap`` bytes a second at most;
-    ``polite`` leaves the way to others; ``transport``: whom the stream serves. ``key_of`` gives the feedback
-    key of a client's number.
+    ``polite`` leaves the way to others; ``transport``: whom the stream serves. ``key_of`` gives the
+    feedback key of a client's number.
 
     Not thread-safe; the time only ever grows.
     """

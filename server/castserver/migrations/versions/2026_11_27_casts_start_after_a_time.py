@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "a8e584c1b069"
-down_revision = "0a6c2f41d7b3"
+down_revision = "dd1f800dfb90"
 
 
 def upgrade() -> None:
