@@ -157,9 +157,8 @@ def _preview(found: dict[str, Any]) -> str:
     rows = [("MACHINE", "WOULD BE", "DISKS", "NOTE")]
     for machine in found["machines"]:
         disks = ", ".join(f"{d['path']} {d['model']} {human(d['size'])}" for d in machine["disks"])
-        rows.append(
-            (machine["client"], machine["verdict"], disks, machine["reason"] or machine["label"])
-        )
+        note = machine["reason"] or machine["label"]
+        rows.append((machine["client"], machine["verdict"], disks, note))
     return "\n".join([*lines, *table(rows)])
 
 
