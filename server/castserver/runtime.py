@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
+from castcore.edge.disk.named import rules_of
 from castcore.edge.image.store import require_space
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import Interface
@@ -133,7 +134,8 @@ class Server:
         # Before anybody is offered anything.
         approvals = Approvals(database, clients, approving=self.settings.approve_clients or None)
         legs, licensing = self._make_legs(self.identity), self._licensing(database, media)
-        casts = Casts(database, clients, library, legs, licensing)
+        rules = rules_of(self.settings.rules, "--rules") if self.settings.rules else ()
+        casts = Casts(database, clients, library, legs, licensing, rules)
         statement = ServerStatement(
             self.identity.key.public,
             self.identity.certificate_digest,
