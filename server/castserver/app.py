@@ -37,6 +37,7 @@ from castserver import (
     leaseroutes,
     licenceroutes,
     logroutes,
+    machineroutes,
     mediaroutes,
     metricsroutes,
     operatorroutes,
@@ -45,7 +46,7 @@ from castserver import (
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, languagepages, pages
+from castserver.console import accountpages, languagepages, machinepages, pages
 from castserver.proofs import Unproven
 from castserver.views import ErrorView
 
@@ -92,6 +93,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(licenceroutes.routes)
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
+    app.include_router(machineroutes.routes)
     app.include_router(castcontrolroutes.routes)
     app.include_router(castpreviewroutes.routes)
     for approval in approvalroutes.both():
@@ -109,6 +111,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
     app.include_router(pages.routes)
+    app.include_router(machinepages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())
@@ -157,7 +160,8 @@ class BoundedBody:
         """One request."""
         http = scope["type"] == "http"
         if http:
-            most = uploadroutes.most_body(scope["path"]) or MOST_BODY
+            path = scope["path"]
+            most = uploadroutes.most_body(path) or machineroutes.most_body(path) or MOST_BODY
             receive = _bounded(receive, most)
         await self._app(scope, receive, send)
 

@@ -14,7 +14,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from castserver.access import Name, Parts, Viewer, operator_routes
+<<<<<<< HEAD
 from castserver.castwish import NewCast, request_of
+=======
+from castserver.castmodel import Request
+from castserver.legrun import CastOptions
+from castserver.machinetargets import Words, targeted
+>>>>>>> main
 from castserver.parts import ServerParts
 from castserver.roles import Caller
 from castserver.views import (
@@ -39,6 +45,43 @@ MISSING: Refusals = {404: {"model": ErrorView, "description": "There is no such 
 routes = operator_routes("operator")
 
 
+<<<<<<< HEAD
+=======
+class NewCast(BaseModel):
+    """A cast to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str = Field(
+        max_length=110, description="its name; `library/NAME` or `medium/NAME` where both have one"
+    )
+    start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
+        None, description="start when so many have joined; null: on command"
+    )
+    start_after: Annotated[int, Field(ge=0, le=LONGEST_WAIT)] | None = Field(
+        None,
+        description="start so many seconds after the first machine joined, if not before;"
+        " null: however long it takes",
+    )
+    after: AfterCast = AfterCast.REBOOT
+    keep_open: bool = Field(default=False, description="machines that come after its end get it too")
+    peers: bool = Field(default=True, description="finished machines serve chunks to the others")
+    update: bool = Field(
+        default=False, description="machines compare their disks first and receive only what differs"
+    )
+    mac: bool = Field(default=False, description="datagrams carry a tag that outsiders cannot make")
+    encrypt: bool = Field(default=False, description="chunks travel encrypted")
+    rate_cap: Literal[0] | Annotated[int, Field(ge=LEAST_RATE, le=MOST_RATE)] = Field(
+        0, description="bytes a second at most, on each interface; 0: its share of the interface"
+    )
+    clients: (
+        Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
+    ) = Field(None, description="ids, names or MACs; all null: every machine that shows up")
+    groups: Words | None = Field(None, description="and the machines in one of these groups")
+    tags: Words | None = Field(None, description="of those groups, else of all, who have all these tags")
+
+
+>>>>>>> main
 class NewOrder(BaseModel):
     """An order to a connected client."""
 
@@ -58,25 +101,25 @@ def list_clients(parts: Parts) -> list[ClientView]:
 def show_client(parts: Parts, client: Name) -> ClientView:
     """Its hardware, its disks, its last report."""
     with parts.clients.lock:
-        return client_view(parts.clients.get(client), parts.clients, parts.boots, parts.once)
+        return client_view(parts.clients.find(client), parts.clients, parts.boots, parts.once)
 
 
 @routes.get("/clients/{client}/logs", summary="The last lines of a client's log", responses=MISSING)
 def show_logs(parts: Parts, client: Name) -> list[str]:
     """What it sent last, at most some hundred lines; empty after the server was restarted."""
-    return list(parts.clients.get(client).logs)
+    return list(parts.clients.find(client).logs)
 
 
 @routes.get("/clients/{client}/devices", summary="A machine's PCI and USB devices", responses=MISSING)
 def show_devices(parts: Parts, client: Name) -> list[Device]:
     """As its client found them when it registered: ids (modalias) and driver of each."""
-    return list(parts.clients.get(client).registration.devices)
+    return list(parts.clients.find(client).registration.devices)
 
 
 @routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=MISSING)
 def boot_client(parts: Parts, client: Name) -> ClientView:
     """A machine that was cast boots its disk; after this its next network boot is our client again."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     parts.once.cancel(found)
     parts.clients.set_boots(found, BootDecision.CLIENT)
     return show_client(parts, client)
@@ -85,7 +128,7 @@ def boot_client(parts: Parts, client: Name) -> ClientView:
 @routes.post("/clients/{client}/boot-disk", summary="Boot its own disk", responses=MISSING)
 def boot_disk(parts: Parts, client: Name) -> ClientView:
     """Its network boots end at once from now on, so that its firmware goes on to the disk."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     parts.once.cancel(found)
     parts.clients.set_boots(found, BootDecision.LOCAL)
     return show_client(parts, client)
@@ -96,7 +139,7 @@ def boot_disk(parts: Parts, client: Name) -> ClientView:
 )
 def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
     """Refused while no client is connected, while it takes part in a cast or is captured."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     with parts.clients.lock:
         if not found.online(parts.clients.clock()):
             raise Refused(f"no client is running on machine {found.id} now")
@@ -125,7 +168,14 @@ def list_casts(parts: Parts) -> list[CastView]:
 @routes.post("/casts", summary="Make a cast", status_code=201, responses=MISSING)
 def create_cast(parts: Parts, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
+<<<<<<< HEAD
     cast = parts.casts.create(request_of(body))
+=======
+    targets = targeted(parts.clients, body.clients, body.groups, body.tags)
+    rules = CastRules(body.start_clients, body.keep_open, body.update, targets, body.start_after)
+    options = CastOptions(peers=body.peers, mac=body.mac, encrypt=body.encrypt, rate_cap=body.rate_cap)
+    cast = parts.casts.create(Request(body.image, rules, body.after, options))
+>>>>>>> main
     return show_cast(parts, cast.id)
 
 
