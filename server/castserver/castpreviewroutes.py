@@ -50,7 +50,7 @@ def preview_cast(parts: Parts, body: NewCast) -> PreviewView:
     """Nothing is changed. Which machines would be erased, which are refused and why, by the disks that
     they told when they registered; and whether the licences suffice.
     """
-    wish = request_of(body)
+    wish = request_of(parts.clients, body)
     found = preview(wish, parts.casts, parts.clients, parts.library, parts.casts.own_rules)
     return _view(found, parts.clients)
 

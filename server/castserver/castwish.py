@@ -8,7 +8,9 @@ from castcore.disk import parse_rules
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.castmodel import Request
+from castserver.clients import Clients
 from castserver.legrun import CastOptions
+from castserver.machinetargets import Words, targeted
 from castserver.policy import CastRules
 
 MOST_CLIENTS = 10_000
@@ -60,14 +62,16 @@ class NewCast(BaseModel):
     )
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
-    ) = Field(None, description="ids of the machines; null: every machine that shows up")
+    ) = Field(None, description="ids, names or MACs; all null: every machine that shows up")
+    groups: Words | None = Field(None, description="and the machines in one of these groups")
+    tags: Words | None = Field(None, description="of those groups, else of all, who have all these tags")
 
 
-def request_of(wish: NewCast) -> Request:
-    """The cast that ``wish`` asks for. Raises Refused: its rules are none."""
+def request_of(clients: Clients, wish: NewCast) -> Request:
+    """The cast that ``wish`` asks for. Raises Refused (its rules), NotFound (machine, group)."""
     if wish.rules:
         parse_rules(wish.rules, "the cast's rules")
-    targets = None if wish.clients is None else frozenset(wish.clients)
+    targets = targeted(clients, wish.clients, wish.groups, wish.tags)
     return Request(
         wish.image,
         CastRules(wish.start_clients, wish.keep_open, wish.update, targets, wish.start_after),

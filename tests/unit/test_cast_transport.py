@@ -38,11 +38,11 @@ def test_by_unicast_nothing_goes_to_the_group_and_the_cast_ends_with_its_last_cl
             number, SESSION, step, ClientClass.UNICAST, FeedbackFlag(0), 0, 0, 0, 0, 0, 0, 0, 0, step
         )
         core.on_client(float(step), word)
-    assert core.state is SenderState.TAIL
+    assert core.status().state is SenderState.TAIL
     assert core.unicast_speed() == 100e6
     assert core.on_client(30.0, Fin(number, SESSION, 99, ROOT)) is not None
     sent(core, 30.0, 2.0)
-    assert core.state is SenderState.CLOSED
+    assert core.status().state is SenderState.CLOSED
 
 
 @pytest.mark.parametrize(("transport", "moved"), [(Transport.AUTO, True), (Transport.MULTICAST, False)])

@@ -37,44 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="make a cast; machines that are ready join it")
-<<<<<<< HEAD
-=======
-    create.add_argument("--image", required=True, help="the image's name in the server's library")
-    start = create.add_mutually_exclusive_group()
-    start.add_argument(
-        "--start-clients", type=arguments.count, metavar="N", help="start when N machines have joined"
-    )
-    start.add_argument("--at-once", action="store_true", help="start as soon as a machine has joined")
-    create.add_argument(
-        "--start-after",
-        type=arguments.waiting,
-        metavar="SECONDS",
-        help="start so many seconds after the first machine joined, if not before",
-    )
-    create.add_argument(
-        "--rate", type=arguments.rate, metavar="MB/s", help="cast no faster than this, on each interface"
-    )
-    create.add_argument("--after", choices=list(AfterCast), type=AfterCast, default=AfterCast.REBOOT)
-    create.add_argument(
-        "--keep-open", action="store_true", help="late machines get it after its end too"
-    )
-    create.add_argument(
-        "--no-peers",
-        action="store_true",
-        help="machines that have finished serve nothing to the others",
-    )
-    create.add_argument(
-        "--update", action="store_true", help="compare the disks first, send only what differs"
-    )
-    arguments.add_protection(create)
-    create.add_argument(
-        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
-    )
-    create.add_argument("--group", action="append", help="only the machines in it now (repeatable)")
-    create.add_argument(
-        "--tag", action="append", help="of the groups, else of all, those who have it (repeatable: all)"
-    )
->>>>>>> main
     create.add_argument("--wait", action="store_true", help="show how far it is until it has ended")
     look = actions.add_parser("preview", help="what a cast so made would do: it is not made")
     for wish in (create, look):
@@ -132,7 +94,13 @@ def _add_wish(wish: argparse.ArgumentParser) -> None:
         "--rules", type=Path, metavar="FILE", help="TOML: which disk of a machine may be chosen"
     )
     arguments.add_protection(wish)
-    wish.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
+    wish.add_argument(
+        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
+    )
+    wish.add_argument("--group", action="append", help="only the machines in it now (repeatable)")
+    wish.add_argument(
+        "--tag", action="append", help="of the groups, else of all, those who have it (repeatable: all)"
+    )
     operatorclient.add_arguments(wish)
 
 
