@@ -58,7 +58,8 @@ class MachineTrustRow(Base):
 class CastRow(Base):
     """One cast: what was asked (until ``options``), and how it stands.
 
-    ``start_after``: seconds after ``first_joined``, when its first machine joined.
+    ``disk_rules``: a rule file of its own, "" for none. ``start_after``: seconds after ``first_joined``,
+    when its first machine joined.
     """
 
     __tablename__ = "casts"
@@ -79,6 +80,7 @@ class CastRow(Base):
     started: Mapped[int | None] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
     first_joined: Mapped[int | None] = mapped_column(BigInteger)
+    disk_rules: Mapped[str]
 
 
 class PartRow(Base):
@@ -100,7 +102,7 @@ class DurableRow(Base):
     __tablename__ = "durable"
 
     machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
-    target: Mapped[str] = mapped_column(String(255), primary_key=True)
+    target: Mapped[str] = mapped_column(String(1023), primary_key=True)
     root: Mapped[str] = mapped_column(String(64))
     chunks: Mapped[bytes]
     changed: Mapped[int] = mapped_column(BigInteger)
