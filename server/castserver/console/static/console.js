@@ -13,6 +13,16 @@ const actions = {
   async cancel(d) {
     if (await asked("/casts/" + d.cast + "/ask/cancel")) post("/casts/" + d.cast + "/cancel");
   },
+  async pause(d) {
+    post("/casts/" + d.cast + "/pause");
+  },
+  async resume(d) {
+    post("/casts/" + d.cast + "/resume");
+  },
+  async retry(d) {
+    const text = _("Of the {count} machines that failed, were refused or are gone, those that are here now are ordered again. Their disks are erased.", d);
+    if (await confirmed(_("Cast {image} to them again?", d), text, _("Try again"))) post("/casts/" + d.cast + "/retry", { clients: null });
+  },
   async pxe(d) {
     const text = d.on ? _("Machines that boot from the network start our client.") :
       _("Machines that boot from the network are sent to their own disks. Those that are loading files go on.");
@@ -58,13 +68,17 @@ if (form !== null) form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const given = new FormData(form);
   const count = given.get("when") === "count" ? Number(given.get("count")) : null;
+  const minutes = Number(given.get("minutes"));
   const clients = given.get("who") === "ticked" ? [...ticked] : null;
   const question = new URLSearchParams({ image: given.get("image") });
   if (count !== null) question.set("count", count);
   if (clients !== null) question.set("ticked", clients.length);
+  for (const client of clients || []) question.append("client", client);
   if (!(await asked("/ask/cast?" + question))) return;
   post("/casts", {
     image: given.get("image"), start_clients: count, after: given.get("after"),
+    start_after: minutes > 0 ? Math.round(minutes * 60) : null, transport: given.get("transport"),
+    rate_cap: Math.round(Number(given.get("rate")) * 1e6),
     keep_open: given.get("keep_open") !== null, update: given.get("update") !== null,
     peers: given.get("peers") !== null, mac: given.get("mac") !== null, encrypt: given.get("encrypt") !== null, clients,
   });
