@@ -27,15 +27,16 @@ routes = APIRouter(include_in_schema=False)
 
 
 class Asked(StrEnum):
-    """What can be done to a cast that has not ended."""
+    """What can be done to a cast and its machines' disks."""
 
     START = "start"
     CANCEL = "cancel"
+    RETRY = "retry"
 
 
 @routes.get("/casts/{cast}/ask/{what}")
 def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
-    """What starting or cancelling the cast does, in the reader's language."""
+    """What starting, cancelling or retrying the cast does, in the reader's language."""
     if caller_of(request, parts) is None:
         return Response(status_code=401)
     found, medium = parts.casts.get(cast), parts.casts.get(cast).medium
@@ -43,9 +44,13 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
     if what is Asked.CANCEL:
         left = consequences.of_cancel(view)
         return page.render(request, "ask/cancel.html", {"cast": view, "left": left, "named": named})
+    if what is Asked.RETRY:
+        here, away = consequences.of_retry(view, _online(parts))
+        values = {"cast": view, "again": here, "away": away, "named": named}
+        return page.render(request, "ask/retry.html", values)
     lacking = consequences.unlicensed(view, _ledgers(parts, medium=bool(medium)))
-    values = {"cast": view, "start": consequences.of_start(view), "lacking": lacking, "named": named}
-    return page.render(request, "ask/start.html", values)
+    asked = {"cast": view, "start": consequences.of_start(view), "lacking": lacking, "named": named}
+    return page.render(request, "ask/start.html", asked)
 
 
 @routes.get("/ask/cast")
@@ -55,6 +60,7 @@ def ask_cast(
     image: Annotated[str, Query(max_length=110)],
     ticked: int | None = None,
     count: int | None = None,
+    seconds: int | None = None,
     client: Annotated[
         list[Annotated[str, Query(max_length=64)]] | None, Query(max_length=MOST_ASKED)
     ] = None,
@@ -62,7 +68,8 @@ def ask_cast(
     """What making a cast of ``image`` does to ``ticked`` machines (``client``: their ids), or to all
     that are ready (None).
 
-    ``count``: it starts by itself when so many have joined; None: on command.
+    ``count``: it starts by itself when so many have joined; ``seconds``: so long after the first; both
+    None: on command.
     """
     if caller_of(request, parts) is None:
         return Response(status_code=401)
@@ -75,6 +82,7 @@ def ask_cast(
         "machines": machines,
         "everybody": ticked is None,
         "count": count,
+        "seconds": seconds,
         "left": left,
         "misfits": _misfits(parts, image, client),
         "MOST_NAMED": MOST_NAMES,
@@ -101,6 +109,11 @@ def _misfits(parts: ServerParts, image: str, clients: list[str] | None) -> list[
         for name, machine in found.machines.items()
         if machine.verdict is Verdict.MISFIT
     ]
+
+
+def _online(parts: ServerParts) -> frozenset[str]:
+    now = parts.clients.clock()
+    return frozenset(client.id for client in parts.clients.all() if client.online(now))
 
 
 def _left(image: str, state: StateView) -> int | None:

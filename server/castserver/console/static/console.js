@@ -13,15 +13,11 @@ const actions = {
   async cancel(d) {
     if (await asked("/casts/" + d.cast + "/ask/cancel")) post("/casts/" + d.cast + "/cancel");
   },
-  async pause(d) {
-    post("/casts/" + d.cast + "/pause");
-  },
-  async resume(d) {
-    post("/casts/" + d.cast + "/resume");
-  },
+  // Neither erases anything: what is paused goes on where it was.
+  pause: (d) => post("/casts/" + d.cast + "/pause"),
+  resume: (d) => post("/casts/" + d.cast + "/resume"),
   async retry(d) {
-    const text = _("Of the {count} machines that failed, were refused or are gone, those that are here now are ordered again. Their disks are erased.", d);
-    if (await confirmed(_("Cast {image} to them again?", d), text, _("Try again"))) post("/casts/" + d.cast + "/retry", { clients: null });
+    if (await asked("/casts/" + d.cast + "/ask/retry")) post("/casts/" + d.cast + "/retry");
   },
   async pxe(d) {
     const text = d.on ? _("Machines that boot from the network start our client.") :
@@ -73,6 +69,7 @@ if (form !== null) form.addEventListener("submit", async (event) => {
   const question = new URLSearchParams({ image: given.get("image") });
   if (count !== null) question.set("count", count);
   if (clients !== null) question.set("ticked", clients.length);
+  if (minutes > 0) question.set("seconds", Math.round(minutes * 60));
   for (const client of clients || []) question.append("client", client);
   if (!(await asked("/ask/cast?" + question))) return;
   post("/casts", {
