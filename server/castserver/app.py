@@ -30,6 +30,7 @@ from castserver import (
     castroutes,
     clientroutes,
     durableroutes,
+    historyroutes,
     leaseroutes,
     licenceroutes,
     logroutes,
@@ -41,7 +42,7 @@ from castserver import (
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, languagepages, pages
+from castserver.console import accountpages, historypages, languagepages, pages
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -91,6 +92,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(historyroutes.routes)
     app.include_router(logroutes.routes)
     app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
@@ -99,6 +101,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
     app.include_router(pages.routes)
+    app.include_router(historypages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())

@@ -26,6 +26,7 @@ class Part:
 class Cast:
     """One cast; times are Unix seconds, ``run`` is None once it has ended.
 
+    ``made_by``: who started it; until somebody has, who made it.
     ``medium`` is the key of the deploy medium that its image lies on, "": of none.
     """
 
@@ -43,6 +44,7 @@ class Cast:
     parts: dict[str, Part] = field(default_factory=dict)
     run: CastRun | None = None
     medium: str = ""
+    made_by: str = ""
 
     @property
     def bare_image(self) -> str:
@@ -56,12 +58,16 @@ class Cast:
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator asks for when creating a cast; see :class:`castserver.policy.CastRules`."""
+    """What the operator asks for when creating a cast; see :class:`castserver.policy.CastRules`.
+
+    ``by`` is who asks.
+    """
 
     image: str
     rules: CastRules
     after: AfterCast = AfterCast.REBOOT
     options: CastOptions = field(default_factory=CastOptions)
+    by: str = ""
 
 
 def cast_from_row(row: CastRow) -> Cast:
@@ -79,6 +85,7 @@ def cast_from_row(row: CastRow) -> Cast:
         row.message,
         row.started,
         row.ended,
+        made_by=row.made_by,
     )
 
 
@@ -97,6 +104,7 @@ def cast_row(cast: Cast) -> CastRow:
         targets=None if targets is None else sorted(targets),
         state=cast.state.value,
         message=cast.message,
+        made_by=cast.made_by,
         created=cast.created,
         started=cast.started,
         ended=cast.ended,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from castcore.errors import DiskFailed, FleetcastError, NoSpace
 from sqlalchemy import (
+    Row,
     Select,
     create_engine,
     event,
@@ -23,6 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from castserver.tables import Base
 
+AT_ONCE = 1000
 RowT = TypeVar("RowT", bound="Base")
 
 
@@ -60,6 +62,18 @@ class Database:
         try:
             with self._sessions() as session:
                 return session.scalars(chosen).all()
+        except DBAPIError as error:
+            raise _failed(self._engine, error) from None
+
+    def rows(self, chosen: Select[Any]) -> Sequence[Row[Any]]:
+        """What ``chosen`` selects, as tuples with names."""
+        return list(self.each(chosen))
+
+    def each(self, chosen: Select[Any]) -> Iterator[Row[Any]]:
+        """The same, a few at a time, all of one moment; read it to its end soon."""
+        try:
+            with self._sessions() as session:
+                yield from session.execute(chosen, execution_options={"yield_per": AT_ONCE})
         except DBAPIError as error:
             raise _failed(self._engine, error) from None
 

@@ -152,12 +152,12 @@ def list_casts(parts: Parts) -> list[CastView]:
 
 
 @routes.post("/casts", summary="Make a cast", status_code=201, responses=_MISSING)
-def create_cast(parts: Parts, body: NewCast) -> CastView:
+def create_cast(parts: Parts, caller: Viewer, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
     targets = None if body.clients is None else frozenset(body.clients)
     rules = CastRules(body.start_clients, body.keep_open, body.update, targets)
     options = CastOptions(peers=body.peers, mac=body.mac, encrypt=body.encrypt)
-    cast = parts.casts.create(Request(body.image, rules, body.after, options))
+    cast = parts.casts.create(Request(body.image, rules, body.after, options, caller.name))
     return show_cast(parts, cast.id)
 
 
@@ -169,9 +169,9 @@ def show_cast(parts: Parts, cast: Name) -> CastView:
 
 
 @routes.post("/casts/{cast}/start", summary="Start a cast now", responses=_MISSING | _REFUSED)
-def start_cast(parts: Parts, cast: Name) -> CastView:
+def start_cast(parts: Parts, caller: Viewer, cast: Name) -> CastView:
     """Starts with those who have joined; later ones still get it. Refused when nobody has."""
-    parts.casts.start(parts.casts.get(cast))
+    parts.casts.start(parts.casts.get(cast), caller.name)
     return show_cast(parts, cast)
 
 

@@ -13,6 +13,7 @@ from castserver.bootwatch import BootWatch
 from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
+from castserver.history import History
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.licenceviews import ledger_views
@@ -39,6 +40,7 @@ class ServerParts:
     logs: MachineLogs
     captures: Captures
     media: Media
+    history: History
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:

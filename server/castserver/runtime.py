@@ -37,6 +37,7 @@ from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
+from castserver.history import History
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
@@ -153,6 +154,7 @@ class Server:
             MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
             media,
+            History(database),
         )
 
     def _licensing(self, database: Database, media: Media) -> Licensing:

@@ -32,6 +32,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.durables import Durables
+from castserver.history import History
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
@@ -251,6 +252,7 @@ class ServerLab:
             self.logs,
             Captures(self.database, self.clients, self.uploads),
             self.media,
+            History(self.database),
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from castcore.edge.commandline import Screen
-from castcore.edge.image.store import require_space
-from castcore.errors import DiskFailed, Refused
 from castcore.units import human
 
 from castserver import operatorclient
+from castserver.newfile import require_new, write_new
 from castserver.operatorclient import Operator
 
 NAME = "logs"
@@ -38,30 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> Any:
     """Collect; the result is the archive's path and size. Raises what the server answers, DiskFailed."""
     output: Path = args.output
-    if output.exists():
-        raise Refused(f"{output} is there already", hint="give another --output")
+    require_new(output, "--output")
     query = [("machine", name) for name in args.machines]
     data = Operator.of(args).fetch("logs", query=query, limit=MOST_BYTES)
-    _write(output, data)
+    write_new(output, data, "--output")
     screen.say(f"{output}: {human(len(data))}")
     return {"output": str(output), "bytes": len(data)}
-
-
-def _write(output: Path, data: bytes) -> None:
-    """The file whole or not at all."""
-    part = output.with_name(f"{output.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(output)
-        folder = os.open(output.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        require_space(error, output.parent, "another --output")
-        raise DiskFailed(f"{output}: {error.strerror}") from None

@@ -6,6 +6,7 @@ from castcore.boot import BootStage, InterfaceMode
 from castcore.cast.states import ClientClass
 from castcore.control import AfterCast, ClientState
 
+from castserver.history import HistoryState, Kind
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
 from castserver.roles import Role
@@ -19,7 +20,9 @@ ENUMS = (
     CastState,
     ClientClass,
     ClientState,
+    HistoryState,
     InterfaceMode,
+    Kind,
     MediaState,
     PartState,
     Role,
