@@ -31,6 +31,7 @@ from castserver import (
     clientroutes,
     durableroutes,
     historyroutes,
+    imageroutes,
     leaseroutes,
     licenceroutes,
     logroutes,
@@ -42,7 +43,7 @@ from castserver import (
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, historypages, languagepages, pages
+from castserver.console import accountpages, historypages, imagepages, languagepages, pages
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -93,6 +94,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
     app.include_router(historyroutes.routes)
+    app.include_router(imageroutes.routes)
     app.include_router(logroutes.routes)
     app.include_router(logroutes.operators)
     app.include_router(bootimageroutes.routes)
@@ -102,6 +104,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(auditroutes.routes)
     app.include_router(pages.routes)
     app.include_router(historypages.routes)
+    app.include_router(imagepages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())

@@ -14,6 +14,7 @@ from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.history import History
+from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.licenceviews import ledger_views
@@ -41,6 +42,7 @@ class ServerParts:
     captures: Captures
     media: Media
     history: History
+    images: ImageKeeper
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:
@@ -65,6 +67,7 @@ class ServerParts:
             client.signal.fire()
 
     def stop(self) -> None:
-        """Stop every sender, and let uploads lie, when no request comes any more."""
+        """Stop checks and senders, and let uploads lie, when no request comes any more."""
+        self.images.stop()
         self.casts.close()
         self.captures.uploads.close()

@@ -38,6 +38,7 @@ from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
 from castserver.history import History
+from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
@@ -155,6 +156,7 @@ class Server:
             Captures(database, clients, uploads),
             media,
             History(database),
+            ImageKeeper(database, library, casts, fire),
         )
 
     def _licensing(self, database: Database, media: Media) -> Licensing:

@@ -33,6 +33,7 @@ from castserver.clients import Clients
 from castserver.database import Database
 from castserver.durables import Durables
 from castserver.history import History
+from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
@@ -77,7 +78,7 @@ class FakeLibrary(Library):
     """A library whose images are a dictionary: name to root."""
 
     def __init__(self, images: dict[str, str]) -> None:
-        self.images = images
+        self.images, self.directory = images, Path("/nonexistent")
         self.medium = ""
         self.opened: list[FakeImage] = []
 
@@ -253,6 +254,7 @@ class ServerLab:
             Captures(self.database, self.clients, self.uploads),
             self.media,
             History(self.database),
+            ImageKeeper(self.database, self.library, self.casts, self.clients.changed.fire),
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)

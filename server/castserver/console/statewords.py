@@ -7,6 +7,7 @@ from castcore.cast.states import ClientClass
 from castcore.control import AfterCast, ClientState
 
 from castserver.history import HistoryState, Kind
+from castserver.imagekeeping import CheckState
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
 from castserver.roles import Role
@@ -18,6 +19,7 @@ ENUMS = (
     AfterCast,
     BootStage,
     CastState,
+    CheckState,
     ClientClass,
     ClientState,
     HistoryState,
