@@ -35,15 +35,27 @@ from castserver import (
     leaseroutes,
     licenceroutes,
     logroutes,
+    logviewroutes,
     mediaroutes,
     metricsroutes,
     operatorroutes,
+    settingroutes,
     storyroutes,
     uploadroutes,
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, historypages, imagepages, languagepages, pages
+from castserver.console import (
+    accountpages,
+    auditpages,
+    historypages,
+    imagepages,
+    languagepages,
+    licencepages,
+    logpages,
+    pages,
+    settingpages,
+)
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -97,6 +109,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(imageroutes.routes)
     app.include_router(logroutes.routes)
     app.include_router(logroutes.operators)
+    app.include_router(logviewroutes.routes)
+    app.include_router(settingroutes.routes)
     app.include_router(bootimageroutes.routes)
     app.include_router(metricsroutes.routes)
     app.include_router(accountroutes.own)
@@ -105,6 +119,10 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(pages.routes)
     app.include_router(historypages.routes)
     app.include_router(imagepages.routes)
+    app.include_router(licencepages.routes)
+    app.include_router(auditpages.routes)
+    app.include_router(logpages.routes)
+    app.include_router(settingpages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())

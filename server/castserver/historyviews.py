@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import timegm
 from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cache, partial
@@ -12,11 +11,11 @@ from castcore.errors import NotFound
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.clients import Client, Clients
+from castserver.days import after, begin
 from castserver.history import Entry, HistoryState, Kind, Wanted
 from castserver.spreadsheet import moment
 from castserver.viewbase import View
 
-DAY = 86_400
 MOST_ENTRIES = 1000
 HEADING = (
     "changed (UTC)",
@@ -82,14 +81,13 @@ class HistoryView(View):
 
 def wanted(question: Question, clients: Clients) -> Wanted:
     """What ``question`` asks for; machines are found by their names."""
-    since, until = question.since, question.until
     return Wanted(
         question.kind,
         question.image.strip(),
         _named(clients, question.machine) if question.machine.strip() else None,
         question.state,
-        None if since is None else timegm(since.timetuple()),
-        None if until is None else timegm(until.timetuple()) + DAY,
+        begin(question.since),
+        after(question.until),
         question.text.strip(),
         _named(clients, question.text) if question.text.strip() else (),
     )
@@ -102,7 +100,7 @@ def entry_views(entries: Sequence[Entry], clients: Clients) -> list[EntryView]:
             kind=e.kind,
             id=e.id,
             machine=e.machine,
-            label=_label(clients, e.machine),
+            label=label_of(clients, e.machine),
             image=e.image,
             root=e.root,
             state=e.state,
@@ -117,7 +115,7 @@ def entry_views(entries: Sequence[Entry], clients: Clients) -> list[EntryView]:
 
 def csv_rows(entries: Iterator[Entry], clients: Clients) -> Iterator[tuple[str, ...]]:
     """``entries`` as rows below `HEADING`."""
-    label = cache(partial(_label, clients))
+    label = cache(partial(label_of, clients))
     for e in entries:
         yield (
             moment(e.changed),
@@ -146,7 +144,8 @@ def _meant(client: Client, text: str) -> bool:
     return any(text in mac for mac in client.traits.macs)
 
 
-def _label(clients: Clients, machine: str) -> str:
+def label_of(clients: Clients, machine: str) -> str:
+    """The name for people of the machine with this id; the id when it is not known any more."""
     try:
         return clients.get(machine).label
     except NotFound:

@@ -27,7 +27,7 @@ FETCH_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments that say which server, for every command that calls one."""
+    """Declare the arguments that say which server, for every action that calls one."""
     # After the action too; SUPPRESS, so that it does not undo one given before.
     parser.add_argument(
         "--json",
@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="one JSON object a line, the last the result",
     )
+    add_server_arguments(parser)
+
+
+def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the same for a command without actions, which has ``--json`` already."""
     parser.add_argument("--server", default=DEFAULT_SERVER, metavar="URL", help="default: %(default)s")
     parser.add_argument(
         "--state",

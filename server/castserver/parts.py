@@ -17,15 +17,19 @@ from castserver.history import History
 from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceuses import LicenceUses
 from castserver.licenceviews import ledger_views
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
+from castserver.servetold import Told
 from castserver.views import StateView, state_view
 
 
 @dataclass(frozen=True)
 class ServerParts:
-    """Everything behind the API; ``statement`` is the server's signed word of who it is."""
+    """Everything behind the API; ``statement`` is the server's signed word of who it is,
+    ``told`` what it was told at its start.
+    """
 
     name: str
     statement: bytes
@@ -43,6 +47,8 @@ class ServerParts:
     media: Media
     history: History
     images: ImageKeeper
+    licence_uses: LicenceUses
+    told: tuple[Told, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:

@@ -43,6 +43,7 @@ from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.licenceuses import LicenceUses
 from castserver.licensing import Licensing
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
@@ -51,6 +52,7 @@ from castserver.mediause import MediaUse
 from castserver.neighbours import Neighbours
 from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
+from castserver.servetold import told
 from castserver.settings import ServerSettings
 from castserver.uploads import Uploads
 
@@ -157,6 +159,8 @@ class Server:
             media,
             History(database),
             ImageKeeper(database, library, casts, fire),
+            LicenceUses(database),
+            told(self.settings),
         )
 
     def _licensing(self, database: Database, media: Media) -> Licensing:

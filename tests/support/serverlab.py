@@ -39,12 +39,14 @@ from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import LIBRARY, Library, LibraryImage, Shelved
 from castserver.licenceterms import LicenceTerms
+from castserver.licenceuses import LicenceUses
 from castserver.licensing import Licensing
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
 from castserver.roles import Role
+from castserver.servetold import Subject, Told
 from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
 from castserver.wayin import Network, WayIn
@@ -55,6 +57,7 @@ ROOT = "ab" * 32
 TOKEN = "operator-token-of-the-tests"
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 CHUNKS = [b"first", b"", b"third chunk"]
+TOLD = (Told(Subject.NAME, "testlab", "--name"), Told(Subject.MEDIA, "", "--media"))
 NETWORK = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 
 
@@ -255,6 +258,8 @@ class ServerLab:
             self.media,
             History(self.database),
             ImageKeeper(self.database, self.library, self.casts, self.clients.changed.fire),
+            LicenceUses(self.database),
+            TOLD,
         )
         self.web_app = _current_app(self.parts)
         self.use(self.web_app)

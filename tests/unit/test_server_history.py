@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from castserver import historyviews
 from castserver.commands import history as command
-from castserver.console.historypages import ON_A_PAGE, asked
+from castserver.console.forms import understood
+from castserver.console.historypages import ON_A_PAGE
 from castserver.console.paging import Pager
 from castserver.history import History, HistoryState, Kind, Wanted
 from castserver.roles import Role
@@ -245,7 +246,8 @@ def test_the_page_filters_and_offers_the_same_as_a_file(lab: ServerLab) -> None:
 
 
 def test_a_form_without_sense_keeps_what_has_some() -> None:
-    question, wrong = asked({"state": "well", "image": "office", "page": "3", "since": "2026-11-01"})
+    fields = {"state": "well", "image": "office", "page": "3", "since": "2026-11-01"}
+    question, wrong = understood(historyviews.Question, fields)
     assert (question.image, str(question.since), question.state) == ("office", "2026-11-01", None)
     assert wrong == {"state"}
 

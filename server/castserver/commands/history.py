@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import operatorclient
-from castserver.arguments import count
+from castserver import arguments, operatorclient
 from castserver.history import HistoryState, Kind
 from castserver.historyviews import MOST_ENTRIES
 from castserver.imagescreen import printable, table
@@ -37,17 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--machine", metavar="WHICH", help="an id, or a part of a name or MAC address")
     add("--state", choices=list(HistoryState), type=HistoryState, help="that stand so only")
     add("--kind", choices=list(Kind), type=Kind, help="casts or captures only")
-    add("--since", type=_day, metavar="DAY", help="from this day on (UTC), as 2026-11-27")
-    add("--until", type=_day, metavar="DAY", help="up to the end of this day (UTC)")
+    add("--since", type=arguments.day, metavar="DAY", help="from this day on (UTC), as 2026-11-27")
+    add("--until", type=arguments.day, metavar="DAY", help="up to the end of this day (UTC)")
     add("--text", metavar="TEXT", help="with this somewhere: message, id, root, who started it, a name")
-    add("--last", type=count, default=100, help="how many at most (%(default)s)")
+    add("--last", type=arguments.count, default=100, help="how many at most (%(default)s)")
     add(
         "--csv",
         type=Path,
         metavar="FILE",
         help="write all of them, not only the last, to a new CSV file",
     )
-    operatorclient.add_arguments(parser)
+    operatorclient.add_server_arguments(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
@@ -90,10 +88,3 @@ def _newest(operator: Operator, query: list[tuple[str, str]], wanted: int) -> di
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     shown = (entry["image"], entry["state"], entry["label"], entry["root"][:16], entry["by"])
     return utc(entry["changed"]), entry["kind"], *map(printable, shown), printable(entry["message"])
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day like 2026-11-27") from None

@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 
 from castcore.control import API
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 
 from castserver.access import Parts
+from castserver.console.forms import understood
 from castserver.console.paging import Pager
 from castserver.console.visit import visited
 from castserver.history import HistoryState, Kind
@@ -27,7 +27,7 @@ def history(request: Request, parts: Parts) -> Response:
 
 
 def _values(request: Request, parts: ServerParts) -> dict[str, object]:
-    question, wrong = asked(dict(request.query_params))
+    question, wrong = understood(Question, request.query_params)
     chosen = wanted(question, parts.clients)
     pager = Pager.of(request.query_params.get("page", ""), parts.history.count(chosen), ON_A_PAGE)
     entries = parts.history.page(chosen, pager.offset, ON_A_PAGE)
@@ -44,13 +44,3 @@ def _values(request: Request, parts: ServerParts) -> dict[str, object]:
         "states": list(HistoryState),
         "kinds": list(Kind),
     }
-
-
-def asked(fields: dict[str, str]) -> tuple[Question, frozenset[str]]:
-    """The question that a form's ``fields`` ask, and the names of those that make no sense."""
-    given = {k: v for k, v in fields.items() if v.strip() and k in Question.model_fields}
-    try:
-        return Question.model_validate(given), frozenset()
-    except ValidationError as error:
-        wrong = frozenset(str(one["loc"][0]) for one in error.errors())
-        return Question.model_validate({k: v for k, v in given.items() if k not in wrong}), wrong

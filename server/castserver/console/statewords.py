@@ -8,9 +8,11 @@ from castcore.control import AfterCast, ClientState
 
 from castserver.history import HistoryState, Kind
 from castserver.imagekeeping import CheckState
+from castserver.licencebook import UseState
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
 from castserver.roles import Role
+from castserver.servetold import Subject
 from castserver.views import OFFLINE
 
 # A machine that is away, and what logging in tells.
@@ -28,6 +30,8 @@ ENUMS = (
     MediaState,
     PartState,
     Role,
+    Subject,
+    UseState,
 )
 
 
