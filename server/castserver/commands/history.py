@@ -20,12 +20,21 @@ from castserver.operatorclient import Operator
 NAME = "history"
 HELP = "what was written when, on which machine, from which image, by whom started"
 EXAMPLE = (
-    "fleetcast history --image office --state done --since 2026-11-01\n"
+    "fleetcast history --image office --outcome done --since 2026-11-01\n"
     "  fleetcast history --machine 52:54:00:12:34:56\n"
     "  fleetcast history --since 2026-11-01 --until 2026-11-30 --csv november.csv"
 )
 MOST_BYTES = 1 << 30
-ASKED = ("image", "machine", "state", "kind", "since", "until", "text")
+# Options, and what the API calls what they say.
+ASKED = {
+    "image": "image",
+    "machine": "machine",
+    "outcome": "state",
+    "kind": "kind",
+    "since": "since",
+    "until": "until",
+    "text": "text",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--image", metavar="NAME", help="of this image only")
     add("--machine", metavar="WHICH", help="an id, or a part of a name or MAC address")
-    add("--state", choices=list(HistoryState), type=HistoryState, help="that stand so only")
+    # --state is the server's directory.
+    add("--outcome", choices=list(HistoryState), type=HistoryState, help="that ended, or stand, so")
     add("--kind", choices=list(Kind), type=Kind, help="casts or captures only")
     add("--since", type=arguments.day, metavar="DAY", help="from this day on (UTC), as 2026-11-27")
     add("--until", type=arguments.day, metavar="DAY", help="up to the end of this day (UTC)")
@@ -50,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
     """Ask; the result is the API's own answer, or the file's path and size."""
-    query = [(name, str(getattr(args, name))) for name in ASKED if getattr(args, name) is not None]
+    given = [(asked, getattr(args, option)) for option, asked in ASKED.items()]
+    query = [(asked, str(value)) for asked, value in given if value is not None]
     operator = Operator.of(args)
     if args.csv is not None:
         return _export(operator, args.csv, query, screen)
