@@ -27,6 +27,7 @@ class Cast:
     """One cast; times are Unix seconds, ``run`` is None once it has ended.
 
     ``made_by``: who started it; until somebody has, who made it.
+    ``first_joined`` is when the first machine did, while the cast gathers and after.
     ``medium`` is the key of the deploy medium that its image lies on, "": of none.
     """
 
@@ -41,6 +42,7 @@ class Cast:
     message: str = ""
     started: int | None = None
     ended: int | None = None
+    first_joined: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
     run: CastRun | None = None
     medium: str = ""
@@ -77,7 +79,7 @@ def cast_from_row(row: CastRow) -> Cast:
         row.id,
         row.image,
         row.root,
-        CastRules(row.start_clients, row.keep_open, row.update, targets),
+        CastRules(row.start_clients, row.keep_open, row.update, targets, row.start_after),
         AfterCast(row.after),
         row.created,
         CastOptions(**row.options),
@@ -85,6 +87,7 @@ def cast_from_row(row: CastRow) -> Cast:
         row.message,
         row.started,
         row.ended,
+        row.first_joined,
         made_by=row.made_by,
     )
 
@@ -99,6 +102,7 @@ def cast_row(cast: Cast) -> CastRow:
         after=cast.after.value,
         options=asdict(cast.options),
         start_clients=cast.rules.start_clients,
+        start_after=cast.rules.start_after,
         keep_open=cast.rules.keep_open,
         update=cast.rules.update,
         targets=None if targets is None else sorted(targets),
@@ -108,6 +112,7 @@ def cast_row(cast: Cast) -> CastRow:
         created=cast.created,
         started=cast.started,
         ended=cast.ended,
+        first_joined=cast.first_joined,
     )
 
 

@@ -14,11 +14,13 @@ import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 from castcore.cast.peers import Peers
-from castcore.errors import BadPacket
+from castcore.errors import BadPacket, Busy
+from castcore.proof import PROOF_HEADER
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
+from castserver.presented import Presented
 from castserver.wayin import WayIn
 
 # Chunks of about 1 MiB read at the same time: enough for any disk array, and 16 MiB of memory.
@@ -75,6 +77,11 @@ class Sender(Protocol):
         """Which clients ``client``, at ``address``, may ask for chunks, and whether to stay as one."""
         ...
 
+    @property
+    def paused(self) -> bool:
+        """Whether it sends no data now because it shall not."""
+        ...
+
 
 class CastImage(Protocol):
     """What these calls need of ``castcore.edge.image.imagefile.Image``."""
@@ -116,8 +123,11 @@ class RunningCast(Protocol):
         """The sender a client should follow now; a finished one has been replaced by a fresh one."""
         ...
 
-    def authorize(self, token: str) -> str | None:
-        """The name of the client that ``token`` belongs to, or None: it may not take part."""
+    def authorize(self, shown: Presented) -> str | None:
+        """The name of the client that makes a request, or None: it may not take part.
+
+        Raises FleetcastError when its proof does not count.
+        """
         ...
 
     def join(self, client: str, held: bytes) -> Answer:
@@ -159,7 +169,7 @@ def chunk_set(text: str) -> bytes:
 Selection = Annotated[int, Path(ge=0, le=255)]
 Admitted = tuple[RunningCast, str]
 # Finds the cast that a request names and the client that makes it.
-Entry = Callable[[str, str, WayIn], Awaitable[Admitted]]
+Entry = Callable[[str, Presented, WayIn], Awaitable[Admitted]]
 
 _bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -171,6 +181,17 @@ def bearer_token(credentials: Credentials) -> str:
 
 
 Token = Annotated[str, Depends(bearer_token)]
+
+
+def presented(request: Request, token: Token) -> Presented:
+    """What the request shows of the client that makes it."""
+    scope = request.scope
+    path, query = scope.get("raw_path") or b"", scope["query_string"]
+    target = (path + b"?" + query if query else path).decode("latin-1")
+    return Presented(token, request.headers.get(PROOF_HEADER, ""), request.method, target)
+
+
+Shown = Annotated[Presented, Depends(presented)]
 
 
 def way_in(request: Request) -> WayIn:
@@ -187,8 +208,8 @@ def router(directory: CastDirectory) -> APIRouter:
     routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=_REFUSALS)
     readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
 
-    async def entry(cast: str, token: Token, way: CameBy) -> Admitted:
-        return await _in_thread(lambda: admit(directory, cast, token, way), workers)
+    async def entry(cast: str, shown: Shown, way: CameBy) -> Admitted:
+        return await _in_thread(lambda: admit(directory, cast, shown, way), workers)
 
     @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=Bytes)
     async def descriptor(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
@@ -233,7 +254,10 @@ def _add_reading(
         if number >= image.chunk_count:
             raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
         # The stream to the group goes first: each chunk waits for its turn.
-        await anyio.sleep(await _in_thread(lambda: cast.current_sender().turn(client, number), workers))
+        sender = await _in_thread(cast.current_sender, workers)
+        await anyio.sleep(await _in_thread(lambda: sender.turn(client, number), workers))
+        if sender.paused:  # meanwhile
+            raise Busy("the cast is paused")
         return Bytes(await _in_thread(lambda: image.read_stored(number), readers))
 
 
@@ -274,12 +298,12 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def admit(directory: CastDirectory, cast: str, token: str, way: WayIn) -> Admitted:
+def admit(directory: CastDirectory, cast: str, shown: Presented, way: WayIn) -> Admitted:
     """The cast and the client's name in it; else an answer with 404 or 401."""
     found = directory.find(cast, way)
     if found is None:
         raise HTTPException(404, f"there is no cast {cast[:40]!r} to take part in now")
-    client = found.authorize(token)
+    client = found.authorize(shown)
     if client is None:
         raise HTTPException(401, "the token is unknown here: register again")
     return found, client

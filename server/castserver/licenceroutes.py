@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from castserver import castroutes
 from castserver.access import Name, Parts, operator_routes
 from castserver.castmodel import Cast
-from castserver.castroutes import CameBy, Token
+from castserver.castroutes import CameBy, Shown
 from castserver.licencebook import UseState
 from castserver.licenceviews import LedgerView, ledger_views
 from castserver.viewbase import View
@@ -51,8 +51,8 @@ def router(casts: Claiming) -> APIRouter:
     """The route under ``/casts/ID/licence``; mount it under ``castcore.control.API``."""
     made = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"])
 
-    def entry(cast: str, token: Token, way: CameBy) -> castroutes.Admitted:
-        return castroutes.admit(casts, cast, token, way)
+    def entry(cast: str, shown: Shown, way: CameBy) -> castroutes.Admitted:
+        return castroutes.admit(casts, cast, shown, way)
 
     @made.post("/licence", summary="Reserve a licence before the first byte is written")
     def claim(cast: str, admitted: Annotated[castroutes.Admitted, Depends(entry)]) -> LicenceAnswer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from castserver.approvals import Approvals
 from castserver.auditlog import AuditLog
 from castserver.auth import Auth
 from castserver.booting import Booting
@@ -45,6 +46,7 @@ class ServerParts:
     logs: MachineLogs
     captures: Captures
     media: Media
+    approvals: Approvals
     history: History
     images: ImageKeeper
     licence_uses: LicenceUses

@@ -30,8 +30,22 @@ class MachineRow(Base):
     last_seen: Mapped[int] = mapped_column(BigInteger)
 
 
+class MachineTrustRow(Base):
+    """What the operator said of a machine, and the public key (hex) that its token goes with."""
+
+    __tablename__ = "machine_trust"
+
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    approval: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(64))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
 class CastRow(Base):
-    """One cast: what was asked (until ``options``), and how it stands."""
+    """One cast: what was asked (until ``options``), and how it stands.
+
+    ``start_after``: seconds after ``first_joined``, when its first machine joined.
+    """
 
     __tablename__ = "casts"
 
@@ -40,6 +54,7 @@ class CastRow(Base):
     root: Mapped[str] = mapped_column(String(64))
     after: Mapped[str] = mapped_column(String(16))
     start_clients: Mapped[int | None]
+    start_after: Mapped[int | None]
     keep_open: Mapped[bool]
     update: Mapped[bool]
     targets: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
@@ -50,6 +65,7 @@ class CastRow(Base):
     created: Mapped[int] = mapped_column(BigInteger)
     started: Mapped[int | None] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
+    first_joined: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class PartRow(Base):

@@ -6,6 +6,7 @@ bytes, times Unix seconds, rates bytes a second.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from castcore.boot import BootDecision, ImageForm
@@ -28,8 +29,9 @@ from castserver.library import LIBRARY, Shelved
 from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
 from castserver.mediaviews import MediaView, media_view
-from castserver.policy import CastState, PartState
+from castserver.policy import CastState, PartState, starts_in
 from castserver.storyviews import BootView, boot_of, boot_view
+from castserver.trustviews import TrustView, kept_out, said, trust_view
 from castserver.viewbase import View
 
 OFFLINE = "offline"
@@ -51,7 +53,9 @@ class ClientView(View):
     client: str = Field(description="id of the machine")
     label: str = Field(description="a name for people: model and first MAC")
     online: bool
-    state: str = Field(description="a ClientState, or `offline`")
+    state: str = Field(
+        description="a ClientState, `offline`, or of one that is not let in: `waiting`, `denied`"
+    )
     boots: BootDecision = Field(description="what it boots over the network next")
     boot_image: str = Field(description="the boot image it boots next, once; empty: none")
     boot: BootView | None = Field(description="its latest network boot; null: none was heard")
@@ -64,6 +68,7 @@ class ClientView(View):
     nics: list[Nic]
     disks: list[DiskFacts]
     report: Report | None = Field(description="the last one since it started, without its logs")
+    trust: TrustView
 
 
 class PartView(View):
@@ -141,6 +146,9 @@ class CastView(View):
     state: CastState
     message: str
     start_clients: int | None
+    start_after: int | None = Field(description="seconds after the first joined; null: however long")
+    starts_in: int | None = Field(description="seconds until it starts for that; null: not counting")
+    rate_cap: int = Field(description="bytes a second at most, on each interface; 0: no cap of its own")
     keep_open: bool
     peers: bool = Field(description="finished machines serve chunks to the others")
     update: bool
@@ -203,7 +211,9 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
     registration, report = client.registration, client.report
     online = client.online(clients.clock())
     state = (report.state if report else ClientState.READY).value if online else OFFLINE
+    state, trust = kept_out(client, clients) or state, trust_view(client, clients)
     boot, story = boot_of(client, boots, clients.clock() - client.heard, online=online)
+    told = said(trust)
     return ClientView(
         client=client.id,
         label=client.label,
@@ -212,8 +222,8 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
         boots=client.boots,
         boot_image=once.waiting_for(client),
         boot=boot,
-        why=story.sentence if story else "",
-        hint=story.hint if story else "",
+        why=told.why or (story.sentence if story else ""),
+        hint=told.hint or (story.hint if story else ""),
         rate=int(client.rate) if online else 0,
         first_seen=client.first_seen,
         last_seen=client.last_seen,
@@ -221,6 +231,7 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
         nics=list(registration.nics),
         disks=list(registration.disks),
         report=report,
+        trust=trust,
     )
 
 
@@ -234,6 +245,9 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         state=cast.state,
         message=cast.message,
         start_clients=rules.start_clients,
+        start_after=rules.start_after,
+        starts_in=_starts_in(cast),
+        rate_cap=cast.options.rate_cap,
         keep_open=rules.keep_open,
         update=rules.update,
         peers=cast.options.peers,
@@ -316,6 +330,12 @@ def state_view(
         licences=licences,
         booting=[boot_view(history, boots.now()) for history in boots.others(macs)],
     )
+
+
+def _starts_in(cast: Cast) -> int | None:
+    if cast.state is not CastState.GATHERING:
+        return None
+    return starts_in(cast.rules, cast.first_joined, int(time.time()))
 
 
 def _sender_view(cast: Cast) -> SenderView | None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from castserver import historyviews
+from castserver.capturemodel import CaptureState
 from castserver.commands import history as command
 from castserver.console.forms import understood
 from castserver.console.historypages import ON_A_PAGE
 from castserver.console.paging import Pager
 from castserver.history import History, HistoryState, Kind, Wanted
+from castserver.policy import PartState
 from castserver.roles import Role
 from castserver.spreadsheet import MARK, csv_lines, guarded
 from castserver.tables import Base, CaptureRow, CastRow, MachineRow, PartRow
@@ -138,6 +140,10 @@ def test_only_what_was_proven_has_its_root(history: History) -> None:
     assert {key for key, root in roots.items() if root} == {("k1", "m2"), ("c2", "m1"), ("c1", "m1")}
     assert roots["c1", "m1"] == ROOT
     assert history.images() == ["office", "office-525400", "office-june"]
+
+
+def test_every_state_of_a_part_and_of_a_capture_is_known() -> None:
+    assert {str(s) for s in HistoryState} == {str(s) for s in (*PartState, *CaptureState)}
 
 
 # -- over the API ---------------------------------------------------------------------------------

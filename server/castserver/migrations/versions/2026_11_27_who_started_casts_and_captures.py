@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "bcff9c0d0387"
-down_revision = "0a6c2f41d7b3"
+down_revision = "a8e584c1b069"
 
 
 def upgrade() -> None:
