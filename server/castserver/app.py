@@ -39,6 +39,7 @@ from castserver import (
     licenceroutes,
     logroutes,
     logviewroutes,
+    machineroutes,
     mediaroutes,
     metricsroutes,
     operatorroutes,
@@ -56,6 +57,7 @@ from castserver.console import (
     languagepages,
     licencepages,
     logpages,
+    machinepages,
     pages,
     settingpages,
 )
@@ -105,6 +107,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(licenceroutes.routes)
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
+    app.include_router(machineroutes.routes)
     app.include_router(castcontrolroutes.routes)
     for approval in approvalroutes.both():
         app.include_router(approval)
@@ -131,6 +134,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(auditpages.routes)
     app.include_router(logpages.routes)
     app.include_router(settingpages.routes)
+    app.include_router(machinepages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())
@@ -179,7 +183,8 @@ class BoundedBody:
         """One request."""
         http = scope["type"] == "http"
         if http:
-            most = uploadroutes.most_body(scope["path"]) or MOST_BODY
+            path = scope["path"]
+            most = uploadroutes.most_body(path) or machineroutes.most_body(path) or MOST_BODY
             receive = _bounded(receive, most)
         await self._app(scope, receive, send)
 

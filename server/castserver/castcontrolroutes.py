@@ -18,7 +18,7 @@ class Retry(BaseModel):
 
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
-    ) = Field(None, description="ids of the machines; null: all that failed, were refused or are gone")
+    ) = Field(None, description="ids, names or MACs; null: all that failed, were refused or are gone")
 
 
 @routes.post("/start", summary="Start a cast now", responses=MISSING | REFUSED)
@@ -47,8 +47,9 @@ def retry_cast(parts: Parts, cast: Name, body: Retry | None = None) -> CastView:
     """Those that failed, were refused or are gone, and are here now. A cast that has ended is under way
     again by that. What a machine has written already is kept.
     """
-    named = body.clients if body is not None else None
-    parts.casts.retry(parts.casts.get(cast), frozenset(named or ()))
+    named = (body.clients if body is not None else None) or ()
+    machines = frozenset(parts.clients.find(name).id for name in named)
+    parts.casts.retry(parts.casts.get(cast), machines)
     return show_cast(parts, cast)
 
 

@@ -65,14 +65,17 @@ class Database:
             raise sqlitefile.failed(self._engine, error) from None
 
     def save(self, *rows: Base, gone: Sequence[Base] = ()) -> None:
-        """Insert or update ``rows`` and remove those ``gone``, all or nothing, durably."""
+        """Remove the rows ``gone``, then insert or update ``rows``, in order; all or nothing, durably.
+
+        What is gone goes first because an address may have moved from one row to another.
+        """
         try:
             with self._sessions.begin() as session:
                 for row in gone:
                     found = session.get(type(row), inspect(row).mapper.primary_key_from_instance(row))
                     if found is not None:
                         session.delete(found)
-                session.flush()  # before the rest: an address may have moved from one row to another
+                        session.flush()  # in their order: one may point to the next
                 for row in rows:
                     session.merge(row)
         except DBAPIError as error:

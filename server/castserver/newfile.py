@@ -1,4 +1,4 @@
-"""A file that a command writes for people: it is there whole, or not at all, and replaces none."""
+"""A new file of what a server answered: whole or not at all, and over no other."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from castcore.edge.image.store import require_space
 from castcore.errors import DiskFailed, Refused
 
 
-def require_new(output: Path, option: str) -> None:
-    """Return when nothing is at ``output``, which ``option`` named. Raises Refused."""
+def require_new(output: Path, option: str = "--output") -> None:
+    """Raise Refused when there is a file already; ``option`` named it."""
     if output.exists():
         raise Refused(f"{output} is there already", hint=f"give another {option}")
 
 
-def write_new(output: Path, data: bytes, option: str) -> None:
-    """Write the file ``output``. Raises NoSpace, DiskFailed."""
+def write(output: Path, data: bytes, option: str = "--output") -> None:
+    """The file ``output`` with ``data``. Raises NoSpace, DiskFailed."""
     part = output.with_name(f"{output.name}.part")
     try:
         with part.open("wb") as file:

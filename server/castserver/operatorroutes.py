@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.castmodel import Request
 from castserver.legrun import CastOptions
+from castserver.machinetargets import Words, targeted
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
 from castserver.roles import Caller
@@ -75,7 +76,9 @@ class NewCast(BaseModel):
     )
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
-    ) = Field(None, description="ids of the machines; null: every machine that shows up")
+    ) = Field(None, description="ids, names or MACs; all null: every machine that shows up")
+    groups: Words | None = Field(None, description="and the machines in one of these groups")
+    tags: Words | None = Field(None, description="of those groups, else of all, who have all these tags")
 
 
 class NewOrder(BaseModel):
@@ -97,25 +100,25 @@ def list_clients(parts: Parts) -> list[ClientView]:
 def show_client(parts: Parts, client: Name) -> ClientView:
     """Its hardware, its disks, its last report."""
     with parts.clients.lock:
-        return client_view(parts.clients.get(client), parts.clients, parts.boots, parts.once)
+        return client_view(parts.clients.find(client), parts.clients, parts.boots, parts.once)
 
 
 @routes.get("/clients/{client}/logs", summary="The last lines of a client's log", responses=MISSING)
 def show_logs(parts: Parts, client: Name) -> list[str]:
     """What it sent last, at most some hundred lines; empty after the server was restarted."""
-    return list(parts.clients.get(client).logs)
+    return list(parts.clients.find(client).logs)
 
 
 @routes.get("/clients/{client}/devices", summary="A machine's PCI and USB devices", responses=MISSING)
 def show_devices(parts: Parts, client: Name) -> list[Device]:
     """As its client found them when it registered: ids (modalias) and driver of each."""
-    return list(parts.clients.get(client).registration.devices)
+    return list(parts.clients.find(client).registration.devices)
 
 
 @routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=MISSING)
 def boot_client(parts: Parts, client: Name) -> ClientView:
     """A machine that was cast boots its disk; after this its next network boot is our client again."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     parts.once.cancel(found)
     parts.clients.set_boots(found, BootDecision.CLIENT)
     return show_client(parts, client)
@@ -124,7 +127,7 @@ def boot_client(parts: Parts, client: Name) -> ClientView:
 @routes.post("/clients/{client}/boot-disk", summary="Boot its own disk", responses=MISSING)
 def boot_disk(parts: Parts, client: Name) -> ClientView:
     """Its network boots end at once from now on, so that its firmware goes on to the disk."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     parts.once.cancel(found)
     parts.clients.set_boots(found, BootDecision.LOCAL)
     return show_client(parts, client)
@@ -135,7 +138,7 @@ def boot_disk(parts: Parts, client: Name) -> ClientView:
 )
 def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
     """Refused while no client is connected, while it takes part in a cast or is captured."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     with parts.clients.lock:
         if not found.online(parts.clients.clock()):
             raise Refused(f"no client is running on machine {found.id} now")
@@ -164,7 +167,7 @@ def list_casts(parts: Parts) -> list[CastView]:
 @routes.post("/casts", summary="Make a cast", status_code=201, responses=MISSING)
 def create_cast(parts: Parts, caller: Viewer, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
-    targets = None if body.clients is None else frozenset(body.clients)
+    targets = targeted(parts.clients, body.clients, body.groups, body.tags)
     rules = CastRules(body.start_clients, body.keep_open, body.update, targets, body.start_after)
     options = CastOptions(peers=body.peers, mac=body.mac, encrypt=body.encrypt, rate_cap=body.rate_cap)
     cast = parts.casts.create(Request(body.image, rules, body.after, options, caller.name))

@@ -15,14 +15,19 @@ from itertools import chain
 
 MEDIA_TYPE = "text/csv; charset=utf-8"
 MARK = "\ufeff".encode()
-# A spreadsheet takes a cell that begins so for a formula, the full-width forms too (OWASP, "CSV
-# Injection"); an apostrophe before it makes it text.
-_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+# A spreadsheet takes a cell that begins so for a formula, the full-width forms too; an apostrophe before
+# it makes it text. Ones that have the apostrophe already get another, so that reading can take one away.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def guarded(cell: str) -> str:
     """``cell`` as no spreadsheet takes it for a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """What ``guarded`` made this cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def moment(seconds: int | None) -> str:

@@ -30,6 +30,20 @@ class MachineRow(Base):
     last_seen: Mapped[int] = mapped_column(BigInteger)
 
 
+class MachineCardRow(Base):
+    """What people say of a machine. ``met``: it registered once; ``removed``: when, if it was."""
+
+    __tablename__ = "machine_cards"
+
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    note: Mapped[str] = mapped_column(String(500))
+    tags: Mapped[list[str]] = mapped_column(JSON)
+    groups: Mapped[list[str]] = mapped_column(JSON)
+    met: Mapped[bool]
+    removed: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class MachineTrustRow(Base):
     """What the operator said of a machine, and the public key (hex) that its token goes with."""
 

@@ -21,7 +21,7 @@ def add(actions: Any) -> None:
     """Declare them."""
     for name, about in ACTIONS.items():
         parser: argparse.ArgumentParser = actions.add_parser(name, help=about)
-        parser.add_argument("machine", help="the machine's id")
+        parser.add_argument("machine", help="the machine's id, name or MAC address")
         code = "the code on its screen: needed where several say that they are this machine"
         parser.add_argument("code", nargs="?", default="", help=code)
         operatorclient.add_arguments(parser)

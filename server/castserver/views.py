@@ -51,7 +51,13 @@ class ClientView(View):
     """One machine, and the client running on it now."""
 
     client: str = Field(description="id of the machine")
-    label: str = Field(description="a name for people: model and first MAC")
+    label: str = Field(description="a name for people: its own, else model and first MAC")
+    name: str = Field(description="the name it was given; empty: none")
+    tags: list[str]
+    groups: list[str]
+    note: str
+    met: bool = Field(description="false: it was added by hand, and no machine has claimed it yet")
+    doubt: str = Field(description="which entry added by hand it may be, as a MAC alone does not say")
     online: bool
     state: str = Field(
         description="a ClientState, `offline`, or of one that is not let in: `waiting`, `denied`"
@@ -63,7 +69,7 @@ class ClientView(View):
     hint: str = Field(description="what to do about that, or to look at; may be empty")
     rate: int
     first_seen: int
-    last_seen: int
+    last_seen: int = Field(description="0: never")
     machine: Machine
     nics: list[Nic]
     disks: list[DiskFacts]
@@ -217,6 +223,12 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
     return ClientView(
         client=client.id,
         label=client.label,
+        name=client.card.name,
+        tags=list(client.card.tags),
+        groups=list(client.card.groups),
+        note=client.card.note,
+        met=client.met,
+        doubt=_doubt(client, clients),
         online=online,
         state=state,
         boots=client.boots,
@@ -233,6 +245,14 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
         report=report,
         trust=trust,
     )
+
+
+def _doubt(client: Client, clients: Clients) -> str:
+    entries = clients.entries_for(client)
+    if not entries:
+        return ""
+    these = ", ".join(f"{entry.label} ({entry.id})" for entry in entries[:5])
+    return f"it has a card of {these}, added by hand and claimed by no machine yet"
 
 
 def cast_view(cast: Cast, clients: Clients) -> CastView:

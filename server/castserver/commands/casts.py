@@ -17,7 +17,10 @@ from castserver.operatorclient import Operator
 
 NAME = "casts"
 HELP = "make, list, show, start, pause, resume, retry, await or cancel casts of a running server"
-EXAMPLE = "fleetcast casts create --image office --start-clients 12 --after reboot"
+EXAMPLE = (
+    "fleetcast casts create --image office --start-clients 12 --after reboot\n"
+    "  fleetcast casts create --image office --group ROOM1 --tag ssd"
+)
 ACTIONS = {
     "show": "one cast and every machine's part in it",
     "start": "start it now, erasing the disks of those who joined",
@@ -59,7 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--update", action="store_true", help="compare the disks first, send only what differs"
     )
     arguments.add_protection(create)
-    create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
+    create.add_argument(
+        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
+    )
+    create.add_argument("--group", action="append", help="only the machines in it now (repeatable)")
+    create.add_argument(
+        "--tag", action="append", help="of the groups, else of all, those who have it (repeatable: all)"
+    )
     create.add_argument("--wait", action="store_true", help="show how far it is until it has ended")
     operatorclient.add_arguments(create)
     wait = actions.add_parser("wait", help="show how far a cast is until it has ended")
@@ -71,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "retry", help="order machines that failed, were refused or are gone again"
     )
     retry.add_argument("cast", metavar="CAST", help="the cast's id")
-    retry.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
+    retry.add_argument(
+        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
+    )
     operatorclient.add_arguments(retry)
 
 
@@ -112,6 +123,8 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "mac": args.mac,
         "encrypt": args.encrypt,
         "clients": args.client,
+        "groups": args.group,
+        "tags": args.tag,
     }
 
 

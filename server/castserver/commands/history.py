@@ -9,12 +9,11 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import arguments, operatorclient
+from castserver import arguments, newfile, operatorclient
 from castserver.history import HistoryState, Kind
 from castserver.historyviews import MOST_ENTRIES
 from castserver.imagescreen import printable, table
 from castserver.moments import utc
-from castserver.newfile import require_new, write_new
 from castserver.operatorclient import Operator
 
 NAME = "history"
@@ -77,9 +76,9 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
 
 
 def _export(operator: Operator, output: Path, query: list[tuple[str, str]], screen: Screen) -> Any:
-    require_new(output, "--csv")
+    newfile.require_new(output, "--csv")
     data = operator.fetch("history.csv", query=query, limit=MOST_BYTES)
-    write_new(output, data, "--csv")
+    newfile.write(output, data, "--csv")
     screen.say(f"{output}: {human(len(data))}")
     return {"output": str(output), "bytes": len(data)}
 

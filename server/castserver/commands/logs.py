@@ -9,11 +9,10 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import operatorclient
+from castserver import newfile, operatorclient
 from castserver.arguments import count
 from castserver.imagescreen import printable, table
 from castserver.moments import utc
-from castserver.newfile import require_new, write_new
 from castserver.operatorclient import Operator
 
 NAME = "logs"
@@ -35,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     collect = actions.add_parser(
         "collect", help="state, hardware, kernel and client logs, the server's own log, as a tar.gz"
     )
-    collect.add_argument("machines", nargs="*", metavar="MACHINE", help="ids; default: every machine")
+    collect.add_argument(
+        "machines", nargs="*", metavar="MACHINE", help="ids, names or MACs; default: every machine"
+    )
     collect.add_argument("--output", type=Path, required=True, metavar="FILE", help="the new archive")
     operatorclient.add_arguments(collect)
     operatorclient.add_actions(actions, {"list": "which logs of machines are kept"})
@@ -67,10 +68,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
 
 def _collect(args: argparse.Namespace, screen: Screen) -> Any:
     output: Path = args.output
-    require_new(output, "--output")
+    newfile.require_new(output)
     query = [("machine", name) for name in args.machines]
     data = Operator.of(args).fetch("logs", query=query, limit=MOST_BYTES)
-    write_new(output, data, "--output")
+    newfile.write(output, data)
     screen.say(f"{output}: {human(len(data))}")
     return {"output": str(output), "bytes": len(data)}
 
