@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from datetime import date
+from pathlib import Path
 
 from castcore.boot import WantedMode
 from castcore.errors import Refused
@@ -198,6 +199,17 @@ def licence_terms(args: argparse.Namespace) -> LicenceTerms:
     source = "`fleetcast licence key`"
     keys = (public_key(text, "--licence-issuer", source) for text in args.licence_issuer)
     return LicenceTerms(args.without_licence, frozenset(key.hex() for key in keys))
+
+
+def add_passfile(parser: argparse.ArgumentParser) -> None:
+    """Declare where the password of a database on a server is."""
+    parser.add_argument(
+        "--database-passfile",
+        type=Path,
+        metavar="FILE",
+        help="the file with the password of a database on a server, as of PostgreSQL's own programs"
+        " (default: $PGPASSFILE, else ~/.pgpass; $PGPASSWORD wins)",
+    )
 
 
 def add_protection(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ without it (a token's session, the tuple of open orders) is replaced as a whole,
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import secrets
 import threading
@@ -51,6 +52,7 @@ from castserver.machinetrust import Approval, Claim
 from castserver.policy import boot_decision, boot_mac
 from castserver.presented import Presented
 from castserver.proofs import Proofs
+from castserver.seldom import Seldom
 from castserver.signal import Signal
 from castserver.tables import (
     Base,
@@ -78,6 +80,8 @@ _WHY = {
     Standing.DENIED: "the operator has denied this machine",
 }
 
+log = logging.getLogger("fleetcast")
+
 
 class Clients:
     """The registry; implements ``castcore.boot.BootPolicy``.
@@ -94,6 +98,7 @@ class Clients:
         self.changed = Signal()
         self.proofs = Proofs(server, clock)
         self.approving = False
+        self._told = Seldom(600.0, clock)
         self._database = database
         self._clients = {row.id: client_from_row(row) for row in database.all(MachineRow)}
         for card in database.all(MachineCardRow):
@@ -231,6 +236,9 @@ class Clients:
         trust = client.trust
         if how is Standing.DENIED:
             return
+        if self._told.due(f"{client.id} {claim.key}"):
+            where = (client.id, client.label, trust.address, claim.address)
+            log.warning("two machines say they are %s (%s): %s is let in, %s is not", *where)
         trust.rivals = machinetrust.claimed(trust, claim)
         if trust.asked < trust.heard:
             trust.asked = claim.heard

@@ -101,7 +101,7 @@ class DurableRow(Base):
     __tablename__ = "durable"
 
     machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
-    target: Mapped[str] = mapped_column(String(255), primary_key=True)
+    target: Mapped[str] = mapped_column(String(1023), primary_key=True)
     root: Mapped[str] = mapped_column(String(64))
     chunks: Mapped[bytes]
     changed: Mapped[int] = mapped_column(BigInteger)

@@ -38,10 +38,3 @@ def approval(operator: Operator, args: argparse.Namespace, screen: Screen) -> An
         now = operator.put("approval", body={"required": args.wanted == "on"})
     screen.say(f"approval by hand is {'on' if now['required'] else 'off'}, {now['waiting']} wait for it")
     return now
-
-
-def warn(machines: list[dict[str, Any]], screen: Screen) -> None:
-    """Say where two machines claim to be one."""
-    for machine in machines:
-        if machine["trust"]["rivals"]:
-            screen.warn(f"{machine['client']}: {machine['why']} ({machine['hint']})")

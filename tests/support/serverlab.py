@@ -52,6 +52,7 @@ from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
 from castserver.wayin import Network
 
+from tests.support import databases
 from tests.support.labhttp import LabHttp, current_app
 
 ROOT = "ab" * 32
@@ -225,7 +226,7 @@ class ServerLab:
         self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
-        self.database = database or Database.in_memory()
+        self.database = database or databases.fresh()
         self.clock = FakeClock()
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
         self.library.medium = self._medium

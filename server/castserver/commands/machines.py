@@ -182,7 +182,6 @@ def _list(operator: Operator, args: argparse.Namespace, screen: Screen) -> Any:
     filtered = args.group or args.tag or args.in_state or args.search
     booting = [] if filtered else state["booting"]
     screen.say(machinescreen.listing(machines, booting))
-    trustactions.warn(machines, screen)
     return {"machines": machines, "booting": booting}
 
 

@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("--state", type=Path, default=default_state(), help="keys, database and the operator's token")
+    add(
+        "--database",
+        metavar="URL",
+        help="keep everything in this PostgreSQL database: postgresql://USER@HOST/NAME, without a"
+        " password; or `sqlite`, a file of the state directory (default: as before, at first sqlite)",
+    )
+    arguments.add_passfile(parser)
     add("--images", type=Path, default=None, help="the directory of images (default: the usual store)")
     add(
         "--interface",
@@ -175,6 +182,8 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         approve_clients=args.approve_clients,
         licences=arguments.licence_terms(args),
         media=tuple(args.media),
+        database=args.database,
+        database_passfile=args.database_passfile,
     )
 
 
@@ -205,6 +214,7 @@ def _introduce(server: Server, screen: Screen) -> None:
     token = settings.state / TOKEN_FILE
     screen.say(f"Fleetcast serves {settings.images} at {settings.url}")
     screen.say(f"  key          {code_words(key)}")
+    screen.say(f"  database     {server.database}")
     screen.say(f"  scripts      the token in {token}, or `fleetcast tokens make`")
     where = ", ".join(f"{own.name} ({own.address})" for own in settings.interfaces)
     screen.say(f"  clients on   {where}")
@@ -232,6 +242,7 @@ def _introduce(server: Server, screen: Screen) -> None:
             "key": key.hex(),
             "certificate_digest": server.identity.certificate_digest.hex(),
             "token_file": str(token),
+            "database": server.database,
             "pxe": booting_view(booting).model_dump(mode="json"),
         }
     )
