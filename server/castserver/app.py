@@ -51,11 +51,13 @@ from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
 from castserver.console import (
     accountpages,
+    askpages,
     auditpages,
     historypages,
     imagepages,
     languagepages,
     licencepages,
+    livepages,
     logpages,
     machinepages,
     pages,
@@ -127,6 +129,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
+    app.include_router(livepages.routes)
+    app.include_router(askpages.routes)
     app.include_router(pages.routes)
     app.include_router(historypages.routes)
     app.include_router(imagepages.routes)

@@ -25,6 +25,7 @@ from castserver.views import (
     ClientView,
     ErrorView,
     ImageView,
+    RateView,
     Refusals,
     StateView,
     cast_view,
@@ -179,6 +180,12 @@ def show_cast(parts: Parts, cast: Name) -> CastView:
     """Its state, its sender, and every machine's part in it."""
     with parts.clients.lock:
         return cast_view(parts.casts.get(cast), parts.clients)
+
+
+@routes.get("/casts/{cast}/rates", summary="How fast a cast went", responses=MISSING)
+def show_rates(parts: Parts, cast: Name) -> list[RateView]:
+    """Samples over the whole cast, at most 180; none of before this server started."""
+    return [RateView.model_validate(sample) for sample in parts.room(cast)[1]]
 
 
 @routes.get("/state", summary="Everything live, of one moment")

@@ -223,7 +223,7 @@ class Server:
 
     def _start_clockwork(self, undo: ExitStack) -> None:
         parts = self.parts
-        often = [parts.casts.tick, parts.booting.tick, parts.captures.uploads.tick]
+        often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
 
         def run() -> None:
             cut_due = time.monotonic()

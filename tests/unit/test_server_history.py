@@ -270,7 +270,7 @@ def test_many_entries_are_paged() -> None:
     place = "/history?image=office"
     while place:
         page = lab.http.get(place).text
-        shown = [name for name in names if f"cast {name}</span>" in page]
+        shown = [name for name in names if f"cast {name}</a>" in page]
         seen += shown
         following = page.partition('" rel="next"')
         place = following[0].rpartition('href="')[2].replace("&amp;", "&") if following[1] else ""

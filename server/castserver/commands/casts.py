@@ -158,7 +158,15 @@ def _details(cast: dict[str, Any]) -> str:
         report = part["report"] or {}
         came = [human(report.get(way, 0)) for way in ways]
         keeps_up = _reception(receptions.get(part["client"]))
-        rows.append((part["client"], part["state"], *came, *keeps_up, part["message"] or part["label"]))
+        rows.append(
+            (
+                part["client"],
+                part["state"],
+                *came,
+                *keeps_up,
+                part["message"] or part["lag"] or part["label"],
+            )
+        )
     return "\n".join([*lines, *table(rows)])
 
 

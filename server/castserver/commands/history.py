@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write all of them, not only the last, to a new CSV file",
     )
-    operatorclient.add_server_arguments(parser)
+    operatorclient.add_server(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:

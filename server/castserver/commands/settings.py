@@ -18,7 +18,7 @@ EXAMPLE = "fleetcast settings"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    operatorclient.add_server_arguments(parser)
+    operatorclient.add_server(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:

@@ -6,8 +6,11 @@ from castcore.boot import BootStage, InterfaceMode
 from castcore.cast.states import ClientClass
 from castcore.control import AfterCast, ClientState
 
+from castserver.console.room import Phase
+from castserver.headup import HeadUp
 from castserver.history import HistoryState, Kind
 from castserver.imagekeeping import CheckState
+from castserver.lagging import Lag
 from castserver.licencebook import UseState
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
@@ -31,11 +34,14 @@ ENUMS = (
     CheckState,
     ClientClass,
     ClientState,
+    HeadUp,
     HistoryState,
     InterfaceMode,
     Kind,
+    Lag,
     MediaState,
     PartState,
+    Phase,
     Role,
     Subject,
     UseState,
