@@ -30,6 +30,7 @@ from castserver import (
     bootroutes,
     captureroutes,
     castcontrolroutes,
+    castpreviewroutes,
     castroutes,
     clientroutes,
     durableroutes,
@@ -111,6 +112,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(operatorroutes.routes)
     app.include_router(machineroutes.routes)
     app.include_router(castcontrolroutes.routes)
+    app.include_router(castpreviewroutes.routes)
     for approval in approvalroutes.both():
         app.include_router(approval)
     app.include_router(captureroutes.routes)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "bcff9c0d0387"
-down_revision = "2aaa5bffa9f5"
+down_revision = "5b0c7d92e3af"
 
 
 def upgrade() -> None:
