@@ -48,7 +48,7 @@ class LicenceUses:
 
 
 def _chosen(ledger: str) -> Select[Any]:
-    chosen = select(
+    columns: list[Any] = [
         LicenceUseRow.ledger.label("ledger"),
         LicenceUseRow.cast.label("cast"),
         LicenceUseRow.machine.label("machine"),
@@ -56,7 +56,9 @@ def _chosen(ledger: str) -> Select[Any]:
         LicenceUseRow.state.label("state"),
         CastRow.made_by.label("by"),
         LicenceUseRow.changed.label("changed"),
-    ).join_from(LicenceUseRow, CastRow, LicenceUseRow.cast == CastRow.id)
+    ]
+    joined = LicenceUseRow.cast == CastRow.id
+    chosen: Select[Any] = select(*columns).join_from(LicenceUseRow, CastRow, joined)
     if ledger:
         chosen = chosen.where(LicenceUseRow.ledger == ledger)
     order = (LicenceUseRow.changed.desc(), LicenceUseRow.cast, LicenceUseRow.machine)
