@@ -97,6 +97,9 @@ class FakeLibrary(Library):
     def all(self) -> tuple[Shelved, ...]:
         return tuple(Shelved(image, LIBRARY) for image in self.list())
 
+    def mark(self) -> tuple[object, ...]:
+        return tuple(self.images)
+
     def open(self, name: str, root: str = "") -> LibraryImage:  # noqa: ARG002
         if name not in self.images:
             raise NotFound(f"there is no image {name!r}")

@@ -13,8 +13,9 @@ from markupsafe import Markup
 from castserver.access import Name, Parts, caller_of
 from castserver.board import BELOW, ROOT, Board
 from castserver.console import page
+from castserver.console.castimages import cast_images
 from castserver.console.languages import Language
-from castserver.console.overviewboard import OverviewDrawing
+from castserver.console.overviewboard import CAST_IMAGES, OverviewDrawing
 from castserver.console.roomboard import RoomDrawing
 from castserver.console.visit import visited
 from castserver.liveboards import PAUSE, LiveBoard
@@ -24,6 +25,8 @@ from castserver.views import image_view
 
 # A sign of life at least so often, in seconds.
 KEEP_ALIVE = 10.0
+# A pause is waited in so many steps.
+STEPS = 5
 
 routes = APIRouter(include_in_schema=False)
 
@@ -84,7 +87,9 @@ async def _page(
         parts.casts.get(cast)  # one that does not exist has no page
     versions = await parts.boards.look(_board(request, parts, cast))
     whole = versions.board.whole
-    shown = {"live": Markup(whole()), "below": Markup(whole(BELOW)), "mark": versions.mark, "cast": cast}
+    lists = {"live": ROOT, "below": BELOW, "cast_images": CAST_IMAGES}
+    shown: dict[str, object] = {name: Markup(whole(at)) for name, at in lists.items()}
+    shown |= {"mark": versions.mark, "cast": cast}
 
     def filled() -> Response:
         return visited(request, parts, template, lambda _: shown | more())
@@ -100,7 +105,7 @@ def _board(request: Request, parts: ServerParts, cast: str) -> LiveBoard:
 
 def _drawing(parts: ServerParts, cast: str, language: Language) -> Callable[[], Board]:
     if not cast:
-        return OverviewDrawing(parts.state, language)
+        return OverviewDrawing(parts.state, cast_images(parts.library), language)
     return RoomDrawing(partial(parts.room, cast), language)
 
 
@@ -117,6 +122,13 @@ async def _events(
             if versions.mark != mark:
                 yield f"id: {versions.mark}\nevent: board\ndata: {versions.since(mark)}\n\n"
                 mark = versions.mark
-            await asyncio.sleep(PAUSE)
+            await _pause(parts)
             if not over() and not await parts.boards.changed.wait(board.count, KEEP_ALIVE):
                 yield ": still here\n\n"
+
+
+async def _pause(parts: ServerParts) -> None:
+    """Wait PAUSE seconds; in steps, so that a server that stops need not cut the stream off."""
+    for _ in range(STEPS):
+        if not parts.stopping.is_set():
+            await asyncio.sleep(PAUSE / STEPS)
