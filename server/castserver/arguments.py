@@ -50,6 +50,11 @@ def seconds(text: str) -> int:
     return _within(text, 1, 3600)
 
 
+def waiting(text: str) -> int:
+    """Seconds that a cast may gather, a week at most."""
+    return _within(text, 0, 7 * 86_400)
+
+
 def rate(text: str) -> int:
     """Bytes a second, given in MB/s."""
     value = float(text)

@@ -70,14 +70,17 @@ class Database:
         return self._do(read)
 
     def save(self, *rows: Base, gone: Sequence[Base] = ()) -> None:
-        """Insert or update ``rows`` and remove those ``gone``, all or nothing, durably."""
+        """Remove the rows ``gone``, then insert or update ``rows``, in order; all or nothing, durably.
+
+        What is gone goes first because an address may have moved from one row to another.
+        """
 
         def write(session: Session) -> None:
             for row in gone:
                 found = session.get(type(row), inspect(row).mapper.primary_key_from_instance(row))
                 if found is not None:
                     session.delete(found)
-            session.flush()  # before the rest: an address may have moved from one row to another
+                    session.flush()  # in their order: one may point to the next
             for row in rows:
                 session.merge(row)
 

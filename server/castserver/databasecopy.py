@@ -101,7 +101,7 @@ def refuse_moved(mark: Mapping[str, Any], name: str) -> NoReturn:
     where = mark.get("to")
     raise Refused(
         f"the database {name} was copied to {where} at {utc(int(mark['time']))} UTC and is out of date",
-        hint=f"use that one: --database {where}",
+        hint=f"use that one: `fleetcast serve --database {where}`",
     )
 
 

@@ -24,7 +24,7 @@ PORT = 5432
 NAME = "fleetcast"
 SOCKETS = "/run/postgresql"
 _EXAMPLE = f"as in {SCHEME}://{NAME}@dbhost/{NAME}?sslmode=verify-full"
-_WHERE = "give it by $PGPASSWORD, or in the file that --database-passfile or $PGPASSFILE names"
+_WHERE = "give it in a password file ($PGPASSFILE names one), or by $PGPASSWORD"
 
 
 class Tls(StrEnum):

@@ -96,6 +96,11 @@ class Operator:
         """The answer to POST on the path with these steps."""
         return self._https.post_json(_path(path), {} if body is None else body)
 
+    def send(self, *path: str, data: bytes) -> Any:
+        """The answer to POST of the bytes ``data`` on the path with these steps."""
+        where = _path(path)
+        return self._https.parsed(where, self._https.post(where, data, timeout=FETCH_SECONDS))
+
     def put(self, *path: str, body: Any) -> Any:
         """The answer to PUT on the path with these steps."""
         return self._https.put_json(_path(path), body)

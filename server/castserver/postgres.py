@@ -61,7 +61,7 @@ def failed(place: PostgresPlace, error: Exception) -> FleetcastError:
     if code.startswith("28"):
         return Refused(
             f"{name} does not let {place.user} in: {reason}",
-            hint="give the password by $PGPASSFILE or --database-passfile; see pg_hba.conf there",
+            hint="give the password by $PGPASSFILE; see also pg_hba.conf there",
         )
     if code == "3D000":
         return NotFound(f"{name} does not exist", hint=f"createdb -O {place.user} {place.database}")

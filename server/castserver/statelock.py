@@ -21,13 +21,14 @@ def hold_state(state: Path) -> int:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        require_space(error, state, "another --state")
+        require_space(error, state, "another state directory")
         raise DiskFailed(f"{state}: {error.strerror}", hint="give a directory we may write to") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         raise InUse(
-            f"another server runs with the state in {state}", hint="stop it, or use another --state"
+            f"another server runs with the state in {state}",
+            hint="stop it, or use another state directory",
         ) from None
     return handle

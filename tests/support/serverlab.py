@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -122,6 +123,9 @@ class FakeSender:
     aborted: bool = False
     over: bool = False
     crowded: bool = False
+    paused: bool = False
+    cap: float = 0.0
+    uses: float = math.inf
     failure: str = ""
     leg: int = 0
 
@@ -150,6 +154,15 @@ class FakeSender:
 
     def start(self) -> None:
         self.started = True
+
+    def pause(self, *, paused: bool) -> None:
+        self.paused = paused
+
+    def limit(self, cap: float) -> None:
+        self.cap = cap
+
+    def wish(self) -> float:
+        return self.uses if self.started and not self.paused else 0.0
 
     def stop(self, *, abort: bool = False) -> None:
         self.stopped, self.aborted = True, abort
@@ -214,6 +227,7 @@ class ServerLab:
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
         self.library.medium = self._medium
         self.senders: list[FakeSender] = []
+        self.capacity = 100e6
         self.provers: dict[str, Prover] = {}
         self._assemble()
 
@@ -226,7 +240,12 @@ class ServerLab:
         self.clients = Clients(self.database, self.clock, CERTIFICATE)
         self.approvals = Approvals(self.database, self.clients)
         legs = [
-            Leg(network, partial(self._sender, leg), partial(self._lost, network.interface))
+            Leg(
+                network,
+                partial(self._sender, leg),
+                partial(self._lost, network.interface),
+                lambda: self.capacity,
+            )
             for leg, network in enumerate(self.networks)
         ]
         licensing = Licensing(self.database, self.ledgers, self.terms)

@@ -234,6 +234,8 @@ def _introduce(server: Server, screen: Screen) -> None:
     screen.say(f"  medium       {named}")
     booting = server.parts.booting.state()
     deploy = booting.deploy
+    if server.parts.approvals.required:
+        screen.say("  machines     wait until they are approved (`fleetcast machines approve`)")
     state = "on" if deploy.on else f"off: {deploy.why} (`fleetcast booting on` turns it on)"
     none = "none, without --boot-tree or a medium with a PXE tree"
     screen.say(f"  PXE deploy   {state if booting.interfaces else none}")

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2aaa5bffa9f5"
-down_revision = "dd1f800dfb90"
+down_revision = "efe19576d3b4"
 
 
 def upgrade() -> None:
