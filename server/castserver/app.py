@@ -30,6 +30,7 @@ from castserver import (
     bootroutes,
     captureroutes,
     castcontrolroutes,
+    castpreviewroutes,
     castroutes,
     clientroutes,
     durableroutes,
@@ -45,7 +46,7 @@ from castserver import (
 )
 from castserver.access import Unauthorised
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, languagepages, machinepages, pages
+from castserver.console import accountpages, askpages, languagepages, livepages, machinepages, pages
 from castserver.proofs import Unproven
 from castserver.views import ErrorView
 
@@ -94,6 +95,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(operatorroutes.routes)
     app.include_router(machineroutes.routes)
     app.include_router(castcontrolroutes.routes)
+    app.include_router(castpreviewroutes.routes)
     for approval in approvalroutes.both():
         app.include_router(approval)
     app.include_router(captureroutes.routes)
@@ -108,6 +110,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
+    app.include_router(livepages.routes)
+    app.include_router(askpages.routes)
     app.include_router(pages.routes)
     app.include_router(machinepages.routes)
     app.include_router(accountpages.routes)

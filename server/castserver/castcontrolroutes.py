@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.access import Name, Parts, operator_routes
-from castserver.operatorroutes import MISSING, MOST_CLIENTS, REFUSED, show_cast
+from castserver.castwish import MOST_CLIENTS
+from castserver.operatorroutes import MISSING, REFUSED, show_cast
 from castserver.views import CastView
 
 routes = operator_routes("operator", "/casts/{cast}")

@@ -27,14 +27,19 @@ FETCH_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments that say which server, for every command that calls one."""
-    # After the action too; SUPPRESS, so that it does not undo one given before.
+    """Declare which server an action calls, and ``--json``, which may stand behind the action too."""
+    # SUPPRESS, so that it does not undo one given before.
     parser.add_argument(
         "--json",
         action="store_true",
         default=argparse.SUPPRESS,
         help="one JSON object a line, the last the result",
     )
+    add_server(parser)
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that say which server, for a command without actions."""
     parser.add_argument("--server", default=DEFAULT_SERVER, metavar="URL", help="default: %(default)s")
     parser.add_argument(
         "--state",

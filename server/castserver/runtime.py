@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
+from castcore.edge.disk.named import rules_of
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import IF_INET6, nic
@@ -141,7 +142,8 @@ class Server:
         # Before anybody is offered anything.
         approvals = Approvals(database, clients, approving=self.settings.approve_clients or None)
         legs, licensing = self._make_legs(self.identity), self._licensing(database, media)
-        casts = Casts(database, clients, library, legs, licensing)
+        rules = rules_of(self.settings.rules, "--rules") if self.settings.rules else ()
+        casts = Casts(database, clients, library, legs, licensing, rules)
         statement = ServerStatement(
             self.identity.key.public,
             self.identity.certificate_digest,
@@ -222,7 +224,7 @@ class Server:
 
     def _start_clockwork(self, undo: ExitStack) -> None:
         parts = self.parts
-        often = [parts.casts.tick, parts.booting.tick, parts.captures.uploads.tick]
+        often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
 
         def run() -> None:
             cut_due = time.monotonic()

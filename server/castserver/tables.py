@@ -58,7 +58,8 @@ class MachineTrustRow(Base):
 class CastRow(Base):
     """One cast: what was asked (until ``options``), and how it stands.
 
-    ``start_after``: seconds after ``first_joined``, when its first machine joined.
+    ``disk_rules``: a rule file of its own, "" for none. ``start_after``: seconds after ``first_joined``,
+    when its first machine joined.
     """
 
     __tablename__ = "casts"
@@ -79,6 +80,7 @@ class CastRow(Base):
     started: Mapped[int | None] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
     first_joined: Mapped[int | None] = mapped_column(BigInteger)
+    disk_rules: Mapped[str]
 
 
 class PartRow(Base):

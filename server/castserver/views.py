@@ -10,11 +10,11 @@ import time
 from typing import Any
 
 from castcore.boot import BootDecision, ImageForm
-from castcore.cast.states import ClientClass, SenderState
+from castcore.cast.states import ClientClass, SenderState, Transport
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import image_name
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from castserver.bootimages import StoredBootImage
 from castserver.bootonce import BootOnce
@@ -25,6 +25,7 @@ from castserver.capturemodel import Capture, latest
 from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
+from castserver.lagging import Lag, laggards
 from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
 from castserver.mediaviews import MediaView, media_view
@@ -85,6 +86,7 @@ class PartView(View):
     state: PartState
     message: str
     changed: int
+    lag: Lag | None = Field(description="why it falls behind the others; null: it does not")
     report: Report | None
 
 
@@ -94,7 +96,9 @@ class ReceptionView(View):
     """
 
     client: str
-    kind: ClientClass = Field(serialization_alias="class")
+    kind: ClientClass = Field(
+        serialization_alias="class", validation_alias=AliasChoices("kind", "class")
+    )
     rate: int = Field(description="stored bytes a second that it gains")
     have: float = Field(description="share (0..1) of the image it has")
     eta: float | None = Field(description="seconds until it has everything; null: not known yet")
@@ -143,6 +147,17 @@ class SenderView(View):
     legs: list[LegView]
 
 
+class RateView(View):
+    """A stretch of a cast: what was sent of the image (`fresh`) and of parity (`repair`), and the stored
+    bytes that a machine which is not done gained on average (`goodput`), all in bytes a second.
+    """
+
+    at: float = Field(description="its end, in seconds since the cast's begin")
+    fresh: int
+    repair: int
+    goodput: int
+
+
 class CastView(View):
     """One cast."""
 
@@ -154,6 +169,8 @@ class CastView(View):
     start_clients: int | None
     start_after: int | None = Field(description="seconds after the first joined; null: however long")
     starts_in: int | None = Field(description="seconds until it starts for that; null: not counting")
+    transport: Transport
+    rules: str = Field(description="TOML that chooses the disks; empty: the machines' own rules do")
     rate_cap: int = Field(description="bytes a second at most, on each interface; 0: no cap of its own")
     keep_open: bool
     peers: bool = Field(description="finished machines serve chunks to the others")
@@ -264,6 +281,8 @@ def _doubt(client: Client, clients: Clients) -> str:
 def cast_view(cast: Cast, clients: Clients) -> CastView:
     """``cast`` as the API shows it."""
     rules = cast.rules
+    status = cast.run.status() if cast.run is not None else None
+    lags = laggards(status.clients) if status and cast.state is CastState.RUNNING else {}
     return CastView(
         cast=cast.id,
         image=cast.image,
@@ -273,6 +292,8 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         start_clients=rules.start_clients,
         start_after=rules.start_after,
         starts_in=_starts_in(cast),
+        transport=cast.options.transport,
+        rules=cast.disk_rules,
         rate_cap=cast.options.rate_cap,
         keep_open=rules.keep_open,
         update=rules.update,
@@ -284,7 +305,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         created=cast.created,
         started=cast.started,
         ended=cast.ended,
-        sender=_sender_view(cast),
+        sender=SenderView.model_validate(status) if status else None,
         parts=[
             PartView(
                 client=name,
@@ -292,6 +313,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
                 state=part.state,
                 message=part.message,
                 changed=part.changed,
+                lag=None if part.state.ended else lags.get(name),
                 report=part.report,
             )
             for name, part in cast.parts.items()
@@ -365,8 +387,3 @@ def _starts_in(cast: Cast) -> int | None:
     if cast.state is not CastState.GATHERING:
         return None
     return starts_in(cast.rules, cast.first_joined, int(time.time()))
-
-
-def _sender_view(cast: Cast) -> SenderView | None:
-    status = cast.run.status() if cast.run is not None else None
-    return None if status is None else SenderView.model_validate(status)

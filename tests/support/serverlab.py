@@ -376,7 +376,7 @@ def registration(number: int, *, key: str = "", **machine: Any) -> Registration:
     known = {"uuid": f"8f7d7a3e-1c5b-4a2f-9d3c-{number:012x}", "vendor": "ACME", "product": "Desk 3"}
     return Registration(
         Machine(**{**known, "firmware": "uefi", **machine}),
-        (Nic("eth0", f"52:54:00:00:00:{number:02x}", link=True, speed=1000),),
+        (Nic("eth0", f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}", link=True, speed=1000),),
         (DiskFacts("/dev/sda", f"wwn-{number}", 64 * GIB, 512, model="ACME SSD"),),
         "0.1.0",
         (Device("0000:00:1f.6", "pci:v00008086d000015BBsv*sd*bc02sc00i00", "e1000e"),),
