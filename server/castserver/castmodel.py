@@ -28,6 +28,7 @@ class Part:
 class Cast:
     """One cast; times are Unix seconds, ``run`` is None once it has ended.
 
+    ``made_by``: who started it; until somebody has, who made it.
     ``disk_rules`` choose the disks of its machines (castcore.disk.rules), "": the machine's own do.
     ``first_joined`` is when the first machine did, while the cast gathers and after.
     ``medium`` is the key of the deploy medium that its image lies on, "": of none.
@@ -49,6 +50,7 @@ class Cast:
     parts: dict[str, Part] = field(default_factory=dict)
     run: CastRun | None = None
     medium: str = ""
+    made_by: str = ""
 
     @property
     def bare_image(self) -> str:
@@ -62,13 +64,17 @@ class Cast:
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator asks for when creating a cast; see :class:`Cast` and what it names."""
+    """What the operator asks for when creating a cast; see :class:`Cast` and what it names.
+
+    ``by`` is who asks.
+    """
 
     image: str
     rules: CastRules
     after: AfterCast = AfterCast.REBOOT
     options: CastOptions = field(default_factory=CastOptions)
     disk_rules: str = ""
+    by: str = ""
 
 
 def cast_from_row(row: CastRow) -> Cast:
@@ -87,7 +93,8 @@ def cast_from_row(row: CastRow) -> Cast:
         row.started,
         row.ended,
         row.first_joined,
-        row.disk_rules,
+        disk_rules=row.disk_rules,
+        made_by=row.made_by,
     )
 
 
@@ -113,6 +120,7 @@ def cast_row(cast: Cast) -> CastRow:
         targets=None if targets is None else sorted(targets),
         state=cast.state.value,
         message=cast.message,
+        made_by=cast.made_by,
         created=cast.created,
         started=cast.started,
         ended=cast.ended,

@@ -91,6 +91,7 @@ class Casts:
                 int(time.time()),
                 request.options,
                 disk_rules=request.disk_rules,
+                made_by=request.by,
             )
             try:
                 self._life.put_on_air(cast, image)
@@ -107,8 +108,11 @@ class Casts:
         self._clients.changed.fire()
         return cast
 
-    def start(self, cast: Cast) -> None:
-        """Start a gathering cast with those who joined. Raises Refused when there is none to start."""
+    def start(self, cast: Cast, by: str = "") -> None:
+        """Start a gathering cast with those who joined; ``by`` is who asks.
+
+        Raises Refused when there is none to start.
+        """
         with self._lock:
             if cast.state is not CastState.GATHERING or cast.run is None:
                 raise Refused(f"cast {cast.id} is {cast.state}, only a gathering one can be started")
@@ -117,6 +121,7 @@ class Casts:
                     f"no machine has joined cast {cast.id} yet",
                     hint="boot machines over the network first",
                 )
+            cast.made_by = by or cast.made_by
             self._life.begin(cast)
         self._clients.changed.fire()
 

@@ -15,7 +15,7 @@ from castcore.image import NAME
 
 from castserver.mediastate import Medium, images_of
 from castserver.patience import Patience
-from castserver.shelves import LIBRARY, MEDIUM, Shelf, Shelved, further, shelved, unreachable
+from castserver.shelves import LIBRARY, MEDIUM, Shelf, Shelved, changed, further, shelved, unreachable
 
 
 class LibraryImage:
@@ -118,6 +118,12 @@ class Library:
             if shelf is self._own and isinstance(error, NotFound):
                 raise
             return (unreachable(shelf, error),)
+
+    def mark(self) -> tuple[object, ...]:
+        """Another one as soon as an image came or went: an image is renamed into its directory."""
+        medium = self._medium()
+        on_medium = (medium.key, changed(images_of(medium))) if medium is not None else ()
+        return (*on_medium, *(shelf.changed() for shelf in self._shelves))
 
     def open(self, name: str, root: str = "") -> LibraryImage:
         """The image ``name``, opened: ``library/NAME``, ``medium/NAME`` and ``FOLDER/NAME`` say where.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Literal
 
 import anyio.to_thread
@@ -124,9 +125,10 @@ def list_casts(parts: Parts) -> list[CastView]:
 
 
 @routes.post("/casts", summary="Make a cast", status_code=201, responses=MISSING)
-def create_cast(parts: Parts, body: NewCast) -> CastView:
+def create_cast(parts: Parts, caller: Viewer, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
-    cast = parts.casts.create(request_of(parts.clients, body))
+    asked = replace(request_of(parts.clients, body), by=caller.name)
+    cast = parts.casts.create(asked)
     return show_cast(parts, cast.id)
 
 

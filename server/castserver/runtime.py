@@ -37,10 +37,13 @@ from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
+from castserver.history import History
+from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.licenceuses import LicenceUses
 from castserver.licensing import Licensing
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
@@ -49,6 +52,7 @@ from castserver.mediause import MediaUse
 from castserver.neighbours import Neighbours
 from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
+from castserver.servetold import told
 from castserver.settings import ServerSettings
 from castserver.shelves import is_writable
 from castserver.statedatabase import open_database
@@ -172,6 +176,10 @@ class Server:
             Captures(database, clients, uploads),
             media,
             approvals,
+            History(database),
+            ImageKeeper(database, library, casts, fire),
+            LicenceUses(database),
+            told(self.settings),
         )
 
     def _captured_to(self) -> Path:

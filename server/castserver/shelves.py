@@ -56,6 +56,13 @@ class Shelf:
 
         return self.patience.do(look, LIST_SECONDS)
 
+    def changed(self) -> int:
+        """When images came or went last: :func:`changed`; -1 when it does not answer."""
+        try:
+            return self.patience.do(lambda: changed(self.folder), LIST_SECONDS)
+        except FleetcastError:
+            return -1
+
     def has(self, name: str) -> bool:
         """Whether there is an image called ``name``. Raises DiskFailed."""
         return self.patience.do((self.folder / f"{name}{SUFFIX}").is_dir, LIST_SECONDS)
@@ -82,6 +89,14 @@ class _PatientSource(ProvenSource):
     def read_stored(self, chunk: int) -> bytes:
         read = super().read_stored
         return self._patience.do(lambda: read(chunk), READ_SECONDS)
+
+
+def changed(folder: Path) -> int:
+    """When a name in ``folder`` changed last, in ns since 1970; 0 when it is not there."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def shelved(image: StoredImage, where: str) -> Shelved:

@@ -76,6 +76,7 @@ class CastRow(Base):
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
+    made_by: Mapped[str] = mapped_column(String(80), server_default="")
     created: Mapped[int] = mapped_column(BigInteger)
     started: Mapped[int | None] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
@@ -93,7 +94,7 @@ class PartRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    changed: Mapped[int] = mapped_column(BigInteger)
+    changed: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
 class DurableRow(Base):
@@ -120,6 +121,7 @@ class CaptureRow(Base):
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
+    made_by: Mapped[str] = mapped_column(String(80), server_default="")
     created: Mapped[int] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
     root: Mapped[str] = mapped_column(String(64))
