@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from castcore.edge.image.imagefile import Image, ProvenSource
-from castcore.edge.image.store import SUFFIX, StoredImage, holdings, list_images
+from castcore.edge.image.store import SUFFIX, Holdings, StoredImage, holdings, list_images
 from castcore.errors import FleetcastError, Refused
 from castcore.image import NAME
 
@@ -31,13 +31,13 @@ _SAY = "another folder of that name can be given by a symbolic link"
 class Shelved:
     """An image and ``where`` it is: LIBRARY, the name of a further folder, or that of the deploy medium.
 
-    ``cast_as`` is what a cast names it by; ``stored`` its size there, in bytes.
+    ``cast_as`` is what a cast names it by; ``held`` what of it lies there, None for a damaged one.
     """
 
     image: StoredImage
     where: str
     cast_as: str = ""
-    stored: int = 0
+    held: Holdings | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def changed(folder: Path) -> int:
 def shelved(image: StoredImage, where: str) -> Shelved:
     """An image of the folder called ``where``, with what it takes there."""
     name = image.path.name.removesuffix(SUFFIX)
-    stored = holdings(image.path, image.manifest).stored if image.manifest is not None else 0
-    return Shelved(image, where, name if where == LIBRARY else f"{where}/{name}", stored)
+    held = holdings(image.path, image.manifest) if image.manifest is not None else None
+    return Shelved(image, where, name if where == LIBRARY else f"{where}/{name}", held)
 
 
 def unreachable(shelf: Shelf, error: FleetcastError) -> Shelved:

@@ -335,7 +335,7 @@ def image_view(shelved: Shelved) -> ImageView:
         cast_as=shelved.cast_as,
         created=manifest.created,
         used=manifest.used,
-        stored=shelved.stored,
+        stored=shelved.held.stored if shelved.held is not None else 0,
         root=manifest.index_digest.hex(),
         disks=[
             DiskView(

@@ -38,7 +38,7 @@ def test_the_first_folder_wins_and_each_can_be_named(folders: tuple[Path, Path])
         ("office", "nas", "nas/office"),
         ("shop", "nas", "nas/shop"),
     ]
-    assert all(one.stored > 0 for one in library.all())
+    assert all(one.held is not None and one.held.stored > 0 for one in library.all())
     roots = {}
     for name in ("office", "library/office", "nas/office", "shop", "nas/shop"):
         image = library.open(name)
