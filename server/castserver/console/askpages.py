@@ -57,7 +57,7 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
 def ask_cast(
     request: Request,
     parts: Parts,
-    image: Annotated[str, Query(max_length=110)],
+    image: Annotated[str, Query(max_length=201)],
     ticked: int | None = None,
     count: int | None = None,
     seconds: int | None = None,
