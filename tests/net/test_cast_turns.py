@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from castcore.edge.cast.sender import CastSender, SenderSettings
-from castcore.errors import InUse
+from castcore.errors import Busy, InUse
 from castcore.trust import SigningKey, digest
 
 from tests.support.castpeer import INDEX, SeededSource
@@ -31,10 +31,18 @@ def test_who_joined_a_sender_before_a_restart_is_sent_back_to_join() -> None:
     before, after = senders
     try:
         before.join("pc1")
+        with pytest.raises(Busy, match="has not begun"):
+            before.turn("pc1", 0)
+        before.start()
         assert before.turn("pc1", 0) >= 0
         with pytest.raises(InUse, match="does not know you"):
             after.turn("pc1", 0)
         after.join("pc1")
+        after.start()
+        after.pause(paused=True)
+        with pytest.raises(Busy, match="is paused"):
+            after.turn("pc1", 0)
+        after.pause(paused=False)
         assert after.turn("pc1", 0) >= 0
     finally:
         for sender in senders:

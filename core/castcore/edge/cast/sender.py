@@ -179,12 +179,12 @@ class CastSender:
         restarted since, and would fill its disk chunk by chunk while this one waits for it.
         """
         with self._lock:
+            if client not in self._names:
+                raise InUse("this sender does not know you", hint="read the descriptor again, then join")
             if self._core.paused:
                 raise Busy("the cast is paused")
             if self._core.state is SenderState.GATHER:
                 raise Busy("the cast has not begun")
-            if client not in self._names:
-                raise InUse("this sender does not know you", hint="read the descriptor again, then join")
             speed = self._core.unicast_speed()
             return self._budget.turn(time.monotonic(), client, self._lengths[chunk], speed)
 
