@@ -1,16 +1,16 @@
 """What clients call: who are you, here I am, what shall I do, this is how it goes."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
-from castcore import canonical, statement
+from castcore import statement
 from castcore.control import API, Order, Registered, Registration, Report
-from castcore.errors import BadPacket
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from castserver.access import OwnClient, Parts
 from castserver.clients import MOST_WAIT
+from castserver.messagebody import message
 from castserver.views import ErrorView, Refusals
 
 MOST_NUMBER = (1 << 63) - 1
@@ -36,9 +36,8 @@ async def server(parts: Parts) -> Response:
 
 
 @routes.post("/clients", summary="Register a client that has just started")
-def register(parts: Parts, registration: Registration) -> Registered:
+def register(parts: Parts, registration: Annotated[Registration, message(Registration)]) -> Registered:
     """A machine met before (UUID, serials) keeps its id; its older tokens end."""
-    _require_text(registration.to_json())
     client, registered = parts.clients.register(registration)
     parts.boots.arrived(client.traits.macs, client.id)
     parts.captures.offer(client)
@@ -67,19 +66,9 @@ async def orders(
 
 
 @routes.post("/clients/{client}/report", summary="Report state and progress", responses=_UNKNOWN)
-def report(parts: Parts, client: OwnClient, report: Report) -> Accepted:
+def report(parts: Parts, client: OwnClient, report: Annotated[Report, message(Report)]) -> Accepted:
     """With DONE it carries the proof: the root of what was verified on the disk."""
-    value = report.to_json()
-    _require_text(value)
-    kept = parts.clients.note(client, Report.from_json(value))
+    kept = parts.clients.note(client, report)
     parts.captures.hear(client, kept)
     parts.casts.hear(client, kept)
     return Accepted()
-
-
-def _require_text(value: Any) -> None:
-    """Refuse what JSON can spell but UTF-8 cannot (lone surrogates): no database or page holds it."""
-    try:
-        canonical.encode(value)
-    except UnicodeEncodeError:
-        raise BadPacket("a string in it is no text") from None

@@ -11,7 +11,7 @@ from castcore.control import AfterCast, Device, Order, OrderKind
 from castcore.errors import Refused
 from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.castmodel import Request
@@ -56,13 +56,17 @@ class NewCast(BaseModel):
         None, description="start when so many have joined; null: on command"
     )
     after: AfterCast = AfterCast.REBOOT
-    keep_open: bool = Field(default=False, description="machines that come after its end get it too")
-    peers: bool = Field(default=True, description="finished machines serve chunks to the others")
-    update: bool = Field(
+    keep_open: StrictBool = Field(
+        default=False, description="machines that come after its end get it too"
+    )
+    peers: StrictBool = Field(default=True, description="finished machines serve chunks to the others")
+    update: StrictBool = Field(
         default=False, description="machines compare their disks first and receive only what differs"
     )
-    mac: bool = Field(default=False, description="datagrams carry a tag that outsiders cannot make")
-    encrypt: bool = Field(default=False, description="chunks travel encrypted")
+    mac: StrictBool = Field(
+        default=False, description="datagrams carry a tag that outsiders cannot make"
+    )
+    encrypt: StrictBool = Field(default=False, description="chunks travel encrypted")
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
     ) = Field(None, description="ids of the machines; null: every machine that shows up")

@@ -13,7 +13,7 @@ from castcore.cast.states import ClientClass, SenderState
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import holdings, image_name
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from castserver.bootimages import StoredBootImage
 from castserver.bootonce import BootOnce
@@ -83,7 +83,9 @@ class ReceptionView(View):
     """
 
     client: str
-    kind: ClientClass = Field(serialization_alias="class")
+    kind: ClientClass = Field(
+        validation_alias=AliasChoices("class", "kind"), serialization_alias="class"
+    )
     rate: int = Field(description="stored bytes a second that it gains")
     have: float = Field(description="share (0..1) of the image it has")
     eta: float | None = Field(description="seconds until it has everything; null: not known yet")
