@@ -5,7 +5,7 @@ PYTEST := $(PY) -m pytest
 # Fast: no root, no network, no external program. The others are real: disks and networks, which mostly wait, so
 # that three processes share two cores (each test file in one of them); virtual PCs, which keep both busy.
 FAST := tests/unit tests/property tests/golden tests/lint
-WAITING := tests/block tests/net
+WAITING := tests/block tests/net tests/browser
 BUSY := tests/vm
 TOGETHER := -n 3 --dist loadfile --durations=30
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)

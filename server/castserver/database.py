@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from castcore.errors import DiskFailed, FleetcastError, NoSpace
-from sqlalchemy import (
-    Select,
-    create_engine,
-    event,
-    inspect,
-    select,
-)
+from sqlalchemy import Select, inspect, select
 from sqlalchemy.engine import Engine
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
+from castserver import sqlitefile
 from castserver.tables import Base
 
 RowT = TypeVar("RowT", bound="Base")
@@ -32,24 +23,21 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._sessions = sessionmaker(engine, expire_on_commit=False)
-        try:
-            Base.metadata.create_all(engine)
-        except DBAPIError as error:
-            raise _failed(engine, error) from None
 
     @classmethod
     def at(cls, path: Path) -> Database:
-        """The SQLite database in the file ``path``, made when it is not there. Raises DiskFailed."""
-        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        event.listen(engine, "connect", _set_up_sqlite)
-        return cls(engine)
+        """The SQLite database in the file ``path``, made when it is not there, upgraded when it is old.
+
+        Raises DiskFailed, NoSpace, Refused (a newer Fleetcast's, another program's).
+        """
+        return cls(sqlitefile.engine_at(path))
 
     @classmethod
     def in_memory(cls) -> Database:
         """A database that lives as long as this object."""
-        return cls(
-            create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        )
+        engine = sqlitefile.engine_in_memory()
+        Base.metadata.create_all(engine)
+        return cls(engine)
 
     def all(self, row: type[RowT]) -> Sequence[RowT]:
         """Every row of one table, detached, in the order of their primary keys."""
@@ -61,7 +49,7 @@ class Database:
             with self._sessions() as session:
                 return session.scalars(chosen).all()
         except DBAPIError as error:
-            raise _failed(self._engine, error) from None
+            raise sqlitefile.failed(self._engine, error) from None
 
     def save(self, *rows: Base, gone: Sequence[Base] = ()) -> None:
         """Insert or update ``rows`` and remove those ``gone``, all or nothing, durably."""
@@ -75,25 +63,8 @@ class Database:
                 for row in rows:
                     session.merge(row)
         except DBAPIError as error:
-            raise _failed(self._engine, error) from None
+            raise sqlitefile.failed(self._engine, error) from None
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
-
-
-def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    # WAL: readers and the writer do not wait for each other; FULL: a commit survives a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _failed(engine: Engine, error: DBAPIError) -> FleetcastError:
-    full = getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-    kind = NoSpace if full else DiskFailed
-    return kind(
-        f"the database {engine.url.render_as_string()} failed: {error.orig}",
-        hint="check its disk for space and errors, and that no other server uses its directory",
-    )

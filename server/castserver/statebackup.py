@@ -9,11 +9,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import sqlite3
 import tarfile
 import time
 import zlib
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +20,8 @@ from castcore import __version__, trust
 from castcore.edge.image.store import writing_to
 from castcore.edge.net.identity import write_secret
 from castcore.errors import BadImage, DiskFailed, NotFound, Refused
+
+from castserver import sqlitefile
 
 DATABASE = "server.sqlite"
 # The identity, the certificate, the administrator's token; what is not there is made at the next start.
@@ -137,22 +137,7 @@ def _damaged(archive: Path, why: str) -> BadImage:
 
 def _database(state: Path) -> bytes:
     with TemporaryDirectory(prefix="fleetcast-") as folder:
-        copy = Path(folder) / DATABASE
-        try:
-            with (
-                closing(
-                    sqlite3.connect(f"file:{state / DATABASE}?mode=ro", uri=True, timeout=30)
-                ) as source,
-                closing(sqlite3.connect(copy)) as target,
-            ):
-                source.backup(target)
-                # One file: the copy needs no write-ahead log beside it.
-                target.execute("PRAGMA journal_mode=DELETE")
-                (health,) = target.execute("PRAGMA quick_check").fetchone()
-        except sqlite3.Error as error:
-            raise DiskFailed(f"{state / DATABASE}: {error}") from None
-        if health != "ok":
-            raise DiskFailed(f"{state / DATABASE} is damaged: {health}", hint="use an older backup")
+        sqlitefile.copy(state / DATABASE, copy := Path(folder) / DATABASE)
         return copy.read_bytes()
 
 

@@ -108,6 +108,14 @@ def test_the_table_is_read_as_it_was_written_and_its_backup_too(sector_size: int
     assert twin[sector_size:] == primary[sector_size:]
 
 
+def test_a_disk_to_start_from_has_one_active_record_which_is_not_the_protective_one() -> None:
+    layout = plan_layout(4 * GIB, 512, MediumKind.DEPLOY)
+    started, data = disk_of(layout, boot_code=b"BOOT CODE"), disk_of(layout)
+    assert [started[446 + 16 * n] for n in range(4)] == [0, 0x80, 0, 0]
+    assert [started[446 + 16 * n + 4] for n in range(4)] == [0xEE, 0, 0, 0]
+    assert not any(data[462:510])
+
+
 def test_the_first_sector_is_written_last() -> None:
     layout = plan_layout(4 * GIB, 512, MediumKind.DEPLOY)
     writes = new_table(parts(layout), size=4 * GIB, sector_size=512, uuid=DISK)

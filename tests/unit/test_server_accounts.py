@@ -325,17 +325,25 @@ def test_sessions_are_bounded() -> None:
 # -- the page -------------------------------------------------------------------------------------
 
 
-def test_the_account_page_shows_each_what_concerns_them(lab: ServerLab) -> None:
-    assert lab.http.get("/account", follow_redirects=False).headers["location"] == "/login"
+def test_the_pages_about_people_show_each_what_concerns_them(lab: ServerLab) -> None:
+    for url in ("/account", "/users", "/audit"):
+        assert lab.http.get(url, follow_redirects=False).headers["location"] == "/login"
     lab.operator("POST", "/users", {"name": "anna", "role": "operator", "password": PASSWORD})
     lab.operator("POST", "/tokens", {"name": "<nightly>", "role": "viewer"})
     lab.log_in(Role.OPERATOR)
     page = lab.http.get("/account").text
     assert 'id="my-password"' in page
-    assert 'id="users"' not in page
+    assert 'href="/users"' not in page
+    for url in ("/users", "/audit"):
+        refused = lab.http.get(url)
+        assert refused.status_code == 403
+        assert "takes the role admin, operator has the role operator" in refused.text
     lab.log_in(Role.ADMIN)
-    page = lab.http.get("/account").text
+    page = lab.http.get("/users").text
+    assert '<a href="/users" aria-current="page">' in page
     assert "<b>anna</b>" in page
     assert "&lt;nightly&gt;" in page
+    assert PASSWORD not in page
+    page = lab.http.get("/audit").text
     assert re.search(r"token operator.token</td>.*POST /api/v1/users", page, re.DOTALL)
     assert PASSWORD not in page

@@ -77,7 +77,7 @@ def test_the_pages_are_japanese_for_who_reads_it() -> None:
     for text in ("メディアなし", "受信中", "参加済み", "次のネットワーク起動", "English"):
         assert text in page, text
     assert "ready" not in re.sub(r'id="ready"|<script.*?>', "", page)
-    assert "操作の記録" in lab.http.get("/account", headers=japanese).text
+    assert "操作の記録" in lab.http.get("/audit", headers=japanese).text
     assert "パスワード" in lab.http.get("/login", headers=japanese).text
 
 

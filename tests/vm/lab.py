@@ -68,7 +68,7 @@ def lab(
             serving = lab_server(net, folder, images=images, tree=told, options=options)
             server = stack.enter_context(serving)
             pcs = stack.enter_context(ExitStack())
-            yield Lab(folder, net, site, server, accelerator(_kernel(tree)), pcs)
+            yield Lab(folder, net, site, server, accelerator(kernel_of(tree)), pcs)
         finally:
             # A second Ctrl-C must not cut the cleaning short.
             for number in _SIGNALS:
@@ -85,7 +85,7 @@ def _signals_restored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _kernel(tree: Path) -> Path:
+def kernel_of(tree: Path) -> Path:
     """The kernel of a PXE tree, by its ``tree.json``."""
     name = json.loads((tree / "tree.json").read_text())["files"]["kernel"]["name"]
     return tree / str(name)

@@ -6,7 +6,6 @@ starts anything from the disk. Pure: partitions in, writes out.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from uuid import UUID
 from zlib import crc32
@@ -15,7 +14,6 @@ from castcore.disk.gpt import (
     ENTRY,
     HEADER,
     MBR_SIGNATURE,
-    MBR_TABLE,
     PROTECTIVE,
     SIGNATURE,
     Header,
@@ -24,6 +22,7 @@ from castcore.disk.gpt import (
     relocated_backup,
 )
 from castcore.disk.layout import Partition
+from castcore.disk.mbr import ACTIVE, RECORD, TABLE
 from castcore.units import round_up
 
 REVISION = 0x10000
@@ -86,10 +85,17 @@ def _entries(partitions: Sequence[Partition], sector_size: int) -> bytes:
 
 
 def _first_sector(boot_code: bytes, last_lba: int) -> bytes:
-    """The protective MBR (UEFI 2.10, table 5-4), with ``boot_code`` before it."""
+    """The protective MBR (UEFI 2.10, table 5-4), with ``boot_code`` before it.
+
+    Some BIOSes start no disk without an active record, some UEFI firmware takes no disk for a GPT whose
+    protective record is active. So an empty record beside it is, where there is something to start: what
+    xorriso calls ``mbr_force_bootable``.
+    """
     sector = bytearray(512)
     sector[: len(boot_code)] = boot_code
     size = min(last_lba, 0xFFFFFFFF)
-    struct.pack_into("<B3sB3sII", sector, MBR_TABLE, 0, b"\0\2\0", PROTECTIVE, b"\xff\xff\xff", 1, size)
+    RECORD.pack_into(sector, TABLE, 0, b"\0\2\0", PROTECTIVE, b"\xff\xff\xff", 1, size)
+    if boot_code:
+        RECORD.pack_into(sector, TABLE + RECORD.size, ACTIVE, b"\0\0\0", 0, b"\0\0\0", 0, 1)
     sector[510:512] = MBR_SIGNATURE
     return bytes(sector)

@@ -1,4 +1,4 @@
-"""``fleetcast casts``: make, list, show, start and cancel casts of a running server."""
+"""``fleetcast casts``: make, list, show, start, await and cancel casts of a running server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from castcore.units import human
 
 from castserver import arguments, operatorclient
 from castserver.casttable import clock, megabytes, percent
+from castserver.castwaiting import newest, waited
 from castserver.imagescreen import table
 from castserver.operatorclient import Operator
 
 NAME = "casts"
-HELP = "make, list, show, start or cancel casts of a running server"
+HELP = "make, list, show, start, await or cancel casts of a running server"
 EXAMPLE = "fleetcast casts create --image office --start-clients 12 --after reboot"
 ACTIONS = {
     "show": "one cast and every machine's part in it",
@@ -46,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_protection(create)
     create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
+    create.add_argument("--wait", action="store_true", help="show how far it is until it has ended")
     operatorclient.add_arguments(create)
+    wait = actions.add_parser("wait", help="show how far a cast is until it has ended")
+    wait.add_argument("cast", nargs="?", help="the cast's id; left out: the newest")
+    operatorclient.add_arguments(wait)
     operatorclient.add_actions(actions, {"list": "every cast, the newest first"})
     operatorclient.add_actions(actions, ACTIONS, ("cast", "the cast's id"))
 
@@ -63,6 +68,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             cast = operator.get("casts", args.cast)
         case "create":
             cast = operator.post("casts", body=_wish(args))
+            if args.wait:
+                cast = waited(operator, cast["cast"], screen)
+        case "wait":
+            cast = waited(operator, args.cast or newest(operator), screen)
         case action:
             cast = operator.post("casts", args.cast, action)
     screen.say(_details(cast))

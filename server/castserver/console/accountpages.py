@@ -1,4 +1,4 @@
-"""The pages about people: log in and out, one's own account, and an administrator's."""
+"""The pages about people: log in and out, one's own account; an administrator's users and audit log."""
 
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
@@ -9,10 +9,11 @@ from castcore.errors import Busy, Refused
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from castserver.access import Parts, caller_of
+from castserver.access import Parts
 from castserver.attempts import TooManyAttempts
 from castserver.auditedroute import address
 from castserver.console import page
+from castserver.console.visit import visited
 from castserver.parts import ServerParts
 from castserver.passwords import AT_ONCE
 from castserver.roles import Caller, Role
@@ -92,15 +93,29 @@ def logout(request: Request, parts: Parts) -> Response:
 
 @routes.get("/account")
 def account(request: Request, parts: Parts) -> Response:
-    """One's own password; for an administrator users, tokens and the audit log too."""
-    caller = caller_of(request, parts)
-    if caller is None:
-        return page.to_login()
-    values: dict[str, object] = {"name": parts.name, "caller": caller, "roles": list(Role)}
-    if caller.role.may(Role.ADMIN):
-        values["users"], values["tokens"] = parts.auth.users.all(), parts.auth.tokens.all()
-        values["entries"] = parts.audit.page(limit=SHOWN_ENTRIES)
-    return page.render(request, "account.html", values)
+    """One's own password."""
+    return visited(request, parts, "account.html", lambda _: {})
+
+
+@routes.get("/users")
+def users(request: Request, parts: Parts) -> Response:
+    """Who may log in, and the tokens of scripts; for an administrator."""
+
+    def values(_: Caller) -> dict[str, object]:
+        auth = parts.auth
+        return {"roles": list(Role), "users": auth.users.all(), "tokens": auth.tokens.all()}
+
+    return visited(request, parts, "users.html", values, needed=Role.ADMIN)
+
+
+@routes.get("/audit")
+def audit(request: Request, parts: Parts) -> Response:
+    """Who did what; for an administrator."""
+
+    def values(_: Caller) -> dict[str, object]:
+        return {"entries": parts.audit.page(limit=SHOWN_ENTRIES)}
+
+    return visited(request, parts, "audit.html", values, needed=Role.ADMIN)
 
 
 def _require_same_site(request: Request) -> None:

@@ -71,7 +71,7 @@ def render(
     request: Request, template: str, values: Mapping[str, object], *, status: int = 200
 ) -> HTMLResponse:
     """The page that ``template`` makes of ``values``."""
-    text = _templates(language_of(request)).get_template(template).render(values)
+    text = _templates(language_of(request)).get_template(template).render(values, here=request.url.path)
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
 

@@ -7,7 +7,9 @@ from fastapi.staticfiles import StaticFiles
 
 from castserver.access import Parts, caller_of
 from castserver.console import apidoc, page, show
+from castserver.console.visit import visited
 from castserver.parts import ServerParts
+from castserver.roles import Caller
 from castserver.views import image_view
 
 routes = APIRouter(include_in_schema=False)
@@ -21,11 +23,11 @@ def static_files() -> StaticFiles:
 @routes.get("/")
 def overview(request: Request, parts: Parts) -> Response:
     """Machines, casts and images, kept live."""
-    caller = caller_of(request, parts)
-    if caller is None:
-        return page.to_login()
-    images = [image_view(shelved) for shelved in parts.library.all()]
-    return page.render(request, "overview.html", {"caller": caller, "images": images} | _live(parts))
+
+    def values(_: Caller) -> dict[str, object]:
+        return {"images": [image_view(shelved) for shelved in parts.library.all()]} | _live(parts)
+
+    return visited(request, parts, "overview.html", values)
 
 
 @routes.get("/live")

@@ -1,0 +1,57 @@
+"""The runs of all casts: each opened in a slot that no other has, closed beside everybody's lock.
+
+To stop a sender takes a moment, and who reads a medium that is dead may hang for long. So a cast that
+ends only hands its run in, and its slot stays taken until it is closed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from castserver.castrun import CastRun, free_slot
+from castserver.legrun import CastOptions, Leg, OpenImage
+
+
+class CastRuns:
+    """Opens and closes them on ``legs``; safe from any thread."""
+
+    def __init__(self, legs: Sequence[Leg]) -> None:
+        self._legs = tuple(legs)
+        self._lock = threading.Lock()
+        self._open: list[CastRun] = []
+        # To be closed, with whether to abort; and those that somebody closes just now.
+        self._ended: list[tuple[CastRun, bool]] = []
+        self._closing: list[CastRun] = []
+
+    def open(self, image: OpenImage, options: CastOptions) -> CastRun:
+        """A run of ``image``. Raises InUse when every slot is taken."""
+        with self._lock:
+            taken = [*self._open, *(run for run, _ in self._ended), *self._closing]
+            run = CastRun(image, free_slot({run.slot for run in taken}), self._legs, options)
+            self._open.append(run)
+            return run
+
+    def end(self, run: CastRun, *, abort: bool) -> None:
+        """``run`` is to be closed by the next `close_ended`; ``abort`` tells its clients."""
+        with self._lock:
+            self._open.remove(run)
+            self._ended.append((run, abort))
+
+    def close_ended(self) -> None:
+        """Stop what has ended; to be called without a lock."""
+        with self._lock:
+            mine, self._ended = self._ended, []
+            self._closing += [run for run, _ in mine]
+        for run, abort in mine:
+            run.close(abort=abort)
+            with self._lock:
+                self._closing.remove(run)
+
+    def close(self) -> None:
+        """Stop all, as the server ends: their clients wait for it to be back."""
+        self.close_ended()
+        with self._lock:
+            left = list(self._open)
+        for run in left:
+            run.close()
