@@ -6,11 +6,12 @@ from typing import Annotated
 from castcore import statement
 from castcore.control import API, Order, Registered, Registration, Report
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from castserver.access import OwnClient, Parts
 from castserver.clients import MOST_WAIT
 from castserver.messagebody import message
+from castserver.policy import pace
 from castserver.views import ErrorView, Refusals
 
 MOST_NUMBER = (1 << 63) - 1
@@ -27,6 +28,12 @@ class OrdersView(BaseModel):
 
 class Accepted(BaseModel):
     """The server has taken note."""
+
+
+class Heard(BaseModel):
+    """The server has taken note of a report."""
+
+    pace: float = Field(description="seconds until it wants the next one, if only figures change")
 
 
 @routes.get(statement.PATH.removeprefix(API), summary="Who this server is, signed by its key")
@@ -66,9 +73,9 @@ async def orders(
 
 
 @routes.post("/clients/{client}/report", summary="Report state and progress", responses=_UNKNOWN)
-def report(parts: Parts, client: OwnClient, report: Annotated[Report, message(Report)]) -> Accepted:
+def report(parts: Parts, client: OwnClient, report: Annotated[Report, message(Report)]) -> Heard:
     """With DONE it carries the proof: the root of what was verified on the disk."""
     kept = parts.clients.note(client, report)
     parts.captures.hear(client, kept)
     parts.casts.hear(client, kept)
-    return Accepted()
+    return Heard(pace=pace(parts.clients.present()))

@@ -92,6 +92,7 @@ class Clients:
         self.changed = Signal()
         self._database = database
         self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
+        self._present, self._count_due = 0, -math.inf
         self._by_token = {c.token_hash: c for c in self._clients.values()}
 
     def all(self) -> list[Client]:
@@ -114,6 +115,15 @@ class Clients:
         if client is not None:
             client.heard = self.clock()
         return client
+
+    def present(self) -> int:
+        """How many clients are connected; counted once a second at most."""
+        now = self.clock()
+        if now >= self._count_due:
+            with self.lock:
+                self._present = sum(client.online(now) for client in self._clients.values())
+            self._count_due = now + 1.0
+        return self._present
 
     def register(self, registration: Registration) -> tuple[Client, Registered]:
         """Take in a client that has just started: a machine met before keeps its id.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from castserver.auditlog import AuditLog
 from castserver.auth import Auth
@@ -16,6 +17,7 @@ from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.licenceviews import ledger_views
+from castserver.livestate import LiveState
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.views import StateView, state_view
@@ -55,6 +57,11 @@ class ServerParts:
                 self.media.now,
                 licences,
             )
+
+    @cached_property
+    def live(self) -> LiveState:
+        """What :meth:`state` tells, for all who listen."""
+        return LiveState(self.state, self.clients.changed)
 
     def wake(self) -> None:
         """Let every request that waits look again (at ``stopping``, for one)."""

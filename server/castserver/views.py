@@ -132,6 +132,7 @@ class SenderView(View):
     mac: bool
     encrypt: bool
     legs: list[LegView]
+    heard: int = Field(description="datagrams of clients that the sender has heard")
 
 
 class CastView(View):

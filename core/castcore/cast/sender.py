@@ -75,7 +75,7 @@ class SenderCore:
         self._stragglers = Stragglers(chunk_size, table.datagram_size)
         self._governor = Governor(cap, polite=polite)
         self._carousel = Carousel(table)
-        self._number = 0
+        self._number = self._heard = 0
         self._beacon_due = 0.0
         self._started, self._settled = math.inf, 0.0
         self._waiting_since: float | None = None
@@ -116,6 +116,7 @@ class SenderCore:
         client = self._roster.get(packet.client)
         if client is None:
             return None
+        self._heard += 1
         if isinstance(packet, Fin):
             return self._on_fin(client, packet)
         # A replay is no sign of life.
@@ -173,6 +174,7 @@ class SenderCore:
             clients=clients,
             stored=stored,
             eta=group_time_left(clients),
+            heard=self._heard,
         )
 
     # -- inside
