@@ -27,9 +27,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Playwright, sync_playwright
+from playwright.sync_api import Playwright, expect, sync_playwright
 
-from tests.support.browser import PROGRAM
+from tests.support.browser import PATIENCE, PROGRAM
 from tests.support.desk import Desk, open_desk
 from tests.support.serverlab import ServerLab
 
@@ -39,6 +39,7 @@ def playwright() -> Iterator[Playwright]:
     """Playwright, whose driver runs as long as a file's tests do."""
     if not Path(PROGRAM).exists() and "ID=ubuntu" in Path("/etc/os-release").read_text().split():
         pytest.skip("Ubuntu's Chromium is a snap, which runs in no namespace of ours")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as made:
         yield made
 

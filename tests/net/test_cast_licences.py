@@ -13,23 +13,17 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 
 import pytest
-from castcore.disk import Extent
-from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
-from castcore.edge.medium import medium_at, open_medium
-from castcore.licence import Balance, issue_licence
-from castcore.units import MIB
 from castserver.database import Database
 from castserver.tables import LicenceUseRow, PartRow
 
 from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
-from tests.support.deploymedia import bare_medium
-from tests.support.images import blank, make_image, noise, write_at
+from tests.support.images import blank
 from tests.support.licences import ISSUER
+from tests.support.licensedmedium import SIZE, balance, licensed_medium
 from tests.support.licensedserver import MOMENTS, NEVER
 
 pytestmark = pytest.mark.root
 
-SIZE = 16 * MIB
 MACHINES, LICENCES = 4, 10
 SECONDS = 120
 SERVER = (sys.executable, "-m", "tests.support.licensedserver")
@@ -37,33 +31,6 @@ CLIENT = (sys.executable, "-m", "castclient", "run", "--json", "--interface", WI
 FLEETCAST = (sys.executable, "-m", "castserver")
 KILLED = -9
 VERIFYING = "verifying"
-
-
-def prepared(folder: Path) -> Path:
-    """A deploy medium with an image and its licences in ``folder``; the raw disk that was imaged."""
-    raw = blank(folder / "source.raw", SIZE)
-    parts = (Extent(0, 3 * MIB), Extent(5 * MIB, 10 * MIB))
-    for number, part in enumerate(parts):
-        write_at(raw, part.start, noise(part.length, number))
-    (folder / "images").mkdir()
-    medium = folder / "medium.img"
-    bare_medium(medium)
-    with open_medium(medium, writable=True) as opened:
-        make_image(opened.images, "system", raw, parts)
-        data = issue_licence(ISSUER, bytes(16), "sys*", LICENCES)
-        (opened.licences / "school.lic").write_bytes(data)
-        format_ledger(Path(opened.ledger.path), opened.ledger.offset, opened.ledger.size)
-    return raw
-
-
-def balance(medium: Path) -> Balance:
-    """That of the only licence on a medium that no server has."""
-    found = medium_at(medium)
-    assert found is not None
-    place = found.ledger
-    with LedgerFile(medium, place.start, place.length, found.serial, writable=False) as file:
-        (only,) = file.ledger.balances()
-        return only
 
 
 def serve(lab: CastLab, folder: Path, moment: str) -> Peer:
@@ -78,7 +45,8 @@ def serve(lab: CastLab, folder: Path, moment: str) -> Peer:
 
 def cast_through(folder: Path, moments: Sequence[str]) -> None:
     """A cast whose server is killed at each of ``moments`` in turn, and comes back: all must be well."""
-    raw = prepared(folder)
+    (folder / "images").mkdir()
+    raw = licensed_medium(folder / "medium.img", folder / "source.raw", LICENCES)
     targets = [blank(folder / f"target{n}.raw", SIZE) for n in range(MACHINES)]
     with cast_lab("licence", MACHINES) as lab:
         servers = [serve(lab, folder, next(iter(moments), NEVER))]

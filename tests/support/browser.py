@@ -30,7 +30,7 @@ PROGRAM = "/usr/bin/chromium"
 SHOTS = ROOT / "build/browser"
 WIDE, NARROW = 1280, 390
 # A busy machine takes its time over a page; what never comes is told after this.
-PATIENCE = 30_000  # milliseconds
+PATIENCE = 60_000  # milliseconds
 # The tests are root, for whom Chromium has no sandbox of its own; there is no graphics card.
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 

@@ -20,7 +20,7 @@ from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
 URL = "https://10.9.0.1:8443"
 SERVER = (sys.executable, "-m", "castserver")
 CLIENT = (sys.executable, "-m", "castclient", "run", "--json", "--interface", WIRE)
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 class CastRoom:

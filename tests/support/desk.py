@@ -18,7 +18,7 @@ from tests.support.browser import Browser, browsing
 from tests.support.serverlab import ServerLab
 
 PORT = 8443
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @dataclass
