@@ -46,7 +46,7 @@ class PlainLines:
         tenth = cast.percent // STEP_PERCENT if cast is not None else 0
         detail = cast.detail if cast is not None else ""
         asked = (model.question, model.notice)
-        now = (model.state, tenth, detail, model.problem, model.link_lost, *asked)
+        now = (model.state, tenth, detail, model.problem, model.kept_out, model.link_lost, *asked)
         if now == self._said:
             return []
         self._said = now
@@ -91,6 +91,8 @@ def _said_fields(model: Model) -> dict[str, str | int]:
     fields: dict[str, str | int] = {}
     if model.link_lost:
         fields["link"] = "lost"
+    if model.kept_out:
+        fields |= {"message": model.kept_out, "machine-code": model.machine_words}
     if model.problem:
         fields["message"] = model.problem
     if model.phase is Phase.FAILED and model.retry_at:

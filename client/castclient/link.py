@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from castcore.control import API, MachineLog, Order, Registered, Registration, Report
+from castcore.control import (
+    API,
+    CONTROL,
+    MachineLog,
+    Order,
+    Registered,
+    Registration,
+    Report,
+    Standing,
+)
 from castcore.edge.cast.control import HttpsCastControl
 from castcore.edge.cast.discovery import FoundServer
-from castcore.edge.net.pinned import PinnedHttps
+from castcore.edge.net.pinned import PinnedHttps, Rejected, TokenRefused
 from castcore.errors import BadPacket, FleetcastError, NetworkFailed, NotFound, Refused
+from castcore.proof import Prover
+from castcore.trust import SigningKey
 
 # A server answers a long poll after this long at the latest; one that takes much longer is gone.
 POLL_SECONDS = 20
@@ -28,32 +41,64 @@ class Forgotten(FleetcastError):
     """The server does not know this client (any more): it has to register again."""
 
 
-class ServerLink:
-    """What passes between this client and ``server``. Each method may run in a thread of its own."""
+class NotAdmitted(Refused):
+    """The server does not let this machine in now: ``standing`` says how it takes it."""
 
-    def __init__(self, server: FoundServer) -> None:
+    def __init__(self, what: str, standing: Standing, *, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.standing = standing
+
+
+class ServerLink:
+    """What passes between this client and ``server``. Each method may run in a thread of its own.
+
+    ``key`` is the one this client made at its start: it proves every request with it.
+    """
+
+    def __init__(self, server: FoundServer, key: SigningKey) -> None:
         self.server = server
         self.client = ""
+        self._key = key
+        # Registering goes beside what is under way with the token that there was before.
+        self._door = PinnedHttps(server.url, server.certificate_digest)
         self._https = PinnedHttps(server.url, server.certificate_digest)
         self._seen = 0
 
     def move(self, server: FoundServer) -> None:
         """The same server was found at another of its addresses; what is under way goes on there."""
+        self._door.move(server.url)
         self._https.move(server.url)
         self.server = server
 
-    def register(self, registration: Registration) -> str:
-        """Make this machine known; return its id there. Raises NetworkFailed, Untrusted."""
-        answer = self._https.post_json(f"{API}/clients", registration.to_json())
+    def register(self, registration: Registration) -> Registered:
+        """Make this machine known. Raises NetworkFailed, Untrusted, NotAdmitted: ask again later."""
+        certificate = self.server.certificate_digest
+        stamped = replace(
+            registration, control=CONTROL, key=self._key.public.hex(), clock=int(time.time())
+        )
+        self._door.prover = Prover(self._key, certificate)
         try:
+            answer = self._door.post_json(f"{API}/clients", stamped.to_json())
             registered = Registered.from_json(answer)
+        except TokenRefused as error:
+            raise NetworkFailed(error.what, hint=error.hint) from None
+        except (Refused, Rejected) as error:
+            raise NotAdmitted(error.what, Standing.REFUSED, hint=error.hint) from None
         except BadPacket as error:
             raise NetworkFailed(f"{self.server.url}: {error.what}") from None
+        if registered.standing is not Standing.ADMITTED:
+            raise NotAdmitted(registered.why, registered.standing)
+        if not registered.nonce:
+            raise NotAdmitted(
+                f"the server at {self.server.url} is older than this client and knows no proofs",
+                Standing.REFUSED,
+                hint="update the server, or start the client that it boots itself",
+            )
         if registered.client != self.client:
             self._seen = 0  # orders are numbered per client
         self.client = registered.client
-        self._https.token = registered.token
-        return self.client
+        self._https.prover = Prover(self._key, certificate, registered.token, registered.nonce)
+        return registered
 
     def next_orders(self) -> list[Order]:
         """Wait for orders; [] after POLL_SECONDS without one. Raises NetworkFailed, Forgotten."""
@@ -92,7 +137,7 @@ class ServerLink:
 
     @property
     def https(self) -> PinnedHttps:
-        """The connection itself, with the token of the registration."""
+        """The connection itself, which proves what it asks by the registration."""
         return self._https
 
     @property

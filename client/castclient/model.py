@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from castcore.control import ClientState, Machine, Nic
+from castcore.control import ClientState, Machine, Nic, Standing
 from castcore.disk import DiskFacts
 from castcore.errors import FleetcastError
 
@@ -74,8 +74,10 @@ class CastNow:
 class Model:
     """Everything shown. ``problem`` is one sentence ("" when all is well), ``failure`` its error.
 
-    ``told`` is True when a cast has ended and the server has heard how. ``now`` and ``retry_at`` are
-    monotonic seconds: a failed cast is tried again then (0: not by itself), as try ``attempt`` + 1.
+    ``kept_out`` is why the server does not let this machine in (its ``standing``), ``machine_words`` the
+    code that is shown for it then. ``told`` is True when a cast has ended and the server has heard how.
+    ``now`` and ``retry_at`` are monotonic seconds: a failed cast is tried again then (0: not by itself),
+    as try ``attempt`` + 1.
     ``question`` waits for Enter or Esc, ``notice`` is the answer to a key; both go away at their
     ``until``. ``keys`` says what keys there are. ``off``: it goes off, not to restart.
     """
@@ -89,6 +91,9 @@ class Model:
     server_words: str = ""
     choices: tuple[str, ...] = ()
     client: str = ""
+    standing: Standing = Standing.ADMITTED
+    kept_out: str = ""
+    machine_words: str = ""
     link_lost: bool = False
     problem: str = ""
     failure: FleetcastError | None = None
@@ -116,6 +121,8 @@ class Model:
         """The word for what the client does: the cast's own state while one is under way."""
         if self.phase is Phase.CASTING:
             return self.cast.state if self.cast is not None else ClientState.PLANNING
+        if self.phase is Phase.WAITING and self.standing in (Standing.DENIED, Standing.REFUSED):
+            return self.standing
         return ClientState.REBOOTING if self.phase is Phase.LEAVING else self.phase
 
 

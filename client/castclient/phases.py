@@ -18,6 +18,7 @@ class Phase(StrEnum):
     SEARCHING = "searching"
     CHOOSING = "choosing"
     REGISTERING = "registering"
+    WAITING = "waiting"
     READY = "ready"
     CASTING = "casting"
     DONE = "done"
@@ -33,6 +34,7 @@ class Event(StrEnum):
     FOUND_SEVERAL = "several servers found"
     CHOSEN = "server chosen"
     REGISTERED = "registered"
+    KEPT_OUT = "not let in yet"
     GAVE_UP = "gave up for now"
     LOST = "server gone"
     FORGOTTEN = "server does not know us"
@@ -78,6 +80,11 @@ _BEFORE_READY: dict[tuple[Phase, Event], Transition] = {
     (_P.REGISTERING, _E.REGISTERED): (_P.READY, (_A.LISTEN,)),
     # It may be back under another address: look for it again.
     (_P.REGISTERING, _E.GAVE_UP): (_P.SEARCHING, (_A.SEARCH,)),
+    # It asks on: the operator has still to approve it, or another is here that says it is this machine.
+    (_P.REGISTERING, _E.KEPT_OUT): (_P.WAITING, ()),
+    (_P.WAITING, _E.KEPT_OUT): (_P.WAITING, ()),
+    (_P.WAITING, _E.REGISTERED): (_P.READY, (_A.LISTEN,)),
+    (_P.WAITING, _E.GAVE_UP): (_P.SEARCHING, (_A.SEARCH,)),
     (_P.READY, _E.LOST): (_P.REGISTERING, (_A.REGISTER,)),
     (_P.READY, _E.FORGOTTEN): (_P.REGISTERING, (_A.REGISTER,)),
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from castcore.control import ClientState, Machine, Nic, Order, OrderKind, Report
+from castcore.control import ClientState, Machine, Nic, Order, OrderKind, Report, Standing
 from castcore.disk import DiskFacts
 from castcore.edge.cast.discovery import FoundServer
 from castcore.errors import FleetcastError, NotFound
@@ -33,12 +33,12 @@ QUESTION_SECONDS = 30.0
 NOTICE_SECONDS = 120.0
 _SHOWN_MESSAGES = 40
 _QUESTION = "The disk is being written. Enter: shut down, it stays incomplete. Esc: go on."
-_UNTOLD = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING)
+_UNTOLD = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING, Phase.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event and what belongs to it."""
+    """An event and what belongs to it; ``words`` are the machine's own code."""
 
     event: Event
     servers: tuple[FoundServer, ...] = ()
@@ -47,6 +47,8 @@ class Happening:
     now: CastNow | None = None
     text: str = ""
     error: FleetcastError | None = None
+    standing: Standing = Standing.ADMITTED
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,13 @@ def noted(model: Model, happening: Happening) -> Model:
         choices = tuple(f"{s.name}  {s.url}  {code_words(s.key)}" for s in happening.servers)
         return dataclasses.replace(model, choices=choices)
     if event is Event.REGISTERED:
-        return dataclasses.replace(model, client=happening.client, link_lost=False)
+        return dataclasses.replace(
+            model, client=happening.client, link_lost=False, standing=Standing.ADMITTED, kept_out=""
+        )
+    if event is Event.KEPT_OUT:
+        return dataclasses.replace(
+            model, standing=happening.standing, kept_out=happening.text, machine_words=happening.words
+        )
     if event is Event.LOST or (event is Event.GAVE_UP and model.client):
         return dataclasses.replace(model, link_lost=True)
     return _cast_noted(model, happening)

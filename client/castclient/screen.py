@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from castcore.control import Standing
 from castcore.disk import DiskFacts
 from castcore.units import human
 
@@ -21,6 +22,7 @@ _LABEL = 10
 _MARGIN = 2
 _MOST_PROBLEM_LINES = 3
 _MOST_FOOT_LINES = 2
+_BEFORE_ANSWER = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING)
 
 
 class Tone(StrEnum):
@@ -50,6 +52,9 @@ _STATES = {
     "searching": ("SEARCHING", Tone.CALM, "Looking for a server on every wired network"),
     "choosing": ("CHOOSE", Tone.CALM, "Several servers answer: press the number of the one to follow"),
     "registering": ("CALLING", Tone.CALM, "Telling the server about this machine"),
+    "waiting": ("WAITING", Tone.CALM, "The server does not let this machine in yet"),
+    "denied": ("DENIED", Tone.BAD, "The server does not let this machine in"),
+    "refused": ("REFUSED", Tone.BAD, "The server does not take this client"),
     "ready": ("READY", Tone.CALM, "Waiting for orders from the server"),
     "planning": ("CASTING", Tone.BUSY, "Preparing"),
     "joining": ("CASTING", Tone.BUSY, "Joining the cast"),
@@ -110,6 +115,7 @@ def _headline(model: Model, width: int, height: int) -> list[str]:
 def _news(model: Model, width: int) -> list[str]:
     """What goes on now: a sentence, a problem, choices, how far the cast is."""
     lines = [f"  {_sentence(model)}"] if _sentence(model) else []
+    lines += _kept_out(model, width)
     if model.link_lost:
         lines.append("  The server is gone; waiting until it answers again.")
     if model.problem and model.phase in (Phase.FAILED, Phase.CASTING):
@@ -123,6 +129,16 @@ def _news(model: Model, width: int) -> list[str]:
     if model.phase is Phase.CHOOSING:
         lines += [f"  {n}  {choice}" for n, choice in enumerate(model.choices, 1)]
     return lines + (_cast(model.cast, width) if model.cast is not None else [])
+
+
+def _kept_out(model: Model, width: int) -> list[str]:
+    """Why the server does not let this machine in, and the code by which its operator knows it."""
+    if not model.kept_out or model.phase in _BEFORE_ANSWER:
+        return []
+    lines = [f"  {part}" for part in _wrap(model.kept_out, width - 2 * _MARGIN)[:_MOST_PROBLEM_LINES]]
+    if model.standing is Standing.REFUSED:
+        return lines
+    return [*lines, "", f"  The code of this machine:  {model.machine_words}"]
 
 
 def _sentence(model: Model) -> str:

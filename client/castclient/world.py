@@ -10,7 +10,7 @@ from pathlib import Path
 
 from castcore import __version__
 from castcore.bootsettings import Moment
-from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report
+from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report, Standing
 from castcore.disk import find_disk, is_selector
 from castcore.disk.objections import objections
 from castcore.edge import devices, dmi, efivars
@@ -21,6 +21,8 @@ from castcore.edge.disk.bootafter import boot_afterwards
 from castcore.edge.net import nics
 from castcore.errors import FleetcastError
 from castcore.image import Manifest
+from castcore.trust import SigningKey
+from castcore.words import machine_words
 
 from castclient import cards, inventory, keyboard, locate, machinelog, power
 from castclient.bringup import BringUp
@@ -29,7 +31,7 @@ from castclient.hooks import Hooks
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
 from castclient.kernellog import kernel_log
-from castclient.link import RETRY_SECONDS, Forgotten, Reporter, ServerLink
+from castclient.link import RETRY_SECONDS, Forgotten, NotAdmitted, Reporter, ServerLink
 from castclient.model import CastNow
 from castclient.phases import Action, Event
 from castclient.program import Facts, Happening, Post, leaving_kind
@@ -40,6 +42,8 @@ GIVE_UP_SECONDS = 30.0
 # How long a finished client waits for its server before it restarts untold.
 TOLD_SECONDS = 300.0
 LEAVE_SECONDS = 3.0
+# A clock further off than that makes times in logs, and dates of licences, wrong.
+CLOCK_SLACK = 300
 _ORDERED = {OrderKind.CAST: Event.ORDER_CAST, OrderKind.CAPTURE: Event.ORDER_CAPTURE}
 BUILD_FILE = "/etc/fleetcast/build.json"
 # What the loop hears when an action has died of an error it did not foresee: it tries again.
@@ -75,7 +79,9 @@ class RealWorld:
         self._machine = dmi.machine()
         self._registration: Registration | None = None
         self._end: CastEnd | None = None
-        self._writing = self._was_ready = False
+        self._writing = self._was_ready = self._clock_told = False
+        # In memory only, so that it is this boot's: it proves every request (castcore/proof.py).
+        self._key = SigningKey.generate()
         self._chosen: frozenset[str] = frozenset()
         self.keys = ""
         self._reporter.start()
@@ -153,27 +159,49 @@ class RealWorld:
         """Register with the server just found, else again with the present one."""
         if servers and (self._link is None or self._link.server != servers[0]):
             self._settle(servers[0])
-            self._link = ServerLink(servers[0])
+            self._link = ServerLink(servers[0], self._key)
         if self._link is not None:
-            post(self._registered(self._link))
+            post(self._registered(self._link, post))
 
-    def _registered(self, link: ServerLink) -> Happening:
-        end, failed = time.monotonic() + GIVE_UP_SECONDS, False
+    def _registered(self, link: ServerLink, post: Post) -> Happening:
+        end, failed, told = time.monotonic() + GIVE_UP_SECONDS, False, ""
+        about = self._inventory()
         while True:
             if link.client:
                 self._follow(link, failed=failed)
             try:
-                client = link.register(self._inventory())
+                registered = link.register(about)
+            except NotAdmitted as error:
+                if told != error.what:
+                    post(self._kept_out(error))
+                told, failed = error.what, False
+                if error.standing is not Standing.REFUSED:
+                    end = time.monotonic() + GIVE_UP_SECONDS  # it answers, and may let us in at any time
             except FleetcastError as error:
                 self._journal.add(error.what)
-                failed = True
+                failed, about = True, self._inventory()
             else:
                 self._reporter.again()
+                self._compare_clock(registered.clock)
                 self._ready()
-                return Happening(Event.REGISTERED, client=client)
+                return Happening(Event.REGISTERED, client=registered.client)
             if time.monotonic() > end:
                 return Happening(Event.GAVE_UP)
             time.sleep(RETRY_SECONDS)
+
+    def _kept_out(self, error: NotAdmitted) -> Happening:
+        text = f"{error.what} ({error.hint})" if error.hint else error.what
+        words = machine_words(self._key.public)
+        return Happening(Event.KEPT_OUT, text=text, standing=error.standing, words=words)
+
+    def _compare_clock(self, theirs: int) -> None:
+        ahead = int(time.time()) - theirs
+        if theirs and abs(ahead) > CLOCK_SLACK and not self._clock_told:
+            self._clock_told = True
+            way = "ahead of" if ahead > 0 else "behind"
+            self._journal.add(
+                f"warning: the clock of this machine is {abs(ahead) / 3600:.1f} h {way} the server's"
+            )
 
     def _follow(self, link: ServerLink, *, failed: bool) -> None:
         """A server we were registered with was lost: its way to us may be, and there may be another."""

@@ -14,6 +14,8 @@ from castcore.disk import DiskFacts
 from castcore.plain import from_plain, to_plain
 
 API = "/api/v1"
+# What is said here changes with this number; client and server with different ones do not talk.
+CONTROL = 2
 # The id of the one cast that `fleetcast send` makes.
 ONE_SHOT = "send"
 
@@ -65,6 +67,19 @@ class AfterCast(StrEnum):
     STAY = "stay"
 
 
+class Standing(StrEnum):
+    """How a server receives a machine that registers: only an admitted one takes part."""
+
+    ADMITTED = "admitted"
+    # The operator has still to approve it.
+    WAITING = "waiting"
+    # Another one is here that says it is the same machine.
+    RIVAL = "rival"
+    DENIED = "denied"
+    # They do not speak the same version; no answer of a server, it refuses.
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Nic:
     """A wired network interface: ``speed`` in Mbit/s (0 unknown), addresses with prefix length."""
@@ -105,21 +120,37 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Registration(Message):
-    """POST /clients: everything a client knows of itself; the answer is :class:`Registered`."""
+    """POST /clients: everything a client knows of itself; the answer is :class:`Registered`.
+
+    ``control`` is its CONTROL (clients before the second did not say), ``key`` the hex of the Ed25519
+    public key it made at its start, ``clock`` its time in Unix seconds (0: not said).
+    """
 
     machine: Machine
     nics: tuple[Nic, ...]
     disks: tuple[DiskFacts, ...]
     version: str
     devices: tuple[Device, ...] = ()
+    control: int = 1
+    key: str = ""
+    clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Registered(Message):
-    """The server's answer: the client's id, and the token its later requests carry."""
+    """The server's answer: the client's id, the token that its later requests carry, the nonce that they
+    prove it with (:mod:`castcore.proof`), and the server's time in Unix seconds.
+
+    Without ``standing`` ADMITTED there is no token: it asks again every few seconds; ``why`` is for its
+    screen, where the code of its key stands too (:func:`castcore.words.machine_words`).
+    """
 
     client: str
     token: str
+    nonce: str = ""
+    standing: Standing = Standing.ADMITTED
+    why: str = ""
+    clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)

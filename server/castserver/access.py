@@ -1,4 +1,4 @@
-"""The gates of the API, as dependencies: a client's token; a caller's session or token, and his role."""
+"""The gates of the API, as dependencies: a client's token and proof; a caller's session, token, role."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request
 
 from castserver.auditedroute import AuditedRoute
 from castserver.auth import CONSOLE_HEADER, READING
-from castserver.castroutes import Token
+from castserver.castroutes import Shown, Token
 from castserver.clients import Client
 from castserver.parts import ServerParts
 from castserver.roles import Caller, Role
@@ -34,9 +34,9 @@ Parts = Annotated[ServerParts, Depends(server_parts)]
 Name = Annotated[str, Path(max_length=64)]
 
 
-async def own_client(parts: Parts, client: Name, token: Token) -> Client:
-    """The client whose id is in the path, if ``token`` is its own."""
-    found = parts.clients.by_token(token)
+async def own_client(parts: Parts, client: Name, shown: Shown) -> Client:
+    """The client whose id is in the path, if the request is proven to be its own. Raises Unproven."""
+    found = parts.clients.proven(shown)
     if found is None or found.id != client:
         raise Unauthorised("the token is not this client's", hint="register again")
     return found

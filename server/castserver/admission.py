@@ -12,14 +12,15 @@ from castserver import castroutes
 from castserver.castmodel import Cast
 from castserver.castrun import CastRun
 from castserver.legrun import LiveSender, OpenImage
+from castserver.presented import Presented
 from castserver.wayin import WayIn
 
 
 class Members(Protocol):
     """What `castserver.casts.Casts` does for who takes part."""
 
-    def authorize(self, token: str) -> str | None:
-        """The id of the client that ``token`` belongs to."""
+    def authorize(self, shown: Presented) -> str | None:
+        """The id of the client that makes a request."""
         ...
 
     def claim(self, cast: Cast, client: str) -> None:
@@ -48,9 +49,9 @@ class Admission:
         """The sender to follow now."""
         return self._run().current_sender(self.way)
 
-    def authorize(self, token: str) -> str | None:
-        """The id of the client that ``token`` belongs to."""
-        return self.casts.authorize(token)
+    def authorize(self, shown: Presented) -> str | None:
+        """The id of the client that makes a request."""
+        return self.casts.authorize(shown)
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
         """Let ``client`` take part."""

@@ -15,6 +15,7 @@ from castcore.errors import (
     Refused,
     Untrusted,
 )
+from castcore.proof import NONCE_HEADER
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castserver import (
     accountroutes,
+    approvalroutes,
     auditroutes,
     bootimageroutes,
     bootroutes,
@@ -44,6 +46,7 @@ from castserver.access import Unauthorised
 from castserver.apidocument import Application
 from castserver.attempts import TooManyAttempts
 from castserver.console import accountpages, languagepages, pages
+from castserver.proofs import Unproven
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -54,6 +57,7 @@ A viewer may read, an operator change things, an administrator keep accounts."""
 # pinned.py's clients tell these apart: 401/403 refuse, 404 does not exist, others may pass with time.
 STATUS: tuple[tuple[type[FleetcastError], int], ...] = (
     (Unauthorised, 401),
+    (Unproven, 401),
     (NotFound, 404),
     (Refused, 403),
     (Untrusted, 403),
@@ -88,6 +92,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(licenceroutes.routes)
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
+    for approval in approvalroutes.both():
+        app.include_router(approval)
     app.include_router(captureroutes.routes)
     app.include_router(mediaroutes.routes)
     app.include_router(bootroutes.routes)
@@ -114,7 +120,10 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
 def _fleetcast_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FleetcastError)
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-    return _error(status, error.what, error.hint)
+    answer = _error(status, error.what, error.hint)
+    if isinstance(error, Unproven):
+        answer.headers[NONCE_HEADER] = error.nonce
+    return answer
 
 
 def _malformed(_request: Request, error: Exception) -> JSONResponse:

@@ -67,6 +67,11 @@ class AuditLog:
                 return
             self._number, self._chain = entry.number, chain
 
+    def newest(self) -> int:
+        """When the newest entry was written, in Unix seconds; 0: there is none."""
+        found = self.page(limit=1)
+        return found[0].time if found else 0
+
     def page(self, before: int | None = None, limit: int = 100) -> list[Entry]:
         """The newest entries with numbers below ``before``, newest first."""
         chosen = select(AuditRow).order_by(AuditRow.number.desc()).limit(min(limit, MOST_READ))

@@ -15,10 +15,12 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from castcore.cast.peers import Peers
 from castcore.errors import BadPacket
+from castcore.proof import PROOF_HEADER
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
+from castserver.presented import Presented
 from castserver.wayin import WayIn
 
 # Chunks of about 1 MiB read at the same time: enough for any disk array, and 16 MiB of memory.
@@ -116,8 +118,11 @@ class RunningCast(Protocol):
         """The sender a client should follow now; a finished one has been replaced by a fresh one."""
         ...
 
-    def authorize(self, token: str) -> str | None:
-        """The name of the client that ``token`` belongs to, or None: it may not take part."""
+    def authorize(self, shown: Presented) -> str | None:
+        """The name of the client that makes a request, or None: it may not take part.
+
+        Raises FleetcastError when its proof does not count.
+        """
         ...
 
     def join(self, client: str, held: bytes) -> Answer:
@@ -159,7 +164,7 @@ def chunk_set(text: str) -> bytes:
 Selection = Annotated[int, Path(ge=0, le=255)]
 Admitted = tuple[RunningCast, str]
 # Finds the cast that a request names and the client that makes it.
-Entry = Callable[[str, str, WayIn], Awaitable[Admitted]]
+Entry = Callable[[str, Presented, WayIn], Awaitable[Admitted]]
 
 _bearer = HTTPBearer(auto_error=False, description="A client's token, or the operator's.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -171,6 +176,17 @@ def bearer_token(credentials: Credentials) -> str:
 
 
 Token = Annotated[str, Depends(bearer_token)]
+
+
+def presented(request: Request, token: Token) -> Presented:
+    """What the request shows of the client that makes it."""
+    scope = request.scope
+    path, query = scope.get("raw_path") or b"", scope["query_string"]
+    target = (path + b"?" + query if query else path).decode("latin-1")
+    return Presented(token, request.headers.get(PROOF_HEADER, ""), request.method, target)
+
+
+Shown = Annotated[Presented, Depends(presented)]
 
 
 def way_in(request: Request) -> WayIn:
@@ -187,8 +203,8 @@ def router(directory: CastDirectory) -> APIRouter:
     routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=REFUSALS)
     readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
 
-    async def entry(cast: str, token: Token, way: CameBy) -> Admitted:
-        return await _in_thread(lambda: admit(directory, cast, token, way), workers)
+    async def entry(cast: str, shown: Shown, way: CameBy) -> Admitted:
+        return await _in_thread(lambda: admit(directory, cast, shown, way), workers)
 
     @routes.get("/descriptor", summary="The signed descriptor of the cast", response_class=Bytes)
     async def descriptor(admitted: Annotated[Admitted, Depends(entry)]) -> Response:
@@ -274,12 +290,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def admit(directory: CastDirectory, cast: str, token: str, way: WayIn) -> Admitted:
+def admit(directory: CastDirectory, cast: str, shown: Presented, way: WayIn) -> Admitted:
     """The cast and the client's name in it; else an answer with 404 or 401."""
     found = directory.find(cast, way)
     if found is None:
         raise HTTPException(404, f"there is no cast {cast[:40]!r} to take part in now")
-    client = found.authorize(token)
+    client = found.authorize(shown)
     if client is None:
         raise HTTPException(401, "the token is unknown here: register again")
     return found, client

@@ -28,6 +28,7 @@ from castserver.legrun import Leg
 from castserver.library import Library
 from castserver.licensing import Licensing
 from castserver.policy import CastState, PartState
+from castserver.presented import Presented
 from castserver.wayin import WayIn
 
 
@@ -218,9 +219,9 @@ class Casts:
             run.look()
         self._runs.close_ended()
 
-    def authorize(self, token: str) -> str | None:
-        """The id of the client that ``token`` belongs to."""
-        client = self._clients.by_token(token)
+    def authorize(self, shown: Presented) -> str | None:
+        """The id of the client that makes a request. Raises Unproven."""
+        client = self._clients.proven(shown)
         return client.id if client is not None else None
 
     def close(self) -> None:

@@ -1,14 +1,18 @@
 """What clients call: who are you, here I am, what shall I do, this is how it goes."""
 
 import asyncio
+import logging
 from typing import Annotated
 
-from castcore import statement
-from castcore.control import API, Order, Registered, Registration, Report
-from fastapi import APIRouter, Query, Response
+from castcore import __version__, statement
+from castcore.control import API, CONTROL, Order, Registered, Registration, Report, Standing
+from castcore.errors import BadPacket, Refused
+from castcore.trust import KEY_SIZE
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from castserver.access import OwnClient, Parts
+from castserver.castroutes import CameBy, Shown
 from castserver.clients import MOST_WAIT
 from castserver.messagebody import message
 from castserver.policy import pace
@@ -16,7 +20,15 @@ from castserver.views import ErrorView, Refusals
 
 MOST_NUMBER = (1 << 63) - 1
 
+log = logging.getLogger("fleetcast")
 routes = APIRouter(prefix=API, tags=["clients"])
+_UNPROVEN: Refusals = {
+    401: {"model": ErrorView, "description": "Sign it with the nonce in the header Fleetcast-Nonce"},
+    403: {
+        "model": ErrorView,
+        "description": "It speaks another version, or there are too many machines",
+    },
+}
 _UNKNOWN: Refusals = {401: {"model": ErrorView, "description": "The token is unknown: register again"}}
 
 
@@ -42,15 +54,57 @@ async def server(parts: Parts) -> Response:
     return Response(parts.statement, media_type="application/json")
 
 
-@routes.post("/clients", summary="Register a client that has just started")
-def register(parts: Parts, registration: Annotated[Registration, message(Registration)]) -> Registered:
-    """A machine met before (UUID, serials) keeps its id; its older tokens end."""
-    client, registered = parts.clients.register(registration)
-    parts.boots.arrived(client.traits.macs, client.id)
-    parts.captures.offer(client)
-    parts.once.arrived(client)
-    parts.casts.offer(client, restarted=True)
+async def sent_body(request: Request) -> bytes:
+    """The body as it came, which the proof of a registration covers."""
+    return await request.body()
+
+
+@routes.post("/clients", summary="Register a client that has just started", responses=_UNPROVEN)
+def register(
+    parts: Parts,
+    registration: Annotated[Registration, message(Registration)],
+    shown: Shown,
+    body: Annotated[bytes, Depends(sent_body)],
+    way: CameBy,
+) -> Registered:
+    """A machine met before (UUID, serials) keeps its id; its older tokens end. Signed by its key over a
+    nonce that the first answer (401) gives. Without `admitted` there is no token: ask again soon.
+    """
+    _require_version(registration)
+    parts.clients.proofs.require_registration(shown, _key(registration), body)
+    client, registered = parts.clients.register(registration, way.client)
+    if registered.standing is not Standing.RIVAL:
+        parts.boots.arrived(client.traits.macs, client.id)
+    if registered.standing is Standing.ADMITTED:
+        parts.captures.offer(client)
+        parts.once.arrived(client)
+        parts.casts.offer(client, restarted=True)
     return registered
+
+
+def _require_version(registration: Registration) -> None:
+    if registration.control == CONTROL:
+        return
+    older = registration.control < CONTROL
+    text = (
+        f"the client is {'older' if older else 'newer'} than this server: it is version"
+        f" {registration.version[:20]} (control {registration.control}), this is {__version__}"
+        f" (control {CONTROL})"
+    )
+    log.warning("a machine was refused: %s", text)
+    raise Refused(
+        text, hint="make the boot image anew with this server's media-builder, or update the server"
+    )
+
+
+def _key(registration: Registration) -> bytes:
+    try:
+        key = bytes.fromhex(registration.key)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_SIZE or registration.key != key.hex():
+        raise BadPacket(f"the key of a client is {KEY_SIZE} bytes in lower-case hex")
+    return key
 
 
 @routes.get("/clients/{client}/orders", summary="Wait for orders (long poll)", responses=_UNKNOWN)
@@ -62,9 +116,11 @@ async def orders(
 ) -> OrdersView:
     """Answers at once when there is an order numbered above `after`, else within `wait` seconds."""
     clock = asyncio.get_running_loop().time
-    end = clock() + min(wait, MOST_WAIT)
+    end, session, asked = clock() + min(wait, MOST_WAIT), client.token_hash, client.trust.asked
     while True:
         seen = client.signal.count
+        if client.token_hash != session or client.trust.asked != asked:
+            return OrdersView(orders=[])  # ask again: who is it that waits here?
         found = [order for order in client.orders if order.number > after]
         left = end - clock()
         if found or left <= 0 or parts.stopping.is_set():

@@ -2,7 +2,7 @@
 
 Machines are few thousands at most, so all live in memory and the database is written through. One
 lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines read
-without it (a token's client, the tuple of open orders) is replaced as a whole, never changed in place.
+without it (a token's session, the tuple of open orders) is replaced as a whole, never changed in place.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, ClientState, Order, Registered, Registration, Report
+from castcore.control import AfterCast, ClientState, Order, Registered, Registration, Report, Standing
 from castcore.errors import NotFound, Refused
+from castcore.proof import Window
+from castcore.words import machine_words
 
+from castserver import machinetrust
 from castserver.database import Database
 from castserver.machineid import Traits, find_at_boot, find_machine, traits
+from castserver.machinetrust import Approval, Claim, MachineTrust
 from castserver.policy import boot_decision
+from castserver.presented import Presented
+from castserver.proofs import Proofs
 from castserver.signal import Signal
-from castserver.tables import MachineRow
+from castserver.tables import MachineRow, MachineTrustRow
 
 # A long poll waits at most this long, in seconds, so a living client is heard at least as often.
 MOST_WAIT = 25.0
@@ -34,6 +40,13 @@ MOST_MACHINES = 20_000
 # What is kept of a report: a client that tells its whole journal each second must not fill our memory.
 MOST_LOG_LINES = 500
 LONGEST_LINE = 500
+# Why one that registers is not let in, for its screen.
+_WHY = {
+    Standing.WAITING: "the operator has still to approve this machine",
+    Standing.RIVAL: "another machine is connected that says it is this one; this one gets in when that"
+    " is gone, or when the operator approves it",
+    Standing.DENIED: "the operator has denied this machine",
+}
 # How much of a rate's old value survives one report (they come about once a second).
 RATE_MEMORY = 0.7
 
@@ -63,6 +76,7 @@ class Client:
     rate: float = 0.0
     capture: str = ""
     source: bool = False
+    trust: MachineTrust = field(default_factory=MachineTrust)
     signal: Signal = field(default_factory=Signal)
 
     def online(self, now: float) -> bool:
@@ -83,17 +97,36 @@ class Client:
         return not self.orders or self.orders[-1].after is AfterCast.STAY
 
 
-class Clients:
-    """The registry; implements ``castcore.boot.BootPolicy``."""
+@dataclass(frozen=True, eq=False)
+class Session:
+    """An admitted client: what proves its requests."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    client: Client
+    key: bytes
+    window: Window = field(default_factory=Window)
+
+
+class Clients:
+    """The registry; implements ``castcore.boot.BootPolicy``.
+
+    ``server`` is the SHA-256 of the TLS certificate that clients see. While ``approving``, machines that
+    the operator has not approved are not let in (:mod:`castserver.approvals`).
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.monotonic, server: bytes = b""
+    ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.changed = Signal()
+        self.proofs = Proofs(server, clock)
+        self.approving = False
         self._database = database
         self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
         self._present, self._count_due = 0, -math.inf
-        self._by_token = {c.token_hash: c for c in self._clients.values()}
+        self._sessions: dict[str, Session] = {}
+        for row in database.all(MachineTrustRow):
+            self._remember(self._clients[row.machine], row)
 
     def all(self) -> list[Client]:
         """Every machine, in the order of their first registration."""
@@ -109,11 +142,17 @@ class Clients:
             )
         return found
 
-    def by_token(self, token: str) -> Client | None:
-        """The client that ``token`` was given to, now heard again; None when it is unknown."""
-        client = self._by_token.get(_hash(token)) if token else None
-        if client is not None:
-            client.heard = self.clock()
+    def proven(self, shown: Presented) -> Client | None:
+        """The client that makes a request, now heard again; None when its token is unknown.
+
+        Raises Unproven.
+        """
+        session = self._sessions.get(_hash(shown.token)) if shown.token else None
+        if session is None:
+            return None
+        self.proofs.require(shown, session.key, session.window)
+        client = session.client
+        client.heard = client.trust.heard = self.clock()
         return client
 
     def present(self) -> int:
@@ -125,29 +164,97 @@ class Clients:
             self._count_due = now + 1.0
         return self._present
 
-    def register(self, registration: Registration) -> tuple[Client, Registered]:
+    def session_of(self, client: Client) -> Session | None:
+        """What it proves its requests by now; None: it is not admitted."""
+        return self._sessions.get(client.token_hash)
+
+    def register(self, registration: Registration, address: str = "") -> tuple[Client, Registered]:
         """Take in a client that has just started: a machine met before keeps its id.
 
-        Raises Refused when there are too many machines.
+        One that is not admitted (its answer has another standing) is to ask again. Raises Refused when
+        there are too many machines.
         """
-        token, now, seen = secrets.token_urlsafe(32), int(time.time()), traits(registration)
+        seen, key = traits(registration), registration.key
         with self.lock:
             name = find_machine(self._known(), seen)
-            if name is None:
-                self._require_room()
-                name = self._new_id()
-                client = Client(name, registration, seen, "", BootDecision.CLIENT, 0, now, now)
+            client = self._new(registration, seen) if name is None else self._clients[name]
+            now = self.clock()
+            how = machinetrust.standing(client.trust, key, now, approving=self.approving)
+            token = ""
+            if how is Standing.RIVAL or key in client.trust.denied_keys:
+                self._turn_away(client, Claim(key, address, int(time.time()), now), how)
             else:
-                client = self._clients[name]
-                self._by_token.pop(client.token_hash, None)
-            client.registration, client.traits, client.last_seen = registration, seen, now
-            client.token_hash = _hash(token)
-            client.report, client.orders, client.rate, client.source = None, (), 0.0, False
-            client.heard = self.clock()
-            self._clients[name] = self._by_token[client.token_hash] = client
-            self._save(client)
+                token = self._receive(client, registration, seen, address, how)
+        if how is not Standing.ADMITTED:
+            self._find_code(client, key)
         self.changed.fire()
-        return client, Registered(client.id, token)
+        nonce = self.proofs.nonce if token else ""
+        why, clock = _WHY.get(how, ""), int(time.time())
+        return client, Registered(client.id, token, nonce, how, why, clock)
+
+    def _turn_away(self, client: Client, claim: Claim, how: Standing) -> None:
+        """Another holds the identity; it is asked to give a sign of life, if it was not already."""
+        trust = client.trust
+        if how is Standing.DENIED:
+            return
+        trust.rivals = machinetrust.claimed(trust, claim)
+        if trust.asked < trust.heard:
+            trust.asked = claim.heard
+        client.signal.fire()
+
+    def _receive(
+        self, client: Client, registration: Registration, seen: Traits, address: str, how: Standing
+    ) -> str:
+        """From now on the key of ``registration`` holds the machine; return its token, if admitted."""
+        trust, new = client.trust, client.trust.key != registration.key
+        self._end_session(client)
+        client.registration, client.traits, client.last_seen = registration, seen, int(time.time())
+        client.report, client.orders, client.rate, client.source = None, (), 0.0, False
+        trust.key, trust.address, trust.left = registration.key, address, False
+        trust.code = "" if new else trust.code
+        trust.heard, trust.asked = self.clock(), -math.inf
+        trust.rivals = machinetrust.without(trust.rivals, registration.key)
+        trust.clock_off = registration.clock - int(time.time()) if registration.clock else 0
+        token = ""
+        if how is Standing.ADMITTED:
+            token = secrets.token_urlsafe(32)
+            client.token_hash, client.heard = _hash(token), self.clock()
+            session = Session(client, bytes.fromhex(registration.key))
+            self._sessions[client.token_hash] = session
+        if token or new:
+            self._clients[client.id] = client
+            self.save_trust(client)
+        return token
+
+    def end_session(self, client: Client) -> None:
+        """Its token counts for nothing any more: it has to register again."""
+        with self.lock:
+            self._end_session(client)
+            self.save_trust(client)
+        client.signal.fire()
+        self.changed.fire()
+
+    def _end_session(self, client: Client) -> None:
+        if client.token_hash:
+            self._sessions.pop(client.token_hash, None)
+            client.token_hash, client.heard = "", -math.inf
+
+    def save_trust(self, client: Client) -> None:
+        """Write what is remembered of the machine's trust, with the machine."""
+        self._database.save(_to_row(client), _trust_row(client))
+
+    def _find_code(self, client: Client, key: str) -> None:
+        """The four words of a key that waits: without the lock, they take their time."""
+        code = machine_words(bytes.fromhex(key))
+        with self.lock:
+            machinetrust.coded(client.trust, key, code)
+
+    def _remember(self, client: Client, row: MachineTrustRow) -> None:
+        client.trust.approval, client.trust.key = Approval(row.approval), row.key
+        if client.token_hash and row.key:
+            self._sessions[client.token_hash] = Session(client, bytes.fromhex(row.key))
+            # It was here before we were started anew: nobody takes its place before it can speak.
+            client.trust.heard = self.clock()
 
     def order(self, client: Client, order: Order) -> Order:
         """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet."""
@@ -169,6 +276,7 @@ class Clients:
             now = self.clock()
             client.rate = _rate(client, report, max(now - client.reported, 0.1))
             client.report, client.reported = report, now
+            client.trust.left = report.state is ClientState.REBOOTING
             client.last_seen = int(time.time())
         self.changed.fire()
         return report
@@ -209,6 +317,11 @@ class Clients:
                 hint="is somebody inventing machines?",
             )
 
+    def _new(self, registration: Registration, seen: Traits) -> Client:
+        self._require_room()
+        now = int(time.time())
+        return Client(self._new_id(), registration, seen, "", BootDecision.CLIENT, 0, now, now)
+
     def _new_id(self) -> str:
         while (name := f"m{secrets.token_hex(4)}") in self._clients:
             pass
@@ -216,6 +329,14 @@ class Clients:
 
     def _save(self, client: Client) -> None:
         self._database.save(_to_row(client))
+
+
+def holder_code(client: Client) -> str:
+    """The four words of the key that holds the machine's identity, "" for none; may take 10 ms."""
+    trust = client.trust
+    if trust.key and not trust.code:
+        trust.code = machine_words(bytes.fromhex(trust.key))
+    return trust.code
 
 
 def _hash(token: str) -> str:
@@ -244,6 +365,11 @@ def _from_row(row: MachineRow) -> Client:
         row.first_seen,
         row.last_seen,
     )
+
+
+def _trust_row(client: Client) -> MachineTrustRow:
+    trust, now = client.trust, int(time.time())
+    return MachineTrustRow(machine=client.id, approval=trust.approval.value, key=trust.key, changed=now)
 
 
 def _to_row(client: Client) -> MachineRow:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver import castroutes
-from castserver.castroutes import CameBy, Token
+from castserver.castroutes import CameBy, Shown
 from castserver.durables import Durables
 from castserver.wayin import WayIn
 
@@ -46,8 +46,8 @@ def router(casts: Remembering) -> APIRouter:
         prefix="/casts/{cast}", tags=["taking part in a cast"], responses=castroutes.REFUSALS
     )
 
-    def entry(cast: str, token: Token, way: CameBy) -> castroutes.Admitted:
-        return castroutes.admit(casts, cast, token, way)
+    def entry(cast: str, shown: Shown, way: CameBy) -> castroutes.Admitted:
+        return castroutes.admit(casts, cast, shown, way)
 
     @routes.get("/durable", summary="The chunks remembered of a disk", response_class=castroutes.Bytes)
     def recall(admitted: Annotated[castroutes.Admitted, Depends(entry)], target: Target) -> Response:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from castserver import castroutes
 from castserver.access import Name, Parts, operator_routes
 from castserver.castmodel import Cast
-from castserver.castroutes import CameBy, Token
+from castserver.castroutes import CameBy, Shown
 from castserver.licenceviews import LedgerView, ledger_views
 from castserver.views import ErrorView, Refusals
 from castserver.wayin import WayIn
@@ -51,8 +51,8 @@ def router(casts: Claiming) -> APIRouter:
         prefix="/casts/{cast}", tags=["taking part in a cast"], responses=castroutes.REFUSALS
     )
 
-    def entry(cast: str, token: Token, way: CameBy) -> castroutes.Admitted:
-        return castroutes.admit(casts, cast, token, way)
+    def entry(cast: str, shown: Shown, way: CameBy) -> castroutes.Admitted:
+        return castroutes.admit(casts, cast, shown, way)
 
     @made.post("/licence", summary="Reserve a licence before the first byte is written")
     def claim(cast: str, admitted: Annotated[castroutes.Admitted, Depends(entry)]) -> LicenceAnswer:

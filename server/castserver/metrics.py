@@ -16,9 +16,10 @@ from prometheus_client.registry import Collector
 
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
+from castserver.trustviews import DENIED, WAITING
 from castserver.views import OFFLINE, StateView
 
-STATES = (*(state.value for state in ClientState), OFFLINE)
+STATES = (*(state.value for state in ClientState), OFFLINE, WAITING, DENIED)
 
 
 class StateCollector(Collector):

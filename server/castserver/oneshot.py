@@ -33,6 +33,7 @@ from castserver.app import STATUS
 from castserver.castrun import HERE
 from castserver.legrun import left
 from castserver.library import LibraryImage
+from castserver.presented import Presented
 from castserver.wayin import WayIn
 
 START_SECONDS = 20.0
@@ -120,9 +121,9 @@ class OneShot:
         self._require_going()
         return self.sender
 
-    def authorize(self, token: str) -> str | None:
+    def authorize(self, shown: Presented) -> str | None:
         """The name a client gives itself: everyone may take part."""
-        return token if TOKEN.fullmatch(token) else None
+        return shown.token if TOKEN.fullmatch(shown.token) else None
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
         """Let ``client`` take part. Raises NotFound with the reason when the cast was ended early."""

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from castserver.approvals import Approvals
 from castserver.auditlog import AuditLog
 from castserver.auth import Auth
 from castserver.booting import Booting
@@ -41,6 +42,7 @@ class ServerParts:
     logs: MachineLogs
     captures: Captures
     media: Media
+    approvals: Approvals
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def state(self) -> StateView:

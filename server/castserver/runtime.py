@@ -25,6 +25,7 @@ from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, Po
 from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
+from castserver.approvals import Approvals
 from castserver.auditlog import AuditLog
 from castserver.auth import Auth
 from castserver.bootimages import FOLDER, BootImages
@@ -113,6 +114,11 @@ class Server:
             self.first_password = self.parts.auth.users.first()
             self._undo = undo.pop_all()
 
+    def written(self) -> list[int]:
+        """Times in what was written before: of the audit log, of machines (Unix seconds)."""
+        seen = [client.last_seen for client in self.parts.clients.all()]
+        return [self.parts.audit.newest(), *seen]
+
     def wait(self) -> None:
         """Return when the web server has ended, which it only does when something broke."""
         while self._web.is_alive():
@@ -123,7 +129,9 @@ class Server:
         self._undo.close()
 
     def _assemble(self, database: Database, library: Library, media: Media) -> ServerParts:
-        clients = Clients(database)
+        clients = Clients(database, server=self.identity.certificate_digest)
+        # Before anybody is offered anything.
+        approvals = Approvals(database, clients, approving=self.settings.approve_clients or None)
         legs, licensing = self._make_legs(self.identity), self._licensing(database, media)
         casts = Casts(database, clients, library, legs, licensing)
         statement = ServerStatement(
@@ -153,6 +161,7 @@ class Server:
             MachineLogs(self.settings.state),
             Captures(database, clients, uploads),
             media,
+            approvals,
         )
 
     def _licensing(self, database: Database, media: Media) -> Licensing:

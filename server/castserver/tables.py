@@ -30,6 +30,17 @@ class MachineRow(Base):
     last_seen: Mapped[int] = mapped_column(BigInteger)
 
 
+class MachineTrustRow(Base):
+    """What the operator said of a machine, and the public key (hex) that its token goes with."""
+
+    __tablename__ = "machine_trust"
+
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    approval: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(64))
+    changed: Mapped[int] = mapped_column(BigInteger)
+
+
 class CastRow(Base):
     """One cast: what was asked (until ``options``), and how it stands."""
 

@@ -31,7 +31,7 @@ from starlette.requests import ClientDisconnect
 
 from castserver import castroutes
 from castserver.access import Parts, Unauthorised
-from castserver.castroutes import Token
+from castserver.castroutes import Shown
 from castserver.clients import Client
 from castserver.upload import Upload
 from castserver.uploadstore import proven
@@ -65,9 +65,9 @@ _committing = CapacityLimiter(COMMITTING)
 _local = threading.local()
 
 
-async def uploader(parts: Parts, token: Token) -> Client:
-    """The client whose token it is."""
-    found = parts.clients.by_token(token)
+async def uploader(parts: Parts, shown: Shown) -> Client:
+    """The client that makes the request. Raises Unproven."""
+    found = parts.clients.proven(shown)
     if found is None:
         raise Unauthorised("the token is unknown here", hint="register again")
     return found

@@ -30,6 +30,7 @@ from castserver.mediastate import MediaNow
 from castserver.mediaviews import MediaView, media_view
 from castserver.policy import CastState, PartState
 from castserver.storyviews import BootView, boot_of, boot_view
+from castserver.trustviews import TrustView, kept_out, said, trust_view
 from castserver.viewbase import View
 
 OFFLINE = "offline"
@@ -51,7 +52,9 @@ class ClientView(View):
     client: str = Field(description="id of the machine")
     label: str = Field(description="a name for people: model and first MAC")
     online: bool
-    state: str = Field(description="a ClientState, or `offline`")
+    state: str = Field(
+        description="a ClientState, `offline`, or of one that is not let in: `waiting`, `denied`"
+    )
     boots: BootDecision = Field(description="what it boots over the network next")
     boot_image: str = Field(description="the boot image it boots next, once; empty: none")
     boot: BootView | None = Field(description="its latest network boot; null: none was heard")
@@ -64,6 +67,7 @@ class ClientView(View):
     nics: list[Nic]
     disks: list[DiskFacts]
     report: Report | None = Field(description="the last one since it started, without its logs")
+    trust: TrustView
 
 
 class PartView(View):
@@ -132,7 +136,7 @@ class SenderView(View):
     mac: bool
     encrypt: bool
     legs: list[LegView]
-    heard: int = Field(description="datagrams of clients that the sender has heard")
+    heard: int = Field(description="datagrams in which clients told the sender how it goes")
 
 
 class CastView(View):
@@ -206,7 +210,9 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
     registration, report = client.registration, client.report
     online = client.online(clients.clock())
     state = (report.state if report else ClientState.READY).value if online else OFFLINE
+    state, trust = kept_out(client, clients) or state, trust_view(client, clients)
     boot, story = boot_of(client, boots, clients.clock() - client.heard, online=online)
+    told = said(trust)
     return ClientView(
         client=client.id,
         label=client.label,
@@ -215,8 +221,8 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
         boots=client.boots,
         boot_image=once.waiting_for(client),
         boot=boot,
-        why=story.sentence if story else "",
-        hint=story.hint if story else "",
+        why=told.why or (story.sentence if story else ""),
+        hint=told.hint or (story.hint if story else ""),
         rate=int(client.rate) if online else 0,
         first_seen=client.first_seen,
         last_seen=client.last_seen,
@@ -224,6 +230,7 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
         nics=list(registration.nics),
         disks=list(registration.disks),
         report=report,
+        trust=trust,
     )
 
 

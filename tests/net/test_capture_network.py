@@ -30,6 +30,7 @@ from castserver.operatortoken import TOKEN_FILE
 from tests.net.namespaces import Cable, cable, inside, ip
 from tests.support.castlab import ENVIRONMENT
 from tests.support.images import gpt_disk, noise, write_at
+from tests.support.registering import registered
 from tests.support.serverlab import registration
 
 pytestmark = pytest.mark.root
@@ -123,10 +124,7 @@ class Lab:
 
     def registered(self, number: int) -> PinnedHttps:
         """A connection of machine ``number`` of a room of equal ones."""
-        https = PinnedHttps(URL, self.digest)
-        said = https.post_json(f"{API}/clients", registration(number).to_json())
-        https.token = said["token"]
-        return https
+        return registered(PinnedHttps(URL, self.digest), registration(number))[1]
 
     def _fleetcast(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.wire.left, sys.executable, "-m", "castserver", *words]

@@ -38,6 +38,7 @@ from castserver.operatortoken import TOKEN_FILE
 
 from tests.net.namespaces import Cable, cable, connected, inside, ip
 from tests.support.images import make_image, noise
+from tests.support.registering import registered
 from tests.support.serverlab import registration
 
 pytestmark = pytest.mark.root
@@ -137,8 +138,7 @@ class Client:
         self.receiving = threading.Event()
 
     def register(self) -> None:
-        answer = self.https.post_json(f"{API}/clients", registration(1).to_json())
-        self.id, self.https.token = answer["client"], answer["token"]
+        self.id, self.https = registered(self.https, registration(1))
 
     def order(self) -> str:
         """The cast of the first order."""

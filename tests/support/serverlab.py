@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,12 +14,14 @@ from typing import Any
 from castcore.cast.peers import Peers, Seed
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
-from castcore.control import Device, Machine, Nic, Registration
+from castcore.control import CONTROL, Device, Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage
 from castcore.errors import Busy, NotFound
+from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
+from castcore.trust import SigningKey
 from castcore.units import GIB
-from castserver.app import make_app
+from castserver.approvals import Approvals
 from castserver.auditlog import AuditLog
 from castserver.auth import Auth
 from castserver.bootimages import BootImages
@@ -26,12 +29,9 @@ from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
 from castserver.captures import Captures
-from castserver.castmodel import Cast
-from castserver.castroutes import RunningCast
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
-from castserver.durables import Durables
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
@@ -45,13 +45,15 @@ from castserver.parts import ServerParts
 from castserver.roles import Role
 from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
-from castserver.wayin import Network, WayIn
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from castserver.wayin import Network
+
+from tests.support.labhttp import LabHttp, current_app
 
 ROOT = "ab" * 32
+CLIENTS = "/api/v1/clients"
 TOKEN = "operator-token-of-the-tests"
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
+CERTIFICATE = bytes(range(32))
 CHUNKS = [b"first", b"", b"third chunk"]
 NETWORK = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 
@@ -213,6 +215,7 @@ class ServerLab:
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
         self.library.medium = self._medium
         self.senders: list[FakeSender] = []
+        self.provers: dict[str, Prover] = {}
         self._assemble()
 
     def restart(self) -> None:
@@ -221,7 +224,8 @@ class ServerLab:
         self._assemble()
 
     def _assemble(self) -> None:
-        self.clients = Clients(self.database, self.clock)
+        self.clients = Clients(self.database, self.clock, CERTIFICATE)
+        self.approvals = Approvals(self.database, self.clients)
         legs = [
             Leg(network, partial(self._sender, leg), partial(self._lost, network.interface))
             for leg, network in enumerate(self.networks)
@@ -254,13 +258,14 @@ class ServerLab:
             self.logs,
             Captures(self.database, self.clients, self.uploads),
             self.media,
+            self.approvals,
         )
-        self.web_app = _current_app(self.parts)
+        self.web_app = current_app(self.parts)
         self.use(self.web_app)
 
     def use(self, app: Any) -> None:
         """From now on requests go to ``app``, which passes them to `web_app`."""
-        self.http = TestClient(app, base_url="https://testserver", raise_server_exceptions=False)
+        self.http = LabHttp(app, self.provers)
 
     def _lost(self, interface: str) -> str:
         return self.lost.get(interface, "")
@@ -282,52 +287,38 @@ class ServerLab:
         return session
 
 
-class _CurrentCasts:
-    """The casts of whichever server the one application stands for now."""
-
-    casts: Casts
-
-    @property
-    def durables(self) -> Durables:
-        return self.casts.durables
-
-    def find(self, cast: str, way: WayIn) -> RunningCast | None:
-        return self.casts.find(cast, way)
-
-    def get(self, name: str) -> Cast:
-        return self.casts.get(name)
-
-    def claim(self, cast: Cast, client: str) -> None:
-        self.casts.claim(cast, client)
-
-
-_current = _CurrentCasts()
-
-
-@cache
-def _application() -> FastAPI:
-    """Made once: a framework takes its time over the first request to a new application."""
-    return make_app("testlab", _current)
-
-
-def _current_app(parts: ServerParts) -> FastAPI:
-    app = _application()
-    app.state.parts, _current.casts = parts, parts.casts
-    return app
-
-
 class FakeClient:
     """A machine that talks to a :class:`ServerLab` as the real client does, over HTTP."""
 
     def __init__(self, lab: ServerLab, number: int, **machine: Any) -> None:
         self.lab, self.seen = lab, 0
-        self.registration = registration(number, **machine)
+        # The same for the same machine: it registers anew in the same run of its client.
+        self.key = SigningKey(number.to_bytes(32))
+        self.registration = registration(number, key=self.key.public.hex(), **machine)
         self.id = self.token = ""
 
+    def start_anew(self) -> FakeClient:
+        """The machine restarts, after it has said so or long enough after: with another key."""
+        self.key = SigningKey.generate()
+        self.registration = replace(self.registration, key=self.key.public.hex())
+        return self
+
+    def ask_in(self) -> Any:
+        """Register as the real client does, signed with the nonce that the first answer has."""
+        body = json.dumps(self.registration.to_json()).encode()
+        headers = {"Content-Type": "application/json"}
+        first = self.lab.http.post(CLIENTS, content=body, headers=headers)
+        prover = Prover(self.key, CERTIFICATE, nonce=first.headers.get(NONCE_HEADER, ""))
+        headers[PROOF_HEADER] = prover.header("POST", CLIENTS, body)
+        return self.lab.http.post(CLIENTS, content=body, headers=headers)
+
     def register(self) -> FakeClient:
-        answer = self.lab.http.post("/api/v1/clients", json=self.registration.to_json())
+        answer = self.ask_in()
         assert answer.is_success, answer.text
-        self.id, self.token = answer.json()["client"], answer.json()["token"]
+        said = answer.json()
+        self.id, self.token = said["client"], said["token"]
+        if self.token:
+            self.lab.provers[self.token] = Prover(self.key, CERTIFICATE, self.token, said["nonce"])
         return self
 
     @property
@@ -362,8 +353,8 @@ class FakeClient:
         return self.lab.http.post(f"/api/v1/casts/{cast}/join", json={}, headers=self.headers)
 
 
-def registration(number: int, **machine: Any) -> Registration:
-    """What machine ``number`` of a room of equal PCs sends."""
+def registration(number: int, *, key: str = "", **machine: Any) -> Registration:
+    """What machine ``number`` of a room of equal PCs sends, whose client made ``key`` (hex)."""
     known = {"uuid": f"8f7d7a3e-1c5b-4a2f-9d3c-{number:012x}", "vendor": "ACME", "product": "Desk 3"}
     return Registration(
         Machine(**{**known, "firmware": "uefi", **machine}),
@@ -371,4 +362,6 @@ def registration(number: int, **machine: Any) -> Registration:
         (DiskFacts("/dev/sda", f"wwn-{number}", 64 * GIB, 512, model="ACME SSD"),),
         "0.1.0",
         (Device("0000:00:1f.6", "pci:v00008086d000015BBsv*sd*bc02sc00i00", "e1000e"),),
+        CONTROL,
+        key,
     )

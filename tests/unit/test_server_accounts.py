@@ -30,6 +30,7 @@ def lab() -> ServerLab:
 
 # What takes more than reading or operating does by its method, by path.
 OF_ADMINS = ("/users", "/tokens", "/audit")
+CHANGED_BY_ADMINS = ("/approval",)
 OF_EVERYBODY = ("/me",)
 
 
@@ -72,7 +73,8 @@ def operations(lab: ServerLab) -> list[tuple[str, str, Role]]:
         if (method, path) in OF_CLIENTS:
             continue
         needed = Role.VIEWER if method in READING else Role.OPERATOR
-        if path.startswith(OF_ADMINS):
+        changed = path.startswith(CHANGED_BY_ADMINS) and method not in READING
+        if path.startswith(OF_ADMINS) or changed:
             needed = Role.ADMIN
         if path.startswith(OF_EVERYBODY):
             needed = Role.VIEWER

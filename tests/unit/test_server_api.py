@@ -238,8 +238,7 @@ def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.Monke
     monkeypatch.setattr("castserver.clients.MOST_MACHINES", 2)
     for number in (1, 2):
         FakeClient(lab, number).register()
-    answer = lab.http.post("/api/v1/clients", json=registration(3).to_json())
-    assert answer.status_code == 403
+    assert FakeClient(lab, 3).ask_in().status_code == 403
     FakeClient(lab, 2).register()
     assert len(lab.clients.all()) == 2
 

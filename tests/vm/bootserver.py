@@ -85,7 +85,7 @@ def whole_server(
     with lab_server(network, folder, images=images, tree=tree(), modes=modes, options=options) as server:
         if decision is BootDecision.LOCAL:
             for pc in pcs:
-                client = server.post("/clients", registration(pc).to_json())["client"]
+                client = server.register(registration(pc))
                 server.post(f"/clients/{client}/boot-disk")
         yield BootServer(server.log)
 

@@ -14,13 +14,14 @@ from subprocess import Popen
 from types import MappingProxyType
 from typing import Any
 
-from castcore.control import API
+from castcore.control import API, Registration
 from castcore.edge import run
 from castcore.edge.net.identity import CERTIFICATE_FILE
 from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import FleetcastError, NetworkFailed
 
 from tests.support.castlab import ENVIRONMENT
+from tests.support.registering import registered
 from tests.vm.network import SERVER_ADDRESS, SERVER_INTERFACE, Network, entered, inside
 
 HTTPS_PORT = 8443
@@ -47,6 +48,11 @@ class LabServer:
         """The JSON answer to POST ``/api/v1`` + ``path``."""
         with entered(self.network.server):
             return self.https.post_json(API + path, value)
+
+    def register(self, about: Registration) -> str:
+        """Make a machine known that our client does not run on; its id."""
+        with entered(self.network.server):
+            return registered(self.https, about)[0]
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def test_a_machine_that_shall_boot_its_disk_after_all_goes_there_from_grub(firmw
         site_dhcp(net, folder),
         lab_server(net, folder, images=folder / "images", tree=tree(), options=options) as server,
     ):
-        client = server.post("/clients", registration(pc).to_json())["client"]
+        client = server.register(registration(pc))
         server.post(f"/clients/{client}/boot-client")
         with booting(pc, net, folder) as on:
             _wait_for(server, on, "shimx64.efi: complete")

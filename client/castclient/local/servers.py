@@ -7,24 +7,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from castcore import __version__
-from castcore.control import Registration
+from castcore.control import Registration, Standing
 from castcore.edge import dmi
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.upload.capturing import capture_to_server
 from castcore.errors import NetworkFailed
-from castcore.progress import ProgressCallback
+from castcore.progress import Progress, ProgressCallback
+from castcore.trust import SigningKey
 from castcore.units import human
-from castcore.words import code_words
+from castcore.words import code_words, machine_words
 
 from castclient import cards, inventory, locate
 from castclient.bringup import BringUp
-from castclient.link import ServerLink
+from castclient.link import RETRY_SECONDS, NotAdmitted, ServerLink
 from castclient.local.facts import ServerHere
 from castclient.local.state import Capture
 from castclient.settings import Settings
 
 # A link may take 90 s, and DHCP its time behind that.
 SEARCH_SECONDS = 120.0
+# An operator walks to the console.
+ENTER_SECONDS = 600.0
 _PAUSE = 0.5
 
 
@@ -37,6 +40,7 @@ class Servers:
         self._settings, self._say, self._seconds = settings, say, seconds
         self._bringup: BringUp | None = None
         self._found: tuple[FoundServer, ...] = ()
+        self._key = SigningKey.generate()
 
     def bring_up(self) -> BringUp | None:
         """The network's keeper, begun; None on a host. Raises DiskFailed."""
@@ -71,9 +75,10 @@ class Servers:
         server = self._found[task.server.number]
         if self._bringup is not None:
             self._bringup.settle(server.interface, server.url)
-        link = ServerLink(server)
+        link = ServerLink(server, self._key)
         disks = inventory.disks(self._settings, self._say)
-        link.register(Registration(dmi.machine(), cards.used(self._settings), disks, __version__))
+        about = Registration(dmi.machine(), cards.used(self._settings), disks, __version__)
+        self._enter(link, about, progress)
         sources = [Path(disk.path) for disk in task.disks]
         made = capture_to_server(link.https, sources, task.name, progress=progress)
         manifest = made.manifest
@@ -82,3 +87,17 @@ class Servers:
             f"{read} captured at {server.name} as {manifest.name}: {sizes}, {human(made.stored)} kept",
             f"root {manifest.index_digest.hex()}",
         )
+
+    def _enter(self, link: ServerLink, about: Registration, progress: ProgressCallback) -> None:
+        """Register, and wait until the server lets this machine in. Raises NotAdmitted after long."""
+        end = time.monotonic() + ENTER_SECONDS
+        while True:
+            try:
+                link.register(about)
+                return
+            except NotAdmitted as error:
+                if error.standing is Standing.REFUSED or time.monotonic() > end:
+                    raise
+                words = machine_words(self._key.public)
+                progress(Progress("wait", 0, 0, f"{error.what}; its code: {words}"))
+            time.sleep(RETRY_SECONDS)

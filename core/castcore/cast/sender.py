@@ -116,9 +116,9 @@ class SenderCore:
         client = self._roster.get(packet.client)
         if client is None:
             return None
-        self._heard += 1
         if isinstance(packet, Fin):
             return self._on_fin(client, packet)
+        self._heard += 1
         # A replay is no sign of life.
         if packet.number <= client.last_number or client.kind is ClientClass.DONE:
             return None

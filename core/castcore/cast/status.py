@@ -141,7 +141,8 @@ class CastStatus:
     parity; ``lap`` is 1 during the first pass; ``stored``: the image's bytes as they travel; ``eta``:
     seconds until every client has everything, None while that cannot be told. ``failure`` says why
     it ended, if badly. ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`. ``legs``: the parts
-    of a cast through several interfaces. ``heard``: datagrams of clients.
+    of a cast through several interfaces. ``heard``: datagrams of
+    clients that told how it goes.
     """
 
     state: SenderState

@@ -9,15 +9,16 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import operatorclient
+from castserver import operatorclient, trustactions
 from castserver.imagescreen import printable, table
 from castserver.operatorclient import Operator
 
 NAME = "machines"
-HELP = "list or show a running server's machines, or have one boot our client or its disk"
+HELP = "list, show or approve a running server's machines, or have one boot our client or its disk"
 EXAMPLE = (
     "fleetcast machines boot-client m4716fe48\n"
-    "  fleetcast machines show 52:54:00:12:34:56    (why does that PC not come?)"
+    "  fleetcast machines show 52:54:00:12:34:56    (why does that PC not come?)\n"
+    "  fleetcast machines approve m4716fe48 amber-kite-moon-fig    (its screen shows that)"
 )
 DAY = 86400
 SHOW = "one machine, its disks, its last report, and its network boots; or the boots of a MAC address"
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions, {"show": SHOW}, ("machine", "the machine's id, or a MAC address")
     )
     operatorclient.add_actions(actions, ACTIONS, ("machine", "the machine's id"))
+    trustactions.add(actions)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         case "list":
             state = operator.get("state")
             screen.say(_listing(state["clients"], state["booting"]))
+            trustactions.warn(state["clients"], screen)
             return {"machines": state["clients"], "booting": state["booting"]}
         case "logs":
             lines = operator.get("clients", args.machine, "logs")
@@ -61,6 +64,11 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             machine = operator.get("clients", args.machine)
             machine["devices"] = operator.get("clients", args.machine, "devices")
             machine["boots_heard"] = operator.get("clients", args.machine, "boots")
+        case "approval":
+            return trustactions.approval(operator, args, screen)
+        case "approve" | "deny":
+            body = {"code": args.code}
+            machine = operator.post("clients", args.machine, args.action, body=body)
         case "reboot" | "power-off":
             machine = operator.post("clients", args.machine, "order", body={"kind": args.action})
         case action:

@@ -6,6 +6,7 @@ import argparse
 import logging
 import socket
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from castserver.advice import advise
 from castserver.bootstate import DeployEnd
 from castserver.bootviews import booting_view
 from castserver.castmodel import Request
+from castserver.clockcheck import behind
 from castserver.onair import Transmitter
 from castserver.openfiles import allow_many
 from castserver.operatortoken import TOKEN_FILE
@@ -73,6 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the console logs out who did nothing for so long, viewers excepted (%(default)s)",
     )
+    add(
+        "--approve-clients",
+        action="store_true",
+        help="a machine that was never approved waits for that: no orders, no image (as chosen last)",
+    )
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
     add(
         "--boot-tree",
@@ -112,6 +119,9 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     stack = ExitStack()
     try:
         _introduce(server, screen)
+        late = behind(time.time(), server.written())
+        if late:
+            screen.warn(late)
         advise(settings.interfaces, screen.warn, querier=args.querier, stack=stack)
         if args.image:
             _open_cast(server, args.image, args.start_clients, screen)
@@ -163,6 +173,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         replace_ipxe=args.replace_ipxe,
         rules=_rules(args.rules),
         session_minutes=args.session_minutes,
+        approve_clients=args.approve_clients,
         licences=arguments.licence_terms(args),
         media=tuple(args.media),
     )

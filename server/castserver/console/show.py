@@ -13,6 +13,7 @@ from castserver.casttable import clock, megabytes, percent
 from castserver.console.languages import Words
 from castserver.licencescreen import date
 from castserver.policy import CastState, PartState
+from castserver.trustviews import DENIED
 from castserver.views import OFFLINE, CastView, ReceptionView, StateView
 
 # Rows of network boots on the page; who invents MACs must not fill it.
@@ -119,7 +120,7 @@ def mark(state: str) -> str:
     if state in (ClientState.DONE, PartState.DONE, CastState.DONE, Outlook.ARRIVED):
         return "good"
     lost = (PartState.FAILED, PartState.REFUSED, PartState.GONE, CastState.CANCELLED, Outlook.STUCK)
-    if state in lost:
+    if state in (*lost, DENIED):
         return "bad"
     if state in (CastState.RUNNING, PartState.JOINED, Outlook.BOOTING, *BUSY):
         return "busy"

@@ -9,10 +9,17 @@ from castcore.control import AfterCast, ClientState
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
 from castserver.roles import Role
+from castserver.trustviews import DENIED, WAITING
 from castserver.views import OFFLINE
 
 # A machine that is away, and what logging in tells.
-OTHERS = (OFFLINE, "That is no user's name and password.", "Too many wrong attempts: wait a moment.")
+OTHERS = (
+    OFFLINE,
+    WAITING,
+    DENIED,
+    "That is no user's name and password.",
+    "Too many wrong attempts: wait a moment.",
+)
 ENUMS = (
     AfterCast,
     BootStage,

@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ from castcore.errors import (
     Refused,
     Untrusted,
 )
+from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
 from castcore.statement import ServerStatement
 
 TIMEOUT = 20.0
@@ -46,20 +48,43 @@ class TokenRefused(Refused):
     """Our token is unknown there; another one may have been asked for meanwhile."""
 
 
+class _StaleNonce(TokenRefused):
+    """The server wants another nonce in the proof."""
+
+    def __init__(self, nonce: str, error: FleetcastError) -> None:
+        super().__init__(error.what, hint=error.hint)
+        self.nonce = nonce
+
+
 class Rejected(NetworkFailed):
     """The server does not take what we say, and will not when it is said again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request, and what may be waited for and read."""
+
+    method: str
+    path: str
+    body: bytes | None
+    timeout: float
+    limit: int
+    kind: str
 
 
 class PinnedHttps:
     """Requests to ``url``, each thread over a kept-alive connection of its own.
 
-    ``token``, when set, goes with every request as a bearer token; it may be replaced at any time.
+    ``token``, when set, goes with every request as a bearer token; a client's ``prover`` has its own and
+    proves each request. Both may be replaced at any time.
     """
 
-    def __init__(self, url: str, certificate_digest: bytes, token: str = "") -> None:
+    def __init__(
+        self, url: str, certificate_digest: bytes, token: str = "", prover: Prover | None = None
+    ) -> None:
         self.move(url)
-        self.token = token
-        self._digest = certificate_digest
+        self.token, self.prover = token, prover
+        self.certificate_digest = certificate_digest
         self._local = threading.local()
 
     def move(self, url: str) -> None:
@@ -115,43 +140,66 @@ class PinnedHttps:
         limit: int,
         kind: str = "application/json",
     ) -> bytes:
+        prover, asked = self.prover, _Asked(method, path, body, timeout, limit, kind)
+        try:
+            return self._delivered(asked, prover)
+        except _StaleNonce as error:
+            # The server has started anew, or has not met us yet: once more, with the nonce it gave.
+            assert prover is not None
+            prover.nonce = error.nonce
+        return self._delivered(asked, prover)
+
+    def _delivered(self, asked: _Asked, prover: Prover | None) -> bytes:
         reused = getattr(self._local, "connection", None) is not None
         try:
-            return self._once(method, path, body, timeout, limit, kind)
+            return self._once(asked, prover)
         except (OSError, http.client.HTTPException) as error:
             # A server closes idle connections; only a fresh one that fails says that it is gone.
             if not reused or isinstance(error, TimeoutError):
                 raise self._gone(error) from None
         try:
-            return self._once(method, path, body, timeout, limit, kind)
+            return self._once(asked, prover)
         except (OSError, http.client.HTTPException) as error:
             raise self._gone(error) from None
 
-    def _once(
-        self, method: str, path: str, body: bytes | None, timeout: float, limit: int, kind: str
-    ) -> bytes:
-        connection = self._connection(timeout)
+    def _once(self, asked: _Asked, prover: Prover | None) -> bytes:
+        connection = self._connection(asked.timeout)
         headers = {"Host": _host_header(connection.host, connection.port)}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        if body is not None:
-            headers["Content-Type"] = kind
+        token = prover.token if prover is not None else self.token
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        proof = prover.header(asked.method, asked.path, asked.body or b"") if prover else ""
+        if proof:
+            headers[PROOF_HEADER] = proof
+        if asked.body is not None:
+            headers["Content-Type"] = asked.kind
         try:
-            connection.request(method, path, body, headers)
+            connection.request(asked.method, asked.path, asked.body, headers)
             response = connection.getresponse()
-            data = response.read(limit + 1 if response.status < 400 else ERROR_LIMIT)
+            data = response.read(asked.limit + 1 if response.status < 400 else ERROR_LIMIT)
         except BaseException:
             self.close()
             raise
+        return self._taken(asked, response, data, prover)
+
+    def _taken(
+        self, asked: _Asked, response: http.client.HTTPResponse, data: bytes, prover: Prover | None
+    ) -> bytes:
+        """The body ``data`` of an answer that says yes, and is whole; else what it says is raised."""
+        limit = asked.limit
         if response.status < 400 and response.length and len(data) <= limit:
             self.close()  # http.client does not tell an answer cut short from a whole one
             raise http.client.IncompleteRead(data, response.length)
         if not response.isclosed():  # an unread rest would be taken for the next answer
             self.close()
         if response.status >= 400:
-            raise _status_error(self.url, path, response.status, data)
+            error = _status_error(self.url, asked.path, response.status, data)
+            nonce = response.getheader(NONCE_HEADER, "")
+            if response.status == 401 and prover is not None and nonce not in ("", prover.nonce):
+                raise _StaleNonce(nonce, error)
+            raise error
         if len(data) > limit:
-            raise NetworkFailed(f"{self.url}{path} answered with more than {limit} bytes")
+            raise NetworkFailed(f"{self.url}{asked.path} answered with more than {limit} bytes")
         return data
 
     def _connection(self, timeout: float) -> _Connection:
@@ -168,10 +216,10 @@ class PinnedHttps:
 
     def _check(self, certificate: bytes) -> None:
         shown = hashlib.sha256(certificate).digest()
-        if shown != self._digest:
+        if shown != self.certificate_digest:
             raise Untrusted(
                 f"{self.url} shows certificate {shown.hex()[:16]}…,"
-                f" not the expected {self._digest.hex()[:16]}…",
+                f" not the expected {self.certificate_digest.hex()[:16]}…",
                 hint="another program or machine answers at this address",
             )
 

@@ -63,6 +63,15 @@ const actions = {
     const text = _("What was sent of it is removed. The machine's disks are as they were.");
     if (await confirmed(_("Cancel the capture of {image}?", d), text, _("Cancel the capture"))) post("/captures/" + d.capture + "/cancel");
   },
+  async approve(d) {
+    const text = d.code ? _("Only if its screen shows {code}. It is let in now and whenever it starts again.", d) :
+      _("It is let in now and whenever it starts again.");
+    if (await confirmed(_("Let {label} in?", d), text, _("Approve"))) post("/clients/" + d.client + "/approve", { code: d.code });
+  },
+  async deny(d) {
+    const text = _("It gets no orders and no image; a part in a cast that it has is lost.");
+    if (await confirmed(_("Keep {label} out?", d), text, _("Deny"))) post("/clients/" + d.client + "/deny", { code: d.code });
+  },
   async "boot-client"(d) {
     const text = _("At its next network boot {label} starts our client instead of its own disk.", d);
     if (await confirmed(_("Boot our client again?"), text, _("Boot our client"))) post("/clients/" + d.client + "/boot-client");
