@@ -47,6 +47,7 @@ from castserver.apidocument import Application
 from castserver.attempts import TooManyAttempts
 from castserver.console import accountpages, languagepages, pages
 from castserver.proofs import Unproven
+from castserver.turns import Turns
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -111,6 +112,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)
+    app.add_middleware(Turns)
     app.add_exception_handler(FleetcastError, _fleetcast_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)

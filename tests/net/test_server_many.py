@@ -296,7 +296,7 @@ class Story:
         assert (done["done"], done["failures"]) == (clients, 0), done["failed"]
         assert all(events > 0 for events in self.figures["events"])
         assert self.dropped == 0
-        assert self.heard == done["feedback"] + done["fins"], "feedback was lost"
+        assert self.heard == done["feedback"], "feedback was lost"
         assert self.figures["casting"]["all"]["p95"] < self.size.p95
         assert self.memory["most"] < self.size.memory
         before, *_, after = self.figures["casting"]["memory"]

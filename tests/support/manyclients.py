@@ -37,6 +37,8 @@ from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import BadPacket
 from castcore.image import parse_index, parse_manifest
 from castcore.progress import silent
+from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
+from castcore.trust import SigningKey
 
 from tests.support.serverlab import registration
 
@@ -55,20 +57,30 @@ class Https:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
 
-    async def call(self, method: str, path: str, value: Any = None, token: str = "") -> bytes:
+    async def call(self, method: str, path: str, value: Any, prover: Prover) -> bytes:
+        """The answer to one request, proven; a second time with the nonce that the server wants."""
         body = b"" if value is None else json.dumps(value).encode()
+        status, nonce, answer = await self._once(method, path, body, prover)
+        if status == 401 and nonce:
+            prover.nonce = nonce
+            status, nonce, answer = await self._once(method, path, body, prover)
+        if status >= 300:
+            raise OSError(f"{path}: {status} {answer[:200]!r}")
+        return answer
+
+    async def _once(self, method: str, path: str, body: bytes, prover: Prover) -> tuple[int, str, bytes]:
         head = f"{method} {API}{path} HTTP/1.1\r\nHost: server\r\nContent-Length: {len(body)}\r\n"
-        if token:
-            head += f"Authorization: Bearer {token}\r\n"
+        if prover.token:
+            head += f"Authorization: Bearer {prover.token}\r\n"
+        proof = prover.header(method, f"{API}{path}", body)
+        if proof:
+            head += f"{PROOF_HEADER}: {proof}\r\n"
         if body:
             head += "Content-Type: application/json\r\n"
         async with self._turn:
             reader, writer = await self._open()
             writer.write(head.encode() + b"\r\n" + body)
-            return await _answer(reader, path)
-
-    async def json(self, method: str, path: str, value: Any = None, token: str = "") -> Any:
-        return json.loads(await self.call(method, path, value, token))
+            return await _answer(reader)
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:
@@ -80,14 +92,12 @@ class Https:
         return self._streams
 
 
-async def _answer(reader: asyncio.StreamReader, path: str) -> bytes:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    status = int(head.split()[1])
-    length = next(int(line.split(":")[1]) for line in head.split("\r\n") if "content-length" in line)
-    body = await reader.readexactly(length)
-    if status >= 300:
-        raise OSError(f"{path}: {status} {body[:200]!r}")
-    return body
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bytes]:
+    """Status, the nonce that is wanted from now on ("": as before), and body."""
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    fields = {name.lower(): value.strip() for name, _, value in (n.partition(":") for n in lines[1:])}
+    body = await reader.readexactly(int(fields["content-length"]))
+    return int(lines[0].split()[1]), fields.get(NONCE_HEADER.lower(), ""), body
 
 
 @dataclass
@@ -163,7 +173,7 @@ class Ears:
     """The one that really receives; what it knows at a moment is what all of them know."""
 
     def __init__(self, where: Where, client: LeanClient, cast: str, facts: Facts) -> None:
-        https = PinnedHttps(where.url, where.certificate, client.token)
+        https = PinnedHttps(where.url, where.certificate, prover=client.prover)
         self.sink = Discard()
         self._reception = _Reception(
             HttpsCastControl(https, cast),
@@ -182,10 +192,9 @@ class Ears:
         self._thread.start()
 
     @property
-    def said(self) -> int:
-        """Its own datagrams: what it said of itself, and its end."""
-        core = self._reception._core
-        return core._reporter._number + core.farewell._said
+    def told(self) -> int:
+        """How many datagrams it sent of how it goes."""
+        return self._reception._core._reporter._number
 
     @property
     def ended(self) -> bool:
@@ -235,7 +244,9 @@ class LeanClient:
     def __init__(self, room: Room, number: int, interface: str) -> None:
         self.room, self.number, self.interface = room, number, interface
         self.polling, self.speaking = Https(room.where), Https(room.where)
-        self.id = self.token = ""
+        self.id = ""
+        self._key = SigningKey.generate()
+        self.prover = Prover(self._key, room.where.certificate)
         self.answer: JoinAnswer
         self.acked = asyncio.Event()
         self._state, self._root, self._cast = ClientState.READY, "", ""
@@ -250,12 +261,13 @@ class LeanClient:
 
     async def register(self) -> None:
         began = time.monotonic()
-        machine = registration(self.number % 200).to_json()
+        machine = registration(self.number % 200, key=self._key.public.hex()).to_json()
         machine["machine"]["uuid"] = f"8f7d7a3e-1c5b-4a2f-9d3c-{self.number:012x}"
         machine["disks"][0]["stable_id"] = self.disk
         machine["nics"][0]["mac"] = "52:54:00:" + ":".join(f"{b:02x}" for b in self.number.to_bytes(3))
-        said = await self.speaking.json("POST", "/clients", machine)
-        self.id, self.token = said["client"], said["token"]
+        said = json.loads(await self.speaking.call("POST", "/clients", machine, self.prover))
+        self.id = said["client"]
+        self.prover = Prover(self._key, self.room.where.certificate, said["token"], said["nonce"])
         self.room.tally.note("register", began)
 
     async def live(self) -> None:
@@ -264,7 +276,8 @@ class LeanClient:
         seen = 0
         while not reporting.done():
             path = f"/clients/{self.id}/orders?after={seen}&wait={POLL_SECONDS}"
-            for order in (await self.polling.json("GET", path, token=self.token))["orders"]:
+            said = json.loads(await self.polling.call("GET", path, None, self.prover))
+            for order in said["orders"]:
                 seen = order["number"]
                 if order["kind"] == "cast":
                     self._task = asyncio.create_task(self._guarded(order["cast"]))
@@ -365,8 +378,7 @@ class LeanClient:
                 continue
             began = time.monotonic()
             path = f"/clients/{self.id}/report"
-            said = await self.speaking.json("POST", path, report.to_json(), self.token)
-            self._pace = _pace(said)
+            self._pace = _pace(await self._json("POST", path, report.to_json()))
             self.room.tally.note("report", began)
             self.room.tally.reports += 1
             told = report
@@ -382,7 +394,7 @@ class LeanClient:
         await self._json("POST", f"/casts/{cast}/durable", {"target": self.disk, "held": ""})
 
     async def _https(self, method: str, path: str, value: Any = None) -> bytes:
-        return await self.speaking.call(method, path, value, self.token)
+        return await self.speaking.call(method, path, value, self.prover)
 
     async def _json(self, method: str, path: str, value: Any = None) -> Any:
         return json.loads(await self._https(method, path, value))
@@ -477,7 +489,7 @@ async def run(url: str, certificate: str, key: str, interface: str, first: int, 
     await asyncio.gather(*(client.live() for client in room.clients))
     speaking.cancel()
     assert room.ears is not None
-    room.tally.feedback += room.ears.said
+    room.tally.feedback += room.ears.told
     say("done", **room.tally.figures())
 
 
