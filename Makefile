@@ -11,7 +11,7 @@ TOGETHER := -n 3 --dist loadfile --durations=30
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-full soak bench bench-cast bench-image bench-boot lint format clean
+.PHONY: help setup demo test test-fast test-postgres test-full soak bench bench-cast bench-image bench-boot lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,7 +38,11 @@ test: setup lint ## everything that fits in 40 minutes on 2 cores (.ci/run calls
 	$(ROOT) tools/rooted $(PYTEST) -m "not full" --durations=30 $(BUSY) || failed=1; \
 	exit $$failed
 
+test-postgres: ## the server's fast tests over, each with a database of a PostgreSQL server of their own
+	FLEETCAST_TEST_DATABASE=postgresql $(PYTEST) -q -n 2 tests/unit/test_server_*.py
+
 test-full: setup lint ## every test, every VM cell
+	$(MAKE) test-postgres
 	$(ROOT) tools/rooted $(PYTEST) $(FAST) $(WAITING) $(BUSY)
 
 soak: setup ## casts to thousands of receivers in virtual time, two million hostile packets (20 minutes; root or sudo)

@@ -14,6 +14,7 @@ from castcore.image import Manifest
 from hypothesis import settings
 
 from tests.golden.independent import read_image
+from tests.support import databases
 
 # The other reader holds a whole image in memory.
 MOST_READ = 256 << 20
@@ -23,13 +24,30 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_sessionfinish() -> None:
+    """End what ``databases`` started."""
+    databases.end()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked ``soak`` unless the marker expression (``-m``) names it."""
-    if "soak" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("soak")]
+    """Leave out what is marked ``soak`` unless the marker expression (``-m``) names it, and what is of
+    another database than the run's.
+    """
+    left_out = [
+        item
+        for item in items
+        if (item.get_closest_marker("soak") and "soak" not in config.option.markexpr)
+        or (item.get_closest_marker("sqlite") and databases.POSTGRES)
+    ]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(autouse=True)
+def _databases_are_given_back() -> Iterator[None]:
+    databases.begin()
+    yield
+    databases.give_back()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ from castserver.sessions import COOKIE
 from castserver.views import ErrorView
 
 # What the console asks for again and again by itself: no sign of a person.
-RENEWING = frozenset({"/live", f"{API}/events", f"{API}/state"})
+RENEWING = frozenset({"/live", "/live/events", "/machines/rows", f"{API}/events", f"{API}/state"})
 
 
 class Unauthorised(FleetcastError):

@@ -30,12 +30,14 @@ from castserver import (
     bootimageroutes,
     bootroutes,
     captureroutes,
+    castcontrolroutes,
     castroutes,
     clientroutes,
     durableroutes,
     leaseroutes,
     licenceroutes,
     logroutes,
+    machineroutes,
     mediaroutes,
     metricsroutes,
     operatorroutes,
@@ -45,7 +47,7 @@ from castserver import (
 from castserver.access import Unauthorised
 from castserver.apidocument import Application
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, languagepages, pages
+from castserver.console import accountpages, askpages, languagepages, livepages, machinepages, pages
 from castserver.proofs import Unproven
 from castserver.turns import Turns
 from castserver.views import ErrorView
@@ -93,6 +95,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(licenceroutes.routes)
     app.include_router(uploadroutes.routes)
     app.include_router(operatorroutes.routes)
+    app.include_router(machineroutes.routes)
+    app.include_router(castcontrolroutes.routes)
     for approval in approvalroutes.both():
         app.include_router(approval)
     app.include_router(captureroutes.routes)
@@ -107,7 +111,10 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(accountroutes.own)
     app.include_router(accountroutes.routes)
     app.include_router(auditroutes.routes)
+    app.include_router(livepages.routes)
+    app.include_router(askpages.routes)
     app.include_router(pages.routes)
+    app.include_router(machinepages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())
@@ -164,7 +171,8 @@ class BoundedBody:
         """One request."""
         http = scope["type"] == "http"
         if http:
-            most = uploadroutes.most_body(scope["path"]) or MOST_BODY
+            path = scope["path"]
+            most = uploadroutes.most_body(path) or machineroutes.most_body(path) or MOST_BODY
             receive = _bounded(receive, most)
         await self._app(scope, receive, send)
 

@@ -67,7 +67,7 @@ def approve(parts: Parts, client: Name, body: Judged) -> ClientView:
     """Now, and whenever it starts again. With a code that another than the connected one shows, that one
     becomes the machine, and the other has to wait.
     """
-    parts.approvals.approve(parts.clients.get(client), body.code)
+    parts.approvals.approve(parts.clients.find(client), body.code)
     return _shown(parts, client)
 
 
@@ -76,13 +76,13 @@ def deny(parts: Parts, client: Name, body: Judged) -> ClientView:
     """It gets no orders and no image until it is approved; a part in a cast that it has is lost. With a
     code that another than the connected one shows, only that one is kept out, until it starts anew.
     """
-    parts.approvals.deny(parts.clients.get(client), body.code)
+    parts.approvals.deny(parts.clients.find(client), body.code)
     return _shown(parts, client)
 
 
 def _shown(parts: ServerParts, client: str) -> ClientView:
     with parts.clients.lock:
-        return client_view(parts.clients.get(client), parts.clients, parts.boots, parts.once)
+        return client_view(parts.clients.find(client), parts.clients, parts.boots, parts.once)
 
 
 def both() -> tuple[APIRouter, APIRouter]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from castcore.boot import WantedMode
 from castcore.errors import Refused
@@ -47,6 +48,11 @@ def hops(text: str) -> int:
 def seconds(text: str) -> int:
     """A time to wait."""
     return _within(text, 1, 3600)
+
+
+def waiting(text: str) -> int:
+    """Seconds that a cast may gather, a week at most."""
+    return _within(text, 0, 7 * 86_400)
 
 
 def rate(text: str) -> int:
@@ -184,6 +190,17 @@ def licence_terms(args: argparse.Namespace) -> LicenceTerms:
     source = "`fleetcast licence key`"
     keys = (public_key(text, "--licence-issuer", source) for text in args.licence_issuer)
     return LicenceTerms(args.without_licence, frozenset(key.hex() for key in keys))
+
+
+def add_passfile(parser: argparse.ArgumentParser) -> None:
+    """Declare where the password of a database on a server is."""
+    parser.add_argument(
+        "--database-passfile",
+        type=Path,
+        metavar="FILE",
+        help="the file with the password of a database on a server, as of PostgreSQL's own programs"
+        " (default: $PGPASSFILE, else ~/.pgpass; $PGPASSWORD wins)",
+    )
 
 
 def add_protection(parser: argparse.ArgumentParser) -> None:

@@ -53,7 +53,9 @@ class AuditedRoute(APIRoute):
 async def _note(request: Request, caller: Caller, body: bytes, outcome: str) -> None:
     note = request.app.state.parts.audit.note
     action = f"{request.method} {request.url.path}"
-    await anyio.to_thread.run_sync(note, caller, address(request), action, _detail(body), outcome)
+    # A call whose body is no JSON says itself what was asked.
+    detail = getattr(request.state, "detail", "") or _detail(body)
+    await anyio.to_thread.run_sync(note, caller, address(request), action, detail, outcome)
 
 
 def address(request: Request) -> str:

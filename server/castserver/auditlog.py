@@ -20,6 +20,8 @@ KEEP_DAYS = 365
 ANCHOR = "audit-anchor"
 # The server itself, where no caller asked for what it did.
 SERVER = "server"
+# What the table has room for.
+LONGEST_NAME, LONGEST_ADDRESS, LONGEST_ACTION = 80, 64, 300
 MOST_READ = 1000
 
 log = logging.getLogger("fleetcast.audit")
@@ -49,12 +51,12 @@ class AuditLog:
             entry = Entry(
                 self._number + 1,
                 int(self._clock()),
-                caller.name if caller is not None else SERVER,
+                _kept(caller.name if caller is not None else SERVER, LONGEST_NAME),
                 caller.role.value if caller is not None else "",
-                address,
-                action,
-                detail[:LONGEST_DETAIL],
-                outcome[:LONGEST_DETAIL],
+                _kept(address, LONGEST_ADDRESS),
+                _kept(action, LONGEST_ACTION),
+                _kept(detail, LONGEST_DETAIL),
+                _kept(outcome, LONGEST_DETAIL),
             )
             chain = link(self._chain, entry)
             told = (entry.who, entry.address, entry.action, entry.detail, entry.outcome)
@@ -118,6 +120,12 @@ class AuditLog:
         for row in self._database.find(select(SettingRow).where(SettingRow.name == ANCHOR)):
             return int(row.value["number"]), str(row.value["chain"])
         return 0, START
+
+
+def _kept(text: str, most: int) -> str:
+    """``text`` as every database gives it back: the chain's hash is over what stands there."""
+    plain = text[:most].encode(errors="replace").decode()
+    return plain.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _row(entry: Entry, chain: str) -> AuditRow:

@@ -26,7 +26,9 @@ class Machines(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     machines: list[Annotated[str, Field(max_length=64)]] = Field(
-        min_length=1, max_length=MOST_CLIENTS, description="ids, or MACs: of machines never met, too"
+        min_length=1,
+        max_length=MOST_CLIENTS,
+        description="ids, names or MACs: of machines never met, too",
     )
 
 

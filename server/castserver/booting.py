@@ -153,7 +153,8 @@ class Booting:
             self.end_deploy("the console was closed")
 
     def _running(self) -> list[str]:
-        return [cast.id for cast in self._casts.all() if cast.state is CastState.RUNNING]
+        busy = (CastState.RUNNING, CastState.PAUSED)
+        return [cast.id for cast in self._casts.all() if cast.state in busy]
 
     def _ended(self) -> set[str]:
         """The casts that ran and have ended."""

@@ -74,7 +74,7 @@ class BootOnce:
         return boot_decision(boots=self._clients.decide(mac, uuid), ordered=ordered)
 
     def order(self, image: str, machines: Iterable[str]) -> list[str]:
-        """Have ``machines`` (ids, or MACs) boot ``image`` once; return their names here. All or none.
+        """Have ``machines`` (ids, names or MACs) boot ``image`` once; return their ids. All or none.
 
         Raises NotFound (image, machine), BadImage, DiskFailed, Refused (UEFI, a floppy).
         """
@@ -105,12 +105,11 @@ class BootOnce:
         self._forget(lambda order: order.machine in names)
 
     def take_back(self, machines: Iterable[str]) -> None:
-        """As ``cancel``, for ids or MACs: of machines never met, too. Raises NotFound."""
+        """As ``cancel``, for ids, names or MACs, of machines never met too. Raises NotFound, Refused."""
         for machine in machines:
-            mac = boot_mac(machine)
-            client = self._clients.by_mac(mac) if mac else self._clients.get(machine)
+            client = self._clients.find_met(machine)
             if client is None:
-                self._cancel((mac,))
+                self._cancel((boot_mac(machine),))
             else:
                 self.cancel(client)
 
@@ -185,11 +184,10 @@ class BootOnce:
         return found
 
     def _named(self, machine: str, image: BootImage) -> str:
-        """The machine's name in the orders. Raises NotFound, Refused."""
-        mac = boot_mac(machine)
-        client = self._clients.by_mac(mac) if mac else self._clients.get(machine)
+        """What the machine (its id, name or MAC) is called in the orders. Raises NotFound, Refused."""
+        client = self._clients.find_met(machine)
         if client is None:
-            return mac
+            return boot_mac(machine)
         why = uefi_refusal(image) if client.registration.machine.firmware == _UEFI else ""
         if why:
             raise Refused(

@@ -26,7 +26,7 @@ class NewCapture(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    client: str = Field(max_length=64, description="id of the machine")
+    client: str = Field(max_length=64, description="the machine: its id, name or MAC")
     image: str = Field(
         "", max_length=LONGEST, description="the name's first part; empty: the machine's model"
     )
@@ -55,7 +55,7 @@ def list_captures(parts: Parts) -> list[CaptureView]:
 )
 def create_capture(parts: Parts, body: NewCapture) -> CaptureView:
     """The client on it reads its disks; the image has the machine's MAC and UUID in its name."""
-    client = parts.clients.get(body.client)
+    client = parts.clients.find(body.client)
     disks = None if body.disks is None else tuple(body.disks)
     request = CaptureRequest(
         body.image, disks, body.full_sectors, body.rescue, body.replace, tuple(body.partitions)

@@ -45,7 +45,9 @@ class CastLife:
     def begin(self, cast: Cast) -> None:
         """Send to those who have joined."""
         if cast.run is not None:
+            cast.run.pause(paused=False)
             cast.run.start()
+            self._runs.share()
         if cast.state is not CastState.RUNNING:
             cast.state, cast.message = CastState.RUNNING, ""
             cast.started = cast.started or int(time.time())
@@ -53,8 +55,26 @@ class CastLife:
 
     def begin_if_due(self, cast: Cast) -> None:
         """Send to those who have joined, if the cast starts of itself now."""
-        if policy.should_start(cast.state, cast.rules, cast.states()):
+        waited = policy.starts_in(cast.rules, cast.first_joined, int(time.time()))
+        if policy.should_start(cast.state, cast.rules, cast.states(), waited):
             self.begin(cast)
+
+    def pause(self, cast: Cast) -> None:
+        """Send nothing more until it is begun again; its machines wait."""
+        if cast.run is not None:
+            cast.run.pause(paused=True)
+            self._runs.share()
+        cast.state, cast.message = CastState.PAUSED, ""
+        self._book.save(cast)
+        self._clients.changed.fire()
+
+    def join(self, cast: Cast, name: str) -> None:
+        """Machine ``name`` has joined the sender; the first one starts the time that may be waited."""
+        if cast.first_joined is None:
+            cast.first_joined = int(time.time())
+            self._book.save(cast)
+        self._book.set_part(cast, name, PartState.JOINED, "")
+        self.begin_if_due(cast)
 
     def settle(self, cast: Cast) -> None:
         """A part has changed, or the sender has: the cast may be over by it."""
@@ -97,6 +117,8 @@ class CastLife:
         for name, part in cast.parts.items():
             if not part.state.ended and not self._clients.get(name).online(now):
                 self._book.set_part(cast, name, PartState.GONE, "it has not been heard for a while")
+        if cast.state is CastState.GATHERING:
+            self.begin_if_due(cast)
         self.settle(cast)
 
     def resume_all(self) -> None:
@@ -107,20 +129,34 @@ class CastLife:
             if not may_hold(self._book.get(name), machine):
                 self._licensing.give_up(name, machine)
 
+    def reopen(self, cast: Cast) -> None:
+        """Put a cast that has no sender on the air. Raises NotFound, BadImage, Refused, InUse."""
+        image = self._library.open(cast.image, cast.root)
+        try:
+            if image.root != cast.root:
+                raise Refused(f"image {cast.image} is not the one this cast was made for any more")
+            self.put_on_air(cast, image)
+        except FleetcastError:
+            image.close()
+            raise
+
+    def restart(self, cast: Cast) -> None:
+        """A cast that has ended is under way again, for those who will be ordered into it."""
+        cast.state, cast.message, cast.ended = CastState.RUNNING, "", None
+        self._book.save(cast)
+
     def _resume(self, cast: Cast) -> None:
         """Those in the middle of it join anew."""
         try:
-            image = self._library.open(cast.image, cast.root)
-            if image.root != cast.root:
-                image.close()
-                raise Refused(f"image {cast.image} is not the one this cast was made for any more")
-            self.put_on_air(cast, image)
+            self.reopen(cast)
         except FleetcastError as error:
             self._end(cast, CastState.FAILED, f"interrupted by a restart, and {error.what}")
             return
         for name, part in cast.parts.items():
             if not part.state.ended:
                 self._clients.get(name).heard = self._clients.clock()
+        if cast.run is not None and cast.state is CastState.PAUSED:
+            cast.run.pause(paused=True)
         self._book.set_open_parts(cast, PartState.ORDERED, RESTARTED)
         cast.message = RESTARTED
         self._book.save(cast)

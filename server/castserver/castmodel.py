@@ -26,6 +26,7 @@ class Part:
 class Cast:
     """One cast; times are Unix seconds, ``run`` is None once it has ended.
 
+    ``first_joined`` is when the first machine did, while the cast gathers and after.
     ``medium`` is the key of the deploy medium that its image lies on, "": of none.
     """
 
@@ -40,6 +41,7 @@ class Cast:
     message: str = ""
     started: int | None = None
     ended: int | None = None
+    first_joined: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
     run: CastRun | None = None
     medium: str = ""
@@ -71,7 +73,7 @@ def cast_from_row(row: CastRow) -> Cast:
         row.id,
         row.image,
         row.root,
-        CastRules(row.start_clients, row.keep_open, row.update, targets),
+        CastRules(row.start_clients, row.keep_open, row.update, targets, row.start_after),
         AfterCast(row.after),
         row.created,
         CastOptions(**row.options),
@@ -79,6 +81,7 @@ def cast_from_row(row: CastRow) -> Cast:
         row.message,
         row.started,
         row.ended,
+        row.first_joined,
     )
 
 
@@ -92,6 +95,7 @@ def cast_row(cast: Cast) -> CastRow:
         after=cast.after.value,
         options=asdict(cast.options),
         start_clients=cast.rules.start_clients,
+        start_after=cast.rules.start_after,
         keep_open=cast.rules.keep_open,
         update=cast.rules.update,
         targets=None if targets is None else sorted(targets),
@@ -100,6 +104,7 @@ def cast_row(cast: Cast) -> CastRow:
         created=cast.created,
         started=cast.started,
         ended=cast.ended,
+        first_joined=cast.first_joined,
     )
 
 

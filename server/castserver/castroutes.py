@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 from castcore.cast.peers import Peers
-from castcore.errors import BadPacket
+from castcore.errors import BadPacket, Busy
 from castcore.proof import PROOF_HEADER
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -75,6 +75,11 @@ class Sender(Protocol):
 
     def peers(self, client: str, address: str) -> Peers:
         """Which clients ``client``, at ``address``, may ask for chunks, and whether to stay as one."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether it sends no data now because it shall not."""
         ...
 
 
@@ -249,7 +254,10 @@ def _add_reading(
         if number >= image.chunk_count:
             raise HTTPException(404, f"the image has no chunk {number}, only {image.chunk_count}")
         # The stream to the group goes first: each chunk waits for its turn.
-        await anyio.sleep(await _in_thread(lambda: cast.current_sender().turn(client, number), workers))
+        sender = await _in_thread(cast.current_sender, workers)
+        await anyio.sleep(await _in_thread(lambda: sender.turn(client, number), workers))
+        if sender.paused:  # meanwhile
+            raise Busy("the cast is paused")
         return Bytes(await _in_thread(lambda: image.read_stored(number), readers))
 
 

@@ -52,7 +52,7 @@ class CastRun:
     def __init__(self, image: OpenImage, slot: int, legs: Sequence[Leg], options: CastOptions) -> None:
         self.image = image
         self.slot = slot
-        self._legs = tuple(LegRun(image, slot, leg, options) for leg in legs)
+        self.legs = tuple(LegRun(image, slot, leg, options) for leg in legs)
         self._closed = threading.Event()
 
     def current_sender(self, way: WayIn = HERE) -> LiveSender:
@@ -78,36 +78,41 @@ class CastRun:
 
     def start(self) -> None:
         """Begin to send on every leg that somebody has joined and that has not begun."""
-        for leg in self._legs:
+        for leg in self.legs:
             leg.start()
+
+    def pause(self, *, paused: bool) -> None:
+        """Send no data until it goes on; clients hear that, and wait."""
+        for leg in self.legs:
+            leg.pause(paused=paused)
 
     def look(self) -> None:
         """Once a second: end the legs whose interface is lost, allow those whose interface is back."""
         if not self._closed.is_set():
-            for leg in self._legs:
+            for leg in self.legs:
                 leg.look()
 
     def status(self) -> CastStatus | None:
         """How the legs stand, as one cast; None before the first client read the descriptor."""
-        return together([now for leg in self._legs if (now := leg.now()) is not None])
+        return together([now for leg in self.legs if (now := leg.now()) is not None])
 
     @property
     def failure(self) -> str:
         """Why it cannot go on, "" while it can: the image cannot be read, on whichever leg."""
         if self.image.failure is not None:
             return self.image.failure.what
-        return next((leg.failure for leg in self._legs if leg.failure), "")
+        return next((leg.failure for leg in self.legs if leg.failure), "")
 
     def close(self, *, abort: bool = False) -> None:
         """Stop for good; ``abort`` tells clients that nothing more will come."""
         self._closed.set()
-        for leg in self._legs:
+        for leg in self.legs:
             leg.close(abort=abort)
         self.image.close()
 
     def _leg(self, way: WayIn) -> LegRun:
-        legs = [leg for leg in self._legs if not leg.lost]
+        legs = [leg for leg in self.legs if not leg.lost]
         if not legs:
-            reasons = ", ".join(leg.lost for leg in self._legs)
+            reasons = ", ".join(leg.lost for leg in self.legs)
             raise Busy(f"no interface can cast now: {reasons}", hint="see `ip addr` on the server")
         return legs[leg_of(way, [leg.network for leg in legs])]

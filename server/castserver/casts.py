@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from castcore.boot import BootDecision
 from castcore.control import Order, OrderKind, Report
@@ -116,6 +116,44 @@ class Casts:
             self._life.begin(cast)
         self._clients.changed.fire()
 
+    def pause(self, cast: Cast) -> None:
+        """Hold a running cast: its machines wait, and nothing is lost. Raises Refused."""
+        with self._lock:
+            if cast.state is not CastState.RUNNING:
+                raise Refused(f"cast {cast.id} is {cast.state}, only a running one can be paused")
+            self._life.pause(cast)
+
+    def resume(self, cast: Cast) -> None:
+        """Let a paused cast go on where it was. Raises Refused."""
+        with self._lock:
+            if cast.state is not CastState.PAUSED:
+                raise Refused(f"cast {cast.id} is {cast.state}, only a paused one can be resumed")
+            self._life.begin(cast)
+        self._clients.changed.fire()
+
+    def retry(self, cast: Cast, machines: Collection[str] = ()) -> None:
+        """Order machines that failed, were refused or are gone into ``cast`` again; () for all of them.
+
+        One that has ended is under way again by that. Raises NotFound and BadImage (its image), InUse
+        (too many casts), Refused when no machine can be ordered now.
+        """
+        with self._lock:
+            again = [self._clients.get(name) for name in self._to_retry(cast, machines)]
+            blocked = {client.id: why for client in again if (why := self._unready(client))}
+            ready = [client for client in again if client.id not in blocked]
+            if not ready:
+                told = "; ".join(list(blocked.values())[:3])
+                raise Refused(
+                    f"no machine of cast {cast.id} can be ordered again now: {told}",
+                    hint="boot them over the network first",
+                )
+            if cast.state.ended:
+                self._life.reopen(cast)
+                self._life.restart(cast)
+            for client in ready:
+                self._order(cast, client)
+        self._clients.changed.fire()
+
     def cancel(self, cast: Cast) -> None:
         """End a cast at once; machines in the middle of it are left with an incomplete disk."""
         with self._lock:
@@ -150,8 +188,7 @@ class Casts:
         ``restarted``: it has just registered, so it knows nothing of its earlier orders.
         """
         with self._lock:
-            idle = policy.idle(client.report, stays=client.stays)
-            if not idle or client.capture or not client.online(self._clients.clock()):
+            if not self._free(client):
                 return
             busy = self.busy(client)
             if busy and not restarted:
@@ -202,8 +239,7 @@ class Casts:
                 return
             # From now on its disk may be half written: if it restarts, it must meet our client again.
             self._clients.set_boots(self._clients.get(client), BootDecision.CLIENT)
-            self._book.set_part(cast, client, PartState.JOINED, "")
-            self._life.begin_if_due(cast)
+            self._life.join(cast, client)
         self._clients.changed.fire()
 
     def tick(self) -> None:
@@ -217,6 +253,7 @@ class Casts:
         self.licensing.settle()
         for run in runs:  # without the lock: to end a sender takes a moment
             run.look()
+        self._runs.share()
         self._runs.close_ended()
 
     def authorize(self, shown: Presented) -> str | None:
@@ -229,6 +266,34 @@ class Casts:
         self._runs.close()
         self.durables.save()
         self.licensing.close()
+
+    def _free(self, client: Client) -> bool:
+        """Whether it is here and does nothing else than, at most, a cast."""
+        idle = policy.idle(client.report, stays=client.stays)
+        return idle and not client.capture and client.online(self._clients.clock())
+
+    def _to_retry(self, cast: Cast, machines: Collection[str]) -> list[str]:
+        """Of ``machines`` (none named: of all), those that can be ordered again. Raises Refused."""
+        for name in machines:
+            if name not in cast.parts:
+                raise Refused(f"machine {name[:40]!r} has no part in cast {cast.id}")
+        found = [
+            name
+            for name, part in cast.parts.items()
+            if policy.retried(part.state) and (not machines or name in machines)
+        ]
+        if not found:
+            raise Refused(f"no such machine of cast {cast.id} failed, was refused or is gone")
+        return found
+
+    def _unready(self, client: Client) -> str:
+        """Why it cannot be ordered now, "" when it can."""
+        busy = self.busy(client)
+        if busy:
+            return f"{client.id} takes part in cast {busy}"
+        if not client.online(self._clients.clock()):
+            return f"no client is running on {client.id}"
+        return "" if self._free(client) else f"{client.id} is at work"
 
     def _order(self, cast: Cast, client: Client) -> None:
         # Who has joined may only have registered anew, its link or the server having been away: it does

@@ -16,11 +16,14 @@ from castserver.castroutes import CameBy, Shown
 from castserver.clients import MOST_WAIT
 from castserver.messagebody import message
 from castserver.policy import pace
+from castserver.seldom import Seldom
 from castserver.views import ErrorView, Refusals
 
 MOST_NUMBER = (1 << 63) - 1
 
 log = logging.getLogger("fleetcast")
+# It asks again every few seconds.
+_refused = Seldom(600.0)
 routes = APIRouter(prefix=API, tags=["clients"])
 _UNPROVEN: Refusals = {
     401: {"model": ErrorView, "description": "Sign it with the nonce in the header Fleetcast-Nonce"},
@@ -28,6 +31,7 @@ _UNPROVEN: Refusals = {
         "model": ErrorView,
         "description": "It speaks another version, or there are too many machines",
     },
+    503: {"model": ErrorView, "description": "Too many register just now: ask again"},
 }
 _UNKNOWN: Refusals = {401: {"model": ErrorView, "description": "The token is unknown: register again"}}
 
@@ -70,7 +74,7 @@ def register(
     """A machine met before (UUID, serials) keeps its id; its older tokens end. Signed by its key over a
     nonce that the first answer (401) gives. Without `admitted` there is no token: ask again soon.
     """
-    _require_version(registration)
+    _require_version(registration, way.client)
     parts.clients.proofs.require_registration(shown, _key(registration), body)
     client, registered = parts.clients.register(registration, way.client)
     if registered.standing is not Standing.RIVAL:
@@ -82,7 +86,7 @@ def register(
     return registered
 
 
-def _require_version(registration: Registration) -> None:
+def _require_version(registration: Registration, address: str) -> None:
     if registration.control == CONTROL:
         return
     older = registration.control < CONTROL
@@ -91,7 +95,8 @@ def _require_version(registration: Registration) -> None:
         f" {registration.version[:20]} (control {registration.control}), this is {__version__}"
         f" (control {CONTROL})"
     )
-    log.warning("a machine was refused: %s", text)
+    if _refused.due(address):
+        log.warning("the machine at %s was refused: %s", address, text)
     raise Refused(
         text, hint="make the boot image anew with this server's media-builder, or update the server"
     )

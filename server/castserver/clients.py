@@ -1,4 +1,4 @@
-"""Every machine ever met, and the client that runs on it now: registrations, orders, reports.
+"""Every machine ever met or named, and the client that runs on it now: registrations, orders, reports.
 
 Machines are few thousands at most, so all live in memory and the database is written through. One
 lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines read
@@ -8,33 +8,65 @@ without it (a token's session, the tuple of open orders) is replaced as a whole,
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, ClientState, Order, Registered, Registration, Report, Standing
+from castcore.control import ClientState, Order, Registered, Registration, Report, Standing
 from castcore.errors import NotFound, Refused
-from castcore.proof import Window
 from castcore.words import machine_words
+from sqlalchemy import select
 
 from castserver import machinetrust
+from castserver.clientmodel import (
+    GONE_AFTER,
+    MOST_WAIT,
+    Client,
+    Session,
+    card_row,
+    client_from_row,
+    client_row,
+    holder_code,
+    read_card,
+    smoothed,
+    trust_row,
+)
 from castserver.database import Database
-from castserver.machineid import Traits, find_at_boot, find_machine, traits
-from castserver.machinetrust import Approval, Claim, MachineTrust
-from castserver.policy import boot_decision
+from castserver.machinecard import Card
+from castserver.machinecards import CardIndex
+from castserver.machineid import (
+    NO_TRAITS,
+    Traits,
+    claimable,
+    find_at_boot,
+    find_entry,
+    find_machine,
+    traits,
+)
+from castserver.machinetrust import Approval, Claim
+from castserver.policy import boot_decision, boot_mac
 from castserver.presented import Presented
 from castserver.proofs import Proofs
+from castserver.seldom import Seldom
 from castserver.signal import Signal
-from castserver.tables import MachineRow, MachineTrustRow
+from castserver.tables import (
+    Base,
+    CaptureRow,
+    DurableRow,
+    LicenceUseRow,
+    MachineCardRow,
+    MachineRow,
+    MachineTrustRow,
+    PartRow,
+)
 
-# A long poll waits at most this long, in seconds, so a living client is heard at least as often.
-MOST_WAIT = 25.0
-# Silent for longer than this, a client is gone: one long poll and ten seconds of a bad network.
-GONE_AFTER = MOST_WAIT + 10.0
+__all__ = ["GONE_AFTER", "MOST_WAIT", "Client", "Clients", "Session", "holder_code"]
+
 # Anybody on the network can register; this bounds what somebody who invents machines can make us hold.
 MOST_MACHINES = 20_000
 # What is kept of a report: a client that tells its whole journal each second must not fill our memory.
@@ -47,63 +79,8 @@ _WHY = {
     " is gone, or when the operator approves it",
     Standing.DENIED: "the operator has denied this machine",
 }
-# How much of a rate's old value survives one report (they come about once a second).
-RATE_MEMORY = 0.7
 
-
-@dataclass(eq=False)
-class Client:
-    """A machine, and its client while one is connected. Times without a unit are Unix seconds.
-
-    ``heard`` and ``reported`` are the monotonic times of its last request and its last report; ``rate``
-    is the bytes a second it receives; ``capture`` is the id of the one it is at, or has still to begin;
-    ``source``: its disks were captured since it started.
-    """
-
-    id: str
-    registration: Registration
-    traits: Traits
-    token_hash: str
-    boots: BootDecision
-    orders_given: int
-    first_seen: int
-    last_seen: int
-    heard: float = -math.inf
-    reported: float = -math.inf
-    report: Report | None = None
-    logs: tuple[str, ...] = ()
-    orders: tuple[Order, ...] = ()
-    rate: float = 0.0
-    capture: str = ""
-    source: bool = False
-    trust: MachineTrust = field(default_factory=MachineTrust)
-    signal: Signal = field(default_factory=Signal)
-
-    def online(self, now: float) -> bool:
-        """Whether the client was heard lately; ``now`` is monotonic seconds."""
-        return now - self.heard <= GONE_AFTER
-
-    @property
-    def label(self) -> str:
-        """A name for people: its model, and its first MAC."""
-        machine = self.registration.machine
-        model = " ".join(filter(None, (machine.vendor.strip(), machine.product.strip()))) or "PC"
-        mac = next((n.mac for n in self.registration.nics if n.mac), self.id)
-        return f"{model} · {mac}"
-
-    @property
-    def stays(self) -> bool:
-        """Whether its last order lets it stay in our client when done."""
-        return not self.orders or self.orders[-1].after is AfterCast.STAY
-
-
-@dataclass(frozen=True, eq=False)
-class Session:
-    """An admitted client: what proves its requests."""
-
-    client: Client
-    key: bytes
-    window: Window = field(default_factory=Window)
+log = logging.getLogger("fleetcast")
 
 
 class Clients:
@@ -121,26 +98,98 @@ class Clients:
         self.changed = Signal()
         self.proofs = Proofs(server, clock)
         self.approving = False
+        self._told = Seldom(600.0, clock)
         self._database = database
-        self._clients = {row.id: _from_row(row) for row in database.all(MachineRow)}
         self._present, self._count_due = 0, -math.inf
+        self._clients = {row.id: client_from_row(row) for row in database.all(MachineRow)}
+        for card in database.all(MachineCardRow):
+            read_card(self._clients[card.machine], card)
+        self._cards = CardIndex(self._clients.values())
         self._sessions: dict[str, Session] = {}
         for row in database.all(MachineTrustRow):
             self._remember(self._clients[row.machine], row)
 
     def all(self) -> list[Client]:
-        """Every machine, in the order of their first registration."""
+        """Every machine but those removed, in the order of their first registration."""
         with self.lock:
-            return sorted(self._clients.values(), key=lambda c: c.first_seen)
+            return sorted(
+                (c for c in self._clients.values() if not c.removed), key=lambda c: c.first_seen
+            )
 
     def get(self, name: str) -> Client:
-        """The machine with id ``name``. Raises NotFound."""
+        """The machine with id ``name``, also one that was removed. Raises NotFound."""
         found = self._clients.get(name)
         if found is None:
-            raise NotFound(
-                f"there is no machine {name[:40]!r}", hint="`fleetcast machines list` shows all"
-            )
+            raise _unknown(name)
         return found
+
+    def find(self, text: str) -> Client:
+        """The machine with the id, name or MAC ``text``. Raises NotFound, Refused (several have it)."""
+        with self.lock:
+            found = self._cards.by_name(text.strip()) or self._clients.get(text.strip())
+            if found is not None and not found.removed:
+                return found
+            mac = boot_mac(text)
+            have = [c for c in self.all() if mac and mac in c.traits.macs]
+        if not have:
+            raise _unknown(text)
+        if len(have) > 1:
+            these = ", ".join(f"{c.id} ({c.label})" for c in have[:10])
+            raise Refused(
+                f"{len(have)} machines had the card {mac}: {these}", hint="say which by its id"
+            )
+        return have[0]
+
+    def find_met(self, text: str) -> Client | None:
+        """The same; None for the MAC of a machine that nobody knows."""
+        try:
+            return self.find(text)
+        except NotFound:
+            if boot_mac(text):
+                return None
+            raise
+
+    def has(self, name: str) -> bool:
+        """Whether a machine, or one removed, has the id ``name``."""
+        return name in self._clients
+
+    def by_name(self, name: str) -> Client | None:
+        """The machine that has this name, whatever its case and width."""
+        return self._cards.by_name(name)
+
+    def keep(self, *cards: tuple[Client, Card], gone: Sequence[Client] = ()) -> None:
+        """Give machines, known or new ones, these cards, and forget those that are ``gone``; all or
+        nothing, durably. Raises Refused (too many machines), NoSpace, DiskFailed.
+        """
+        with self.lock:
+            self._require_room(sum(client.id not in self._clients for client, _ in cards))
+            known = self._clients.get
+            new = [client for client, _ in cards if known(client.id) is not client]
+            rows: list[Base] = [row(client) for client in new for row in (client_row, trust_row)]
+            rows += [card_row(client, card) for client, card in cards]
+            own = (card_row, trust_row, client_row)
+            ended = [row(client) for client in gone for row in own]
+            self._database.save(*rows, gone=ended)
+            for client in gone:
+                del self._clients[client.id]
+            for client, card in cards:
+                client.card = card
+                self._clients[client.id] = client
+            self._cards = CardIndex(self._clients.values())
+        self.changed.fire()
+
+    def has_history(self, client: Client) -> bool:
+        """Whether the database holds anything that names ``client``."""
+        rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)
+        wanted = (select(row).where(row.machine == client.id).limit(1) for row in rows)
+        return any(self._database.find(chosen) for chosen in wanted)
+
+    def entries_for(self, client: Client) -> list[Client]:
+        """The entries whose MAC ``client`` has, and that it did not claim: a MAC does not say whose."""
+        if not client.met:
+            return []
+        near = self._cards.entries_with(client.traits.macs)
+        return [self._clients[name] for name in claimable(near, client.traits)]
 
     def proven(self, shown: Presented) -> Client | None:
         """The client that makes a request, now heard again; None when its token is unknown.
@@ -176,7 +225,7 @@ class Clients:
         """
         seen, key = traits(registration), registration.key
         with self.lock:
-            name = find_machine(self._known(), seen)
+            name = self._match(seen)
             client = self._new(registration, seen) if name is None else self._clients[name]
             now = self.clock()
             how = machinetrust.standing(client.trust, key, now, approving=self.approving)
@@ -197,6 +246,9 @@ class Clients:
         trust = client.trust
         if how is Standing.DENIED:
             return
+        if self._told.due(f"{client.id} {claim.key}"):
+            where = (client.id, client.label, trust.address, claim.address)
+            log.warning("two machines say they are %s (%s): %s is let in, %s is not", *where)
         trust.rivals = machinetrust.claimed(trust, claim)
         if trust.asked < trust.heard:
             trust.asked = claim.heard
@@ -207,6 +259,10 @@ class Clients:
     ) -> str:
         """From now on the key of ``registration`` holds the machine; return its token, if admitted."""
         trust, new = client.trust, client.trust.key != registration.key
+        found = client.removed > 0 or not client.met
+        if not client.met:
+            client.first_seen = int(time.time())
+        client.met, client.removed = True, 0
         self._end_session(client)
         client.registration, client.traits, client.last_seen = registration, seen, int(time.time())
         client.report, client.orders, client.rate, client.source = None, (), 0.0, False
@@ -221,9 +277,11 @@ class Clients:
             client.token_hash, client.heard = _hash(token), self.clock()
             session = Session(client, bytes.fromhex(registration.key))
             self._sessions[client.token_hash] = session
-        if token or new:
+        if token or new or found:
             self._clients[client.id] = client
-            self.save_trust(client)
+            self._database.save(client_row(client), trust_row(client), card_row(client))
+        if found:
+            self._cards = CardIndex(self._clients.values())
         return token
 
     def end_session(self, client: Client) -> None:
@@ -241,7 +299,7 @@ class Clients:
 
     def save_trust(self, client: Client) -> None:
         """Write what is remembered of the machine's trust, with the machine."""
-        self._database.save(_to_row(client), _trust_row(client))
+        self._database.save(client_row(client), trust_row(client))
 
     def _find_code(self, client: Client, key: str) -> None:
         """The four words of a key that waits: without the lock, they take their time."""
@@ -274,7 +332,7 @@ class Clients:
         with self.lock:
             client.logs = lines or client.logs
             now = self.clock()
-            client.rate = _rate(client, report, max(now - client.reported, 0.1))
+            client.rate = smoothed(client, report, max(now - client.reported, 0.1))
             client.report, client.reported = report, now
             client.trust.left = report.state is ClientState.REBOOTING
             client.last_seen = int(time.time())
@@ -298,7 +356,9 @@ class Clients:
     def at_boot(self, mac: str, uuid: str) -> Client | None:
         """The machine whose firmware asks to boot; None: never met."""
         with self.lock:
+            entry = replace(NO_TRAITS, macs=frozenset({mac.lower()}))
             name = find_at_boot(self._known(), mac, uuid)
+            name = name or find_entry(self._cards.entries_with(entry.macs), entry)
             return None if name is None else self._clients[name]
 
     def by_mac(self, mac: str) -> Client | None:
@@ -307,11 +367,19 @@ class Clients:
             (c for c in self.all() if mac in c.traits.macs), key=lambda c: c.last_seen, default=None
         )
 
-    def _known(self) -> Iterable[tuple[str, Traits]]:
-        return ((c.id, c.traits) for c in self._clients.values())
+    def _match(self, seen: Traits) -> str | None:
+        name = find_machine(self._known(), seen)
+        if name is not None and not self._clients[name].removed:
+            return name
+        return find_entry(self._cards.entries_with(seen.macs), seen) or name
 
-    def _require_room(self) -> None:
-        if len(self._clients) >= MOST_MACHINES:
+    def _known(self) -> Iterable[tuple[str, Traits]]:
+        # Who was removed comes last: an entry made since is for the same machine.
+        known = sorted(self._clients.values(), key=lambda c: c.removed > 0)
+        return ((c.id, c.traits) for c in known if c.met or c.traits.uuid)
+
+    def _require_room(self, more: int = 1) -> None:
+        if len(self._clients) + more > MOST_MACHINES:
             raise Refused(
                 f"{MOST_MACHINES} machines are known, no more are taken in",
                 hint="is somebody inventing machines?",
@@ -320,65 +388,21 @@ class Clients:
     def _new(self, registration: Registration, seen: Traits) -> Client:
         self._require_room()
         now = int(time.time())
-        return Client(self._new_id(), registration, seen, "", BootDecision.CLIENT, 0, now, now)
+        return Client(self.new_id(), registration, seen, "", BootDecision.CLIENT, 0, now, now)
 
-    def _new_id(self) -> str:
-        while (name := f"m{secrets.token_hex(4)}") in self._clients:
+    def new_id(self, *, besides: Collection[str] = ()) -> str:
+        """An id that no machine has, and that is none of those ``besides``."""
+        while (name := f"m{secrets.token_hex(4)}") in self._clients or name in besides:
             pass
         return name
 
     def _save(self, client: Client) -> None:
-        self._database.save(_to_row(client))
+        self._database.save(client_row(client))
 
 
-def holder_code(client: Client) -> str:
-    """The four words of the key that holds the machine's identity, "" for none; may take 10 ms."""
-    trust = client.trust
-    if trust.key and not trust.code:
-        trust.code = machine_words(bytes.fromhex(trust.key))
-    return trust.code
+def _unknown(text: str) -> NotFound:
+    return NotFound(f"there is no machine {text[:80]!r}", hint="`fleetcast machines list` shows all")
 
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _rate(client: Client, report: Report, seconds: float) -> float:
-    """The smoothed rate, in bytes a second, after ``report``, ``seconds`` after the one before."""
-    before = client.report
-    moving = report.state in (ClientState.RECEIVING, ClientState.FILLING)
-    if before is None or not moving or report.cast != before.cast:
-        return 0.0
-    got = report.multicast + report.unicast - before.multicast - before.unicast
-    return RATE_MEMORY * client.rate + (1 - RATE_MEMORY) * max(got, 0) / seconds
-
-
-def _from_row(row: MachineRow) -> Client:
-    registration = Registration.from_json(row.registration)
-    return Client(
-        row.id,
-        registration,
-        traits(registration),
-        row.token_hash,
-        BootDecision(row.boots),
-        row.orders_given,
-        row.first_seen,
-        row.last_seen,
-    )
-
-
-def _trust_row(client: Client) -> MachineTrustRow:
-    trust, now = client.trust, int(time.time())
-    return MachineTrustRow(machine=client.id, approval=trust.approval.value, key=trust.key, changed=now)
-
-
-def _to_row(client: Client) -> MachineRow:
-    return MachineRow(
-        id=client.id,
-        registration=client.registration.to_json(),
-        token_hash=client.token_hash,
-        boots=client.boots.value,
-        orders_given=client.orders_given,
-        first_seen=client.first_seen,
-        last_seen=client.last_seen,
-    )

@@ -6,6 +6,7 @@ same image. An interface that is lost ends its sender; when it is back there is 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from castcore.chunks import ChunkSource
 from castcore.errors import Busy, FleetcastError, InUse
 
 from castserver import castroutes
+from castserver.rateshares import Wish
 from castserver.wayin import Network
 
 
@@ -27,6 +29,18 @@ class LiveSender(castroutes.Sender, Protocol):
 
     def start(self) -> None:
         """Begin to send."""
+        ...
+
+    def pause(self, *, paused: bool) -> None:
+        """Send no data until it goes on; clients hear that, and wait."""
+        ...
+
+    def limit(self, cap: float) -> None:
+        """Send at most ``cap`` bytes a second from now on."""
+        ...
+
+    def wish(self) -> float:
+        """Bytes a second that it could use now; inf: all there are."""
         ...
 
     def stop(self, *, abort: bool = False) -> None:
@@ -82,25 +96,32 @@ class OpenImage(castroutes.CastImage, Protocol):
 @dataclass(frozen=True)
 class CastOptions:
     """How a cast travels. ``peers``: finished clients serve chunks to the others; ``mac``, ``encrypt``:
-    see :mod:`castcore.cast.protection`.
+    see :mod:`castcore.cast.protection`. ``rate_cap``: bytes a second at most, on each interface (0: no
+    cap of its own).
     """
 
     peers: bool = True
     mac: bool = False
     encrypt: bool = False
+    rate_cap: int = 0
 
 
+# No sender is held to less, in bytes a second: what has no share yet shall still be able to begin.
+LEAST_SHARE = 100_000.0
 # Makes a sender for the image, in the numbered slot (its group and its two ports).
 SenderFactory = Callable[[OpenImage, int, CastOptions], LiveSender]
 
 
 @dataclass(frozen=True)
 class Leg:
-    """A network of the server: how senders are made for it, and why it is ``lost`` ("": it is not)."""
+    """A network of the server: how senders are made for it, why it is ``lost`` ("": it is not), and its
+    ``capacity``: what all casts together may send there, in bytes a second.
+    """
 
     network: Network
     make: SenderFactory
     lost: Callable[[], str] = lambda: ""
+    capacity: Callable[[], float] = lambda: math.inf
 
 
 class LegRun:
@@ -111,7 +132,8 @@ class LegRun:
         self.network = leg.network
         self._lock = threading.Lock()
         self._sender: LiveSender | None = None
-        self._started = self._closed = self._joined = False
+        self._started = self._closed = self._joined = self._paused = False
+        self._cap = LEAST_SHARE
         self._last: CastStatus | None = None
         self._joins: dict[str, float] = {}
         self.lost = ""
@@ -128,6 +150,9 @@ class LegRun:
             if self._sender is None or self._sender.finished():
                 _stop(self._take())
                 self._sender, self._last = self._leg.make(self._image, self._slot, self._options), None
+                self._sender.limit(self._cap)
+                if self._paused:
+                    self._sender.pause(paused=True)
             return self._sender
 
     def join(self, client: str, held: bytes) -> castroutes.Answer:
@@ -152,6 +177,31 @@ class LegRun:
             if self._sender is not None and self._joined and not self._started:
                 self._sender.start()
                 self._started = True
+
+    def pause(self, *, paused: bool) -> None:
+        """Send no data until it goes on, by this sender or another."""
+        with self._lock:
+            self._paused = paused
+            if self._sender is not None:
+                self._sender.pause(paused=paused)
+
+    def wish(self) -> Wish:
+        """What it could use of the interface's rate now."""
+        with self._lock:
+            uses = self._sender.wish() if self._sender is not None else 0.0
+        return Wish(uses, self._options.rate_cap or math.inf)
+
+    @property
+    def cap(self) -> float:
+        """The most that it may send now, in bytes a second."""
+        return self._cap
+
+    def limit(self, cap: float) -> None:
+        """Send at most ``cap`` bytes a second from now on."""
+        with self._lock:
+            self._cap = max(cap, LEAST_SHARE)
+            if self._sender is not None:
+                self._sender.limit(self._cap)
 
     def look(self) -> None:
         """See whether the interface is lost; then the sender ends, and its clients join again."""

@@ -57,7 +57,7 @@ def hand_in(
 )
 def last_log(parts: Parts, client: Name) -> LogView:
     """Kernel and client, of its last cast that ended or failed; empty when there was none."""
-    kept = parts.logs.of(parts.clients.get(client).id)
+    kept = parts.logs.of(parts.clients.find(client).id)
     if not kept:
         return LogView(when=None, reason="", kernel="", journal="", about="")
     log = kept[0].log
@@ -75,7 +75,7 @@ def collect(
 ) -> Archive:
     """A `tar.gz`: the state, the machines' hardware and logs, the server's own log; no secrets."""
     if machine:
-        names = [parts.clients.get(name).id for name in machine]
+        names = [parts.clients.find(name).id for name in machine]
     else:
         names = [client.id for client in parts.clients.all()]
     logs = [kept for name in names for kept in parts.logs.of(name)]

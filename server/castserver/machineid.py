@@ -2,7 +2,9 @@
 
 DMI UUIDs are the best name, but vendors ship boards with placeholders and with one UUID stamped on a
 whole batch; serial numbers tell those apart. A MAC alone never merges machines (USB network adapters
-travel from desk to desk) and never splits one (a network card gets replaced).
+travel from desk to desk) and never splits one (a network card gets replaced). An *entry* is a machine
+that somebody named before it was met; one that is known by MACs alone is claimed by the first machine
+never met before that has one of them.
 """
 
 from __future__ import annotations
@@ -64,6 +66,9 @@ class Traits:
     disks: frozenset[str]
 
 
+NO_TRAITS = Traits("", "", "", "", frozenset(), frozenset())
+
+
 def usable_uuid(text: str) -> str:
     """``text`` as a lower-case UUID, or "" when it is none or one that many machines share."""
     try:
@@ -105,7 +110,7 @@ def same_machine(known: Traits, seen: Traits) -> bool:
     and a MAC together, never by a MAC alone.
     """
     if known.uuid and seen.uuid:
-        return _same_form(known.uuid, seen.uuid) and not _serials_differ(known, seen)
+        return same_uuid(known.uuid, seen.uuid) and not _serials_differ(known, seen)
     if known.model != seen.model or _serials_differ(known, seen):
         return False
     if _any_equal((known.serial, seen.serial), (known.board_serial, seen.board_serial)):
@@ -129,19 +134,38 @@ def find_at_boot(known: Iterable[tuple[str, Traits]], mac: str, uuid: str) -> st
     known = list(known)
     asked = usable_uuid(uuid)
     if asked:
-        fits = [(name, had) for name, had in known if had.uuid and _same_form(had.uuid, asked)]
+        fits = [(name, had) for name, had in known if had.uuid and same_uuid(had.uuid, asked)]
         by_mac = [name for name, had in fits if mac.lower() in had.macs]
         return next(iter(by_mac or [name for name, _ in fits]), None)
     return next((name for name, had in known if not had.uuid and mac.lower() in had.macs), None)
+
+
+def find_entry(entries: Iterable[tuple[str, Traits]], seen: Traits) -> str | None:
+    """The id of the one entry that a machine never met before claims by a MAC; None: none, or several.
+
+    ``entries`` with a usable UUID are none of these: :func:`find_machine` finds them.
+    """
+    found = claimable(entries, seen)
+    return found[0] if len(found) == 1 else None
+
+
+def claimable(entries: Iterable[tuple[str, Traits]], seen: Traits) -> list[str]:
+    """The ids of the entries known by MACs alone that share one with ``seen``."""
+    return [name for name, had in entries if not had.uuid and had.macs & seen.macs]
 
 
 def _model(machine: Machine) -> str:
     return f"{machine.vendor.strip()}\0{machine.product.strip()}".casefold()
 
 
-def _same_form(left: str, right: str) -> bool:
-    """Equal as UUIDs, or equal when the first three fields of one are byte-swapped (SMBIOS 7.2.1)."""
-    return left == right or UUID(left).bytes_le == UUID(right).bytes
+def swapped(uuid: str) -> str:
+    """``uuid`` with its first three fields byte-swapped, as some firmware writes it (SMBIOS 7.2.1)."""
+    return str(UUID(bytes=UUID(uuid).bytes_le))
+
+
+def same_uuid(left: str, right: str) -> bool:
+    """Whether two usable UUIDs are equal, or one the swapped form of the other."""
+    return left == right or swapped(left) == right
 
 
 def _serials_differ(known: Traits, seen: Traits) -> bool:

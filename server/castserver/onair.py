@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from castcore.edge.cast.blocks import CACHE_BYTES
-from castcore.edge.cast.sender import CastSender, SenderSettings
+from castcore.edge.cast.sender import CastSender
+from castcore.edge.cast.sendersettings import SenderSettings, link_capacity
 from castcore.edge.net import nics
-from castcore.edge.net.interface import Interface
+from castcore.edge.net.interface import Interface, find_interface
 from castcore.errors import NotFound
 from castcore.trust import SigningKey
 
@@ -33,16 +35,33 @@ class Transmitter:
     def legs(self) -> list[Leg]:
         """A leg for each interface. Raises NotFound when one has just lost its address."""
         return [
-            Leg(network_of(own), partial(self._sender, number), LinkWatch(own).lost)
+            Leg(
+                network_of(own),
+                partial(self._sender, number),
+                LinkWatch(own).lost,
+                partial(self._capacity, number),
+            )
             for number, own in enumerate(self.interfaces)
         ]
 
     def _sender(self, leg: int, image: OpenImage, slot: int, options: CastOptions) -> LiveSender:
         """A sender for ``image``. Raises PortTaken or NetworkFailed."""
+        return sender_of(image, self.key, self._settings(leg, slot, options))
+
+    def _capacity(self, leg: int) -> float:
+        """What all casts together may send on the ``leg``-th interface."""
+        own = self.interfaces[leg]
+        if self.rate_cap:
+            return self.rate_cap
+        with suppress(NotFound):  # gone just now; it may be back with another speed
+            own = find_interface(own.zoned, own.family)
+        return link_capacity(own, self._settings(leg, 0, CastOptions()))
+
+    def _settings(self, leg: int, slot: int, options: CastOptions) -> SenderSettings:
         own = self.interfaces[leg]
         # Part of the key, so that two servers on one network hardly ever share a group.
         group, port, feedback_port = slot_addresses(slot, self.key.public[0], leg, own.family)
-        settings = SenderSettings(
+        return SenderSettings(
             interface_address=own.zoned,
             group=group,
             port=port,
@@ -56,7 +75,6 @@ class Transmitter:
             encrypt=options.encrypt,
             cache_bytes=CACHE_BYTES // len(self.interfaces),
         )
-        return sender_of(image, self.key, settings)
 
 
 def network_of(interface: Interface) -> Network:

@@ -27,14 +27,19 @@ FETCH_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments that say which server, for every command that calls one."""
-    # After the action too; SUPPRESS, so that it does not undo one given before.
+    """Declare which server an action calls, and ``--json``, which may stand behind the action too."""
+    # SUPPRESS, so that it does not undo one given before.
     parser.add_argument(
         "--json",
         action="store_true",
         default=argparse.SUPPRESS,
         help="one JSON object a line, the last the result",
     )
+    add_server(parser)
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that say which server, for a command without actions."""
     parser.add_argument("--server", default=DEFAULT_SERVER, metavar="URL", help="default: %(default)s")
     parser.add_argument(
         "--state",
@@ -95,6 +100,11 @@ class Operator:
     def post(self, *path: str, body: Any = None) -> Any:
         """The answer to POST on the path with these steps."""
         return self._https.post_json(_path(path), {} if body is None else body)
+
+    def send(self, *path: str, data: bytes) -> Any:
+        """The answer to POST of the bytes ``data`` on the path with these steps."""
+        where = _path(path)
+        return self._https.parsed(where, self._https.post(where, data, timeout=FETCH_SECONDS))
 
     def put(self, *path: str, body: Any) -> Any:
         """The answer to PUT on the path with these steps."""

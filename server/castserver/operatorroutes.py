@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.castmodel import Request
 from castserver.legrun import CastOptions
+from castserver.machinetargets import Words, targeted
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
 from castserver.roles import Caller
@@ -24,6 +25,7 @@ from castserver.views import (
     ClientView,
     ErrorView,
     ImageView,
+    RateView,
     Refusals,
     StateView,
     cast_view,
@@ -35,11 +37,13 @@ from castserver.views import (
 PAUSE = 0.5
 KEEP_ALIVE = 10.0
 MOST_CLIENTS = 10_000
+# The longest that a cast may gather after its first machine, in seconds: a week.
+LONGEST_WAIT = 7 * 86_400
+# Below the one a cast makes no way, beyond the other no cap holds anything back; bytes a second.
+LEAST_RATE, MOST_RATE = 100_000, 100_000_000_000
 
-_REFUSED: Refusals = {403: {"model": ErrorView, "description": "The state of things forbids it"}}
-_MISSING: Refusals = {
-    404: {"model": ErrorView, "description": "There is no such machine, cast or image"}
-}
+REFUSED: Refusals = {403: {"model": ErrorView, "description": "The state of things forbids it"}}
+MISSING: Refusals = {404: {"model": ErrorView, "description": "There is no such machine, cast or image"}}
 
 routes = operator_routes("operator")
 
@@ -55,6 +59,11 @@ class NewCast(BaseModel):
     start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
         None, description="start when so many have joined; null: on command"
     )
+    start_after: Annotated[int, Field(ge=0, le=LONGEST_WAIT)] | None = Field(
+        None,
+        description="start so many seconds after the first machine joined, if not before;"
+        " null: however long it takes",
+    )
     after: AfterCast = AfterCast.REBOOT
     keep_open: StrictBool = Field(
         default=False, description="machines that come after its end get it too"
@@ -67,9 +76,14 @@ class NewCast(BaseModel):
         default=False, description="datagrams carry a tag that outsiders cannot make"
     )
     encrypt: StrictBool = Field(default=False, description="chunks travel encrypted")
+    rate_cap: Literal[0] | Annotated[int, Field(ge=LEAST_RATE, le=MOST_RATE)] = Field(
+        0, description="bytes a second at most, on each interface; 0: its share of the interface"
+    )
     clients: (
         Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
-    ) = Field(None, description="ids of the machines; null: every machine that shows up")
+    ) = Field(None, description="ids, names or MACs; all null: every machine that shows up")
+    groups: Words | None = Field(None, description="and the machines in one of these groups")
+    tags: Words | None = Field(None, description="of those groups, else of all, who have all these tags")
 
 
 class NewOrder(BaseModel):
@@ -87,49 +101,49 @@ def list_clients(parts: Parts) -> list[ClientView]:
         return [client_view(c, parts.clients, parts.boots, parts.once) for c in parts.clients.all()]
 
 
-@routes.get("/clients/{client}", summary="One machine", responses=_MISSING)
+@routes.get("/clients/{client}", summary="One machine", responses=MISSING)
 def show_client(parts: Parts, client: Name) -> ClientView:
     """Its hardware, its disks, its last report."""
     with parts.clients.lock:
-        return client_view(parts.clients.get(client), parts.clients, parts.boots, parts.once)
+        return client_view(parts.clients.find(client), parts.clients, parts.boots, parts.once)
 
 
-@routes.get("/clients/{client}/logs", summary="The last lines of a client's log", responses=_MISSING)
+@routes.get("/clients/{client}/logs", summary="The last lines of a client's log", responses=MISSING)
 def show_logs(parts: Parts, client: Name) -> list[str]:
     """What it sent last, at most some hundred lines; empty after the server was restarted."""
-    return list(parts.clients.get(client).logs)
+    return list(parts.clients.find(client).logs)
 
 
-@routes.get("/clients/{client}/devices", summary="A machine's PCI and USB devices", responses=_MISSING)
+@routes.get("/clients/{client}/devices", summary="A machine's PCI and USB devices", responses=MISSING)
 def show_devices(parts: Parts, client: Name) -> list[Device]:
     """As its client found them when it registered: ids (modalias) and driver of each."""
-    return list(parts.clients.get(client).registration.devices)
+    return list(parts.clients.find(client).registration.devices)
 
 
-@routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=_MISSING)
+@routes.post("/clients/{client}/boot-client", summary="Boot our client again", responses=MISSING)
 def boot_client(parts: Parts, client: Name) -> ClientView:
     """A machine that was cast boots its disk; after this its next network boot is our client again."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     parts.once.cancel(found)
     parts.clients.set_boots(found, BootDecision.CLIENT)
     return show_client(parts, client)
 
 
-@routes.post("/clients/{client}/boot-disk", summary="Boot its own disk", responses=_MISSING)
+@routes.post("/clients/{client}/boot-disk", summary="Boot its own disk", responses=MISSING)
 def boot_disk(parts: Parts, client: Name) -> ClientView:
     """Its network boots end at once from now on, so that its firmware goes on to the disk."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     parts.once.cancel(found)
     parts.clients.set_boots(found, BootDecision.LOCAL)
     return show_client(parts, client)
 
 
 @routes.post(
-    "/clients/{client}/order", summary="Reboot or power off a client", responses=_MISSING | _REFUSED
+    "/clients/{client}/order", summary="Reboot or power off a client", responses=MISSING | REFUSED
 )
 def order(parts: Parts, client: Name, body: NewOrder) -> ClientView:
     """Refused while no client is connected, while it takes part in a cast or is captured."""
-    found = parts.clients.get(client)
+    found = parts.clients.find(client)
     with parts.clients.lock:
         if not found.online(parts.clients.clock()):
             raise Refused(f"no client is running on machine {found.id} now")
@@ -155,35 +169,27 @@ def list_casts(parts: Parts) -> list[CastView]:
         return [cast_view(c, parts.clients) for c in parts.casts.all()]
 
 
-@routes.post("/casts", summary="Make a cast", status_code=201, responses=_MISSING)
+@routes.post("/casts", summary="Make a cast", status_code=201, responses=MISSING)
 def create_cast(parts: Parts, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
-    targets = None if body.clients is None else frozenset(body.clients)
-    rules = CastRules(body.start_clients, body.keep_open, body.update, targets)
-    options = CastOptions(peers=body.peers, mac=body.mac, encrypt=body.encrypt)
+    targets = targeted(parts.clients, body.clients, body.groups, body.tags)
+    rules = CastRules(body.start_clients, body.keep_open, body.update, targets, body.start_after)
+    options = CastOptions(peers=body.peers, mac=body.mac, encrypt=body.encrypt, rate_cap=body.rate_cap)
     cast = parts.casts.create(Request(body.image, rules, body.after, options))
     return show_cast(parts, cast.id)
 
 
-@routes.get("/casts/{cast}", summary="One cast", responses=_MISSING)
+@routes.get("/casts/{cast}", summary="One cast", responses=MISSING)
 def show_cast(parts: Parts, cast: Name) -> CastView:
     """Its state, its sender, and every machine's part in it."""
     with parts.clients.lock:
         return cast_view(parts.casts.get(cast), parts.clients)
 
 
-@routes.post("/casts/{cast}/start", summary="Start a cast now", responses=_MISSING | _REFUSED)
-def start_cast(parts: Parts, cast: Name) -> CastView:
-    """Starts with those who have joined; later ones still get it. Refused when nobody has."""
-    parts.casts.start(parts.casts.get(cast))
-    return show_cast(parts, cast)
-
-
-@routes.post("/casts/{cast}/cancel", summary="End a cast", responses=_MISSING | _REFUSED)
-def cancel_cast(parts: Parts, cast: Name) -> CastView:
-    """Machines in the middle of it are left with an incomplete disk."""
-    parts.casts.cancel(parts.casts.get(cast))
-    return show_cast(parts, cast)
+@routes.get("/casts/{cast}/rates", summary="How fast a cast went", responses=MISSING)
+def show_rates(parts: Parts, cast: Name) -> list[RateView]:
+    """Samples over the whole cast, at most 180; none of before this server started."""
+    return [RateView.model_validate(sample) for sample in parts.room(cast)[1]]
 
 
 @routes.get("/state", summary="Everything live, of one moment")

@@ -13,15 +13,18 @@ from castserver.booting import Booting
 from castserver.bootonce import BootOnce
 from castserver.bootwatch import BootWatch
 from castserver.captures import Captures
+from castserver.castrates import CastRates, RateSample
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
 from castserver.licenceviews import ledger_views
+from castserver.liveboards import LiveBoards
 from castserver.livestate import LiveState
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
-from castserver.views import StateView, state_view
+from castserver.policy import CastState
+from castserver.views import CastView, StateView, cast_view, state_view
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class ServerParts:
     media: Media
     approvals: Approvals
     stopping: threading.Event = field(default_factory=threading.Event)
+    rates: CastRates = field(default_factory=CastRates)
+
+    @cached_property
+    def boards(self) -> LiveBoards:
+        """The live pages that consoles show."""
+        return LiveBoards(self.clients.changed)
 
     def state(self) -> StateView:
         """Everything live, of one moment."""
@@ -64,6 +73,17 @@ class ServerParts:
     def live(self) -> LiveState:
         """What :meth:`state` tells, for all who listen."""
         return LiveState(self.state, self.clients.changed)
+
+    def room(self, cast: str) -> tuple[CastView, tuple[RateSample, ...]]:
+        """One cast as it stands, and how fast it went. Raises NotFound."""
+        with self.clients.lock:
+            return cast_view(self.casts.get(cast), self.clients), self.rates.of(cast)
+
+    def note_rates(self) -> None:
+        """Once a second: how fast the casts that run go."""
+        running = [c for c in self.casts.all() if c.state is CastState.RUNNING]
+        found = [(c.id, c.run.status()) for c in running if c.run is not None]
+        self.rates.note((cast, status) for cast, status in found if status is not None)
 
     def wake(self) -> None:
         """Let every request that waits look again (at ``stopping``, for one)."""

@@ -1,9 +1,11 @@
 """Who boots what, and how a cast lives: pure decisions, with no clock, database or socket.
 
-GATHERING --enough joined, or the operator--> RUNNING --every part ended--> DONE | FAILED
-                                               ^   |
-                      a late machine joins     |   v  (kept open)
-                                               OPEN          any of these --cancel--> CANCELLED
+GATHERING --enough, long enough, or the operator--> RUNNING --every part ended--> DONE | FAILED
+                                                     ^   |  |
+                            a late machine joins     |   |  +--pause--> PAUSED --resume--> RUNNING
+                                                     |   v  (kept open)
+                                                     OPEN
+    any of these --cancel--> CANCELLED;  what has ended --retry--> RUNNING
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class CastState(StrEnum):
 
     GATHERING = "gathering"
     RUNNING = "running"
+    PAUSED = "paused"
     OPEN = "open"
     DONE = "done"
     FAILED = "failed"
@@ -59,7 +62,8 @@ class PartState(StrEnum):
 class CastRules:
     """What the operator asked of a cast.
 
-    ``start_clients`` None: starts on command only. ``targets`` None: every machine that shows up.
+    It starts when ``start_clients`` have joined, or ``start_after`` seconds after the first did,
+    whichever comes first; both None: on command only. ``targets`` None: every machine that shows up.
     ``keep_open``: machines that come after its end get it too, until it is cancelled. ``update``:
     machines compare their disks with the image first, and receive only what differs.
     """
@@ -68,6 +72,7 @@ class CastRules:
     keep_open: bool = False
     update: bool = False
     targets: frozenset[str] | None = None
+    start_after: int | None = None
 
 
 def boot_decision(*, boots: BootDecision, known: bool = True, ordered: bool = False) -> BootDecision:
@@ -102,8 +107,20 @@ def wants(
     return part in (None, PartState.GONE, PartState.ORDERED, PartState.JOINED)
 
 
-def should_start(state: CastState, rules: CastRules, parts: Collection[PartState]) -> bool:
-    """Whether the cast starts now, of itself.
+def starts_in(rules: CastRules, first_joined: int | None, now: int) -> int | None:
+    """Seconds until the cast starts because it has gathered long enough; None: not for that.
+
+    Times are Unix seconds: what was waited before a restart of the server counts.
+    """
+    if rules.start_after is None or first_joined is None:
+        return None
+    return max(first_joined + rules.start_after - now, 0)
+
+
+def should_start(
+    state: CastState, rules: CastRules, parts: Collection[PartState], waited: int | None = None
+) -> bool:
+    """Whether the cast starts now, of itself; ``waited`` is what `starts_in` says.
 
     A machine that was in the middle of it when the server died may have everything before the others are
     back: it has joined, too.
@@ -112,6 +129,8 @@ def should_start(state: CastState, rules: CastRules, parts: Collection[PartState
     match state:
         case CastState.GATHERING:
             done = sum(p is PartState.DONE for p in parts)
+            if waited == 0 and joined > 0:
+                return True
             return rules.start_clients is not None and joined + done >= max(rules.start_clients, 1)
         case CastState.RUNNING | CastState.OPEN:
             # Under way before (this server was restarted, or a late machine came): nobody to wait for.
@@ -124,11 +143,16 @@ def after_parts(state: CastState, rules: CastRules, parts: Collection[PartState]
     """The state of the cast, given those of its parts."""
     if state is CastState.OPEN and any(p is PartState.JOINED for p in parts):
         return CastState.RUNNING
-    if state is not CastState.RUNNING or not all(p.ended for p in parts):
+    if state not in (CastState.RUNNING, CastState.PAUSED) or not all(p.ended for p in parts):
         return state
     if rules.keep_open:
         return CastState.OPEN
     return CastState.DONE if PartState.DONE in parts else CastState.FAILED
+
+
+def retried(part: PartState) -> bool:
+    """Whether a machine whose part ended so can be ordered into the cast again."""
+    return part in (PartState.FAILED, PartState.REFUSED, PartState.GONE)
 
 
 def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartState, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import socket
@@ -12,16 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Interface
-from pathlib import Path
 
 import uvicorn
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
-from castcore.edge.image.store import require_space
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import IF_INET6, nic
 from castcore.edge.net.portholder import holder
-from castcore.errors import DiskFailed, FleetcastError, InUse, NetworkFailed, PortTaken
+from castcore.errors import FleetcastError, NetworkFailed, PortTaken
 from castcore.statement import ServerStatement, encode_statement
 
 from castserver.app import make_app
@@ -51,10 +48,10 @@ from castserver.neighbours import Neighbours
 from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
 from castserver.settings import ServerSettings
+from castserver.statedatabase import open_database
+from castserver.statelock import hold_state
 from castserver.uploads import Uploads
 
-DATABASE_FILE = "server.sqlite"
-LOCK_FILE = "lock"
 TICK_SECONDS = 1.0
 CUT_SECONDS = 86_400.0
 START_SECONDS = 20.0
@@ -86,6 +83,8 @@ class Server:
         self.first_password: str | None = None
         self.parts: ServerParts
         self._make_legs, self._listeners = legs, listeners or Listeners()
+        # Where the database is, for people.
+        self.database = ""
         self._looking: Neighbours | None = None
         self._undo = ExitStack()
         self._web: threading.Thread
@@ -93,15 +92,16 @@ class Server:
     def start(self) -> None:
         """Start all of it; nothing is left behind when a part cannot start.
 
-        Raises NotFound, PortTaken, InUse (the state directory), DiskFailed, Untrusted, Refused.
+        Raises NotFound, PortTaken, InUse (the state directory, the database), DiskFailed, Untrusted,
+        Refused, DatabaseAway.
         """
         with ExitStack() as undo:
             media = Media(Eyes(self.settings.media))
             library = Library(self.settings.images, lambda: media.now.medium)
-            undo.callback(os.close, _lock(self.settings.state))
+            undo.callback(os.close, hold_state(self.settings.state))
             listeners = [undo.enter_context(own) for own in _listen(self.settings.https_port)]
             self.identity = ServerIdentity.load_or_make(self.settings.state)
-            database = Database.at(self.settings.state / DATABASE_FILE)
+            database = self._open_database()
             undo.callback(database.close)
             undo.callback(media.stop)
             media.find()
@@ -127,6 +127,12 @@ class Server:
     def stop(self) -> None:
         """Stop all of it, in the opposite order."""
         self._undo.close()
+
+    def _open_database(self) -> Database:
+        settings = self.settings
+        opened = open_database(settings.state, settings.database, settings.database_passfile)
+        self.database = opened.name
+        return opened
 
     def _assemble(self, database: Database, library: Library, media: Media) -> ServerParts:
         clients = Clients(database, server=self.identity.certificate_digest)
@@ -209,7 +215,7 @@ class Server:
 
     def _start_clockwork(self, undo: ExitStack) -> None:
         parts = self.parts
-        often = [parts.casts.tick, parts.booting.tick, parts.captures.uploads.tick]
+        often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
 
         def run() -> None:
             cut_due = time.monotonic()
@@ -264,24 +270,6 @@ class Server:
         settings = self.settings
         url = settings.url_on(interface)
         return OfferFields(url, self.identity.certificate_digest, settings.name, casts)
-
-
-def _lock(state: Path) -> int:
-    """Make the state directory and hold it: two servers over one database would fight."""
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        require_space(error, state, "another --state")
-        raise DiskFailed(f"{state}: {error.strerror}", hint="give a directory we may write to") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise InUse(
-            f"another server runs with the state in {state}", hint="stop it, or use another --state"
-        ) from None
-    return handle
 
 
 def _listen(port: int) -> list[socket.socket]:

@@ -43,9 +43,14 @@ def configuration(connection: Connection) -> Config:
     return config
 
 
+def scripts() -> ScriptDirectory:
+    """Every revision."""
+    return ScriptDirectory(str(MIGRATIONS))
+
+
 def newest() -> str:
     """The revision that ``tables`` is."""
-    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    head = scripts().get_current_head()
     assert head is not None
     return head
 
@@ -75,7 +80,7 @@ def needs_upgrade(connection: Connection, name: str) -> bool:
     now = revision(connection)
     if now is None:
         return True
-    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    known = {script.revision for script in scripts().walk_revisions()}
     if now not in known:
         raise Refused(
             f"{name} belongs to a newer Fleetcast: this one does not know its revision {now}",

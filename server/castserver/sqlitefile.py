@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from castcore.edge.image.store import writing_to
-from castcore.errors import DiskFailed, FleetcastError, NoSpace
+from castcore.errors import DiskFailed, FleetcastError, NoSpace, Refused
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -16,37 +17,44 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
 from castserver import schema
+from castserver.openedengine import COPY_HINT, OpenedEngine
 
 # WAL: readers and the writer do not wait for each other; FULL: a commit survives a power cut.
 _LASTING = ("journal_mode=WAL", "synchronous=FULL")
 WAIT_SECONDS = 30
 
 
-def engine_at(path: Path) -> Engine:
+def open_file(path: Path, *, new: bool = True) -> OpenedEngine:
     """The database in the file ``path``, made or upgraded when need be.
 
-    Raises DiskFailed, NoSpace, Refused (a newer Fleetcast's, another program's).
+    Raises DiskFailed, NoSpace, Refused (a newer Fleetcast's, another program's; not there and not to be
+    ``new``).
     """
+    if not new and not path.exists():
+        raise Refused(f"there is no database {path}, and this server has one", hint=COPY_HINT)
     engine = create_engine(_url(path), connect_args={"timeout": WAIT_SECONDS})
     event.listen(engine, "connect", _set_up)
     try:
         _upgrade(path)
     except DBAPIError as error:
-        raise failed(engine, error) from None
-    return engine
+        raise failed(str(path), error) from None
+    return _opened(engine, str(path))
 
 
-def engine_in_memory() -> Engine:
+def open_memory() -> OpenedEngine:
     """A database that lives as long as its engine, without a schema."""
-    return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    event.listen(engine, "connect", _set_up)
+    return _opened(engine, "in memory")
 
 
-def failed(engine: Engine, error: DBAPIError) -> FleetcastError:
+def failed(name: str, error: Exception) -> FleetcastError:
     """What ``error`` is to the operator."""
-    full = getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    full = getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
     kind = NoSpace if full else DiskFailed
     return kind(
-        f"the database {engine.url.database} failed: {error.orig}",
+        f"the database {name} failed: {cause}",
         hint="check its disk for space and errors, and that no other server uses its directory",
     )
 
@@ -71,6 +79,12 @@ def copy(source: Path, target: Path) -> None:
         _sync(target.parent)
 
 
+def make_single(path: Path) -> None:
+    """Let the database ``path``, which nobody uses, need no write-ahead log beside it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+
+
 def copy_before_upgrade(path: Path) -> Path:
     """Where the database in ``path`` was copied to before it was upgraded last."""
     return path.with_name(f"{path.name}.before-upgrade")
@@ -93,6 +107,10 @@ def _copy(source: Path, target: Path) -> None:
         raise kind(f"{source} cannot be copied: {error}") from None
     if health != "ok":
         raise DiskFailed(f"{source} is damaged: {health}", hint="use an older backup")
+
+
+def _opened(engine: Engine, name: str) -> OpenedEngine:
+    return OpenedEngine(engine, name, partial(failed, name), lambda _: False, "BINARY")
 
 
 def _url(path: Path) -> URL:

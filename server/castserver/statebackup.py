@@ -1,7 +1,8 @@
 """A backup of the server's state directory: one archive, whole or absent, and back again.
 
-The database is copied by SQLite's own backup, so a server may run meanwhile. Images, logs and boot
-images are not in it: they are large, or say nothing that is needed to go on.
+The database is copied as it is at one moment, so a server may run meanwhile; one on a PostgreSQL server
+becomes a file as well, so that a backup can come back to either. Images, logs and boot images are not in
+it: they are large, or say nothing that is needed to go on.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from castcore.edge.image.store import writing_to
 from castcore.edge.net.identity import write_secret
 from castcore.errors import BadImage, DiskFailed, NotFound, Refused
 
-from castserver import sqlitefile
+from castserver import databasecopy, sqlitefile
+from castserver.databaseplace import SQLITE_FILE, Place, PostgresPlace
+from castserver.statedatabase import RECORD, place_in, record
 
-DATABASE = "server.sqlite"
+DATABASE = SQLITE_FILE
 # The identity, the certificate, the administrator's token; what is not there is made at the next start.
 SECRETS = ("server.key", "tls.crt", "tls.key", "operator.token")
 CONTENTS = "backup.json"
@@ -41,17 +44,19 @@ class Backup:
     files: dict[str, int]
 
 
-def back_up(state: Path, output: Path) -> Backup:
+def back_up(state: Path, output: Path, passfile: Path | None = None) -> Backup:
     """Write the archive ``output``, readable by its owner only.
 
-    Raises NotFound, Refused, DiskFailed, NoSpace.
+    ``passfile`` has the password of a database on a server. Raises NotFound, Refused, DiskFailed,
+    NoSpace, DatabaseAway.
     """
-    if not (state / DATABASE).is_file():
+    place = place_in(state)
+    if not isinstance(place, PostgresPlace) and not place.is_file():
         raise NotFound(f"{state} is no server's state directory", hint="name it with --state")
     if output.exists():
         raise Refused(f"{output} is there already", hint="name another, or remove it")
     with writing_to(output.parent, "another place"):
-        contents = {DATABASE: _database(state)}
+        contents = {DATABASE: _database(place, passfile)}
         contents |= {name: (state / name).read_bytes() for name in SECRETS if (state / name).is_file()}
         made = int(time.time())
         about = {
@@ -71,10 +76,13 @@ def back_up(state: Path, output: Path) -> Backup:
     return Backup(__version__, made, {name: len(c) for name, c in contents.items()})
 
 
-def bring_back(archive: Path, state: Path) -> Backup:
+def bring_back(
+    archive: Path, state: Path, place: PostgresPlace | None = None, passfile: Path | None = None
+) -> Backup:
     """Make the state directory ``state`` of ``archive``, whole or not at all.
 
-    Raises NotFound, BadImage (damaged), Refused (``state`` is in use or has a server already).
+    The database comes into it, or to ``place``, which is to be empty. Raises NotFound, BadImage
+    (damaged), Refused (``state`` or ``place`` has a server already), and what opening ``place`` does.
     """
     backup, contents = read(archive)
     if state.exists() and any(p.name != "lost+found" for p in state.iterdir()):
@@ -86,8 +94,13 @@ def bring_back(archive: Path, state: Path) -> Backup:
         written = []
         try:
             for name in sorted(contents, key=lambda name: name == DATABASE):
-                written.append(state / name)
-                write_secret(state / name, contents[name])
+                if name != DATABASE or place is None:
+                    written.append(state / name)
+                    write_secret(state / name, contents[name])
+            if place is not None:
+                written.append(state / RECORD)
+                record(state, place)
+                _load(contents[DATABASE], place, passfile)
             _sync(state)
         except BaseException:
             for path in written:
@@ -124,6 +137,13 @@ def read(archive: Path) -> tuple[Backup, dict[str, bytes]]:
     return backup, found
 
 
+def _load(database: bytes, place: PostgresPlace, passfile: Path | None) -> None:
+    with TemporaryDirectory(prefix="fleetcast-") as folder:
+        file = Path(folder) / DATABASE
+        write_secret(file, database)
+        databasecopy.load_from_file(file, place, passfile)
+
+
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if member.size > LARGEST:
         raise ValueError(f"{member.name} is too large")
@@ -135,9 +155,13 @@ def _damaged(archive: Path, why: str) -> BadImage:
     return BadImage(f"{archive} is no backup of a server's state, or damaged: {why}")
 
 
-def _database(state: Path) -> bytes:
+def _database(place: Place, passfile: Path | None) -> bytes:
     with TemporaryDirectory(prefix="fleetcast-") as folder:
-        sqlitefile.copy(state / DATABASE, copy := Path(folder) / DATABASE)
+        copy = Path(folder) / DATABASE
+        if isinstance(place, PostgresPlace):
+            databasecopy.save_to_file(place, passfile, copy)
+        else:
+            sqlitefile.copy(place, copy)
         return copy.read_bytes()
 
 

@@ -41,7 +41,7 @@ def show_boot(parts: Parts, mac: Name) -> BootHistoryView:
 @routes.get("/clients/{client}/boots", summary="One machine's network boots", responses=_MISSING)
 def show_client_boots(parts: Parts, client: Name) -> list[BootHistoryView]:
     """One for each of its network cards that was heard, the one heard last first."""
-    macs = parts.clients.get(client).traits.macs
+    macs = parts.clients.find(client).traits.macs
     now = parts.boots.now()
     return [boot_history_view(found, now, _absence(parts, found)) for found in parts.boots.of(macs)]
 

@@ -12,6 +12,12 @@ from castserver.bootwatch import BootWatch
 from castserver.clients import Client, Clients
 from castserver.viewbase import View
 
+NOT_MET = Story(
+    Outlook.AWAY,
+    "it was added by hand, and no machine has claimed it yet",
+    "boot it over the network, or check the MAC or UUID that was given",
+)
+
 
 class BootView(View):
     """One network card's latest network boot; times are Unix seconds."""
@@ -80,6 +86,8 @@ def boot_of(
     latest = histories[0] if histories else None
     heard = now - silent if math.isfinite(silent) else client.last_seen
     story = None if online else away(heard, latest, now)
+    if not client.met:
+        story = tell(latest, now) if latest else NOT_MET
     return boot_view(latest, now, story) if latest else None, story
 
 

@@ -30,6 +30,20 @@ class MachineRow(Base):
     last_seen: Mapped[int] = mapped_column(BigInteger)
 
 
+class MachineCardRow(Base):
+    """What people say of a machine. ``met``: it registered once; ``removed``: when, if it was."""
+
+    __tablename__ = "machine_cards"
+
+    machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    note: Mapped[str] = mapped_column(String(500))
+    tags: Mapped[list[str]] = mapped_column(JSON)
+    groups: Mapped[list[str]] = mapped_column(JSON)
+    met: Mapped[bool]
+    removed: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class MachineTrustRow(Base):
     """What the operator said of a machine, and the public key (hex) that its token goes with."""
 
@@ -42,7 +56,10 @@ class MachineTrustRow(Base):
 
 
 class CastRow(Base):
-    """One cast: what was asked (until ``options``), and how it stands."""
+    """One cast: what was asked (until ``options``), and how it stands.
+
+    ``start_after``: seconds after ``first_joined``, when its first machine joined.
+    """
 
     __tablename__ = "casts"
 
@@ -51,6 +68,7 @@ class CastRow(Base):
     root: Mapped[str] = mapped_column(String(64))
     after: Mapped[str] = mapped_column(String(16))
     start_clients: Mapped[int | None]
+    start_after: Mapped[int | None]
     keep_open: Mapped[bool]
     update: Mapped[bool]
     targets: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
@@ -60,6 +78,7 @@ class CastRow(Base):
     created: Mapped[int] = mapped_column(BigInteger)
     started: Mapped[int | None] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
+    first_joined: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class PartRow(Base):
@@ -81,7 +100,7 @@ class DurableRow(Base):
     __tablename__ = "durable"
 
     machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
-    target: Mapped[str] = mapped_column(String(255), primary_key=True)
+    target: Mapped[str] = mapped_column(String(1023), primary_key=True)
     root: Mapped[str] = mapped_column(String(64))
     chunks: Mapped[bytes]
     changed: Mapped[int] = mapped_column(BigInteger)

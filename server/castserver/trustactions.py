@@ -21,7 +21,7 @@ def add(actions: Any) -> None:
     """Declare them."""
     for name, about in ACTIONS.items():
         parser: argparse.ArgumentParser = actions.add_parser(name, help=about)
-        parser.add_argument("machine", help="the machine's id")
+        parser.add_argument("machine", help="the machine's id, name or MAC address")
         code = "the code on its screen: needed where several say that they are this machine"
         parser.add_argument("code", nargs="?", default="", help=code)
         operatorclient.add_arguments(parser)
@@ -38,10 +38,3 @@ def approval(operator: Operator, args: argparse.Namespace, screen: Screen) -> An
         now = operator.put("approval", body={"required": args.wanted == "on"})
     screen.say(f"approval by hand is {'on' if now['required'] else 'off'}, {now['waiting']} wait for it")
     return now
-
-
-def warn(machines: list[dict[str, Any]], screen: Screen) -> None:
-    """Say where two machines claim to be one."""
-    for machine in machines:
-        if machine["trust"]["rivals"]:
-            screen.warn(f"{machine['client']}: {machine['why']} ({machine['hint']})")

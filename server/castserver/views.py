@@ -6,6 +6,7 @@ bytes, times Unix seconds, rates bytes a second.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from castcore.boot import BootDecision, ImageForm
@@ -24,11 +25,12 @@ from castserver.capturemodel import Capture, latest
 from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
+from castserver.lagging import Lag, laggards
 from castserver.library import LIBRARY, Shelved
 from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
 from castserver.mediaviews import MediaView, media_view
-from castserver.policy import CastState, PartState
+from castserver.policy import CastState, PartState, starts_in
 from castserver.storyviews import BootView, boot_of, boot_view
 from castserver.trustviews import TrustView, kept_out, said, trust_view
 from castserver.viewbase import View
@@ -50,7 +52,13 @@ class ClientView(View):
     """One machine, and the client running on it now."""
 
     client: str = Field(description="id of the machine")
-    label: str = Field(description="a name for people: model and first MAC")
+    label: str = Field(description="a name for people: its own, else model and first MAC")
+    name: str = Field(description="the name it was given; empty: none")
+    tags: list[str]
+    groups: list[str]
+    note: str
+    met: bool = Field(description="false: it was added by hand, and no machine has claimed it yet")
+    doubt: str = Field(description="which entry added by hand it may be, as a MAC alone does not say")
     online: bool
     state: str = Field(
         description="a ClientState, `offline`, or of one that is not let in: `waiting`, `denied`"
@@ -62,7 +70,7 @@ class ClientView(View):
     hint: str = Field(description="what to do about that, or to look at; may be empty")
     rate: int
     first_seen: int
-    last_seen: int
+    last_seen: int = Field(description="0: never")
     machine: Machine
     nics: list[Nic]
     disks: list[DiskFacts]
@@ -78,6 +86,7 @@ class PartView(View):
     state: PartState
     message: str
     changed: int
+    lag: Lag | None = Field(description="why it falls behind the others; null: it does not")
     report: Report | None
 
 
@@ -139,6 +148,17 @@ class SenderView(View):
     heard: int = Field(description="datagrams in which clients told the sender how it goes")
 
 
+class RateView(View):
+    """A stretch of a cast: what was sent of the image (`fresh`) and of parity (`repair`), and the stored
+    bytes that a machine which is not done gained on average (`goodput`), all in bytes a second.
+    """
+
+    at: float = Field(description="its end, in seconds since the cast's begin")
+    fresh: int
+    repair: int
+    goodput: int
+
+
 class CastView(View):
     """One cast."""
 
@@ -148,6 +168,9 @@ class CastView(View):
     state: CastState
     message: str
     start_clients: int | None
+    start_after: int | None = Field(description="seconds after the first joined; null: however long")
+    starts_in: int | None = Field(description="seconds until it starts for that; null: not counting")
+    rate_cap: int = Field(description="bytes a second at most, on each interface; 0: no cap of its own")
     keep_open: bool
     peers: bool = Field(description="finished machines serve chunks to the others")
     update: bool
@@ -216,6 +239,12 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
     return ClientView(
         client=client.id,
         label=client.label,
+        name=client.card.name,
+        tags=list(client.card.tags),
+        groups=list(client.card.groups),
+        note=client.card.note,
+        met=client.met,
+        doubt=_doubt(client, clients),
         online=online,
         state=state,
         boots=client.boots,
@@ -234,9 +263,19 @@ def client_view(client: Client, clients: Clients, boots: BootWatch, once: BootOn
     )
 
 
+def _doubt(client: Client, clients: Clients) -> str:
+    entries = clients.entries_for(client)
+    if not entries:
+        return ""
+    these = ", ".join(f"{entry.label} ({entry.id})" for entry in entries[:5])
+    return f"it has a card of {these}, added by hand and claimed by no machine yet"
+
+
 def cast_view(cast: Cast, clients: Clients) -> CastView:
     """``cast`` as the API shows it."""
     rules = cast.rules
+    status = cast.run.status() if cast.run is not None else None
+    lags = laggards(status.clients) if status and cast.state is CastState.RUNNING else {}
     return CastView(
         cast=cast.id,
         image=cast.image,
@@ -244,6 +283,9 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         state=cast.state,
         message=cast.message,
         start_clients=rules.start_clients,
+        start_after=rules.start_after,
+        starts_in=_starts_in(cast),
+        rate_cap=cast.options.rate_cap,
         keep_open=rules.keep_open,
         update=rules.update,
         peers=cast.options.peers,
@@ -254,7 +296,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         created=cast.created,
         started=cast.started,
         ended=cast.ended,
-        sender=_sender_view(cast),
+        sender=SenderView.model_validate(status) if status else None,
         parts=[
             PartView(
                 client=name,
@@ -262,6 +304,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
                 state=part.state,
                 message=part.message,
                 changed=part.changed,
+                lag=None if part.state.ended else lags.get(name),
                 report=part.report,
             )
             for name, part in cast.parts.items()
@@ -328,6 +371,7 @@ def state_view(
     )
 
 
-def _sender_view(cast: Cast) -> SenderView | None:
-    status = cast.run.status() if cast.run is not None else None
-    return None if status is None else SenderView.model_validate(status)
+def _starts_in(cast: Cast) -> int | None:
+    if cast.state is not CastState.GATHERING:
+        return None
+    return starts_in(cast.rules, cast.first_joined, int(time.time()))

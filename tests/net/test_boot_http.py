@@ -17,11 +17,11 @@ from castcore.trust import digest
 from castserver.bootimages import BootImages
 from castserver.bootonce import BootOnce
 from castserver.clients import Clients
-from castserver.database import Database
 from castserver.services.bootservices import BootServices, BootSettings
 
 from tests.net.bootwire import KERNEL, OURS, events, settings, there, wire
 from tests.net.namespaces import Cable, inside
+from tests.support import databases
 from tests.support.bootevents import Events
 
 __all__ = ["events", "settings", "wire"]  # fixtures
@@ -43,7 +43,7 @@ class Serving:
         self._start()
 
     def _start(self) -> None:
-        self._database = Database.at(self._folder / "server.sqlite")
+        self._database = databases.at(self._folder / "server.sqlite")
         clients = Clients(self._database)
         images = BootImages(self._folder / "boot-images")
         self.once = BootOnce(self._database, images, clients, lambda: None)

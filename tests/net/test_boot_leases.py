@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from castcore.boot import BootEvent, BootStage, InterfaceMode, Lease, LeaseState, MemoryStore
 from castcore.errors import NoSpace
-from castserver.database import Database
 from castserver.leasebook import LeaseBook
 
 from tests.net.bootclients import (
@@ -29,6 +28,7 @@ from tests.net.bootclients import (
     udhcpc,
 )
 from tests.net.hosts import Hosts, hosts
+from tests.support import databases
 from tests.support.bootevents import Events
 
 pytestmark = pytest.mark.root
@@ -47,7 +47,7 @@ def net() -> Iterator[Hosts]:
 
 @pytest.fixture
 def book(tmp_path: Path) -> LeaseBook:
-    return LeaseBook(Database.at(tmp_path / "db"), lambda: [IPv4Interface(f"{OURS}/24")])
+    return LeaseBook(databases.at(tmp_path / "db"), lambda: [IPv4Interface(f"{OURS}/24")])
 
 
 def test_leases_outlive_the_server_and_strangers_get_none_unless_the_operator_says_so(

@@ -14,6 +14,7 @@ from subprocess import TimeoutExpired
 
 import pytest
 from castserver.database import Database
+from castserver.databaseplace import Place, PostgresPlace
 from castserver.tables import LicenceUseRow, PartRow
 
 from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
@@ -21,6 +22,7 @@ from tests.support.images import blank
 from tests.support.licences import ISSUER
 from tests.support.licensedmedium import SIZE, balance, licensed_medium
 from tests.support.licensedserver import MOMENTS, NEVER
+from tests.support.postgrescluster import Cluster
 
 pytestmark = pytest.mark.root
 
@@ -33,32 +35,37 @@ KILLED = -9
 VERIFYING = "verifying"
 
 
-def serve(lab: CastLab, folder: Path, moment: str) -> Peer:
+def serve(lab: CastLab, folder: Path, moment: str, place: Place) -> Peer:
     """The server, which dies at ``moment``; the cast it has open goes on."""
+    kept = ("--database", str(place)) if isinstance(place, PostgresPlace) else ()
     where = ("--state", str(folder / "state"), "--images", str(folder / "images"))
     cast = ("--image", "system", "--start-clients", str(MACHINES), "--rate", "4")
     medium = ("--media", str(folder / "medium.img"), "--licence-issuer", ISSUER.public.hex())
-    words = ("serve", "--json", "--interface", WIRE, *where, *medium, *cast)
+    words = ("serve", "--json", "--interface", WIRE, *where, *medium, *cast, *kept)
     own = NEVER if moment.startswith(VERIFYING) else moment
     return lab.start("s", *SERVER, own, *words)
 
 
-def cast_through(folder: Path, moments: Sequence[str]) -> None:
-    """A cast whose server is killed at each of ``moments`` in turn, and comes back: all must be well."""
+def cast_through(folder: Path, moments: Sequence[str], place: Place | None = None) -> None:
+    """A cast whose server is killed at each of ``moments`` in turn, and comes back: all must be well.
+
+    Its database is at ``place``; usually in its state directory.
+    """
+    place = place or folder / "state/server.sqlite"
     (folder / "images").mkdir()
     raw = licensed_medium(folder / "medium.img", folder / "source.raw", LICENCES)
     targets = [blank(folder / f"target{n}.raw", SIZE) for n in range(MACHINES)]
     with cast_lab("licence", MACHINES) as lab:
-        servers = [serve(lab, folder, next(iter(moments), NEVER))]
+        servers = [serve(lab, folder, next(iter(moments), NEVER), place)]
         clients = [
             lab.start(f"r{n}", *CLIENT, "--target", str(target)) for n, target in enumerate(targets)
         ]
         for now, after in pairwise((*moments, NEVER)):
             await_death(servers[-1], now, clients)
-            servers.append(serve(lab, folder, after))
+            servers.append(serve(lab, folder, after, place))
         for client in clients:
             assert client.result(SECONDS)["state"] == "done"
-        uses = settled(folder)
+        uses = settled(place)
         state = ("--json", "--state", str(folder / "state"))
         listing = lab.start("s", *FLEETCAST, "licences", "list", *state).result(SECONDS)
         servers[-1].process.terminate()
@@ -67,7 +74,7 @@ def cast_through(folder: Path, moments: Sequence[str]) -> None:
     assert all(hashlib.sha256(target.read_bytes()).digest() == wanted for target in targets)
     found = balance(folder / "medium.img")
     assert (found.consumed, found.reserved, found.left) == (MACHINES, 0, LICENCES - MACHINES)
-    database = Database.at(folder / "state/server.sqlite")
+    database = Database.at(place, alone=False)
     assert Counter(row.state for row in database.all(PartRow)) == {"done": MACHINES}
     (listed,) = listing["media"][0]["licences"]
     assert (listed["left"], listed["consumed"]) == (LICENCES - MACHINES, MACHINES)
@@ -102,10 +109,10 @@ def told(*peers: Peer) -> str:
     return "\n".join(str([*peer.events[-3:], *peer.other[-8:]]) for peer in peers)
 
 
-def settled(folder: Path) -> Counter[str]:
+def settled(place: Place) -> Counter[str]:
     """How many uses of licences are in which state, once nothing is to be done with any."""
     end = time.monotonic() + SECONDS
-    database = Database.at(folder / "state/server.sqlite")
+    database = Database.at(place, alone=False)
     try:
         while True:
             states = Counter(row.state for row in database.all(LicenceUseRow))
@@ -146,6 +153,19 @@ THIRTY = [
 @pytest.mark.parametrize("moments", THIRTY, ids=" ".join)
 def test_thirty_moments_of_death(tmp_path: Path, moments: tuple[str, ...]) -> None:
     cast_through(tmp_path, moments)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("moments", [THIRTY[2], THIRTY[6]], ids=" ".join)
+def test_moments_of_death_with_the_database_on_postgresql(
+    tmp_path: Path, moments: tuple[str, ...]
+) -> None:
+    cluster = Cluster(lasting=True)
+    try:
+        cluster.start()
+        cast_through(tmp_path, moments, cluster.place("postgres"))
+    finally:
+        cluster.remove()
 
 
 def test_the_thirty_are_spread_over_every_state() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -47,6 +48,7 @@ from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
 from castserver.wayin import Network
 
+from tests.support import databases
 from tests.support.labhttp import LabHttp, current_app
 
 ROOT = "ab" * 32
@@ -120,6 +122,9 @@ class FakeSender:
     aborted: bool = False
     over: bool = False
     crowded: bool = False
+    paused: bool = False
+    cap: float = 0.0
+    uses: float = math.inf
     failure: str = ""
     leg: int = 0
 
@@ -148,6 +153,15 @@ class FakeSender:
 
     def start(self) -> None:
         self.started = True
+
+    def pause(self, *, paused: bool) -> None:
+        self.paused = paused
+
+    def limit(self, cap: float) -> None:
+        self.cap = cap
+
+    def wish(self) -> float:
+        return self.uses if self.started and not self.paused else 0.0
 
     def stop(self, *, abort: bool = False) -> None:
         self.stopped, self.aborted = True, abort
@@ -210,11 +224,12 @@ class ServerLab:
         self.logs = MachineLogs(Path(self._home.name))
         self.networks, self.lost = tuple(networks), dict[str, str]()
         self.ours = [IPv4Interface("10.0.1.1/24"), IPv4Interface("169.254.7.7/16")]
-        self.database = database or Database.in_memory()
+        self.database = database or databases.fresh()
         self.clock = FakeClock()
         self.library = FakeLibrary({"lab": ROOT, "office": "cd" * 32})
         self.library.medium = self._medium
         self.senders: list[FakeSender] = []
+        self.capacity = 100e6
         self.provers: dict[str, Prover] = {}
         self._assemble()
 
@@ -227,7 +242,12 @@ class ServerLab:
         self.clients = Clients(self.database, self.clock, CERTIFICATE)
         self.approvals = Approvals(self.database, self.clients)
         legs = [
-            Leg(network, partial(self._sender, leg), partial(self._lost, network.interface))
+            Leg(
+                network,
+                partial(self._sender, leg),
+                partial(self._lost, network.interface),
+                lambda: self.capacity,
+            )
             for leg, network in enumerate(self.networks)
         ]
         licensing = Licensing(self.database, self.ledgers, self.terms)
@@ -358,7 +378,7 @@ def registration(number: int, *, key: str = "", **machine: Any) -> Registration:
     known = {"uuid": f"8f7d7a3e-1c5b-4a2f-9d3c-{number:012x}", "vendor": "ACME", "product": "Desk 3"}
     return Registration(
         Machine(**{**known, "firmware": "uefi", **machine}),
-        (Nic("eth0", f"52:54:00:00:00:{number:02x}", link=True, speed=1000),),
+        (Nic("eth0", f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}", link=True, speed=1000),),
         (DiskFacts("/dev/sda", f"wwn-{number}", 64 * GIB, 512, model="ACME SSD"),),
         "0.1.0",
         (Device("0000:00:1f.6", "pci:v00008086d000015BBsv*sd*bc02sc00i00", "e1000e"),),

@@ -140,7 +140,7 @@ def test_the_first_user_is_made_once(lab: ServerLab) -> None:
 
 def test_passwords_are_not_kept(lab: ServerLab) -> None:
     lab.operator("POST", "/users", {"name": "anna", "role": "operator", "password": PASSWORD})
-    with lab.database._engine.connect() as connection:
+    with lab.database._opened.engine.connect() as connection:
         dump = "\n".join(str(row) for row in connection.exec_driver_sql("select * from users"))
         dump += "\n".join(str(row) for row in connection.exec_driver_sql("select * from audit"))
     assert "anna" in dump

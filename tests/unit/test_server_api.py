@@ -167,22 +167,22 @@ def test_a_request_over_the_bound_is_refused(lab: ServerLab) -> None:
     assert answer.status_code == 413
 
 
-def test_the_overview_shows_machines_casts_and_who_would_be_erased(lab: ServerLab) -> None:
+def test_the_overview_shows_machines_casts_and_boots(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     client.join(cast := lab.operator("POST", "/casts", {"image": "lab"})["cast"])
     client.report("receiving", cast=cast, done=30, total=120, multicast=30)
     lab.boots.note(BootEvent("52:54:00:aa:00:01", BootStage.TFTP, "grubx64.efi"))
     lab.log_in()
     page = lab.http.get("/").text
-    assert re.search(r'data-do="start"[^>]*data-count="1"', page)
-    assert '<progress max="100" value="25">' in page
+    assert re.search(f'data-do="start" data-cast="{cast}"', page)
+    assert re.search(r'<progress [^>]*max="100" value="25" aria-label="receiving, 52:54', page)
     assert "52:54:00:aa:00:01" in page
     assert "a test&#39;s image" in page
 
 
 def test_no_page_names_another_host(lab: ServerLab) -> None:
     lab.log_in()
-    for path in ("/", "/login", "/docs", "/static/style.css", "/static/console.js"):
+    for path in ("/", "/login", "/docs", "/static/style.css", "/static/console.js", "/static/live.js"):
         answer = lab.http.get(path)
         assert answer.status_code == 200
         assert not re.search(r"(src|href|url|import|fetch)\W{1,3}(https?:)?//", answer.text), path

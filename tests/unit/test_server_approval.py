@@ -10,6 +10,7 @@ import pytest
 from castcore.words import machine_words
 from castserver.clients import GONE_AFTER
 from castserver.machinetrust import ANSWER_SECONDS, HOLDS_SECONDS
+from castserver.roles import Role
 
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
@@ -254,3 +255,10 @@ def test_a_clock_that_is_far_off_is_said(lab: ServerLab, off: int, said: str) ->
     client.register()
     why = shown(lab, client)["why"]
     assert said in why if said else why == ""
+
+
+def test_an_administrator_chooses_it_in_the_console(lab: ServerLab) -> None:
+    lab.log_in(Role.ADMIN)
+    assert 'data-do="approval" data-on="1"' in lab.http.get("/users").text
+    lab.operator("PUT", "/approval", {"required": True})
+    assert 'data-do="approval" data-on=""' in lab.http.get("/users").text

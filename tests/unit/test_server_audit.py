@@ -9,12 +9,12 @@ from castcore.errors import NoSpace
 from castserver.app import MOST_BODY
 from castserver.auditchain import Entry, first_broken, link, without_secrets
 from castserver.auditlog import DAY, AuditLog
-from castserver.database import Database
 from castserver.roles import Caller, Role
 from castserver.tables import AuditRow
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import databases
 from tests.support.serverlab import OPERATOR, ServerLab
 
 ANNA = Caller("anna", Role.OPERATOR, "s")
@@ -74,7 +74,7 @@ class Log:
     """A log over one database, at a time that tests set."""
 
     def __init__(self) -> None:
-        self.database, self.now = Database.in_memory(), 1_800_000_000.0
+        self.database, self.now = databases.fresh(), 1_800_000_000.0
         self.open()
 
     def open(self) -> None:
@@ -91,6 +91,16 @@ def test_it_goes_on_after_a_restart() -> None:
     log.log.note(None, "", "cast c1 ended")
     assert [(e.number, e.who) for e in log.log.page()] == [(2, "server"), (1, "anna")]
     assert log.log.page(before=2)[0].action == "POST /casts"
+    assert log.log.first_broken() is None
+
+
+def test_what_no_database_keeps_as_it_is_breaks_no_chain() -> None:
+    log = Log()
+    long = "x" * 5000 + "\0"
+    log.log.note(Caller("a\0\ud800", Role.ADMIN), "fe80::1%" + long, "\0" + long, "\udc80" + long, long)
+    log.log.note(ANNA, "", "next")
+    assert [entry.number for entry in log.log.page()] == [2, 1]
+    assert log.log.page()[1].who == "a\N{REPLACEMENT CHARACTER}?"
     assert log.log.first_broken() is None
 
 

@@ -9,9 +9,9 @@ import pytest
 from castcore.cast.chunkset import ChunkSet
 from castcore.errors import BadPacket
 from castserver import durables
-from castserver.database import Database
 from castserver.tables import DurableRow
 
+from tests.support import databases
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
 
 
@@ -35,7 +35,7 @@ def recalled(client: FakeClient, cast: str, target: str = "wwn-1") -> bytes:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> ServerLab:
-    return ServerLab(Database.at(tmp_path / "server.sqlite"))
+    return ServerLab(databases.at(tmp_path / "server.sqlite"))
 
 
 def chunk_count(lab: ServerLab) -> int:

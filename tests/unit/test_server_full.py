@@ -35,10 +35,13 @@ def test_secrets_are_written_whole_or_not_at_all(
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sqlite
 def test_a_full_database_is_no_space(tmp_path: Path) -> None:
     database = Database.at(tmp_path / "server.sqlite")
-    event.listen(database._engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=1").close())
-    database._engine.dispose()
+    event.listen(
+        database._opened.engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=1").close()
+    )
+    database._opened.engine.dispose()
     row = CastRow(
         id="c1",
         image="lab",

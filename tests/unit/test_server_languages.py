@@ -14,7 +14,7 @@ from tests.support.serverlab import FakeClient, ServerLab
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}")
 # Text between tags that no translation reaches: names, units, marks.
 UNTRANSLATED = re.compile(r">\s*([A-Za-z][A-Za-z ,.']{2,})\s*<")
-SAME_EVERYWHERE = {"API", "Fleetcast"}
+SAME_EVERYWHERE = {"API", "Fleetcast", "PXE", "UUID"}
 
 
 def test_every_text_is_translated_and_no_translation_is_left_over() -> None:
@@ -30,7 +30,7 @@ def test_a_translation_has_the_places_of_its_text() -> None:
 
 
 def test_no_template_has_a_text_that_is_not_marked() -> None:
-    for template in (FOLDER / "templates").glob("*.html"):
+    for template in (FOLDER / "templates").rglob("*.html"):
         if template.name == "docs.html":  # the API's own document is English
             continue
         plain = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", template.read_text(), flags=re.DOTALL)
@@ -77,6 +77,7 @@ def test_the_pages_are_japanese_for_who_reads_it() -> None:
     for text in ("メディアなし", "受信中", "参加済み", "次のネットワーク起動", "English"):
         assert text in page, text
     assert "ready" not in re.sub(r'id="ready"|<script.*?>', "", page)
+    assert "参加済み" in lab.http.get(f"/casts/{cast}", headers=japanese).text
     assert "操作の記録" in lab.http.get("/audit", headers=japanese).text
     assert "パスワード" in lab.http.get("/login", headers=japanese).text
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from castcore.boot import Lease, LeaseState
 from castserver import leasebook, leaseroutes
-from castserver.database import Database
 from starlette.routing import Route
 
+from tests.support import databases
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
 ONE, TWO = "52:54:00:00:00:01", "52:54:00:00:00:02"
@@ -27,7 +27,7 @@ CALLS = [
 
 @pytest.fixture
 def lab(tmp_path: Path) -> ServerLab:
-    return ServerLab(Database.at(tmp_path / "server.sqlite"))
+    return ServerLab(databases.at(tmp_path / "server.sqlite"))
 
 
 def reserve(lab: ServerLab, mac: str, address: str) -> Any:

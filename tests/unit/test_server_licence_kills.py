@@ -16,10 +16,13 @@ from castcore.licence import MOST_RECENT
 from castserver.database import Database
 from castserver.licencebook import LicenceUse, UseState
 from castserver.licensing import Licensing
+from castserver.tables import CastRow, LedgerRow, MachineRow
 from castserver.wayin import WayIn
 
+from tests.support import databases
 from tests.support.licences import TERMS, FolderMedium
 from tests.support.licensedlab import counts, create, licensed_lab, machines, parts
+from tests.support.rows import row
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
 
 WAY = WayIn()
@@ -168,11 +171,16 @@ def test_uses_consumed_before_a_kill_are_not_pushed_out_by_others(
 ) -> None:
     """More are due than a ledger remembers, and those that are consumed already come last."""
     late, early = MOST_RECENT - 28, MOST_RECENT
-    medium, database = FolderMedium(tmp_path / "school"), Database.in_memory()
+    medium, database = FolderMedium(tmp_path / "school"), databases.fresh()
     medium.issue(late + 2 * early)
     licensing, ledger = Licensing(database, medium, TERMS), medium.ledger().id
     book = licensing._book
     uses = [LicenceUse("c", f"m{n:03}", ledger, "lab", UseState.RESERVED) for n in range(late + early)]
+    database.save(
+        row(CastRow, id="c"),
+        row(LedgerRow, id=ledger),
+        *(row(MachineRow, id=use.machine) for use in uses),
+    )
     for use in uses:
         book.want(use)
     for use in uses[late:]:

@@ -386,6 +386,7 @@ def test_console_and_api_show_media_and_captures() -> None:
     for text in ("medium connected", "Room 1", BAD.problem, "office-525400000001", "cancel-capture"):
         assert text in page, text
     lab.media._now = went(lab.media.now, "a", casting=True)
+    lab.clients.changed.fire()
     page = lab.http.get("/").text
     assert "medium Room 1 was pulled out" in page
     assert lab.operator("GET", "/state")["media"]["state"] == "no medium"

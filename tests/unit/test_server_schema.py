@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from castcore.errors import DiskFailed, ExitCode, Refused
 from castserver import schema, sqlitefile
 from castserver.database import Database
@@ -19,6 +18,8 @@ from castserver.sqlitefile import copy_before_upgrade
 from castserver.tables import AuditRow, Base, CastRow, DurableRow, MachineRow
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
+
+pytestmark = pytest.mark.sqlite
 
 # What the last Fleetcast without revisions made, a row and more in every table.
 OLD = (Path(__file__).resolve().parents[1] / "golden/server-database.sql").read_text()
@@ -47,7 +48,7 @@ def found_revision(path: Path) -> str | None:
 
 
 def test_there_is_one_newest_revision_and_one_first() -> None:
-    scripts = ScriptDirectory(str(schema.MIGRATIONS))
+    scripts = schema.scripts()
     assert scripts.get_heads() == [schema.newest()]
     assert len(scripts.get_bases()) == 1
     files = [p for p in (schema.MIGRATIONS / "versions").glob("*.py") if p.name != "__init__.py"]
@@ -64,7 +65,7 @@ def test_the_revisions_lead_to_the_tables(tmp_path: Path) -> None:
 
 
 def test_the_golden_database_has_rows_in_every_table_of_the_first_revision(old: Path) -> None:
-    scripts = ScriptDirectory(str(schema.MIGRATIONS))
+    scripts = schema.scripts()
     first = scripts.get_revision(scripts.get_base() or "")
     assert first is not None
     rows = dict(run_sql(old, ""))

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from castcore.errors import NotFound, Refused
 from castserver.apitokens import DAY, ApiTokens
-from castserver.database import Database
 from castserver.roles import Caller, Role
 from castserver.users import FIRST, Users
 
+from tests.support import databases
 from tests.support.accounts import FROM_CONSOLE, PASSWORD, log_in, quicken_hashes
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
@@ -87,7 +87,7 @@ def test_a_script_has_no_password_to_change(lab: ServerLab) -> None:
 
 def test_a_token_has_its_role_until_it_ends() -> None:
     now = 1_000_000.0
-    tokens = ApiTokens(Database.in_memory(), lambda: now)
+    tokens = ApiTokens(databases.fresh(), lambda: now)
     token, secret = tokens.issue("nightly", Role.OPERATOR, 2, "anna")
     assert tokens.caller(secret) == Caller("token nightly", Role.OPERATOR)
     assert tokens.caller(secret + "x") is None

@@ -28,14 +28,16 @@ class Fetching:
         self._ledger = ledger
         self._idle = self._put = 0
         self._after = 0.0
+        self.paused = False
 
     def joined(self) -> None:
         """We joined, or joined anew: nothing is known of the sender."""
-        self._idle = 0
+        self._idle, self.paused = 0, False
 
     def heard(self, beacon: Beacon) -> None:
         """The sender said what it does."""
-        self._idle = self._idle + 1 if beacon.state in _IDLE else 0
+        self.paused = not beacon.rate
+        self._idle = self._idle + 1 if beacon.state in _IDLE and not self.paused else 0
 
     def useful(self) -> None:
         """A symbol of use came by multicast."""
@@ -52,7 +54,7 @@ class Fetching:
             # A slow machine repairs and writes what it has long after the stream has ended.
             self._put, self._idle = put, 0
         room = FETCHES_MAX - self._ledger.fetching
-        if now < self._after or room <= 0 or state is ReceiverState.PARKED:
+        if now < self._after or room <= 0 or self.paused or state is ReceiverState.PARKED:
             return []
         given_up = state is ReceiverState.FILLING and self._idle >= IDLE_BEACONS
         every = state in _ALL_BY_UNICAST or given_up

@@ -5,12 +5,16 @@ Sizes are bytes of UDP payload, times seconds of the caller's clock.
 
 from __future__ import annotations
 
+import math
+
 from castcore.cast.middle import median_low
 from castcore.cast.pacing import TokenBucket
 from castcore.cast.ratecontrol import SILENCE, RateControl
 from castcore.cast.roster import Roster
 from castcore.cast.stragglers import lags, loss_followed
 
+# A rate so near to its cap is held by it; one below it may grow by so much until it is asked again.
+HELD, HEADROOM = 0.9, 1.25
 # Slow start waits so long for witnesses; older words are of another time.
 GATHER_SECONDS = 1.0
 
@@ -25,6 +29,17 @@ class Governor:
         self._sent = self._changed_at = 0
         self._due = self._judged_at = 0.0
         self._limits = False
+
+    def limit(self, cap: float, *, begun: bool) -> None:
+        """At most ``cap`` bytes a second from now on; before it has ``begun``, it begins by that."""
+        if not begun:
+            self.control = RateControl(cap, polite=self.control.polite)
+        self.control.limit(cap)
+
+    def wish(self) -> float:
+        """Bytes a second that it could use now if the cap let it; inf: all there are."""
+        held = self.control.slow_start or self.control.rate >= HELD * self.control.cap
+        return math.inf if held else HEADROOM * self.control.rate
 
     @property
     def rate(self) -> float:

@@ -42,6 +42,7 @@ class StripeCounts:
 class Beacon:
     """Where the sender is. ``closed``: the source symbols of all lower blocks are out in this lap.
 
+    ``rate`` 0: the cast is paused, and clients wait.
     ``selection`` is the number of the chunks that travel now, with their digest (0: all of them).
     """
 

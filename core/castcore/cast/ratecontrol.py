@@ -90,6 +90,10 @@ class RateControl:
     def __post_init__(self) -> None:
         self.rate = min(max(RATE_PROBE, min(self.cap / 8, RATE_START_MAX)), self.cap)
 
+    def limit(self, cap: float) -> None:
+        """Use at most ``cap`` from now on."""
+        self.cap, self.rate = cap, min(self.rate, cap)
+
     @property
     def period(self) -> float:
         """Seconds until the next `update`."""

@@ -81,6 +81,11 @@ class ReceiverCore:
         self._told = self._heard_data = self._left_out = False
 
     @property
+    def paused(self) -> bool:
+        """Whether the server said that the cast is paused."""
+        return self._fetching.paused
+
+    @property
     def table(self) -> BlockTable:
         """The table that blocks are numbered by now; another one makes all buffers void."""
         return self._follower.table

@@ -210,6 +210,10 @@ class Roster:
         sets = (c.left(self._selector, sent_at) for c in self if c.listens)
         return reduce(or_, sets, ChunkSet.none(self._selector.whole.count)) if len(self) else None
 
+    def apart(self) -> bool:
+        """Whether somebody who takes part gets everything by unicast."""
+        return any(not c.over and (c.standing.moved or c.kind is ClientClass.UNICAST) for c in self)
+
     def outside(self) -> bool:
         """Whether somebody who listens lacks what the present selection has not."""
         if self._selector.chunks is self._selector.whole:

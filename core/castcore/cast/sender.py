@@ -27,6 +27,7 @@ from castcore.cast.governor import Governor
 from castcore.cast.messages import Abort, Beacon, Bitmap, Feedback, Fin, FinAck, Move
 from castcore.cast.outputs import Control, Output, ParityBurst, SourceBurst, Wait
 from castcore.cast.pacing import burst_packets
+from castcore.cast.ratecontrol import RATE_PROBE
 from castcore.cast.repairs import Repairs
 from castcore.cast.roster import Client, Roster
 from castcore.cast.selecting import SELECT_SECONDS, Selector
@@ -43,6 +44,8 @@ OUTLIER_LOSS, GROUP_LOSS = 0.08, 0.01
 # Clients speak often while the rate doubles, which takes a fraction of a second.
 START_SECONDS = 2.0
 
+# Rates travel in kB/s: a sender that is not paused never says 0.
+KILO = 1000
 # The longest a driver may sleep: feedback can arrive at any time.
 IDLE_SECONDS = 0.02
 
@@ -74,6 +77,7 @@ class SenderCore:
         chunk_size = table.stored_bytes / max(len(table.chunks), 1)
         self._stragglers = Stragglers(chunk_size, table.datagram_size)
         self._governor = Governor(cap, polite=polite)
+        self.paused = False
         self._carousel = Carousel(table)
         self._number = self._heard = 0
         self._beacon_due = 0.0
@@ -97,6 +101,25 @@ class SenderCore:
             self._event(SenderEvent.START)
         else:
             self._select(now, wanted, until=now + SELECT_SECONDS)
+
+    def pause(self, now: float, *, paused: bool) -> None:
+        """Hold the stream back, or let it go on where it was; beacons keep clients waiting meanwhile."""
+        if paused is not self.paused:
+            self.paused, self._beacon_due = paused, now
+
+    def limit(self, cap: float) -> None:
+        """Use at most ``cap`` bytes a second from now on, for the group and for unicast."""
+        self._governor.limit(cap, begun=self.state is not SenderState.GATHER)
+
+    def wish(self) -> float:
+        """Bytes a second that it could use now if its cap let it; inf: all there are."""
+        if self.paused or self.state is SenderState.CLOSED:
+            return 0.0
+        if self._roster.apart():
+            return math.inf
+        if self.state in (SenderState.TAIL, SenderState.LINGER):
+            return RATE_PROBE
+        return self._governor.wish() if self.state is not SenderState.GATHER else 0.0
 
     def join(self, now: float, name: str, key: bytes, held: ChunkSet | None = None) -> JoinAnswer:
         """A client joins, or joins anew, with a fresh 32-byte feedback ``key``; it has ``held``."""
@@ -146,7 +169,7 @@ class SenderCore:
         pause = self._governor.bucket.wait(now, self._governor.rate)
         if pause > 0:
             return Wait(min(pause, IDLE_SECONDS))
-        burst = self._parity(now) or self._source(now)
+        burst = None if self.paused else self._parity(now) or self._source(now)
         if burst is None:
             self._governor.bucket.rest()
             return Wait(min(max(self._beacon_due - now, 0.001), IDLE_SECONDS))
@@ -155,12 +178,11 @@ class SenderCore:
 
     def unicast_speed(self) -> float:
         """Bytes a second that unicast may take beside the stream to the group."""
-        busy = self.state in (SenderState.PASS, SenderState.LAP)
-        return unicast_speed(self._governor.control.cap, self._governor.rate, busy=busy)
+        return unicast_speed(self._governor.control.cap, self._governor.rate, busy=self._busy)
 
     def status(self) -> CastStatus:
         """The cast as it stood at the last `next_tx`."""
-        busy = self.state in (SenderState.PASS, SenderState.LAP)
+        busy = self._busy
         every = self.selector.every
         stored = every.stored_bytes
         clients = self._roster.status(self._now, len(every.chunks), stored)
@@ -178,6 +200,11 @@ class SenderCore:
         )
 
     # -- inside
+
+    @property
+    def _busy(self) -> bool:
+        """Whether the group is being sent to."""
+        return self.state in (SenderState.PASS, SenderState.LAP) and not self.paused
 
     def _event(self, event: SenderEvent) -> None:
         self.state = SENDER[self.state].get(event, self.state)
@@ -295,9 +322,8 @@ class SenderCore:
 
     def _judge_links(self, now: float) -> None:
         members = [(c.standing, c.last) for c in self._roster if c.last is not None and not c.over]
-        busy = self.state in (SenderState.PASS, SenderState.LAP)
         done = len(self._roster) > self._roster.active()
-        self._stragglers.judge(now, members, others=done, busy=busy)
+        self._stragglers.judge(now, members, others=done, busy=self._busy)
 
     def _beacon(self, now: float) -> bytes:
         self._number += 1
@@ -314,7 +340,7 @@ class SenderCore:
             len(self._table) if over else self._carousel.block,
             self._carousel.lap,
             active,
-            int(self._governor.rate),
+            0 if self.paused else max(int(self._governor.rate), KILO),
             int(feedback_seconds(active) * 1000),
             int(status_seconds(active, starting=starting) * 1000),
             self._repairs.adverts(),

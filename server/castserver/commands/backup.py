@@ -9,6 +9,7 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
+from castserver.arguments import add_passfile
 from castserver.statebackup import back_up
 from castserver.statedir import default_state
 
@@ -29,11 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FILE", help="the file to write; it holds secrets"
     )
+    add_passfile(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Write the backup."""
-    backup = back_up(args.state, args.output)
+    backup = back_up(args.state, args.output, args.database_passfile)
     size = args.output.stat().st_size
     screen.say(
         f"{args.output}: {', '.join(backup.files)} ({human(size)}); keep it as safe as the server"

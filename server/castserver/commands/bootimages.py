@@ -17,7 +17,7 @@ from castserver.operatorclient import Operator
 NAME = "bootimages"
 HELP = "ISO, disk and floppy images that chosen machines boot once, in place of our client"
 EXAMPLE = "fleetcast bootimages boot bios-update.img m4716fe48 m22d0f1a7"
-MACHINES = "a machine's id, or the MAC of one never met"
+MACHINES = "a machine's id, name or MAC; the MAC of one never met will do"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

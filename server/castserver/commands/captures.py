@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     start = actions.add_parser("start", help="order a connected machine to capture its disks")
-    start.add_argument("machine", help="the machine's id")
+    start.add_argument("machine", help="the machine's id, name or MAC")
     start.add_argument(
         "image",
         nargs="?",

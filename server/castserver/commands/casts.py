@@ -1,4 +1,4 @@
-"""``fleetcast casts``: make, list, show, start, await and cancel casts of a running server."""
+"""``fleetcast casts``: make, list, show, await and end casts of a server, and all else with them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from castserver.imagescreen import table
 from castserver.operatorclient import Operator
 
 NAME = "casts"
-HELP = "make, list, show, start, await or cancel casts of a running server"
-EXAMPLE = "fleetcast casts create --image office --start-clients 12 --after reboot"
+HELP = "make, list, show, start, pause, resume, retry, await or cancel casts of a running server"
+EXAMPLE = (
+    "fleetcast casts create --image office --start-clients 12 --after reboot\n"
+    "  fleetcast casts create --image office --group ROOM1 --tag ssd"
+)
 ACTIONS = {
     "show": "one cast and every machine's part in it",
     "start": "start it now, erasing the disks of those who joined",
+    "pause": "hold it: its machines wait, and nothing is lost",
+    "resume": "let it go on where it was",
     "cancel": "end it, leaving machines in the middle of it incomplete",
 }
 
@@ -30,8 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="make a cast; machines that are ready join it")
     create.add_argument("--image", required=True, help="the image's name in the server's library")
-    create.add_argument(
+    start = create.add_mutually_exclusive_group()
+    start.add_argument(
         "--start-clients", type=arguments.count, metavar="N", help="start when N machines have joined"
+    )
+    start.add_argument("--at-once", action="store_true", help="start as soon as a machine has joined")
+    create.add_argument(
+        "--start-after",
+        type=arguments.waiting,
+        metavar="SECONDS",
+        help="start so many seconds after the first machine joined, if not before",
+    )
+    create.add_argument(
+        "--rate", type=arguments.rate, metavar="MB/s", help="cast no faster than this, on each interface"
     )
     create.add_argument("--after", choices=list(AfterCast), type=AfterCast, default=AfterCast.REBOOT)
     create.add_argument(
@@ -46,7 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--update", action="store_true", help="compare the disks first, send only what differs"
     )
     arguments.add_protection(create)
-    create.add_argument("--client", action="append", metavar="ID", help="only this machine (repeatable)")
+    create.add_argument(
+        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
+    )
+    create.add_argument("--group", action="append", help="only the machines in it now (repeatable)")
+    create.add_argument(
+        "--tag", action="append", help="of the groups, else of all, those who have it (repeatable: all)"
+    )
     create.add_argument("--wait", action="store_true", help="show how far it is until it has ended")
     operatorclient.add_arguments(create)
     wait = actions.add_parser("wait", help="show how far a cast is until it has ended")
@@ -54,6 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     operatorclient.add_arguments(wait)
     operatorclient.add_actions(actions, {"list": "every cast, the newest first"})
     operatorclient.add_actions(actions, ACTIONS, ("cast", "the cast's id"))
+    retry = actions.add_parser(
+        "retry", help="order machines that failed, were refused or are gone again"
+    )
+    retry.add_argument("cast", metavar="CAST", help="the cast's id")
+    retry.add_argument(
+        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
+    )
+    operatorclient.add_arguments(retry)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
@@ -72,6 +102,8 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
                 cast = waited(operator, cast["cast"], screen)
         case "wait":
             cast = waited(operator, args.cast or newest(operator), screen)
+        case "retry":
+            cast = operator.post("casts", args.cast, "retry", body={"clients": args.client})
         case action:
             cast = operator.post("casts", args.cast, action)
     screen.say(_details(cast))
@@ -81,7 +113,9 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
 def _wish(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "image": args.image,
-        "start_clients": args.start_clients,
+        "start_clients": 1 if args.at_once else args.start_clients,
+        "start_after": args.start_after,
+        "rate_cap": args.rate or 0,
         "after": args.after.value,
         "keep_open": args.keep_open,
         "peers": not args.no_peers,
@@ -89,6 +123,8 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "mac": args.mac,
         "encrypt": args.encrypt,
         "clients": args.client,
+        "groups": args.group,
+        "tags": args.tag,
     }
 
 
@@ -99,15 +135,16 @@ def _listing(casts: list[dict[str, Any]]) -> str:
 
 
 def _details(cast: dict[str, Any]) -> str:
-    start = cast["start_clients"]
     lines = [
         f"cast {cast['cast']} of {cast['image']}: {cast['state']}",
-        f"  starts     {f'when {start} have joined' if start else 'on command'}",
+        f"  starts     {_starts(cast)}",
         f"  root       {cast['root']}",
     ]
     protection = [word for word in ("mac", "encrypt") if cast[word]]
     if protection:
         lines.append(f"  protected  {', '.join(protection)}")
+    if cast["rate_cap"]:
+        lines.append(f"  at most    {megabytes(cast['rate_cap'])} MB/s on each interface")
     if cast["message"]:
         lines.append(f"  note       {cast['message']}")
     lines += [
@@ -121,8 +158,26 @@ def _details(cast: dict[str, Any]) -> str:
         report = part["report"] or {}
         came = [human(report.get(way, 0)) for way in ways]
         keeps_up = _reception(receptions.get(part["client"]))
-        rows.append((part["client"], part["state"], *came, *keeps_up, part["message"] or part["label"]))
+        rows.append(
+            (
+                part["client"],
+                part["state"],
+                *came,
+                *keeps_up,
+                part["message"] or part["lag"] or part["label"],
+            )
+        )
     return "\n".join([*lines, *table(rows)])
+
+
+def _starts(cast: dict[str, Any]) -> str:
+    """When a cast starts, in words."""
+    count, seconds, left = cast["start_clients"], cast["start_after"], cast["starts_in"]
+    ways = [f"when {count} have joined"] if count else []
+    if seconds is not None:
+        rest = f" ({left} s left)" if left is not None else ""
+        ways.append(f"{seconds} s after the first joined{rest}")
+    return ", or ".join(ways) or "on command"
 
 
 def _leg(leg: dict[str, Any]) -> str:

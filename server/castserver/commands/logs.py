@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from castcore.edge.commandline import Screen
-from castcore.edge.image.store import require_space
-from castcore.errors import DiskFailed, Refused
 from castcore.units import human
 
-from castserver import operatorclient
+from castserver import newfile, operatorclient
 from castserver.operatorclient import Operator
 
 NAME = "logs"
@@ -30,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     collect = actions.add_parser(
         "collect", help="state, hardware, kernel and client logs, the server's own log, as a tar.gz"
     )
-    collect.add_argument("machines", nargs="*", metavar="MACHINE", help="ids; default: every machine")
+    collect.add_argument(
+        "machines", nargs="*", metavar="MACHINE", help="ids, names or MACs; default: every machine"
+    )
     collect.add_argument("--output", type=Path, required=True, metavar="FILE", help="the new archive")
     operatorclient.add_arguments(collect)
 
@@ -38,30 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> Any:
     """Collect; the result is the archive's path and size. Raises what the server answers, DiskFailed."""
     output: Path = args.output
-    if output.exists():
-        raise Refused(f"{output} is there already", hint="give another --output")
+    newfile.require_new(output)
     query = [("machine", name) for name in args.machines]
     data = Operator.of(args).fetch("logs", query=query, limit=MOST_BYTES)
-    _write(output, data)
+    newfile.write(output, data)
     screen.say(f"{output}: {human(len(data))}")
     return {"output": str(output), "bytes": len(data)}
-
-
-def _write(output: Path, data: bytes) -> None:
-    """The file whole or not at all."""
-    part = output.with_name(f"{output.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(output)
-        folder = os.open(output.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        require_space(error, output.parent, "another --output")
-        raise DiskFailed(f"{output}: {error.strerror}") from None

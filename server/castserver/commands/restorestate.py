@@ -8,6 +8,8 @@ from typing import Any
 
 from castcore.edge.commandline import Screen
 
+from castserver.arguments import add_passfile
+from castserver.databaseplace import parse_url
 from castserver.moments import utc
 from castserver.statebackup import bring_back
 from castserver.statedir import default_state
@@ -27,10 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a new or empty directory (default: $FLEETCAST_STATE, else %(default)s)",
     )
+    parser.add_argument(
+        "--database", metavar="URL", help="put the database there, not into the directory"
+    )
+    add_passfile(parser)
 
 
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Bring the state back."""
-    backup = bring_back(args.backup, args.state)
+    place = parse_url(args.database) if args.database else None
+    backup = bring_back(args.backup, args.state, place, args.database_passfile)
     screen.say(f"{args.state} is as it was at {utc(backup.made)} UTC: {', '.join(backup.files)}")
     return {"state": str(args.state), "made": backup.made, "files": backup.files}

@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("--state", type=Path, default=default_state(), help="keys, database and the operator's token")
+    add(
+        "--database",
+        metavar="URL",
+        help="keep everything in this PostgreSQL database: postgresql://USER@HOST/NAME, without a"
+        " password; or `sqlite`, a file of the state directory (default: as before, at first sqlite)",
+    )
+    arguments.add_passfile(parser)
     add("--images", type=Path, default=None, help="the directory of images (default: the usual store)")
     add(
         "--interface",
@@ -176,6 +183,8 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         approve_clients=args.approve_clients,
         licences=arguments.licence_terms(args),
         media=tuple(args.media),
+        database=args.database,
+        database_passfile=args.database_passfile,
     )
 
 
@@ -206,6 +215,7 @@ def _introduce(server: Server, screen: Screen) -> None:
     token = settings.state / TOKEN_FILE
     screen.say(f"Fleetcast serves {settings.images} at {settings.url}")
     screen.say(f"  key          {code_words(key)}")
+    screen.say(f"  database     {server.database}")
     screen.say(f"  scripts      the token in {token}, or `fleetcast tokens make`")
     where = ", ".join(f"{own.name} ({own.address})" for own in settings.interfaces)
     screen.say(f"  clients on   {where}")
@@ -215,6 +225,8 @@ def _introduce(server: Server, screen: Screen) -> None:
     screen.say(f"  medium       {named}")
     booting = server.parts.booting.state()
     deploy = booting.deploy
+    if server.parts.approvals.required:
+        screen.say("  machines     wait until they are approved (`fleetcast machines approve`)")
     state = "on" if deploy.on else f"off: {deploy.why} (`fleetcast booting on` turns it on)"
     none = "none, without --boot-tree or a medium with a PXE tree"
     screen.say(f"  PXE deploy   {state if booting.interfaces else none}")
@@ -231,6 +243,7 @@ def _introduce(server: Server, screen: Screen) -> None:
             "key": key.hex(),
             "certificate_digest": server.identity.certificate_digest.hex(),
             "token_file": str(token),
+            "database": server.database,
             "pxe": booting_view(booting).model_dump(mode="json"),
         }
     )

@@ -103,7 +103,12 @@ def users(request: Request, parts: Parts) -> Response:
 
     def values(_: Caller) -> dict[str, object]:
         auth = parts.auth
-        return {"roles": list(Role), "users": auth.users.all(), "tokens": auth.tokens.all()}
+        return {
+            "roles": list(Role),
+            "users": auth.users.all(),
+            "tokens": auth.tokens.all(),
+            "approvals": parts.approvals,
+        }
 
     return visited(request, parts, "users.html", values, needed=Role.ADMIN)
 

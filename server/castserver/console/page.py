@@ -1,6 +1,6 @@
 """One page of the console: its template filled in the reader's language, with every page's headers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -8,11 +8,13 @@ from castcore import __version__
 from castcore.units import human
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
-from castserver.casttable import clock
+from castserver.casttable import clock, percent
 from castserver.console import languages, show
+from castserver.console.advice import advice
 from castserver.console.languages import Language, Words
+from castserver.console.room import LOST
 from castserver.moments import utc
 
 HERE = Path(__file__).parent
@@ -44,6 +46,7 @@ def _templates(language: Language) -> Environment:
         "mark": show.mark,
         "share": show.share,
         "clock": clock,
+        "percent": percent,
         "utc": utc,
         "day": show.day,
     }
@@ -54,11 +57,26 @@ def _templates(language: Language) -> Environment:
         "version": __version__,
         "joined": show.joined,
         "proven": show.proven,
-        "receptions": partial(show.receptions, words),
+        "failed": show.failed,
+        "about": partial(show.about, words),
+        "advice": partial(advice, words),
         "moment": partial(show.moment, words),
         "MOST_BOOTS": show.MOST_BOOTS,
+        "MOST_TROUBLE": show.MOST_TROUBLE,
+        "LOST": LOST,
     }
     return made
+
+
+def block(language: Language, template: str) -> Callable[..., str]:
+    """Fills ``template``, a part of a page, with the values it is called with."""
+    return _template(language, template).render
+
+
+@cache
+def _template(language: Language, template: str) -> Template:
+    # Looked up once: to ask the file's date before each of 500 machines takes longer than to show it.
+    return _templates(language).get_template(template)
 
 
 def language_of(request: Request) -> Language:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from castcore.boot import Outlook
 from castcore.control import ClientState, Report
-from castcore.units import human
 
 from castserver.casttable import clock, megabytes, percent
 from castserver.console.languages import Words
@@ -18,6 +17,8 @@ from castserver.views import OFFLINE, CastView, ReceptionView, StateView
 
 # Rows of network boots on the page; who invents MACs must not fill it.
 MOST_BOOTS = 50
+# Machines in trouble that a cast names on the overview; its own page names all.
+MOST_TROUBLE = 5
 BUSY = (
     ClientState.PLANNING,
     ClientState.JOINING,
@@ -87,6 +88,20 @@ def reception(words: Words, one: ReceptionView) -> str:
     return " · ".join(told)
 
 
+def failed(cast: CastView) -> int:
+    """How many machines of ``cast`` have failed, were refused or are gone."""
+    return sum(p.state in (PartState.FAILED, PartState.REFUSED, PartState.GONE) for p in cast.parts)
+
+
+def about(words: Words, seconds: int) -> str:
+    """A time to wait that was rounded: ``"40 s"``, ``"3 min"``, ``"1 h 5 min"``."""
+    if seconds < 60:
+        return words("%(n)s s", n=seconds)
+    if seconds < 3600:
+        return words("%(n)s min", n=seconds // 60)
+    return words("%(h)s h %(n)s min", h=seconds // 3600, n=seconds % 3600 // 60)
+
+
 def share(report: Report | None) -> int:
     """Progress in percent; 0 while unknown."""
     if report is None or report.total <= 0:
@@ -96,7 +111,7 @@ def share(report: Report | None) -> int:
 
 def rate(value: int) -> str:
     """A rate in bytes a second, "" for none."""
-    return f"{human(value)}/s" if value else ""
+    return f"{megabytes(value)} MB/s" if value else ""
 
 
 def moment(words: Words, seconds: int | None, now: int) -> str:

@@ -6,6 +6,9 @@ from castcore.boot import BootStage, InterfaceMode
 from castcore.cast.states import ClientClass
 from castcore.control import AfterCast, ClientState
 
+from castserver.console.room import Phase
+from castserver.headup import HeadUp
+from castserver.lagging import Lag
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
 from castserver.roles import Role
@@ -26,9 +29,12 @@ ENUMS = (
     CastState,
     ClientClass,
     ClientState,
+    HeadUp,
     InterfaceMode,
+    Lag,
     MediaState,
     PartState,
+    Phase,
     Role,
 )
 

@@ -10,79 +10,41 @@ import os
 import secrets
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from castcore.cast import wire
 from castcore.cast.blocks import BlockTable, lengths_digest
 from castcore.cast.chunkset import ChunkSet
-from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.descriptor import CastDescriptor, encode_descriptor
 from castcore.cast.messages import Fin
 from castcore.cast.outputs import Control, SourceBurst, Wait
 from castcore.cast.peers import Peers, Seed, Tracker
-from castcore.cast.protection import Protection
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus
 from castcore.cast.unicastbudget import UnicastBudget
 from castcore.cast.values import JoinAnswer
 from castcore.chunks import ChunkSource
-from castcore.edge.cast.blocks import CACHE_BYTES, BlockCache, BurstWriter
+from castcore.edge.cast.blocks import BlockCache, BurstWriter
 from castcore.edge.cast.digests import SymbolDigests
-from castcore.edge.cast.multicast import DSCP_LOWER_EFFORT, GroupSender, feedback_listener
+from castcore.edge.cast.multicast import GroupSender, feedback_listener
 from castcore.edge.cast.seal import SealedSource
-from castcore.edge.net.interface import Interface, SocketAddress, family_of, find_interface
-from castcore.errors import BadPacket, FleetcastError, InUse, NetworkFailed
+from castcore.edge.cast.sendersettings import (
+    SenderSettings,
+    fresh_protection,
+    link_capacity,
+    open_group,
+)
+from castcore.edge.net.interface import SocketAddress, family_of, find_interface
+from castcore.errors import BadPacket, Busy, FleetcastError, InUse, NetworkFailed
 from castcore.trust import KEY_SIZE, SigningKey, digest
 
 __all__ = ["CastSender", "CastStatus", "JoinAnswer", "SenderSettings"]
 
-# The share of a link that a cast may fill, alone or beside others' work.
-LINK_SHARE, POLITE_SHARE = 0.98, 0.5
-DEFAULT_LINK = 10_000
 LINK_DOWN_PAUSE = 0.1
 FEEDBACK_MAX = 2048
 ABORT_REPEATS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class SenderSettings:
-    """Where and how fast to send.
-
-    ``interface_address``: name or address of the interface, of the group's family; ``feedback_port`` 0
-    takes any; ``rate_cap`` in bytes a second of UDP payload, 0 for what the link carries. ``ttl``:
-    routers to cross, plus 1. ``jumbo``: datagrams for links with an MTU of 9000. ``polite``: half of the
-    link, the lowest class of traffic, and way for others at the first loss. ``loop`` lets receivers on
-    this host hear us; ``offload`` False sends one datagram a call. ``cache_bytes`` of blocks are kept.
-    ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`. ``peers``: finished clients serve
-    chunks to the others.
-    """
-
-    interface_address: str
-    group: str
-    port: int
-    feedback_port: int
-    rate_cap: int = 0
-    ttl: int = 1
-    jumbo: bool = False
-    polite: bool = False
-    loop: bool = False
-    offload: bool = True
-    cache_bytes: int = CACHE_BYTES
-    mac: bool = False
-    encrypt: bool = False
-    peers: bool = True
-
-    @property
-    def symbol_size(self) -> int:
-        """Bytes of a symbol."""
-        return JUMBO_SYMBOL_SIZE if self.jumbo else SYMBOL_SIZE
-
-    @property
-    def datagram_size(self) -> int:
-        """Bytes of UDP payload that carry a symbol."""
-        return HEADER_SIZE + self.symbol_size
 
 
 class CastSender:
@@ -110,7 +72,7 @@ class CastSender:
             raise NetworkFailed(f"the index of {name} is not the one its root names")
         interface = find_interface(settings.interface_address, family_of(settings.group))
         lengths = source.stored_lengths()
-        self._protection = _protection(settings)
+        self._protection = fresh_protection(settings)
         if settings.encrypt:
             source = SealedSource(source, self._protection.seal_key)
         table = BlockTable.build(source.stored_lengths(), settings.symbol_size)
@@ -121,7 +83,7 @@ class CastSender:
         self._lengths, self._budget = lengths, UnicastBudget()
         self._feedback = feedback_listener(interface, settings.feedback_port)
         try:
-            self._group = _group(interface, settings)
+            self._group = open_group(interface, settings)
         except BaseException:
             self._feedback.close()
             raise
@@ -189,7 +151,8 @@ class CastSender:
         with self._lock:
             if self.finished():
                 return Peers()
-            return self._tracker.answer(time.monotonic(), client, address, self._random)
+            answer = self._tracker.answer(time.monotonic(), client, address, self._random)
+            return replace(answer, seeds=()) if self._core.paused else answer
 
     def selection(self, number: int) -> bytes:
         """The chunks of selection ``number`` (an encoded `ChunkSet`). Raises InUse: there is another."""
@@ -213,6 +176,8 @@ class CastSender:
         restarted since, and would fill its disk chunk by chunk while this one waits for it.
         """
         with self._lock:
+            if self._core.paused:
+                raise Busy("the cast is paused")
             if client not in self._names:
                 raise InUse("this sender does not know you", hint="read the descriptor again, then join")
             speed = self._core.unicast_speed()
@@ -222,6 +187,29 @@ class CastSender:
         """Begin the pass; harmless when it has begun."""
         with self._lock:
             self._core.start(time.monotonic())
+
+    def pause(self, *, paused: bool) -> None:
+        """Send no data, by multicast or unicast, until it goes on: then where it was.
+
+        Clients hear that, and wait.
+        """
+        with self._lock:
+            self._core.pause(time.monotonic(), paused=paused)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it sends no data now because it shall not."""
+        return self._core.paused
+
+    def limit(self, cap: float) -> None:
+        """Send at most ``cap`` bytes a second of UDP payload from now on."""
+        with self._lock:
+            self._core.limit(cap)
+
+    def wish(self) -> float:
+        """Bytes a second that it could use now if its cap let it; inf: all there are."""
+        with self._lock:
+            return self._core.wish()
 
     def stop(self, *, abort: bool = False) -> None:
         """Stop sending; free threads and sockets.
@@ -337,41 +325,6 @@ class CastSender:
                 self._feedback.sendto(answer, sender)
             except OSError:
                 return
-
-
-def _protection(settings: SenderSettings) -> Protection:
-    """Fresh keys for what the settings ask for."""
-    return Protection(
-        tag_key=os.urandom(KEY_SIZE) if settings.mac else b"",
-        seal_key=os.urandom(KEY_SIZE) if settings.encrypt else b"",
-    )
-
-
-def link_capacity(interface: Interface, settings: SenderSettings) -> float:
-    """Bytes a second of UDP payload that the interface's link carries, less what others need."""
-    bits = (interface.speed or DEFAULT_LINK) * 1e6
-    share = POLITE_SHARE if settings.polite else LINK_SHARE
-    size = settings.datagram_size
-    return bits / 8 * share * size / (size + interface.frame_overhead)
-
-
-def _group(interface: Interface, settings: SenderSettings) -> GroupSender:
-    if interface.largest_datagram < settings.datagram_size:
-        need = interface.mtu - interface.largest_datagram + settings.datagram_size
-        raise NetworkFailed(
-            f"{interface.name} has an MTU of {interface.mtu}, the cast's packets have {need} bytes",
-            hint="cast without --jumbo" if settings.jumbo else "raise the MTU of the interface",
-        )
-    return GroupSender(
-        interface,
-        settings.group,
-        settings.port,
-        ttl=settings.ttl,
-        loop=settings.loop,
-        segment=settings.datagram_size,
-        offload=settings.offload,
-        dscp=DSCP_LOWER_EFFORT if settings.polite else 0,
-    )
 
 
 def _quietly(group: GroupSender, packet: bytes) -> None:

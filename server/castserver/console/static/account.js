@@ -21,6 +21,13 @@ const actions = {
     if (!(await confirmed(_("Remove {name}?", d), _("Every session of this user ends."), _("Remove")))) return;
     if (await call("/users/" + encodeURIComponent(d.name) + "/remove")) again();
   },
+  async approval(d) {
+    const text = d.on ? _("Machines that are here and were never approved have to wait from now on.") :
+      _("Every machine on the network may register from now on, but those that were denied.");
+    const title = d.on ? _("Approve machines by hand?") : _("Let all machines in?");
+    if (!(await confirmed(title, text, d.on ? _("Approve by hand") : _("Let all in")))) return;
+    if (await call("/approval", { required: Boolean(d.on) }, "PUT")) again();
+  },
   async revoke(d) {
     if (!(await confirmed(_("Revoke {name}?", d), _("Scripts that use this token fail from now on."), _("Revoke")))) return;
     if (await call("/tokens/" + encodeURIComponent(d.id) + "/revoke")) again();

@@ -2,9 +2,16 @@
 "use strict";
 
 async function confirmed(title, text, yes, no = _("Do nothing")) {
+  const said = document.createElement("p");
+  said.textContent = text;
+  return decided(title, said, yes, no);
+}
+
+// The same with an element in place of a text.
+async function decided(title, said, yes, no = _("Do nothing")) {
   const dialog = document.getElementById("confirm");
   document.getElementById("confirm-title").textContent = title;
-  document.getElementById("confirm-text").textContent = text;
+  document.getElementById("confirm-text").replaceChildren(said);
   document.getElementById("confirm-yes").textContent = yes;
   document.getElementById("confirm-no").textContent = no;
   document.getElementById("confirm-no").hidden = no === "";
@@ -33,5 +40,30 @@ async function call(path, body, method = "POST") {
   }
   if (answer.ok) return said;
   await told(_("That did not work"), said.error + (said.hint ? " (" + said.hint + ")" : ""));
+  return null;
+}
+
+// Ask what the server says of this moment at `path`. Whether to do it; null when it is not there.
+async function asked(path) {
+  for (let before = null; ;) {
+    const question = await questioned(path);
+    if (question === null) return null;
+    // Others have joined while somebody read: what was agreed to is not what would be done.
+    if (before !== null && before === question.dataset.weight) return true;
+    if (!(await decided(question.dataset.title, question, question.dataset.yes))) return false;
+    before = question.dataset.weight;
+    if (before === "") return true;
+  }
+}
+
+async function questioned(path) {
+  try {
+    const answer = await fetch(path);
+    if (answer.status === 401) { location.href = "/login"; return null; }
+    const holder = document.createElement("template");
+    holder.innerHTML = await answer.text();
+    if (answer.ok) return holder.content.firstElementChild;
+  } catch { /* told below */ }
+  await told(_("That did not work"), _("The server did not answer as it should."));
   return null;
 }

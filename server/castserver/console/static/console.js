@@ -1,53 +1,17 @@
-// The overview, live: the API's event stream says that something changed, the server renders what.
+// What the live pages let an operator do.
 "use strict";
 
-const live = document.getElementById("live");
-const line = document.getElementById("line");
 const ticked = new Set();
-const PAUSE = 1000; // milliseconds between two redraws
-const AGING = 15000; // and the longest between two: what is said of a machine changes by silence too
-let wanted = false;
-let drawing = false;
 
-async function redraw() {
-  wanted = true;
-  if (drawing) return;
-  drawing = true;
-  while (wanted) {
-    wanted = false;
-    try {
-      const answer = await fetch("/live");
-      if (answer.status === 401) { location.href = "/login"; return; }
-      if (answer.ok) put(await answer.text());
-    } catch { /* the event stream says when the server is back */ }
-    await new Promise((done) => setTimeout(done, PAUSE));
-  }
-  drawing = false;
-}
-
-// Keyboard focus and ticks survive a redraw.
-function put(html) {
-  const focused = document.activeElement && document.activeElement.id;
-  live.innerHTML = html;
-  for (const box of live.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
-  const again = focused && live.querySelector("#" + CSS.escape(focused));
-  if (again) again.focus();
-}
-
-async function post(path, body, method = "POST") {
-  if (await call(path, body, method) !== null) redraw();
-}
-
-const machines = (n) => (n === 1 ? _("1 machine") : _("{n} machines", { n }));
+// What it changed comes by the page's stream.
+const post = (path, body, method = "POST") => call(path, body, method);
 
 const actions = {
   async start(d) {
-    const text = _("The disks of {machines} that joined will be erased, and of those that join later.", { machines: machines(Number(d.count)) });
-    if (await confirmed(_("Start casting {image}?", d), text, _("Erase and cast"))) post("/casts/" + d.cast + "/start");
+    if (await asked("/casts/" + d.cast + "/ask/start")) post("/casts/" + d.cast + "/start");
   },
   async cancel(d) {
-    const text = _("Of {machines} taking part, those already receiving are left with an incomplete disk.", { machines: machines(Number(d.count)) });
-    if (await confirmed(_("Cancel the cast of {image}?", d), text, _("Cancel the cast"))) post("/casts/" + d.cast + "/cancel");
+    if (await asked("/casts/" + d.cast + "/ask/cancel")) post("/casts/" + d.cast + "/cancel");
   },
   async pxe(d) {
     const text = d.on ? _("Machines that boot from the network start our client.") :
@@ -83,31 +47,25 @@ document.addEventListener("click", (event) => {
   if (button) actions[button.dataset.do](button.dataset);
 });
 
-live.addEventListener("change", (event) => {
+document.addEventListener("change", (event) => {
+  if (!event.target.id.startsWith("tick-")) return;
   if (event.target.checked) ticked.add(event.target.value);
   else ticked.delete(event.target.value);
 });
 
-document.getElementById("new-cast").addEventListener("submit", async (event) => {
+const form = document.getElementById("new-cast");
+if (form !== null) form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const form = new FormData(event.target);
-  const count = form.get("when") === "count" ? Number(form.get("count")) : null;
-  const clients = form.get("who") === "ticked" ? [...ticked] : null;
-  const ready = Number(document.getElementById("ready").textContent);
-  const who = clients ? _("The disks of {machines} ticked", { machines: machines(clients.length) }) :
-    _("The disks of all machines that show up ({machines} ready now)", { machines: machines(ready) });
-  const text = count ? _("{who} will be erased as soon as {n} have joined.", { who, n: count }) :
-    _("{who} will be erased when you start the cast.", { who });
-  if (!(await confirmed(_("Make a cast of {image}?", { image: form.get("image") }), text, _("Make the cast")))) return;
+  const given = new FormData(form);
+  const count = given.get("when") === "count" ? Number(given.get("count")) : null;
+  const clients = given.get("who") === "ticked" ? [...ticked] : null;
+  const question = new URLSearchParams({ image: given.get("image") });
+  if (count !== null) question.set("count", count);
+  if (clients !== null) question.set("ticked", clients.length);
+  if (!(await asked("/ask/cast?" + question))) return;
   post("/casts", {
-    image: form.get("image"), start_clients: count, after: form.get("after"),
-    keep_open: form.get("keep_open") !== null, update: form.get("update") !== null,
-    peers: form.get("peers") !== null, mac: form.get("mac") !== null, encrypt: form.get("encrypt") !== null, clients,
+    image: given.get("image"), start_clients: count, after: given.get("after"),
+    keep_open: given.get("keep_open") !== null, update: given.get("update") !== null,
+    peers: given.get("peers") !== null, mac: given.get("mac") !== null, encrypt: given.get("encrypt") !== null, clients,
   });
 });
-
-const stream = new EventSource("/api/v1/events");
-stream.addEventListener("state", redraw);
-setInterval(redraw, AGING);
-stream.onopen = () => { line.textContent = _("live"); };
-stream.onerror = () => { line.textContent = _("server gone, trying again…"); };

@@ -1,0 +1,92 @@
+"""What the console asks before disks are erased or left incomplete, told by the server just then."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from castserver import consequences
+from castserver.access import Name, Parts, caller_of
+from castserver.console import page
+from castserver.console.room import names
+from castserver.licenceviews import LedgerView, ledger_views
+from castserver.parts import ServerParts
+from castserver.views import PartView, StateView
+
+# Machines that a question names; of the others it gives the number.
+MOST_NAMES = 8
+
+routes = APIRouter(include_in_schema=False)
+
+
+class Asked(StrEnum):
+    """What can be done to a cast that has not ended."""
+
+    START = "start"
+    CANCEL = "cancel"
+
+
+@routes.get("/casts/{cast}/ask/{what}")
+def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
+    """What starting or cancelling the cast does, in the reader's language."""
+    if caller_of(request, parts) is None:
+        return Response(status_code=401)
+    found, medium = parts.casts.get(cast), parts.casts.get(cast).medium
+    view, _ = parts.room(found.id)
+    if what is Asked.CANCEL:
+        left = consequences.of_cancel(view)
+        return page.render(request, "ask/cancel.html", {"cast": view, "left": left, "named": named})
+    lacking = consequences.unlicensed(view, _ledgers(parts, medium=bool(medium)))
+    values = {"cast": view, "start": consequences.of_start(view), "lacking": lacking, "named": named}
+    return page.render(request, "ask/start.html", values)
+
+
+@routes.get("/ask/cast")
+def ask_cast(
+    request: Request,
+    parts: Parts,
+    image: Annotated[str, Query(max_length=110)],
+    ticked: int | None = None,
+    count: int | None = None,
+) -> Response:
+    """What making a cast of ``image`` does to ``ticked`` machines, or to all that are ready (None).
+
+    ``count``: it starts by itself when so many have joined; None: on command.
+    """
+    if caller_of(request, parts) is None:
+        return Response(status_code=401)
+    state = parts.state()
+    ready = sum(client.state == "ready" for client in state.clients)
+    machines = ready if ticked is None else ticked
+    left = _left(image, state)
+    values = {
+        "image": image.rpartition("/")[2],
+        "machines": machines,
+        "everybody": ticked is None,
+        "count": count,
+        "left": left,
+        "short": left is not None and left < max(machines, count or 0),
+    }
+    return page.render(request, "ask/cast.html", values)
+
+
+def named(machines: tuple[PartView, ...]) -> list[str]:
+    """The first of ``machines`` by name."""
+    return [names(part.label)[0] for part in machines[:MOST_NAMES]]
+
+
+def _left(image: str, state: StateView) -> int | None:
+    """The licences left for ``image``; None: it takes none."""
+    shelf, _, bare = image.rpartition("/")
+    used = next((m for m in state.media.media if m.used), None)
+    if shelf == "library" or used is None:
+        return None
+    return consequences.licences_left(
+        bare, [ledger for ledger in state.licences if ledger.medium in (used.name, used.where)]
+    )
+
+
+def _ledgers(parts: ServerParts, *, medium: bool) -> list[LedgerView]:
+    return ledger_views(parts.casts.licensing) if medium else []

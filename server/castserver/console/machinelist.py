@@ -1,0 +1,51 @@
+"""Which machines the list shows, in which order: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from castcore.control import ClientState
+
+from castserver.machinecard import key
+from castserver.views import OFFLINE, ClientView
+
+# What one page shows; who invents machines must not fill it.
+MOST_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was searched for; "" is all. ``text`` is a part of what is known of a machine."""
+
+    text: str = ""
+    group: str = ""
+    tag: str = ""
+    state: str = ""
+
+
+def states() -> list[str]:
+    """Every state that can be searched for."""
+    return [*(state.value for state in ClientState), OFFLINE]
+
+
+def wanted_rows(machines: Iterable[ClientView], wanted: Wanted) -> list[ClientView]:
+    """Those of ``machines`` that are ``wanted``: the named ones first, by name."""
+    found = [machine for machine in machines if _is_wanted(machine, wanted)]
+    return sorted(found, key=lambda m: (not m.name, key(m.name), m.first_seen))
+
+
+def _is_wanted(machine: ClientView, wanted: Wanted) -> bool:
+    return (
+        key(wanted.text.strip()) in _text(machine)
+        and (not wanted.group or key(wanted.group) in map(key, machine.groups))
+        and (not wanted.tag or key(wanted.tag) in map(key, machine.tags))
+        and wanted.state in ("", machine.state)
+    )
+
+
+def _text(machine: ClientView) -> str:
+    facts = machine.machine
+    macs = (nic.mac for nic in machine.nics)
+    about = (machine.name, machine.client, machine.note, *machine.groups, *machine.tags, *macs)
+    return key("\n".join((*about, facts.vendor, facts.product, facts.serial, facts.uuid)))

@@ -1,0 +1,85 @@
+"""The pages about machines: the list with its search, and one machine with all it was given."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from castcore.errors import FleetcastError
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from castserver.access import Name, Parts, caller_of
+from castserver.console import page
+from castserver.console.machinelist import MOST_ROWS, Wanted, states, wanted_rows
+from castserver.console.visit import visited
+from castserver.machineviews import deploys, history, marks_view
+from castserver.parts import ServerParts
+from castserver.roles import Caller
+from castserver.views import client_view, image_view
+
+LONGEST_SEARCH = 200
+
+routes = APIRouter(include_in_schema=False)
+_Text = Annotated[str, Query(max_length=LONGEST_SEARCH)]
+
+
+def _asked(q: _Text = "", group: _Text = "", tag: _Text = "", state: _Text = "") -> Wanted:
+    return Wanted(q, group, tag, state)
+
+
+Asked = Annotated[Wanted, Depends(_asked)]
+
+
+@routes.get("/machines")
+def machines(request: Request, parts: Parts, wanted: Asked) -> Response:
+    """Every machine, or those searched for; the script keeps the rows live."""
+
+    def values(_: Caller) -> dict[str, object]:
+        marks = marks_view(parts.clients.all())
+        images = [image_view(shelved) for shelved in parts.library.all()]
+        return {"marks": marks, "images": images, "states": states()} | _rows(parts, wanted)
+
+    return visited(request, parts, "machines.html", values)
+
+
+@routes.get("/machines/rows")
+def rows(request: Request, parts: Parts, wanted: Asked) -> Response:
+    """The rows of the list alone; the script puts them into the page."""
+    if caller_of(request, parts) is None:
+        return Response(status_code=401)
+    return page.render(request, "machinerows.html", _rows(parts, wanted))
+
+
+@routes.get("/machines/{machine}")
+def machine(request: Request, parts: Parts, machine: Name) -> Response:
+    """One machine: what it is, how it stands, and what it was given."""
+    try:
+        client = parts.clients.find(machine)
+    except FleetcastError:
+        client = None
+
+    def values(_: Caller) -> dict[str, object]:
+        if client is None:
+            return {"machine": None, "asked": machine}
+        with parts.clients.lock:
+            shown = client_view(client, parts.clients, parts.boots, parts.once)
+            writes = history(parts.casts.all(), client)
+        return {"machine": shown, "writes": writes, "now": int(time.time())}
+
+    return visited(request, parts, "machine.html", values)
+
+
+def _rows(parts: ServerParts, wanted: Wanted) -> dict[str, object]:
+    with parts.clients.lock:
+        known = parts.clients.all()
+        shown = [client_view(c, parts.clients, parts.boots, parts.once) for c in known]
+        given = {row.client: row for row in deploys(parts.casts.all(), known)}
+    found = wanted_rows(shown, wanted)
+    return {
+        "found": found[:MOST_ROWS],
+        "left_out": max(len(found) - MOST_ROWS, 0),
+        "all": len(known),
+        "given": given,
+        "wanted": wanted,
+        "now": int(time.time()),
+    }

@@ -1,0 +1,117 @@
+"""The page of machines in a real browser: search, edit, marks, a cast to the ticked, a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from castcore.disk import Extent
+from castcore.edge.image.store import list_images
+from castcore.units import MIB
+from castserver.library import LIBRARY, Shelved
+from playwright.sync_api import FilePayload, Page, expect
+
+from tests.support.browser import NARROW, shot, too_wide
+from tests.support.desk import Desk
+from tests.support.images import blank, make_image, noise, write_at
+from tests.support.serverlab import FakeClient
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def room(desk: Desk, tmp_path: Path) -> list[FakeClient]:
+    """Three machines that are ready, and the image "lab" as the console lists a whole one."""
+    raw = blank(tmp_path / "source.raw", 4 * MIB)
+    write_at(raw, 0, noise(MIB, 1))
+    (tmp_path / "store").mkdir()
+    make_image(tmp_path / "store", "lab", raw, (Extent(0, MIB),))
+    shelved = tuple(Shelved(image, LIBRARY) for image in list_images(tmp_path / "store"))
+    desk.lab.library.all = lambda: shelved  # type: ignore[method-assign]
+    clients = [FakeClient(desk.lab, n).register() for n in (1, 2, 3)]
+    for client in clients:
+        client.report("ready")
+    return clients
+
+
+def _file(data: bytes) -> FilePayload:
+    return {"name": "machines.csv", "mimeType": "text/csv", "buffer": data}
+
+
+def edit(page: Page, client: FakeClient, **fields: str) -> None:
+    page.locator(f"#edit-{client.id}").click()
+    for field, text in fields.items():
+        page.locator(f"#edit-form [name={field}]").fill(text)
+    page.get_by_role("button", name="Save").click()
+
+
+def test_machines_are_named_marked_and_cast_to(desk: Desk, room: list[FakeClient]) -> None:
+    page = desk.browser.open("/machines")
+    expect(page.locator("#rows tr")).to_have_count(3)
+    edit(page, room[0], name="PC01", groups="ROOM1, all", note="by the door")
+    expect(page.locator("#rows")).to_contain_text("by the door")
+    assert desk.lab.clients.get(room[0].id).card.groups == ("ROOM1", "all")
+    page.locator(f"#tick-{room[1].id}").check()
+    page.locator(f"#tick-{room[0].id}").check()
+    expect(page.locator("#ticked")).to_have_text("2")
+    page.locator("#mark [name=word]").fill("room1")
+    page.get_by_role("button", name="Give it to them").click()
+    expect(page.locator("#search [name=group] option", has_text="ROOM1 (2)")).to_have_count(1)
+    page.locator("#search [name=group]").select_option("ROOM1")
+    page.locator("#search").get_by_role("button", name="Search").click()
+    expect(page.locator("#rows tr")).to_have_count(2)
+    page.locator("#tick-all").check()
+    page.get_by_role("button", name="Cast to them…").click()
+    expect(page.locator("#confirm-text")).to_contain_text("The disks of 2 machines ticked")
+    page.locator("#confirm-yes").click()
+    expect(page).to_have_url(f"{desk.browser.url}/")
+    (cast,) = desk.lab.casts.all()
+    assert cast.rules.targets == frozenset(client.id for client in room[:2])
+    assert cast.rules.start_clients == 2
+
+
+def test_a_file_is_shown_before_it_is_imported(desk: Desk, room: list[FakeClient]) -> None:
+    page = desk.browser.open("/machines")
+    wrong = b"name,macs\r\nPC09,nonsense\r\n"
+    page.locator("#import [name=file]").set_input_files(_file(wrong))
+    page.get_by_role("button", name="Show what it would do").click()
+    expect(page.locator("#plan-lines li")).to_contain_text("line 2, macs")
+    expect(page.locator("#plan-do")).to_be_hidden()
+    good = "id;name;macs;groups\r\n;PC09;52:54:00:00:00:09;教室\r\n".encode("cp932")
+    page.locator("#import [name=file]").set_input_files(_file(good))
+    page.get_by_role("button", name="Show what it would do").click()
+    expect(page.locator("#plan-text")).to_have_text(
+        "1 to add, 0 to change, 0 as they are (read as cp932)"
+    )
+    assert len(desk.lab.clients.all()) == len(room)
+    page.locator("#plan-do").click()
+    expect(page.locator("#rows tr")).to_have_count(4)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    assert "教室" in Path(download.value.path()).read_text("utf-8-sig")
+    name = page.get_by_role("link", name="PC09")
+    name.click()
+    expect(page.get_by_role("heading", name="PC09")).to_be_visible()
+
+
+def test_machines_on_a_phone_in_japanese(desk: Desk, room: list[FakeClient]) -> None:
+    for number, client in enumerate(room, 1):
+        body = {
+            "name": f"教室1-PC{number}",
+            "groups": ["教室1", "全館"],
+            "tags": ["ssd"],
+            "note": "窓側",
+        }
+        desk.lab.operator("PUT", f"/machines/{client.id}", body)
+    page = desk.browser.open("/machines", language="ja", width=NARROW, scheme="dark")
+    expect(page.locator("#rows tr")).to_have_count(3)
+    assert too_wide(page) == 0
+    shot(page, "machines-phone-ja")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert too_wide(page) == 0
+    shot(page, "machines-ja")
+    page.goto(f"{desk.browser.url}/machines/{room[0].id}")
+    expect(page.get_by_role("heading", name="教室1-PC1")).to_be_visible()
+    page.set_viewport_size({"width": NARROW, "height": 800})
+    assert too_wide(page) == 0
+    shot(page, "machine-phone-ja")
