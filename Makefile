@@ -61,6 +61,10 @@ bench-image: setup ## capture and restore beside partclone, dd and qemu-img (15 
 bench-boot: setup ## what a machine loads, how soon its client is ready; two hundred PXE machines at once (8 minutes; root or sudo)
 	$(ROOT) tools/rooted $(PY) -m tests.bench.boot $(BENCH)
 
+screenshots: setup ## pictures of the console for the docs, of a real cast to eight clients (4 minutes; root or sudo)
+	@dpkg -s pngquant >/dev/null 2>&1 || $(ROOT) apt-get install -q -y --no-install-recommends pngquant
+	$(ROOT) tools/rooted $(PY) -m tests.browser.screenshots
+
 format: setup ## format the code
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .

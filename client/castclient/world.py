@@ -11,7 +11,7 @@ from pathlib import Path
 from castcore import __version__
 from castcore.bootsettings import Moment
 from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report, Standing
-from castcore.disk import find_disk, is_selector
+from castcore.disk import Rules, find_disk, is_selector, parse_rules
 from castcore.disk.objections import objections
 from castcore.edge import devices, dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
@@ -248,22 +248,22 @@ class RealWorld:
         def show(now: CastNow) -> None:
             post(Happening(Event.PROGRESS, now=now))
 
-        job = CastJob(
-            order.cast,
-            link.cast(order.cast),
-            link.server.key,
-            interface=lambda: link.server.interface or nics.address_towards(*link.address),
-            disks=lambda: inventory.disks(self._settings, self._journal.add),
-            named=bool(self._settings.targets),
-            rules=self._settings.rules,
-            update=order.update,
-            show=show,
-            planned=self._warn,
-            chosen=self._choose,
-        )
         self._forget_end()
         self._writing, self._chosen = True, frozenset()
         try:
+            job = CastJob(
+                order.cast,
+                link.cast(order.cast),
+                link.server.key,
+                interface=lambda: link.server.interface or nics.address_towards(*link.address),
+                disks=lambda: inventory.disks(self._settings, self._journal.add),
+                named=bool(self._settings.targets),
+                rules=self._rules(order),
+                update=order.update,
+                show=show,
+                planned=self._warn,
+                chosen=self._choose,
+            )
             self._end = job.run()
         except FleetcastError as error:
             post(_failed(error))
@@ -271,6 +271,9 @@ class RealWorld:
             post(Happening(Event.CAST_DONE, now=self._end.now))
         finally:
             self._writing = False
+
+    def _rules(self, order: Order) -> Rules:
+        return parse_rules(order.rules, "the cast's rules") if order.rules else self._settings.rules
 
     def _capture(self, order: Order | None, post: Post) -> None:
         link = self._link

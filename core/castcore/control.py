@@ -160,7 +160,8 @@ class Order(Message):
     ``cast`` is the id of the cast, or of the capture. ``update``: receive only the chunks in which the
     disk differs from the image. Of a capture: the ``image`` to be made of ``disks`` (stable ids) or only
     of these ``partitions`` of them, with ``full_sectors`` every byte, with ``rescue`` zeros for what
-    cannot be read.
+    cannot be read. Of a cast: ``rules``, a rule file, choose the disks, before the machine's own ("":
+    none).
     """
 
     number: int
@@ -173,6 +174,7 @@ class Order(Message):
     full_sectors: bool = False
     rescue: bool = False
     partitions: tuple[int, ...] = ()
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True)

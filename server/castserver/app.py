@@ -31,23 +31,41 @@ from castserver import (
     bootroutes,
     captureroutes,
     castcontrolroutes,
+    castpreviewroutes,
     castroutes,
     clientroutes,
     durableroutes,
+    historyroutes,
+    imageroutes,
     leaseroutes,
     licenceroutes,
     logroutes,
+    logviewroutes,
     machineroutes,
     mediaroutes,
     metricsroutes,
     operatorroutes,
+    settingroutes,
     storyroutes,
     uploadroutes,
 )
 from castserver.access import Unauthorised
 from castserver.apidocument import Application
 from castserver.attempts import TooManyAttempts
-from castserver.console import accountpages, askpages, languagepages, livepages, machinepages, pages
+from castserver.console import (
+    accountpages,
+    askpages,
+    auditpages,
+    historypages,
+    imagepages,
+    languagepages,
+    licencepages,
+    livepages,
+    logpages,
+    machinepages,
+    pages,
+    settingpages,
+)
 from castserver.proofs import Unproven
 from castserver.turns import Turns
 from castserver.views import ErrorView
@@ -97,6 +115,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(operatorroutes.routes)
     app.include_router(machineroutes.routes)
     app.include_router(castcontrolroutes.routes)
+    app.include_router(castpreviewroutes.routes)
     for approval in approvalroutes.both():
         app.include_router(approval)
     app.include_router(captureroutes.routes)
@@ -104,8 +123,12 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(bootroutes.routes)
     app.include_router(leaseroutes.routes)
     app.include_router(storyroutes.routes)
+    app.include_router(historyroutes.routes)
+    app.include_router(imageroutes.routes)
     app.include_router(logroutes.routes)
     app.include_router(logroutes.operators)
+    app.include_router(logviewroutes.routes)
+    app.include_router(settingroutes.routes)
     app.include_router(bootimageroutes.routes)
     app.include_router(metricsroutes.routes)
     app.include_router(accountroutes.own)
@@ -114,6 +137,12 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(livepages.routes)
     app.include_router(askpages.routes)
     app.include_router(pages.routes)
+    app.include_router(historypages.routes)
+    app.include_router(imagepages.routes)
+    app.include_router(licencepages.routes)
+    app.include_router(auditpages.routes)
+    app.include_router(logpages.routes)
+    app.include_router(settingpages.routes)
     app.include_router(machinepages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 from castcore.boot import WantedMode
@@ -33,6 +34,14 @@ def any_port(text: str) -> int:
 def data_port(text: str) -> int:
     """A port that has another one after it: clients are heard there."""
     return _within(text, 1, 65534)
+
+
+def day(text: str) -> date:
+    """A day like ``2026-11-27``."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day like 2026-11-27") from None
 
 
 def count(text: str) -> int:

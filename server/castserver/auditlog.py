@@ -11,6 +11,7 @@ from castcore.errors import FleetcastError
 from sqlalchemy import select
 
 from castserver.auditchain import LONGEST_DETAIL, START, Entry, first_broken, link
+from castserver.auditquestion import AuditQuestion, conditions
 from castserver.database import Database
 from castserver.roles import Caller
 from castserver.tables import AuditRow, SettingRow
@@ -74,9 +75,14 @@ class AuditLog:
         found = self.page(limit=1)
         return found[0].time if found else 0
 
-    def page(self, before: int | None = None, limit: int = 100) -> list[Entry]:
-        """The newest entries with numbers below ``before``, newest first."""
-        chosen = select(AuditRow).order_by(AuditRow.number.desc()).limit(min(limit, MOST_READ))
+    def page(
+        self, before: int | None = None, limit: int = 100, question: AuditQuestion | None = None
+    ) -> list[Entry]:
+        """The newest entries that ``question`` asks for with numbers below ``before``, newest first."""
+        asked = conditions(question or AuditQuestion())
+        chosen = (
+            select(AuditRow).where(*asked).order_by(AuditRow.number.desc()).limit(min(limit, MOST_READ))
+        )
         if before is not None:
             chosen = chosen.where(AuditRow.number < before)
         return [_entry(row) for row in self._database.find(chosen)]

@@ -1,12 +1,16 @@
 """The calls about the audit log; nothing changes it."""
 
+from datetime import date
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.access import Parts, admin_routes
-from castserver.auditlog import MOST_READ
+from castserver.auditlog import MOST_READ, AuditLog
+from castserver.auditquestion import AuditQuestion
+from castserver.days import after, begin
+from castserver.historyviews import Words
 from castserver.viewbase import View
 
 routes = admin_routes("audit", "/audit")
@@ -32,18 +36,45 @@ class Proof(View):
     broken: int | None = Field(description="the first entry that was changed or is missing; null: none")
 
 
+class Asked(BaseModel):
+    """Which entries; what is left out chooses all. Days are those of UTC."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    who: Words = Field("", description="this user, `token NAME`, or `server`")
+    text: Words = Field("", description="stands somewhere in the entry")
+    failed: bool = Field(default=False, description="only what was refused or went wrong")
+    since: date | None = Field(None, description="the first day, as 2026-11-27")
+    until: date | None = Field(None, description="the last day")
+
+    def question(self) -> AuditQuestion:
+        """It as the audit log understands it."""
+        return AuditQuestion(
+            self.who.strip(), self.text.strip(), self.failed, begin(self.since), after(self.until)
+        )
+
+
+class AskedPage(Asked):
+    """A page of them."""
+
+    before: int | None = Field(None, ge=1, le=1 << 62, description="only those with lower numbers")
+    limit: int = Field(100, ge=1, le=MOST_READ)
+
+
 @routes.get("", summary="Who did what")
-def show_audit(
-    parts: Parts,
-    before: Annotated[int | None, Query(ge=1, le=1 << 62)] = None,
-    limit: Annotated[int, Query(ge=1, le=MOST_READ)] = 100,
-) -> list[EntryView]:
-    """The newest first; `before`: only entries with lower numbers."""
-    return [EntryView.model_validate(entry) for entry in parts.audit.page(before, limit)]
+def show_audit(parts: Parts, asked: Annotated[AskedPage, Query()]) -> list[EntryView]:
+    """The newest first."""
+    found = parts.audit.page(asked.before, asked.limit, asked.question())
+    return [EntryView.model_validate(entry) for entry in found]
 
 
 @routes.get("/proof", summary="Is the log as it was written?")
 def prove_audit(parts: Parts) -> Proof:
     """Follows the chain of hashes through the whole log."""
-    newest = parts.audit.page(limit=1)
-    return Proof(entries=newest[0].number if newest else 0, broken=parts.audit.first_broken())
+    return proof(parts.audit)
+
+
+def proof(audit: AuditLog) -> Proof:
+    """What following the chain found."""
+    newest = audit.page(limit=1)
+    return Proof(entries=newest[0].number if newest else 0, broken=audit.first_broken())

@@ -6,7 +6,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.access import Parts, operator_routes
-from castserver.operatorroutes import MOST_CLIENTS
+from castserver.castwish import MOST_CLIENTS
 from castserver.views import BootImageView, ErrorView, Refusals, boot_image_view
 
 ImageName = Annotated[str, Path(max_length=100)]

@@ -39,7 +39,7 @@ class CaptureRequest:
     """What the operator asks for: the image's first name ("": the machine's model), which disks.
 
     ``disks`` are paths or stable ids, () the only built-in disk, None all built-in ones; ``partitions``
-    are numbers, (): the whole disks. Otherwise as for ``fleetcast capture``.
+    are numbers, (): the whole disks. ``by`` is who asks. Otherwise as for ``fleetcast capture``.
     """
 
     image: str = ""
@@ -48,13 +48,15 @@ class CaptureRequest:
     rescue: bool = False
     replace: bool = False
     partitions: tuple[int, ...] = ()
+    by: str = ""
 
 
 @dataclass(eq=False)
 class Capture:
     """One capture; times are Unix seconds. ``image`` is the full name, ``ordered`` by the operator.
 
-    ``disks`` are stable ids; ``report`` is the machine's last one, ``stored`` the image's bytes.
+    ``made_by``: who ordered it, "": it was begun at the machine. ``disks`` are stable ids; ``report`` is
+    the machine's last one, ``stored`` the image's bytes.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Capture:
     root: str = ""
     stored: int = 0
     report: Report | None = None
+    made_by: str = ""
 
     @property
     def owner(self) -> Owner:
@@ -138,6 +141,7 @@ def capture_from_row(row: CaptureRow) -> Capture:
         row.ended,
         row.root,
         row.stored,
+        made_by=row.made_by,
     )
 
 
@@ -157,6 +161,7 @@ def capture_row(capture: Capture) -> CaptureRow:
         },
         state=capture.state.value,
         message=capture.message,
+        made_by=capture.made_by,
         created=capture.created,
         ended=capture.ended,
         root=capture.root,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from castserver.access import Name, Parts, operator_routes
+from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.capturemodel import CaptureRequest
 from castserver.captureviews import CaptureView, capture_view
 from castserver.imagenames import LONGEST
@@ -53,12 +53,18 @@ def list_captures(parts: Parts) -> list[CaptureView]:
 @routes.post(
     "/captures", summary="Capture a machine's disks", status_code=201, responses=_MISSING | _REFUSED
 )
-def create_capture(parts: Parts, body: NewCapture) -> CaptureView:
+def create_capture(parts: Parts, caller: Viewer, body: NewCapture) -> CaptureView:
     """The client on it reads its disks; the image has the machine's MAC and UUID in its name."""
     client = parts.clients.find(body.client)
     disks = None if body.disks is None else tuple(body.disks)
     request = CaptureRequest(
-        body.image, disks, body.full_sectors, body.rescue, body.replace, tuple(body.partitions)
+        body.image,
+        disks,
+        body.full_sectors,
+        body.rescue,
+        body.replace,
+        tuple(body.partitions),
+        caller.name,
     )
     capture = parts.captures.create(client, request, busy=parts.casts.busy(client))
     return show_capture(parts, capture.id)

@@ -81,6 +81,7 @@ class Captures:
                 rescue=request.rescue,
                 replace=request.replace,
                 partitions=request.partitions,
+                made_by=request.by,
             )
             self._save(capture)
             self._order(client, capture)

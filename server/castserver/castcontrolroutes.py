@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from castserver.access import Name, Parts, operator_routes
-from castserver.operatorroutes import MISSING, MOST_CLIENTS, REFUSED, show_cast
+from castserver.access import Name, Parts, Viewer, operator_routes
+from castserver.castwish import MOST_CLIENTS
+from castserver.operatorroutes import MISSING, REFUSED, show_cast
 from castserver.views import CastView
 
 routes = operator_routes("operator", "/casts/{cast}")
@@ -22,9 +23,9 @@ class Retry(BaseModel):
 
 
 @routes.post("/start", summary="Start a cast now", responses=MISSING | REFUSED)
-def start_cast(parts: Parts, cast: Name) -> CastView:
+def start_cast(parts: Parts, caller: Viewer, cast: Name) -> CastView:
     """Starts with those who have joined; later ones still get it. Refused when nobody has."""
-    parts.casts.start(parts.casts.get(cast))
+    parts.casts.start(parts.casts.get(cast), caller.name)
     return show_cast(parts, cast)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+from castcore.cast.states import Transport
 from castcore.control import AfterCast, Report
 
 from castserver.castrun import CastRun
@@ -26,6 +28,8 @@ class Part:
 class Cast:
     """One cast; times are Unix seconds, ``run`` is None once it has ended.
 
+    ``made_by``: who started it; until somebody has, who made it.
+    ``disk_rules`` choose the disks of its machines (castcore.disk.rules), "": the machine's own do.
     ``first_joined`` is when the first machine did, while the cast gathers and after.
     ``medium`` is the key of the deploy medium that its image lies on, "": of none.
     """
@@ -42,9 +46,11 @@ class Cast:
     started: int | None = None
     ended: int | None = None
     first_joined: int | None = None
+    disk_rules: str = ""
     parts: dict[str, Part] = field(default_factory=dict)
     run: CastRun | None = None
     medium: str = ""
+    made_by: str = ""
 
     @property
     def bare_image(self) -> str:
@@ -58,12 +64,17 @@ class Cast:
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator asks for when creating a cast; see :class:`castserver.policy.CastRules`."""
+    """What the operator asks for when creating a cast; see :class:`Cast` and what it names.
+
+    ``by`` is who asks.
+    """
 
     image: str
     rules: CastRules
     after: AfterCast = AfterCast.REBOOT
     options: CastOptions = field(default_factory=CastOptions)
+    disk_rules: str = ""
+    by: str = ""
 
 
 def cast_from_row(row: CastRow) -> Cast:
@@ -76,13 +87,21 @@ def cast_from_row(row: CastRow) -> Cast:
         CastRules(row.start_clients, row.keep_open, row.update, targets, row.start_after),
         AfterCast(row.after),
         row.created,
-        CastOptions(**row.options),
+        _options(row.options),
         CastState(row.state),
         row.message,
         row.started,
         row.ended,
         row.first_joined,
+        disk_rules=row.disk_rules,
+        made_by=row.made_by,
     )
+
+
+def _options(value: dict[str, Any]) -> CastOptions:
+    """The options that a row holds; one of an older server lacks some."""
+    options = CastOptions(**value)
+    return replace(options, transport=Transport(options.transport))
 
 
 def cast_row(cast: Cast) -> CastRow:
@@ -101,10 +120,12 @@ def cast_row(cast: Cast) -> CastRow:
         targets=None if targets is None else sorted(targets),
         state=cast.state.value,
         message=cast.message,
+        made_by=cast.made_by,
         created=cast.created,
         started=cast.started,
         ended=cast.ended,
         first_joined=cast.first_joined,
+        disk_rules=cast.disk_rules,
     )
 
 

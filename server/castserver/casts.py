@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 
 from castcore.boot import BootDecision
 from castcore.control import Order, OrderKind, Report
+from castcore.disk import Rules
 from castcore.errors import Busy, FleetcastError, NotFound, Refused
 
 from castserver import castroutes, policy
@@ -42,7 +43,9 @@ class Casts:
         library: Library,
         legs: Sequence[Leg],
         licensing: Licensing | None = None,
+        own_rules: Rules = (),
     ) -> None:
+        self.own_rules = own_rules
         self._clients, self._library = clients, library
         self.licensing = licensing or Licensing(database)
         self._lock = clients.lock
@@ -87,6 +90,8 @@ class Casts:
                 request.after,
                 int(time.time()),
                 request.options,
+                disk_rules=request.disk_rules,
+                made_by=request.by,
             )
             try:
                 self._life.put_on_air(cast, image)
@@ -103,8 +108,11 @@ class Casts:
         self._clients.changed.fire()
         return cast
 
-    def start(self, cast: Cast) -> None:
-        """Start a gathering cast with those who joined. Raises Refused when there is none to start."""
+    def start(self, cast: Cast, by: str = "") -> None:
+        """Start a gathering cast with those who joined; ``by`` is who asks.
+
+        Raises Refused when there is none to start.
+        """
         with self._lock:
             if cast.state is not CastState.GATHERING or cast.run is None:
                 raise Refused(f"cast {cast.id} is {cast.state}, only a gathering one can be started")
@@ -113,6 +121,7 @@ class Casts:
                     f"no machine has joined cast {cast.id} yet",
                     hint="boot machines over the network first",
                 )
+            cast.made_by = by or cast.made_by
             self._life.begin(cast)
         self._clients.changed.fire()
 
@@ -139,7 +148,7 @@ class Casts:
         """
         with self._lock:
             again = [self._clients.get(name) for name in self._to_retry(cast, machines)]
-            blocked = {client.id: why for client in again if (why := self._unready(client))}
+            blocked = {client.id: why for client in again if (why := self.unready(client))}
             ready = [client for client in again if client.id not in blocked]
             if not ready:
                 told = "; ".join(list(blocked.values())[:3])
@@ -181,6 +190,15 @@ class Casts:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""
         with self._lock:
             return next((c.id for c in self._book.active() if _awaits(c, client.id)), "")
+
+    def unready(self, client: Client) -> str:
+        """Why it cannot be ordered into a cast now, "" when it can."""
+        busy = self.busy(client)
+        if busy:
+            return f"{client.id} takes part in cast {busy}"
+        if not client.online(self._clients.clock()):
+            return f"no client is running on {client.id}"
+        return "" if self._free(client) else f"{client.id} is at work"
 
     def offer(self, client: Client, *, restarted: bool = False) -> None:
         """Order ``client`` into the oldest cast that wants it, if it is free to take part.
@@ -286,22 +304,13 @@ class Casts:
             raise Refused(f"no such machine of cast {cast.id} failed, was refused or is gone")
         return found
 
-    def _unready(self, client: Client) -> str:
-        """Why it cannot be ordered now, "" when it can."""
-        busy = self.busy(client)
-        if busy:
-            return f"{client.id} takes part in cast {busy}"
-        if not client.online(self._clients.clock()):
-            return f"no client is running on {client.id}"
-        return "" if self._free(client) else f"{client.id} is at work"
-
     def _order(self, cast: Cast, client: Client) -> None:
         # Who has joined may only have registered anew, its link or the server having been away: it does
         # not join again, so it would be waited for in vain. If the machine was restarted, it does.
         part = cast.parts.get(client.id)
         if part is None or part.state is not PartState.JOINED:
             self._book.set_part(cast, client.id, PartState.ORDERED, "")
-        order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update)
+        order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update, rules=cast.disk_rules)
         self._clients.order(client, order)
 
 

@@ -5,7 +5,7 @@ A client clears the head of its disk before it joins: from the join on, its old 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -49,6 +49,15 @@ def of_cancel(cast: CastView) -> Cancellation:
         incomplete=_in(cast, PartState.JOINED, PartState.FAILED, PartState.GONE),
         untouched=_in(cast, PartState.ORDERED, PartState.REFUSED),
     )
+
+
+def of_retry(
+    cast: CastView, online: Collection[str]
+) -> tuple[tuple[PartView, ...], tuple[PartView, ...]]:
+    """The machines that retrying ``cast`` erases, and those not ``online``, which stay as they are."""
+    lost = _in(cast, PartState.FAILED, PartState.REFUSED, PartState.GONE)
+    here = tuple(part for part in lost if part.client in online)
+    return here, tuple(part for part in lost if part not in here)
 
 
 def licences_left(image: str, ledgers: Sequence[LedgerView]) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Select, String, collate, inspect, select
+from sqlalchemy import Row, Select, String, collate, inspect, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from castserver import postgres, sqlitefile
@@ -14,6 +14,7 @@ from castserver.databaseplace import Place, PostgresPlace
 from castserver.openedengine import FAILURES, OpenedEngine
 from castserver.tables import Base
 
+AT_ONCE = 1000
 RowT = TypeVar("RowT", bound="Base")
 AnswerT = TypeVar("AnswerT")
 
@@ -68,6 +69,22 @@ class Database:
             return session.scalars(chosen).all()
 
         return self._do(read)
+
+    def rows(self, chosen: Select[Any]) -> Sequence[Row[Any]]:
+        """What ``chosen`` selects, as tuples with names."""
+
+        def read(session: Session) -> Sequence[Row[Any]]:
+            return session.execute(chosen).all()
+
+        return self._do(read)
+
+    def each(self, chosen: Select[Any]) -> Iterator[Row[Any]]:
+        """The same, a few at a time, all of one moment; read it to its end soon."""
+        try:
+            with self._sessions.begin() as session:
+                yield from session.execute(chosen, execution_options={"yield_per": AT_ONCE})
+        except FAILURES as error:
+            raise self._opened.failed(error) from None
 
     def save(self, *rows: Base, gone: Sequence[Base] = ()) -> None:
         """Remove the rows ``gone``, then insert or update ``rows``, in order; all or nothing, durably.

@@ -27,7 +27,7 @@ class HeadUp(StrEnum):
 
 def headup(state: StateView, now: int) -> HeadUp:
     """The furthest that the server has come; ``now`` in Unix seconds."""
-    if any(cast.state is CastState.RUNNING for cast in state.casts):
+    if any(cast.state in (CastState.RUNNING, CastState.PAUSED) for cast in state.casts):
         return HeadUp.CASTING
     waits = any(not cast.state.ended for cast in state.casts)
     last = latest_result(state)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from castcore.cast.peers import Peers
-from castcore.cast.states import ClientClass
+from castcore.cast.states import ClientClass, Transport
 from castcore.cast.status import CastStatus, LegNow
 from castcore.chunks import ChunkSource
 from castcore.errors import Busy, FleetcastError, InUse
@@ -97,13 +97,14 @@ class OpenImage(castroutes.CastImage, Protocol):
 class CastOptions:
     """How a cast travels. ``peers``: finished clients serve chunks to the others; ``mac``, ``encrypt``:
     see :mod:`castcore.cast.protection`. ``rate_cap``: bytes a second at most, on each interface (0: no
-    cap of its own).
+    cap of its own). ``transport``: see :class:`castcore.cast.states.Transport`.
     """
 
     peers: bool = True
     mac: bool = False
     encrypt: bool = False
     rate_cap: int = 0
+    transport: Transport = Transport.AUTO
 
 
 # No sender is held to less, in bytes a second: what has no share yet shall still be able to begin.

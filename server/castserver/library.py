@@ -100,6 +100,12 @@ class Library:
         here = [Shelved(image, LIBRARY) for image in self.list()]
         return (*(Shelved(image, medium.name) for image in on_medium if medium is not None), *here)
 
+    def mark(self) -> tuple[object, ...]:
+        """Another one as soon as an image came or went: an image is renamed into its directory."""
+        medium = self._medium()
+        places = [self.directory] if medium is None else [self.directory, images_of(medium)]
+        return (medium and medium.key, *map(_changed, places))
+
     def open(self, name: str, root: str = "") -> LibraryImage:
         """The image called ``name``, opened: ``library/NAME`` and ``medium/NAME`` say where it is.
 
@@ -136,6 +142,13 @@ class Library:
             yield self.directory, ""
         if medium is not None and shelf != LIBRARY:
             yield images_of(medium), medium.key
+
+
+def _changed(directory: Path) -> int:
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _no_image(name: str) -> NotFound:

@@ -4,14 +4,16 @@ from typing import Annotated, Protocol
 
 from castcore.control import LicenceAnswer
 from castcore.errors import Busy, FleetcastError, NotFound
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from castserver import castroutes
 from castserver.access import Name, Parts, operator_routes
 from castserver.castmodel import Cast
 from castserver.castroutes import CameBy, Shown
+from castserver.licencebook import UseState
 from castserver.licenceviews import LedgerView, ledger_views
+from castserver.viewbase import View
 from castserver.views import ErrorView, Refusals
 from castserver.wayin import WayIn
 
@@ -72,6 +74,39 @@ def router(casts: Claiming) -> APIRouter:
 def list_licences(parts: Parts) -> list[LedgerView]:
     """A medium whose ledger cannot be used is listed too, with its problem."""
     return ledger_views(parts.casts.licensing)
+
+
+class UseView(View):
+    """A machine's licence for a cast."""
+
+    ledger: str = Field(description="id of the ledger, hex")
+    cast: str
+    machine: str
+    image: str
+    state: UseState
+    by: str = Field(description="who started the cast; empty: not known")
+    changed: int = Field(description="Unix seconds")
+
+
+class UsesView(View):
+    """A page of them, the newest first."""
+
+    total: int
+    offset: int
+    uses: list[UseView]
+
+
+@routes.get("/uses", summary="Who took a licence, for which cast, when")
+def list_uses(
+    parts: Parts,
+    ledger: Annotated[str, Query(max_length=64, pattern="^[0-9a-f]*$")] = "",
+    offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> UsesView:
+    """By casts of this server; `ledger` "": of every medium it has seen."""
+    uses = parts.licence_uses
+    found = [UseView.model_validate(use) for use in uses.page(ledger, offset, limit)]
+    return UsesView(total=uses.count(ledger), offset=offset, uses=found)
 
 
 @routes.post("/{medium}/release", summary="Give stray reservations back", responses=_REFUSED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -91,6 +92,24 @@ class Licensing:
                 self._reserve(file, use)
                 if not again:
                     self._tell("reserved", opened, file.ledger, cast, machine)
+
+    def left(self, image: str, medium: str) -> int | None:
+        """To how many machines ``image`` can still be cast; None: to any number, it takes no licences.
+
+        Raises as :meth:`claim`.
+        """
+        with self._lock:
+            opened, now = self._opened_for(image, medium), int(time.time())
+            if opened is None:
+                return None
+            with self._using(opened) as file:
+                return sum(
+                    balance.left
+                    for balance in file.ledger.balances()
+                    if balance.licence.covers(image)
+                    and not balance.licence.expired(now)
+                    and balance.licence.issuer in self._terms.issuers
+                )
 
     def require(self, cast: str, machine: str, image: str, medium: str) -> None:
         """Return if ``machine``, whose disk is proven, has a licence; else it gets one now.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from castserver.machinecard import BETWEEN, Card, key
 from castserver.machineentry import Identity
+from castserver.spreadsheet import guarded, unguarded
 
 ID, NAME, MACS, UUID, SERIAL = "id", "name", "macs", "uuid", "serial"
 GROUPS, TAGS, NOTE = "groups", "tags", "note"
@@ -24,9 +25,6 @@ NAMING = (ID, NAME, MACS, UUID)
 DELIMITERS = ",;\t"
 MOST_BYTES = 8 << 20
 MOST_CELL = 4096
-# A spreadsheet takes a cell that begins so for a formula, the full-width forms too; an apostrophe before
-# it makes it text. Ones that have the apostrophe already get another, so that reading can take one away.
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 # What code page 932 makes of bytes that no Shift-JIS has: of UTF-16, for one.
 _UNASSIGNED = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 _ENCODINGS = ("utf-8-sig", "cp932")
@@ -115,16 +113,6 @@ def read(data: bytes) -> Sheet:
 def split(cell: str) -> list[str]:
     """The words of a cell that holds several."""
     return [word.strip() for word in cell.split(BETWEEN) if word.strip()]
-
-
-def guarded(cell: str) -> str:
-    """``cell`` as no spreadsheet takes it for a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def unguarded(cell: str) -> str:
-    """What ``guarded`` made this cell of."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _decoded(data: bytes) -> tuple[str, str | None]:

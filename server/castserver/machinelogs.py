@@ -35,6 +35,16 @@ class KeptLog:
     log: MachineLog
 
 
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A kept log unread: see :class:`KeptLog`; ``size`` is that of its file in bytes."""
+
+    machine: str
+    number: int
+    when: int
+    size: int
+
+
 class MachineLogs:
     """The logs below ``home``, the server's state directory."""
 
@@ -57,6 +67,18 @@ class MachineLogs:
     def of(self, machine: str) -> list[KeptLog]:
         """The logs of ``machine``, the newest first."""
         return list(self._read(machine))
+
+    def kept(self) -> list[LogFile]:
+        """Every log that is kept, the newest first; none is read."""
+        found = []
+        for path in self._folder.glob("*/*.json"):
+            name = _NAME.fullmatch(path.name)
+            with suppress(FileNotFoundError):
+                about = path.stat()
+                if name:
+                    file = LogFile(path.parent.name, int(name[1]), int(about.st_mtime), about.st_size)
+                    found.append(file)
+        return sorted(found, key=lambda one: (-one.when, one.machine, -one.number))
 
     def _write(self, machine: str, data: bytes) -> None:
         folder = self._folder / machine

@@ -227,9 +227,11 @@ def list_deployed(parts: Parts) -> list[DeployView]:
 
 @routes.get("/{machine}/history", summary="What a machine was given", responses=_MISSING)
 def show_history(parts: Parts, machine: Name) -> list[WriteView]:
-    """Its part in every cast, the newest first."""
-    with parts.clients.lock:
-        return history(parts.casts.all(), parts.clients.find(machine))
+    """Its part in every cast, the newest first; by its id also of one that was removed."""
+    clients = parts.clients
+    with clients.lock:
+        found = clients.get(machine) if clients.has(machine) else clients.find(machine)
+        return history(parts.casts.all(), found)
 
 
 def _shown(parts: ServerParts, client: Client) -> ClientView:

@@ -40,6 +40,11 @@ class StateCollector(Collector):
         )
         yield _gauge("pxe_deploy", "PXE deploy is on.", float(state.pxe.deploy))
         yield _gauge("neighbours", "Other Fleetcast servers heard.", float(len(state.pxe.neighbours)))
+        yield _gauge(
+            "machine_rivals",
+            "Clients not let in because another that is here says it is the same machine.",
+            float(sum(len(c.trust.rivals) for c in state.clients)),
+        )
         yield from self._casts()
         yield self._licences()
 

@@ -9,13 +9,13 @@ from castcore.edge.image.store import require_space
 from castcore.errors import DiskFailed, Refused
 
 
-def require_new(output: Path) -> None:
-    """Raise Refused when there is a file already."""
+def require_new(output: Path, option: str = "--output") -> None:
+    """Raise Refused when there is a file already; ``option`` named it."""
     if output.exists():
-        raise Refused(f"{output} is there already", hint="give another --output")
+        raise Refused(f"{output} is there already", hint=f"give another {option}")
 
 
-def write(output: Path, data: bytes) -> None:
+def write(output: Path, data: bytes, option: str = "--output") -> None:
     """The file ``output`` with ``data``. Raises NoSpace, DiskFailed."""
     part = output.with_name(f"{output.name}.part")
     try:
@@ -31,5 +31,5 @@ def write(output: Path, data: bytes) -> None:
             os.close(folder)
     except OSError as error:
         part.unlink(missing_ok=True)
-        require_space(error, output.parent, "another --output")
+        require_space(error, output.parent, f"another {option}")
         raise DiskFailed(f"{output}: {error.strerror}") from None

@@ -73,6 +73,7 @@ class Transmitter:
             peers=options.peers,
             mac=options.mac,
             encrypt=options.encrypt,
+            transport=options.transport,
             cache_bytes=CACHE_BYTES // len(self.interfaces),
         )
 

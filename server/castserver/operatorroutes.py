@@ -3,22 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Literal
 
 import anyio.to_thread
 from castcore.boot import BootDecision
-from castcore.control import AfterCast, Device, Order, OrderKind
+from castcore.control import Device, Order, OrderKind
 from castcore.errors import Refused
 from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict
 
 from castserver.access import Name, Parts, Viewer, operator_routes
-from castserver.castmodel import Request
-from castserver.legrun import CastOptions
-from castserver.machinetargets import Words, targeted
+from castserver.castwish import NewCast, request_of
 from castserver.parts import ServerParts
-from castserver.policy import CastRules
 from castserver.roles import Caller
 from castserver.views import (
     CastView,
@@ -36,54 +34,11 @@ from castserver.views import (
 # The event stream: not more often than this, and a sign of life at least every KEEP_ALIVE seconds.
 PAUSE = 0.5
 KEEP_ALIVE = 10.0
-MOST_CLIENTS = 10_000
-# The longest that a cast may gather after its first machine, in seconds: a week.
-LONGEST_WAIT = 7 * 86_400
-# Below the one a cast makes no way, beyond the other no cap holds anything back; bytes a second.
-LEAST_RATE, MOST_RATE = 100_000, 100_000_000_000
 
 REFUSED: Refusals = {403: {"model": ErrorView, "description": "The state of things forbids it"}}
 MISSING: Refusals = {404: {"model": ErrorView, "description": "There is no such machine, cast or image"}}
 
 routes = operator_routes("operator")
-
-
-class NewCast(BaseModel):
-    """A cast to make."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    image: str = Field(
-        max_length=110, description="its name; `library/NAME` or `medium/NAME` where both have one"
-    )
-    start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
-        None, description="start when so many have joined; null: on command"
-    )
-    start_after: Annotated[int, Field(ge=0, le=LONGEST_WAIT)] | None = Field(
-        None,
-        description="start so many seconds after the first machine joined, if not before;"
-        " null: however long it takes",
-    )
-    after: AfterCast = AfterCast.REBOOT
-    keep_open: StrictBool = Field(
-        default=False, description="machines that come after its end get it too"
-    )
-    peers: StrictBool = Field(default=True, description="finished machines serve chunks to the others")
-    update: StrictBool = Field(
-        default=False, description="machines compare their disks first and receive only what differs"
-    )
-    mac: StrictBool = Field(
-        default=False, description="datagrams carry a tag that outsiders cannot make"
-    )
-    encrypt: StrictBool = Field(default=False, description="chunks travel encrypted")
-    rate_cap: Literal[0] | Annotated[int, Field(ge=LEAST_RATE, le=MOST_RATE)] = Field(
-        0, description="bytes a second at most, on each interface; 0: its share of the interface"
-    )
-    clients: (
-        Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_CLIENTS)] | None
-    ) = Field(None, description="ids, names or MACs; all null: every machine that shows up")
-    groups: Words | None = Field(None, description="and the machines in one of these groups")
-    tags: Words | None = Field(None, description="of those groups, else of all, who have all these tags")
 
 
 class NewOrder(BaseModel):
@@ -170,12 +125,10 @@ def list_casts(parts: Parts) -> list[CastView]:
 
 
 @routes.post("/casts", summary="Make a cast", status_code=201, responses=MISSING)
-def create_cast(parts: Parts, body: NewCast) -> CastView:
+def create_cast(parts: Parts, caller: Viewer, body: NewCast) -> CastView:
     """Orders in every machine that is ready for it. Their disks are erased when the cast starts."""
-    targets = targeted(parts.clients, body.clients, body.groups, body.tags)
-    rules = CastRules(body.start_clients, body.keep_open, body.update, targets, body.start_after)
-    options = CastOptions(peers=body.peers, mac=body.mac, encrypt=body.encrypt, rate_cap=body.rate_cap)
-    cast = parts.casts.create(Request(body.image, rules, body.after, options))
+    asked = replace(request_of(parts.clients, body), by=caller.name)
+    cast = parts.casts.create(asked)
     return show_cast(parts, cast.id)
 
 

@@ -16,20 +16,26 @@ from castserver.captures import Captures
 from castserver.castrates import CastRates, RateSample
 from castserver.casts import Casts
 from castserver.clients import Clients
+from castserver.history import History
+from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.library import Library
+from castserver.licenceuses import LicenceUses
 from castserver.licenceviews import ledger_views
 from castserver.liveboards import LiveBoards
 from castserver.livestate import LiveState
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.policy import CastState
+from castserver.servetold import Told
 from castserver.views import CastView, StateView, cast_view, state_view
 
 
 @dataclass(frozen=True)
 class ServerParts:
-    """Everything behind the API; ``statement`` is the server's signed word of who it is."""
+    """Everything behind the API; ``statement`` is the server's signed word of who it is,
+    ``told`` what it was told at its start.
+    """
 
     name: str
     statement: bytes
@@ -46,6 +52,10 @@ class ServerParts:
     captures: Captures
     media: Media
     approvals: Approvals
+    history: History
+    images: ImageKeeper
+    licence_uses: LicenceUses
+    told: tuple[Told, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event)
     rates: CastRates = field(default_factory=CastRates)
 
@@ -92,6 +102,7 @@ class ServerParts:
             client.signal.fire()
 
     def stop(self) -> None:
-        """Stop every sender, and let uploads lie, when no request comes any more."""
+        """Stop checks and senders, and let uploads lie, when no request comes any more."""
+        self.images.stop()
         self.casts.close()
         self.captures.uploads.close()

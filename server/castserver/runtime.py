@@ -14,6 +14,7 @@ from ipaddress import IPv4Interface
 
 import uvicorn
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
+from castcore.edge.disk.named import rules_of
 from castcore.edge.net.identity import ServerIdentity
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import IF_INET6, nic
@@ -35,10 +36,13 @@ from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
+from castserver.history import History
+from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import MediaLedgers
 from castserver.legrun import Leg
 from castserver.library import Library
+from castserver.licenceuses import LicenceUses
 from castserver.licensing import Licensing
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
@@ -47,6 +51,7 @@ from castserver.mediause import MediaUse
 from castserver.neighbours import Neighbours
 from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
+from castserver.servetold import told
 from castserver.settings import ServerSettings
 from castserver.statedatabase import open_database
 from castserver.statelock import hold_state
@@ -139,7 +144,8 @@ class Server:
         # Before anybody is offered anything.
         approvals = Approvals(database, clients, approving=self.settings.approve_clients or None)
         legs, licensing = self._make_legs(self.identity), self._licensing(database, media)
-        casts = Casts(database, clients, library, legs, licensing)
+        rules = rules_of(self.settings.rules, "--rules") if self.settings.rules else ()
+        casts = Casts(database, clients, library, legs, licensing, rules)
         statement = ServerStatement(
             self.identity.key.public,
             self.identity.certificate_digest,
@@ -168,6 +174,10 @@ class Server:
             Captures(database, clients, uploads),
             media,
             approvals,
+            History(database),
+            ImageKeeper(database, library, casts, fire),
+            LicenceUses(database),
+            told(self.settings),
         )
 
     def _licensing(self, database: Database, media: Media) -> Licensing:

@@ -34,3 +34,15 @@ def own_logs(state: Path) -> dict[str, str]:
         with contextlib.suppress(OSError):
             found[path.name] = path.read_text(errors="replace")
     return found
+
+
+def log_tail(state: Path, lines: int) -> list[str]:
+    """The last ``lines`` of the server's log, the newest last; the file before it makes them up."""
+    found: list[str] = []
+    for name in (FILE, f"{FILE}.1"):
+        with contextlib.suppress(OSError):
+            text = (state / FOLDER / name).read_text(errors="replace")
+            found = text.splitlines() + found
+        if len(found) >= lines:
+            break
+    return found[-lines:]

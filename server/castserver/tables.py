@@ -58,7 +58,8 @@ class MachineTrustRow(Base):
 class CastRow(Base):
     """One cast: what was asked (until ``options``), and how it stands.
 
-    ``start_after``: seconds after ``first_joined``, when its first machine joined.
+    ``disk_rules``: a rule file of its own, "" for none. ``start_after``: seconds after ``first_joined``,
+    when its first machine joined.
     """
 
     __tablename__ = "casts"
@@ -75,10 +76,12 @@ class CastRow(Base):
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
+    made_by: Mapped[str] = mapped_column(String(80), server_default="")
     created: Mapped[int] = mapped_column(BigInteger)
     started: Mapped[int | None] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
     first_joined: Mapped[int | None] = mapped_column(BigInteger)
+    disk_rules: Mapped[str]
 
 
 class PartRow(Base):
@@ -91,7 +94,7 @@ class PartRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    changed: Mapped[int] = mapped_column(BigInteger)
+    changed: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
 class DurableRow(Base):
@@ -118,6 +121,7 @@ class CaptureRow(Base):
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))
     message: Mapped[str]
+    made_by: Mapped[str] = mapped_column(String(80), server_default="")
     created: Mapped[int] = mapped_column(BigInteger)
     ended: Mapped[int | None] = mapped_column(BigInteger)
     root: Mapped[str] = mapped_column(String(64))

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from castcore.boot import BootDecision, ImageForm
-from castcore.cast.states import ClientClass, SenderState
+from castcore.cast.states import ClientClass, SenderState, Transport
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import holdings, image_name
@@ -170,6 +170,8 @@ class CastView(View):
     start_clients: int | None
     start_after: int | None = Field(description="seconds after the first joined; null: however long")
     starts_in: int | None = Field(description="seconds until it starts for that; null: not counting")
+    transport: Transport
+    rules: str = Field(description="TOML that chooses the disks; empty: the machines' own rules do")
     rate_cap: int = Field(description="bytes a second at most, on each interface; 0: no cap of its own")
     keep_open: bool
     peers: bool = Field(description="finished machines serve chunks to the others")
@@ -285,6 +287,8 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         start_clients=rules.start_clients,
         start_after=rules.start_after,
         starts_in=_starts_in(cast),
+        transport=cast.options.transport,
+        rules=cast.disk_rules,
         rate_cap=cast.options.rate_cap,
         keep_open=rules.keep_open,
         update=rules.update,

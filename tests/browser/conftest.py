@@ -6,7 +6,7 @@ failed, or when the browser complained in its console::
     def test_pages_of_a_server_over_fakes(desk: Desk) -> None:         # starts in 2 s
         FakeClient(desk.lab, 1).register()                             # any state a page shall show
         page = desk.browser.open("/", language="ja", width=NARROW, scheme="dark")   # logged in
-        expect(page.locator("#ready")).to_have_text("1")
+        expect(page.get_by_label("概況")).to_contain_text("1")
         assert too_wide(page) == 0
         shot(page, "one-machine")                                      # build/browser/one-machine.png
 

@@ -44,6 +44,7 @@ def test_focus_ticks_and_the_shown_phase_stay_while_the_room_changes(desk: Desk)
     expect(question).to_be_hidden()
     assert focused(page) == f"start-{cast}"
     page.keyboard.press("Enter")
+    expect(question).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#room-head .badge")).to_have_text("running")

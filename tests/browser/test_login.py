@@ -46,10 +46,14 @@ def test_the_first_password_lets_in_and_a_wrong_one_does_not(
         expect(page).to_have_url(f"{browser.url}/")
 
 
-def test_a_machine_appears_on_a_phone_in_the_dark(desk: Desk) -> None:
+def test_the_first_machines_appear_on_a_phone_in_the_dark(desk: Desk) -> None:
     page = desk.browser.open(language="ja", width=NARROW, scheme="dark")
-    expect(page.locator("#ready")).to_have_text("0")
+    expect(page.get_by_label("概況")).to_contain_text("0 準備完了")
     FakeClient(desk.lab, 1).register().report("ready")
-    expect(page.locator("#ready")).to_have_text("1")
+    expect(page.get_by_label("概況")).to_contain_text("1 準備完了")
+    rows = page.locator("table.machines tbody tr")
+    expect(rows).to_have_count(1)
+    FakeClient(desk.lab, 2).register().report("ready")
+    expect(rows).to_have_count(2)
     assert too_wide(page) == 0
     shot(page, "phone-dark-ja")

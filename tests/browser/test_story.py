@@ -78,7 +78,7 @@ def test_from_the_first_password_to_a_proven_room(playwright: Playwright, tmp_pa
         targets, clients = start_machines(room, machines)
         expect(glance(page)).to_contain_text(has(f"{machines} ready"))
 
-        page.reload()
+        expect(page.locator("table.machines tbody tr")).to_have_count(machines)
         page.get_by_role("combobox", name="Image").select_option("medium/system")
         page.get_by_role("button", name="Make the cast…").click()
         dialog = page.get_by_role("dialog")

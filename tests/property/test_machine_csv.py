@@ -14,10 +14,11 @@ from castserver.machinecard import (
     is_id,
     key,
 )
-from castserver.machinecsv import COLUMNS, DELIMITERS, guarded, read, unguarded, write
+from castserver.machinecsv import COLUMNS, DELIMITERS, read, write
 from castserver.machineentry import Identity, identity_of
 from castserver.machineid import usable_uuid
 from castserver.machineimport import Action, plan
+from castserver.spreadsheet import guarded, unguarded
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

@@ -131,7 +131,10 @@ def browsing(
     )
     try:
         browser = Browser(chromium, url, password)
-        yield browser
+        try:
+            yield browser
+        finally:
+            print("\n".join(browser.faults))
         for context in chromium.contexts:
             context.close()
         assert not browser.faults, "\n".join(browser.faults)

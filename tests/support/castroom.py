@@ -63,6 +63,12 @@ class CastRoom:
         https = PinnedHttps(URL, self._digest, token)
         return inside(self.lab.space("s"), lambda: https.get_json(f"{API}/{path}"))
 
+    def command(self, *words: str) -> Any:
+        """What an operator's command on the server's machine says."""
+        line = [*SERVER, *words, "--json", "--state", str(self.folder / "state")]
+        peer = self.lab.start("s", *line)
+        return peer.result(SECONDS)
+
 
 @contextmanager
 def cast_room(playwright: Playwright, folder: Path, machines: int) -> Iterator[CastRoom]:

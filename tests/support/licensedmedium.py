@@ -6,7 +6,7 @@ from pathlib import Path
 
 from castcore.disk import Extent
 from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
-from castcore.edge.medium import medium_at, open_medium
+from castcore.edge.medium import OpenMedium, medium_at, open_medium
 from castcore.licence import Balance, issue_licence
 from castcore.units import MIB
 
@@ -29,10 +29,15 @@ def licensed_medium(path: Path, raw: Path, licences: int, *, size: int = SIZE) -
     bare_medium(path)
     with open_medium(path, writable=True) as opened:
         make_image(opened.images, "system", raw, parts)
-        data = issue_licence(ISSUER, bytes(16), "sys*", licences)
-        (opened.licences / "school.lic").write_bytes(data)
-        format_ledger(Path(opened.ledger.path), opened.ledger.offset, opened.ledger.size)
+        add_licences(opened, "sys*", licences)
     return raw
+
+
+def add_licences(medium: OpenMedium, product: str, count: int) -> None:
+    """Put a file of so many licences on a medium, and an empty ledger."""
+    data = issue_licence(ISSUER, bytes(16), product, count)
+    (medium.licences / "school.lic").write_bytes(data)
+    format_ledger(Path(medium.ledger.path), medium.ledger.offset, medium.ledger.size)
 
 
 def balance(medium: Path) -> Balance:

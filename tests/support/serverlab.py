@@ -33,17 +33,21 @@ from castserver.captures import Captures
 from castserver.casts import Casts
 from castserver.clients import Clients
 from castserver.database import Database
+from castserver.history import History
+from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
 from castserver.library import LIBRARY, Library, LibraryImage, Shelved
 from castserver.licenceterms import LicenceTerms
+from castserver.licenceuses import LicenceUses
 from castserver.licensing import Licensing
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
 from castserver.roles import Role
+from castserver.servetold import Subject, Told
 from castserver.sessions import COOKIE
 from castserver.uploads import Uploads
 from castserver.wayin import Network
@@ -57,6 +61,7 @@ TOKEN = "operator-token-of-the-tests"
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 CERTIFICATE = bytes(range(32))
 CHUNKS = [b"first", b"", b"third chunk"]
+TOLD = (Told(Subject.NAME, "testlab", "--name"), Told(Subject.MEDIA, "", "--media"))
 NETWORK = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 
 
@@ -80,7 +85,7 @@ class FakeLibrary(Library):
     """A library whose images are a dictionary: name to root."""
 
     def __init__(self, images: dict[str, str]) -> None:
-        self.images = images
+        self.images, self.directory = images, Path("/nonexistent")
         self.medium = ""
         self.opened: list[FakeImage] = []
 
@@ -91,6 +96,9 @@ class FakeLibrary(Library):
 
     def all(self) -> tuple[Shelved, ...]:
         return tuple(Shelved(image, LIBRARY) for image in self.list())
+
+    def mark(self) -> tuple[object, ...]:
+        return tuple(self.images)
 
     def open(self, name: str, root: str = "") -> LibraryImage:  # noqa: ARG002
         if name not in self.images:
@@ -279,6 +287,10 @@ class ServerLab:
             Captures(self.database, self.clients, self.uploads),
             self.media,
             self.approvals,
+            History(self.database),
+            ImageKeeper(self.database, self.library, self.casts, self.clients.changed.fire),
+            LicenceUses(self.database),
+            TOLD,
         )
         self.web_app = current_app(self.parts)
         self.use(self.web_app)

@@ -262,3 +262,13 @@ def test_an_administrator_chooses_it_in_the_console(lab: ServerLab) -> None:
     assert 'data-do="approval" data-on="1"' in lab.http.get("/users").text
     lab.operator("PUT", "/approval", {"required": True})
     assert 'data-do="approval" data-on=""' in lab.http.get("/users").text
+
+
+def test_a_monitor_sees_who_waits_and_who_is_claimed_twice(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    standing(impostor_of(client))
+    lab.operator("PUT", "/approval", {"required": True})
+    FakeClient(lab, 2).register()
+    said = lab.http.get("/metrics", headers=OPERATOR).text
+    assert "fleetcast_machine_rivals 1.0" in said
+    assert 'fleetcast_machines{state="waiting"} 2.0' in said

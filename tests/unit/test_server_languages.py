@@ -14,7 +14,7 @@ from tests.support.serverlab import FakeClient, ServerLab
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}")
 # Text between tags that no translation reaches: names, units, marks.
 UNTRANSLATED = re.compile(r">\s*([A-Za-z][A-Za-z ,.']{2,})\s*<")
-SAME_EVERYWHERE = {"API", "Fleetcast", "PXE", "UUID"}
+SAME_EVERYWHERE = {"API", "DHCP", "Fleetcast", "PXE", "UUID"}
 
 
 def test_every_text_is_translated_and_no_translation_is_left_over() -> None:
@@ -78,7 +78,7 @@ def test_the_pages_are_japanese_for_who_reads_it() -> None:
         assert text in page, text
     assert "ready" not in re.sub(r'id="ready"|<script.*?>', "", page)
     assert "参加済み" in lab.http.get(f"/casts/{cast}", headers=japanese).text
-    assert "操作の記録" in lab.http.get("/audit", headers=japanese).text
+    assert "監査ログ" in lab.http.get("/audit", headers=japanese).text
     assert "パスワード" in lab.http.get("/login", headers=japanese).text
 
 

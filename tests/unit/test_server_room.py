@@ -24,6 +24,7 @@ from tests.support.serverlab import ROOT, FakeClient, ServerLab
 from tests.support.watchedcast import casting, gathered, seen
 
 GIB = 1 << 30
+FROM_CONSOLE = {"X-Fleetcast-Console": "1"}
 MEDIUM = Medium("a", "/dev/sdx", "7f00", "Room 1")
 
 
@@ -173,6 +174,35 @@ def test_the_cancel_says_what_is_left_behind(lab: ServerLab) -> None:
     assert "Left with an incomplete disk that does not boot: 3" in told
     other = lab.operator("POST", "/casts", {"image": "lab", "clients": []})["cast"]
     assert "no disk was touched" in text(lab, f"/casts/{other}/ask/cancel")
+
+
+def test_a_retry_says_which_machines_are_erased_again(lab: ServerLab) -> None:
+    cast, clients = gathered(lab, 3)
+    casting(lab, cast, *(seen(one) for one in clients))
+    assert 'data-do="retry"' not in lab.http.get(f"/casts/{cast}").text
+    clients[0].report("done", cast=cast, root=ROOT)
+    for one in clients[1:]:
+        one.report("failed", cast=cast, message="no space left")
+    lab.clients.get(clients[2].id).heard = 0.0
+    assert 'data-do="retry"' in lab.http.get(f"/casts/{cast}").text
+    page = lab.http.get(f"/casts/{cast}/ask/retry").text
+    assert 'data-yes="Erase 1 machine and cast"' in page
+    assert "52:54:00:00:00:02" in page
+    assert "Not here now, and left as they are: 1" in page
+    lab.http.post(f"/api/v1/casts/{cast}/retry", json={}, headers=FROM_CONSOLE)
+    parts = lab.operator("GET", f"/casts/{cast}")["parts"]
+    assert [part["state"] for part in parts] == ["done", "ordered", "failed"]
+
+
+def test_a_cast_is_paused_and_goes_on_by_a_button(lab: ServerLab) -> None:
+    cast, clients = gathered(lab, 1)
+    casting(lab, cast, seen(clients[0]))
+    assert 'data-do="pause"' in lab.http.get("/").text
+    lab.operator("POST", f"/casts/{cast}/pause")
+    page = lab.http.get(f"/casts/{cast}").text
+    assert 'data-do="resume"' in page
+    assert 'data-do="pause"' not in page
+    assert headup(lab.parts.state(), 0) is HeadUp.CASTING
 
 
 def test_making_a_cast_says_who_is_erased_and_when(lab: ServerLab) -> None:

@@ -23,7 +23,8 @@ class CastDescriptor:
     ``lengths_digest`` that of the stored lengths (:func:`castcore.cast.blocks.lengths_digest`);
     ``server_key`` signs this, ``session_key`` (public) the control packets. ``group``:``port`` is
     where data goes, ``feedback`` ("address:port", an IPv6 address in brackets) where clients answer.
-    ``mac``: every datagram carries a tag; ``encrypt``: chunks travel sealed.
+    ``mac``: every datagram carries a tag; ``encrypt``: chunks travel sealed; ``unicast``: everything by
+    unicast.
     """
 
     session: int
@@ -41,6 +42,7 @@ class CastDescriptor:
     feedback: str
     mac: bool = False
     encrypt: bool = False
+    unicast: bool = False
 
     @property
     def feedback_address(self) -> tuple[str, int]:
@@ -57,7 +59,7 @@ _SIZES = {
     "manifest_digest": DIGEST_SIZE,
     "lengths_digest": DIGEST_SIZE,
 }
-_SWITCHES = ("mac", "encrypt")
+_SWITCHES = ("mac", "encrypt", "unicast")
 _LIMITS = {
     "session": 1 << 32,
     "chunk_count": 1 << 32,

@@ -31,7 +31,7 @@ from castcore.cast.ratecontrol import RATE_PROBE
 from castcore.cast.repairs import Repairs
 from castcore.cast.roster import Client, Roster
 from castcore.cast.selecting import SELECT_SECONDS, Selector
-from castcore.cast.states import SENDER, ClientClass, Place, SenderEvent, SenderState
+from castcore.cast.states import SENDER, ClientClass, Place, SenderEvent, SenderState, Transport
 from castcore.cast.status import CastStatus, group_time_left
 from castcore.cast.stragglers import Stragglers
 from castcore.cast.unicastbudget import unicast_speed
@@ -52,7 +52,8 @@ IDLE_SECONDS = 0.02
 
 class SenderCore:
     """One cast. ``session`` is a random u32, ``key`` signs control, ``cap`` bytes a second at most;
-    ``polite`` leaves the way to others. ``key_of`` gives the feedback key of a client's number.
+    ``polite`` leaves the way to others; ``transport``: whom the stream serves. ``key_of`` gives the
+    feedback key of a client's number.
 
     Not thread-safe; the time only ever grows.
     """
@@ -66,6 +67,7 @@ class SenderCore:
         cap: float,
         *,
         polite: bool = False,
+        transport: Transport = Transport.AUTO,
     ) -> None:
         self.state = SenderState.GATHER
         self.session = session
@@ -77,7 +79,7 @@ class SenderCore:
         chunk_size = table.stored_bytes / max(len(table.chunks), 1)
         self._stragglers = Stragglers(chunk_size, table.datagram_size)
         self._governor = Governor(cap, polite=polite)
-        self.paused = False
+        self.paused, self._transport = False, transport
         self._carousel = Carousel(table)
         self._number = self._heard = 0
         self._beacon_due = 0.0
@@ -259,7 +261,8 @@ class SenderCore:
         if self._governor.due(now):
             self._roster.age(now)
             self._governor.judge(now, self._roster, self._carousel.pseq)
-            self._judge_links(now)
+            if self._transport is Transport.AUTO:
+                self._judge_links(now)
         if self.state is SenderState.TAIL:
             self._tail(now)
         elif self.state is SenderState.SELECT:
@@ -366,7 +369,7 @@ class SenderCore:
         if self.state not in (SenderState.PASS, SenderState.LAP) or self._settling(now):
             return None
         carousel = self._carousel
-        if carousel.over:
+        if carousel.over or self._transport is Transport.UNICAST:
             self._end_lap()
             return None
         block = carousel.block

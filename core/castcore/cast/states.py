@@ -6,7 +6,7 @@ in the table, so a table can be read as the protocol's documentation.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Self
 
 from castcore.errors import BadPacket
@@ -187,6 +187,16 @@ class Place(Coded):
     GROUP = "group"
     UNICAST = "unicast"
     PARKED = "parked"
+
+
+class Transport(StrEnum):
+    """How a cast's data travels: AUTO moves clients behind slow links to unicast, MULTICAST never does;
+    UNICAST sends nothing but beacons to the group, and every client gets all by unicast.
+    """
+
+    AUTO = "auto"
+    MULTICAST = "multicast"
+    UNICAST = "unicast"
 
 
 class ClientClass(Coded):

@@ -8,7 +8,7 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.errors import Untrusted
 
-from castserver import operatorclient
+from castserver import arguments, operatorclient
 from castserver.arguments import count
 from castserver.imagescreen import printable, table
 from castserver.moments import utc
@@ -16,7 +16,7 @@ from castserver.operatorclient import Operator
 
 NAME = "audit"
 HELP = "show who did what at a running server, or prove that this record was not changed"
-EXAMPLE = "fleetcast audit show --last 20"
+EXAMPLE = "fleetcast audit show --last 20\n  fleetcast audit show --who anna --since 2026-11-01 --failed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     show = actions.add_parser("show", help="the newest entries, the newest last")
     show.add_argument("--last", type=count, default=100, help="how many (%(default)s)")
+    show.add_argument("--who", metavar="NAME", help="what this user did; or 'token NAME', or 'server'")
+    show.add_argument("--text", metavar="TEXT", help="with this somewhere in the entry")
+    show.add_argument("--failed", action="store_true", help="only what was refused or went wrong")
+    show.add_argument("--since", type=arguments.day, metavar="DAY", help="from this day on (UTC)")
+    show.add_argument(
+        "--until", type=arguments.day, metavar="DAY", help="up to the end of this day (UTC)"
+    )
     operatorclient.add_arguments(show)
     operatorclient.add_actions(actions, {"verify": "follow the chain of hashes through all of it"})
 
@@ -37,7 +44,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             raise Untrusted(f"entry {proof['broken']} of the audit log was changed, or is missing")
         screen.say(f"all entries up to number {proof['entries']} are as they were written")
         return proof
-    entries = _newest(operator, args.last)
+    entries = _newest(operator, args.last, _asked(args))
     rows = [("NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "")]
     for e in entries:
         what = printable(f"{e['action']} {e['detail']}")
@@ -47,14 +54,20 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     return entries
 
 
-def _newest(operator: Operator, wanted: int) -> list[dict[str, Any]]:
+def _asked(args: argparse.Namespace) -> dict[str, object]:
+    asked = {name: getattr(args, name) for name in ("who", "text", "since", "until")}
+    given: dict[str, object] = {name: value for name, value in asked.items() if value is not None}
+    return given | ({"failed": "true"} if args.failed else {})
+
+
+def _newest(operator: Operator, wanted: int, asked: dict[str, object]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
-    before = ""
+    before: dict[str, object] = {}
     while len(entries) < wanted:
         limit = min(1000, wanted - len(entries))
-        page = operator.get("audit", query={"limit": limit} | ({"before": before} if before else {}))
+        page = operator.get("audit", query={"limit": limit} | asked | before)
         if not page:
             break
         entries += page
-        before = page[-1]["number"]
+        before = {"before": page[-1]["number"]}
     return entries[::-1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
+from castcore.cast.states import Transport
 from castcore.control import AfterCast
 from castcore.edge.commandline import Screen
+from castcore.edge.disk.named import read_rules
 from castcore.units import human
 
 from castserver import arguments, operatorclient
@@ -34,43 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="make a cast; machines that are ready join it")
-    create.add_argument("--image", required=True, help="the image's name in the server's library")
-    start = create.add_mutually_exclusive_group()
-    start.add_argument(
-        "--start-clients", type=arguments.count, metavar="N", help="start when N machines have joined"
-    )
-    start.add_argument("--at-once", action="store_true", help="start as soon as a machine has joined")
-    create.add_argument(
-        "--start-after",
-        type=arguments.waiting,
-        metavar="SECONDS",
-        help="start so many seconds after the first machine joined, if not before",
-    )
-    create.add_argument(
-        "--rate", type=arguments.rate, metavar="MB/s", help="cast no faster than this, on each interface"
-    )
-    create.add_argument("--after", choices=list(AfterCast), type=AfterCast, default=AfterCast.REBOOT)
-    create.add_argument(
-        "--keep-open", action="store_true", help="late machines get it after its end too"
-    )
-    create.add_argument(
-        "--no-peers",
-        action="store_true",
-        help="machines that have finished serve nothing to the others",
-    )
-    create.add_argument(
-        "--update", action="store_true", help="compare the disks first, send only what differs"
-    )
-    arguments.add_protection(create)
-    create.add_argument(
-        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
-    )
-    create.add_argument("--group", action="append", help="only the machines in it now (repeatable)")
-    create.add_argument(
-        "--tag", action="append", help="of the groups, else of all, those who have it (repeatable: all)"
-    )
     create.add_argument("--wait", action="store_true", help="show how far it is until it has ended")
-    operatorclient.add_arguments(create)
+    look = actions.add_parser("preview", help="what a cast so made would do: it is not made")
+    for wish in (create, look):
+        _add_wish(wish)
     wait = actions.add_parser("wait", help="show how far a cast is until it has ended")
     wait.add_argument("cast", nargs="?", help="the cast's id; left out: the newest")
     operatorclient.add_arguments(wait)
@@ -86,6 +56,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     operatorclient.add_arguments(retry)
 
 
+def _add_wish(wish: argparse.ArgumentParser) -> None:
+    """Declare what is asked of a cast."""
+    wish.add_argument("--image", required=True, help="the image's name in the server's library")
+    start = wish.add_mutually_exclusive_group()
+    start.add_argument(
+        "--start-clients", type=arguments.count, metavar="N", help="start when N machines have joined"
+    )
+    start.add_argument("--at-once", action="store_true", help="start as soon as a machine has joined")
+    wish.add_argument(
+        "--start-after",
+        type=arguments.waiting,
+        metavar="SECONDS",
+        help="start so many seconds after the first machine joined, if not before",
+    )
+    wish.add_argument(
+        "--rate", type=arguments.rate, metavar="MB/s", help="cast no faster than this, on each interface"
+    )
+    wish.add_argument("--after", choices=list(AfterCast), type=AfterCast, default=AfterCast.REBOOT)
+    wish.add_argument("--keep-open", action="store_true", help="late machines get it after its end too")
+    wish.add_argument(
+        "--no-peers",
+        action="store_true",
+        help="machines that have finished serve nothing to the others",
+    )
+    wish.add_argument(
+        "--update", action="store_true", help="compare the disks first, send only what differs"
+    )
+    wish.add_argument(
+        "--transport",
+        choices=list(Transport),
+        type=Transport,
+        default=Transport.AUTO,
+        help="how it travels",
+    )
+    wish.add_argument(
+        "--rules", type=Path, metavar="FILE", help="TOML: which disk of a machine may be chosen"
+    )
+    arguments.add_protection(wish)
+    wish.add_argument(
+        "--client", action="append", metavar="MACHINE", help="only this: id, name or MAC (repeatable)"
+    )
+    wish.add_argument("--group", action="append", help="only the machines in it now (repeatable)")
+    wish.add_argument(
+        "--tag", action="append", help="of the groups, else of all, those who have it (repeatable: all)"
+    )
+    operatorclient.add_arguments(wish)
+
+
 def run(args: argparse.Namespace, screen: Screen) -> Any:
     """Do the action; the result is the API's own answer."""
     operator = Operator.of(args)
@@ -94,6 +112,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             casts = operator.get("casts")
             screen.say(_listing(casts))
             return {"casts": casts}
+        case "preview":
+            found = operator.post("casts", "preview", body=_wish(args))
+            screen.say(_preview(found))
+            return found
         case "show":
             cast = operator.get("casts", args.cast)
         case "create":
@@ -116,6 +138,8 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "start_clients": 1 if args.at_once else args.start_clients,
         "start_after": args.start_after,
         "rate_cap": args.rate or 0,
+        "transport": args.transport.value,
+        "rules": _rules(args.rules),
         "after": args.after.value,
         "keep_open": args.keep_open,
         "peers": not args.no_peers,
@@ -126,6 +150,29 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "groups": args.group,
         "tags": args.tag,
     }
+
+
+def _rules(path: Path | None) -> str:
+    """The text of the rule file ``path``. Raises Refused: it is none."""
+    if path is None:
+        return ""
+    read_rules(path)
+    return path.read_text()
+
+
+def _preview(found: dict[str, Any]) -> str:
+    """What a cast would do, for a person."""
+    lines = [f"{found['image']}: {found['erased']} machines would be erased, {found['refused']} refused"]
+    if found["licences_left"] is not None:
+        lines.append(f"  licences   {found['licences_needed']} needed, {found['licences_left']} left")
+    if found["warning"]:
+        lines.append(f"  WARNING    {found['warning']}")
+    rows = [("MACHINE", "WOULD BE", "DISKS", "NOTE")]
+    for machine in found["machines"]:
+        disks = ", ".join(f"{d['path']} {d['model']} {human(d['size'])}" for d in machine["disks"])
+        note = machine["reason"] or machine["label"]
+        rows.append((machine["client"], machine["verdict"], disks, note))
+    return "\n".join([*lines, *table(rows)])
 
 
 def _listing(casts: list[dict[str, Any]]) -> str:
@@ -143,6 +190,8 @@ def _details(cast: dict[str, Any]) -> str:
     protection = [word for word in ("mac", "encrypt") if cast[word]]
     if protection:
         lines.append(f"  protected  {', '.join(protection)}")
+    if cast["transport"] != Transport.AUTO:
+        lines.append(f"  travels    by {cast['transport']}")
     if cast["rate_cap"]:
         lines.append(f"  at most    {megabytes(cast['rate_cap'])} MB/s on each interface")
     if cast["message"]:

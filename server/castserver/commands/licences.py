@@ -9,13 +9,16 @@ from typing import Any
 from castcore.edge.commandline import Screen
 
 from castserver import operatorclient
+from castserver.arguments import count
 from castserver.imagescreen import printable, table
 from castserver.licencescreen import date
+from castserver.moments import utc
 from castserver.operatorclient import Operator
 
 NAME = "licences"
-HELP = "list the licences of a running server's media, or give back what another server left reserved"
-EXAMPLE = "fleetcast licences list"
+HELP = "list the licences of a running server's media and who took them, or give back stray ones"
+MOST_USES = 1000
+EXAMPLE = "fleetcast licences list\n  fleetcast licences uses --last 30"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     operatorclient.add_actions(
         actions, {"list": "per medium: product, left, reserved, consumed, expiry"}
     )
+    uses = actions.add_parser("uses", help="who took a licence for which cast, and when")
+    uses.add_argument("--last", type=count, default=100, help="how many at most (%(default)s)")
+    operatorclient.add_arguments(uses)
     release = {"release": "give back what is reserved for no cast of this server"}
     operatorclient.add_actions(actions, release, ("medium", "the medium's name"))
 
@@ -35,9 +41,24 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         answer = operator.post("licences", args.medium, "release")
         screen.say(f"{answer['released']} licences were given back")
         return answer
+    if args.action == "uses":
+        found = operator.get("licences", "uses", query={"limit": min(args.last, MOST_USES)})
+        screen.say("\n".join(_use_lines(found)))
+        return found
     media = operator.get("licences")
     screen.say("\n".join(map(printable, _lines(media, time.time()))))
     return {"media": media}
+
+
+def _use_lines(found: dict[str, Any]) -> list[str]:
+    rows: list[tuple[str, ...]] = [
+        ("CHANGED (UTC)", "IMAGE", "MACHINE", "CAST", "STATE", "STARTED BY", "LEDGER")
+    ]
+    for use in found["uses"]:
+        told = (use["image"], use["machine"], use["cast"], use["state"], use["by"], use["ledger"][:8])
+        rows.append((utc(use["changed"]), *told))
+    more = [f"{found['total']} in all"] if found["total"] > len(found["uses"]) else []
+    return [*table(rows, indent=""), *more]
 
 
 def _lines(media: list[dict[str, Any]], now: float) -> list[str]:

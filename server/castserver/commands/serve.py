@@ -23,6 +23,7 @@ from castcore.words import code_words
 
 from castserver import arguments, bootscreen
 from castserver.advice import advise
+from castserver.auditlog import SERVER
 from castserver.bootstate import DeployEnd
 from castserver.bootviews import booting_view
 from castserver.castmodel import Request
@@ -256,6 +257,6 @@ def _open_cast(server: Server, image: str, start_clients: int | None, screen: Sc
     casts = server.parts.casts
     rules = CastRules(start_clients, keep_open=True)
     same = (c for c in casts.all() if not c.state.ended and (c.image, c.rules) == (image, rules))
-    cast = next(same, None) or casts.create(Request(image, rules))
+    cast = next(same, None) or casts.create(Request(image, rules, by=SERVER))
     screen.say(f"  cast         {cast.id}: {image}, {cast.state}")
     screen.emit({"event": "cast", "cast": cast.id, "image": image, "state": cast.state.value})

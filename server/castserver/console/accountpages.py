@@ -1,4 +1,4 @@
-"""The pages about people: log in and out, one's own account; an administrator's users and audit log."""
+"""The pages about people: log in and out, one's own account, and who may log in at all."""
 
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
@@ -19,7 +19,6 @@ from castserver.passwords import AT_ONCE
 from castserver.roles import Caller, Role
 from castserver.sessions import COOKIE, SESSION_SECONDS
 
-SHOWN_ENTRIES = 100
 LONGEST_FORM = 4096
 # Hashing a password takes its time on purpose: it must not take the threads that machines report by.
 MOST_WAITING = 20
@@ -111,16 +110,6 @@ def users(request: Request, parts: Parts) -> Response:
         }
 
     return visited(request, parts, "users.html", values, needed=Role.ADMIN)
-
-
-@routes.get("/audit")
-def audit(request: Request, parts: Parts) -> Response:
-    """Who did what; for an administrator."""
-
-    def values(_: Caller) -> dict[str, object]:
-        return {"entries": parts.audit.page(limit=SHOWN_ENTRIES)}
-
-    return visited(request, parts, "audit.html", values, needed=Role.ADMIN)
 
 
 def _require_same_site(request: Request) -> None:

@@ -22,15 +22,16 @@ routes = APIRouter(include_in_schema=False)
 
 
 class Asked(StrEnum):
-    """What can be done to a cast that has not ended."""
+    """What can be done to a cast and its machines' disks."""
 
     START = "start"
     CANCEL = "cancel"
+    RETRY = "retry"
 
 
 @routes.get("/casts/{cast}/ask/{what}")
 def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
-    """What starting or cancelling the cast does, in the reader's language."""
+    """What starting, cancelling or retrying the cast does, in the reader's language."""
     if caller_of(request, parts) is None:
         return Response(status_code=401)
     found, medium = parts.casts.get(cast), parts.casts.get(cast).medium
@@ -38,9 +39,13 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
     if what is Asked.CANCEL:
         left = consequences.of_cancel(view)
         return page.render(request, "ask/cancel.html", {"cast": view, "left": left, "named": named})
+    if what is Asked.RETRY:
+        here, away = consequences.of_retry(view, _online(parts))
+        values = {"cast": view, "again": here, "away": away, "named": named}
+        return page.render(request, "ask/retry.html", values)
     lacking = consequences.unlicensed(view, _ledgers(parts, medium=bool(medium)))
-    values = {"cast": view, "start": consequences.of_start(view), "lacking": lacking, "named": named}
-    return page.render(request, "ask/start.html", values)
+    asked = {"cast": view, "start": consequences.of_start(view), "lacking": lacking, "named": named}
+    return page.render(request, "ask/start.html", asked)
 
 
 @routes.get("/ask/cast")
@@ -75,6 +80,11 @@ def ask_cast(
 def named(machines: tuple[PartView, ...]) -> list[str]:
     """The first of ``machines`` by name."""
     return [names(part.label)[0] for part in machines[:MOST_NAMES]]
+
+
+def _online(parts: ServerParts) -> frozenset[str]:
+    now = parts.clients.clock()
+    return frozenset(client.id for client in parts.clients.all() if client.online(now))
 
 
 def _left(image: str, state: StateView) -> int | None:

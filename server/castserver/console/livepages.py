@@ -13,8 +13,9 @@ from markupsafe import Markup
 from castserver.access import Name, Parts, caller_of
 from castserver.board import BELOW, ROOT, Board
 from castserver.console import page
+from castserver.console.castimages import cast_images
 from castserver.console.languages import Language
-from castserver.console.overviewboard import OverviewDrawing
+from castserver.console.overviewboard import CAST_IMAGES, OverviewDrawing
 from castserver.console.roomboard import RoomDrawing
 from castserver.console.visit import visited
 from castserver.liveboards import PAUSE, LiveBoard
@@ -84,7 +85,9 @@ async def _page(
         parts.casts.get(cast)  # one that does not exist has no page
     versions = await parts.boards.look(_board(request, parts, cast))
     whole = versions.board.whole
-    shown = {"live": Markup(whole()), "below": Markup(whole(BELOW)), "mark": versions.mark, "cast": cast}
+    lists = {"live": ROOT, "below": BELOW, "cast_images": CAST_IMAGES}
+    shown: dict[str, object] = {name: Markup(whole(at)) for name, at in lists.items()}
+    shown |= {"mark": versions.mark, "cast": cast}
 
     def filled() -> Response:
         return visited(request, parts, template, lambda _: shown | more())
@@ -100,7 +103,7 @@ def _board(request: Request, parts: ServerParts, cast: str) -> LiveBoard:
 
 def _drawing(parts: ServerParts, cast: str, language: Language) -> Callable[[], Board]:
     if not cast:
-        return OverviewDrawing(parts.state, language)
+        return OverviewDrawing(parts.state, cast_images(parts.library), language)
     return RoomDrawing(partial(parts.room, cast), language)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from castcore.control import ClientState, Report
@@ -11,6 +11,7 @@ from castcore.units import human
 
 from castserver.board import BELOW, ROOT, Board, BoardBuilder
 from castserver.console import page, room, show
+from castserver.console.castimages import CastImage
 from castserver.console.drawing import Kept
 from castserver.console.languages import Language
 from castserver.headup import HeadUp, headup, latest_result, pxe_ready
@@ -20,6 +21,8 @@ from castserver.views import CastView, ClientView, StateView
 
 # Casts that have ended are history; the latest are shown.
 MOST_ENDED = 5
+# The entries of the form's list of images.
+CAST_IMAGES = "cast-images"
 MOVING = (
     ClientState.RECEIVING,
     ClientState.FILLING,
@@ -56,8 +59,13 @@ class MachineRow:
 class OverviewDrawing:
     """Draws the page in one language, again and again."""
 
-    def __init__(self, state: Callable[[], StateView], language: Language) -> None:
-        self._state, self._language = state, language
+    def __init__(
+        self,
+        state: Callable[[], StateView],
+        images: Callable[[], Sequence[CastImage]],
+        language: Language,
+    ) -> None:
+        self._state, self._images, self._language = state, images, language
         row = page.block(language, "live/machinerow.html")
         self._rows = Kept[MachineRow](lambda value: row(row=value))
 
@@ -80,6 +88,7 @@ class OverviewDrawing:
         self._put_machines(made, state)
         if state.booting:
             self._put(made, "boots", BELOW, state=state, now=now)
+        self._put_images(made)
         return made.board()
 
     def _put(self, made: BoardBuilder, block: str, into: str = ROOT, **values: object) -> None:
@@ -109,6 +118,13 @@ class OverviewDrawing:
             tiles = room.tiles(cast)
             html = article(cast=cast, now=now, counts=room.counts(tiles), trouble=room.troubled(tiles))
             made.put(f"cast-{cast.cast}", html, "cast-list")
+
+    def _put_images(self, made: BoardBuilder) -> None:
+        """What a cast can be made of, in the form between the page's two halves."""
+        made.begin(CAST_IMAGES)
+        entry = page.block(self._language, "live/castimage.html")
+        for image in self._images():
+            made.put(f"image-{image.name}", entry(image=image), CAST_IMAGES)
 
     def _put_machines(self, made: BoardBuilder, state: StateView) -> None:
         self._put(made, "machines", BELOW, any=bool(state.clients))

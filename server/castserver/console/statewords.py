@@ -8,10 +8,14 @@ from castcore.control import AfterCast, ClientState
 
 from castserver.console.room import Phase
 from castserver.headup import HeadUp
+from castserver.history import HistoryState, Kind
+from castserver.imagekeeping import CheckState
 from castserver.lagging import Lag
+from castserver.licencebook import UseState
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
 from castserver.roles import Role
+from castserver.servetold import Subject
 from castserver.trustviews import DENIED, WAITING
 from castserver.views import OFFLINE
 
@@ -27,15 +31,20 @@ ENUMS = (
     AfterCast,
     BootStage,
     CastState,
+    CheckState,
     ClientClass,
     ClientState,
     HeadUp,
+    HistoryState,
     InterfaceMode,
+    Kind,
     Lag,
     MediaState,
     PartState,
     Phase,
     Role,
+    Subject,
+    UseState,
 )
 
 

@@ -131,7 +131,7 @@ class _Reception:
         self._peers = peers
         travelling = sealed_lengths(lengths) if descriptor.encrypt else lengths
         self._table = BlockTable.build(travelling, descriptor.symbol_size)
-        self._obstacle = preflight.obstacle(interface, self._table.datagram_size)
+        self._obstacle = self._obstacle_to(interface, descriptor)
         self._pool = BufferPool(self._table)
         jitter = random()
         buffers = pool_size(self._table)
@@ -209,6 +209,12 @@ class _Reception:
             offload=self._offload,
             deaf=bool(obstacle),
         )
+
+    def _obstacle_to(self, interface: Interface, descriptor: CastDescriptor) -> str:
+        """Why everything comes by unicast, "" when it need not."""
+        if descriptor.unicast:
+            return "all by unicast, as this cast is"
+        return preflight.obstacle(interface, self._table.datagram_size)
 
     def _take(self) -> Batch:
         """Take the datagrams that are waiting."""
@@ -352,7 +358,7 @@ class _Reception:
 
     def _hear(self, interface: Interface, descriptor: CastDescriptor) -> None:
         """Hear that cast there from now on. Raises NetworkFailed, then all is as before."""
-        obstacle = preflight.obstacle(interface, self._table.datagram_size)
+        obstacle = self._obstacle_to(interface, descriptor)
         ears = self._open(interface, descriptor, obstacle)
         self._ears.close()
         self._ears, self._obstacle = ears, obstacle

@@ -21,7 +21,7 @@ from castcore.cast.messages import Fin
 from castcore.cast.outputs import Control, SourceBurst, Wait
 from castcore.cast.peers import Peers, Seed, Tracker
 from castcore.cast.sender import SenderCore
-from castcore.cast.states import SenderState
+from castcore.cast.states import SenderState, Transport
 from castcore.cast.status import CastStatus
 from castcore.cast.unicastbudget import UnicastBudget
 from castcore.cast.values import JoinAnswer
@@ -78,7 +78,9 @@ class CastSender:
         table = BlockTable.build(source.stored_lengths(), settings.symbol_size)
         session, session_key = secrets.randbits(32), SigningKey.generate()
         cap = settings.rate_cap or link_capacity(interface, settings)
-        self._core = SenderCore(table, session, session_key, root, cap, polite=settings.polite)
+        self._core = SenderCore(
+            table, session, session_key, root, cap, polite=settings.polite, transport=settings.transport
+        )
         self._table, self._session = table, session
         self._lengths, self._budget = lengths, UnicastBudget()
         self._feedback = feedback_listener(interface, settings.feedback_port)
@@ -115,6 +117,7 @@ class CastSender:
             feedback=f"{interface.host}:{self._feedback.getsockname()[1]}",
             mac=settings.mac,
             encrypt=settings.encrypt,
+            unicast=settings.transport is Transport.UNICAST,
         )
         self.descriptor = encode_descriptor(descriptor, key)
         self._begin()
@@ -178,6 +181,8 @@ class CastSender:
         with self._lock:
             if self._core.paused:
                 raise Busy("the cast is paused")
+            if self._core.state is SenderState.GATHER:
+                raise Busy("the cast has not begun")
             if client not in self._names:
                 raise InUse("this sender does not know you", hint="read the descriptor again, then join")
             speed = self._core.unicast_speed()

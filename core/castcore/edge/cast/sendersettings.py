@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from castcore.cast.constants import HEADER_SIZE, JUMBO_SYMBOL_SIZE, SYMBOL_SIZE
 from castcore.cast.protection import Protection
+from castcore.cast.states import Transport
 from castcore.edge.cast.blocks import CACHE_BYTES
 from castcore.edge.cast.multicast import DSCP_LOWER_EFFORT, GroupSender
 from castcore.edge.net.interface import Interface
@@ -28,7 +29,7 @@ class SenderSettings:
     link, the lowest class of traffic, and way for others at the first loss. ``loop`` lets receivers on
     this host hear us; ``offload`` False sends one datagram a call. ``cache_bytes`` of blocks are kept.
     ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`. ``peers``: finished clients serve
-    chunks to the others.
+    chunks to the others. ``transport``: see :class:`castcore.cast.states.Transport`.
     """
 
     interface_address: str
@@ -45,6 +46,7 @@ class SenderSettings:
     mac: bool = False
     encrypt: bool = False
     peers: bool = True
+    transport: Transport = Transport.AUTO
 
     @property
     def symbol_size(self) -> int:

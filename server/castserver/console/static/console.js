@@ -13,6 +13,12 @@ const actions = {
   async cancel(d) {
     if (await asked("/casts/" + d.cast + "/ask/cancel")) post("/casts/" + d.cast + "/cancel");
   },
+  // Neither erases anything: what is paused goes on where it was.
+  pause: (d) => post("/casts/" + d.cast + "/pause"),
+  resume: (d) => post("/casts/" + d.cast + "/resume"),
+  async retry(d) {
+    if (await asked("/casts/" + d.cast + "/ask/retry")) post("/casts/" + d.cast + "/retry");
+  },
   async pxe(d) {
     const text = d.on ? _("Machines that boot from the network start our client.") :
       _("Machines that boot from the network are sent to their own disks. Those that are loading files go on.");

@@ -64,13 +64,14 @@ function arrange(list, ids, blocks) {
 
 function update(change) {
   const { lists, blocks } = change;
-  for (const [name, ids] of Object.entries(lists)) {
-    const list = document.getElementById(name);
-    if (list !== null) arrange(list, ids, blocks);
-  }
+  // First the blocks that are there: one of them may have got the place of a list.
   for (const [id, html] of Object.entries(blocks)) {
     const old = document.getElementById(id);
     if (old !== null) morph(old, made(html));
+  }
+  for (const [name, ids] of Object.entries(lists)) {
+    const list = document.getElementById(name);
+    if (list !== null) arrange(list, ids, blocks);
   }
   mark = change.mark;
   live.dataset.mark = mark;
