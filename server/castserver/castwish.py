@@ -28,7 +28,8 @@ class NewCast(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     image: str = Field(
-        max_length=110, description="its name; `library/NAME` or `medium/NAME` where both have one"
+        max_length=201,
+        description="its name; `library/NAME`, `medium/NAME` or `FOLDER/NAME` where several have one",
     )
     start_clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
         None, description="start when so many have joined; null: on command"

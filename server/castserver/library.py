@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from castcore.edge.image.imagefile import Image, ProvenSource
@@ -14,9 +14,8 @@ from castcore.errors import BadImage, DiskFailed, FleetcastError, InUse, NotFoun
 from castcore.image import NAME
 
 from castserver.mediastate import Medium, images_of
-
-# The two places of an image, as a cast may name them: `medium/office`.
-LIBRARY, MEDIUM = "library", "medium"
+from castserver.patience import Patience
+from castserver.shelves import LIBRARY, MEDIUM, Shelf, Shelved, changed, further, shelved, unreachable
 
 
 class LibraryImage:
@@ -32,9 +31,15 @@ class LibraryImage:
 
     medium = ""
 
-    def __init__(self, source: Image, name: str = "", medium: str = "") -> None:
+    def __init__(
+        self,
+        source: Image,
+        name: str = "",
+        medium: str = "",
+        proven: Callable[[Image], ProvenSource] = ProvenSource,
+    ) -> None:
         self._image = source
-        self.source = ProvenSource(source)
+        self.source = proven(source)
         self.name, self.medium = name or image_name(source.path), medium
         self.root = source.manifest.index_digest.hex()
         self.chunk_count = source.manifest.chunk_count
@@ -68,58 +73,72 @@ class LibraryImage:
             self._image.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Shelved:
-    """An image and ``where`` it is: LIBRARY, or the name of the deploy medium."""
-
-    image: StoredImage
-    where: str
-
-
 class Library:
-    """The images that can be cast: those in one directory, and those of the deploy medium in use.
+    """The images that can be cast: those in the library's directory, in ``more`` folders, and those of
+    the deploy medium in use, which ``medium`` tells.
 
-    ``medium`` tells that one. Raises NotFound when the directory cannot be read.
+    Raises NotFound when the directory cannot be read; the other folders may come and go.
     """
 
-    def __init__(self, directory: Path, medium: Callable[[], Medium | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        medium: Callable[[], Medium | None] = lambda: None,
+        more: Sequence[Path] = (),
+    ) -> None:
         self.directory, self._medium = directory, medium
+        self._own = Shelf(LIBRARY, directory, Patience(str(directory)))
+        self._shelves = (self._own, *further(more))
         self.list()
 
     def list(self) -> tuple[StoredImage, ...]:
         """Every image of the directory by name, the damaged ones with their problem. Raises NotFound."""
-        return list_images(self.directory, "--images")
+        return tuple(one.image for one in self._own.list())
 
     def all(self) -> tuple[Shelved, ...]:
-        """Every image, those of the medium first. Raises NotFound."""
+        """Every image, those of the medium first. Raises NotFound.
+
+        A folder that cannot be reached stands there as one image with its problem.
+        """
+        return (*self._on_medium(), *(one for shelf in self._shelves for one in self._listed(shelf)))
+
+    def _on_medium(self) -> tuple[Shelved, ...]:
         medium = self._medium()
-        on_medium: tuple[StoredImage, ...] = ()
-        if medium is not None:
-            with suppress(FleetcastError):  # pulled out just now, or it has none
-                on_medium = list_images(images_of(medium))
-        here = [Shelved(image, LIBRARY) for image in self.list()]
-        return (*(Shelved(image, medium.name) for image in on_medium if medium is not None), *here)
+        if medium is None:
+            return ()
+        with suppress(FleetcastError):  # pulled out just now, or it has none
+            found = (shelved(image, MEDIUM) for image in list_images(images_of(medium)))
+            return tuple(replace(one, where=medium.name) for one in found)
+        return ()
+
+    def _listed(self, shelf: Shelf) -> tuple[Shelved, ...]:
+        try:
+            return shelf.list()
+        except FleetcastError as error:
+            if shelf is self._own and isinstance(error, NotFound):
+                raise
+            return (unreachable(shelf, error),)
 
     def mark(self) -> tuple[object, ...]:
         """Another one as soon as an image came or went: an image is renamed into its directory."""
         medium = self._medium()
-        places = [self.directory] if medium is None else [self.directory, images_of(medium)]
-        return (medium and medium.key, *map(_changed, places))
+        on_medium = (medium.key, changed(images_of(medium))) if medium is not None else ()
+        return (*on_medium, *(shelf.changed() for shelf in self._shelves))
 
     def open(self, name: str, root: str = "") -> LibraryImage:
-        """The image called ``name``, opened: ``library/NAME`` and ``medium/NAME`` say where it is.
+        """The image ``name``, opened: ``library/NAME``, ``medium/NAME`` and ``FOLDER/NAME`` say where.
 
-        Of two with one name, the one with that ``root``. Raises NotFound, BadImage, DiskFailed, and
-        Refused when both the library and the medium have one.
+        Of several with one name, the one with that ``root``; without it that of the first folder.
+        Raises NotFound, BadImage, DiskFailed, and Refused when both a folder and the medium have one.
         """
-        shelf, slash, bare = name.rpartition("/")
+        where, slash, bare = name.rpartition("/")
         # A name from the network: never a path.
-        if not NAME.fullmatch(bare) or (slash and shelf not in (LIBRARY, MEDIUM)):
+        known = (MEDIUM, *(shelf.name for shelf in self._shelves))
+        if not NAME.fullmatch(bare) or (slash and where not in known):
             raise _no_image(name)
         images = [
-            _opened(path / f"{bare}{SUFFIX}", name, medium)
-            for path, medium in self._places(shelf)
-            if (path / f"{bare}{SUFFIX}").is_dir()
+            *self._on_shelves(where, bare, name, every=bool(root)),
+            *self._of_medium(where, bare, name),
         ]
         if not images:
             raise _no_image(name)
@@ -135,29 +154,35 @@ class Library:
             )
         return chosen
 
-    def _places(self, shelf: str) -> Iterator[tuple[Path, str]]:
-        """The directories to look in, each with its medium's key."""
+    def _on_shelves(self, where: str, bare: str, name: str, *, every: bool) -> Iterator[LibraryImage]:
+        """Those of the folders; of the first that has one, or of ``every``. A folder that cannot be
+        asked is no reason to take another's image of that name.
+        """
+        for shelf in self._shelves:
+            if where in ("", shelf.name) and shelf.has(bare):
+                yield _opened(shelf.open(bare), name, source=shelf.source)
+                if not every:
+                    return
+
+    def _of_medium(self, where: str, bare: str, name: str) -> Iterator[LibraryImage]:
         medium = self._medium()
-        if shelf != MEDIUM:
-            yield self.directory, ""
-        if medium is not None and shelf != LIBRARY:
-            yield images_of(medium), medium.key
-
-
-def _changed(directory: Path) -> int:
-    try:
-        return directory.stat().st_mtime_ns
-    except OSError:
-        return 0
+        if medium is not None and where in ("", MEDIUM):
+            path = images_of(medium) / f"{bare}{SUFFIX}"
+            if path.is_dir():
+                yield _opened(Image.open(path), name, medium.key)
 
 
 def _no_image(name: str) -> NotFound:
     return NotFound(f"there is no image {name[:40]!r}", hint="`fleetcast image list` shows all")
 
 
-def _opened(path: Path, name: str, medium: str) -> LibraryImage:
-    image = Image.open(path)
+def _opened(
+    image: Image,
+    name: str,
+    medium: str = "",
+    source: Callable[[Image], ProvenSource] = ProvenSource,
+) -> LibraryImage:
     if image.manifest.chunk_count == 0:
         image.close()
         raise BadImage(f"image {name} holds nothing to cast")
-    return LibraryImage(image, name, medium)
+    return LibraryImage(image, name, medium, source)

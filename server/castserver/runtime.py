@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Interface
+from pathlib import Path
 
 import uvicorn
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
@@ -53,6 +54,7 @@ from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
 from castserver.servetold import told
 from castserver.settings import ServerSettings
+from castserver.shelves import is_writable
 from castserver.statedatabase import open_database
 from castserver.statelock import hold_state
 from castserver.uploads import Uploads
@@ -102,7 +104,7 @@ class Server:
         """
         with ExitStack() as undo:
             media = Media(Eyes(self.settings.media))
-            library = Library(self.settings.images, lambda: media.now.medium)
+            library = Library(self.settings.images, lambda: media.now.medium, self.settings.more_images)
             undo.callback(os.close, hold_state(self.settings.state))
             listeners = [undo.enter_context(own) for own in _listen(self.settings.https_port)]
             self.identity = ServerIdentity.load_or_make(self.settings.state)
@@ -155,7 +157,7 @@ class Server:
         auth = Auth(
             load_or_make_token(self.settings.state), database, idle=self.settings.session_minutes * 60
         )
-        uploads = Uploads(library.directory)
+        uploads = Uploads(self._captured_to())
         uploads.adopt()
         fire, headless = clients.changed.fire, self.settings.headless
         return ServerParts(
@@ -179,6 +181,11 @@ class Server:
             LicenceUses(database),
             told(self.settings),
         )
+
+    def _captured_to(self) -> Path:
+        """The first folder of images that can be written to."""
+        folders = (self.settings.images, *self.settings.more_images)
+        return next((one for one in folders if is_writable(one)), self.settings.images)
 
     def _licensing(self, database: Database, media: Media) -> Licensing:
         own, terms = self.identity.key.public.hex(), self.settings.licences

@@ -23,6 +23,7 @@ class ServerSettings:
     served to machines that boot, by the interface's name, ``deploy_ends`` what turns PXE deploy off;
     what they leave out is as it was chosen last. ``headless``: nobody sits at the server. ``licences``:
     whose count beside this server's own, and what is cast without. ``replace_ipxe``: see BootPlace.
+    ``more_images``: further folders that images are cast from.
     ``database``: ``sqlite`` or a URL, None: the one used before; ``database_passfile`` has its password.
     ``approve_clients``: machines wait for approval; False: as it was chosen last.
     """
@@ -44,6 +45,7 @@ class ServerSettings:
     media: tuple[Path, ...] = ()
     licences: LicenceTerms = field(default_factory=LicenceTerms)
     session_minutes: int = 30
+    more_images: tuple[Path, ...] = ()
     database: str | None = None
     database_passfile: Path | None = None
     approve_clients: bool = False

@@ -13,7 +13,7 @@ from castcore.boot import BootDecision, ImageForm
 from castcore.cast.states import ClientClass, SenderState, Transport
 from castcore.control import AfterCast, ClientState, Machine, Nic, Report
 from castcore.disk import DiskFacts
-from castcore.edge.image.store import holdings, image_name
+from castcore.edge.image.store import image_name
 from pydantic import AliasChoices, Field
 
 from castserver.bootimages import StoredBootImage
@@ -26,11 +26,11 @@ from castserver.captureviews import CaptureView, capture_view
 from castserver.castmodel import Cast
 from castserver.clients import Client, Clients
 from castserver.lagging import Lag, laggards
-from castserver.library import LIBRARY, Shelved
 from castserver.licenceviews import LedgerView
 from castserver.mediastate import MediaNow
 from castserver.mediaviews import MediaView, media_view
 from castserver.policy import CastState, PartState, starts_in
+from castserver.shelves import LIBRARY, Shelved
 from castserver.storyviews import BootView, boot_of, boot_view
 from castserver.trustviews import TrustView, kept_out, said, trust_view
 from castserver.viewbase import View
@@ -196,10 +196,16 @@ class DiskView(View):
 
 
 class ImageView(View):
-    """One image of the library; `problem` says why it cannot be cast ("" when it can)."""
+    """One image; `problem` says why it cannot be cast ("" when it can).
+
+    Of a folder that cannot be reached there is one, `*`, with the reason.
+    """
 
     image: str
-    where: str = Field(LIBRARY, description="`library`, or the name of the deploy medium it is on")
+    where: str = Field(
+        LIBRARY, description="`library`, a further folder's name, or that of the deploy medium it is on"
+    )
+    cast_as: str = Field("", description="what a cast names it by")
     created: int = 0
     used: int = 0
     stored: int = 0
@@ -321,13 +327,16 @@ def image_view(shelved: Shelved) -> ImageView:
     stored = shelved.image
     manifest, name = stored.manifest, image_name(stored.path)
     if manifest is None:
-        return ImageView(image=name, where=shelved.where, problem=stored.problem)
+        return ImageView(
+            image=name, where=shelved.where, cast_as=shelved.cast_as, problem=stored.problem
+        )
     return ImageView(
         image=name,
         where=shelved.where,
+        cast_as=shelved.cast_as,
         created=manifest.created,
         used=manifest.used,
-        stored=holdings(stored.path, manifest).stored,
+        stored=shelved.held.stored if shelved.held is not None else 0,
         root=manifest.index_digest.hex(),
         disks=[
             DiskView(

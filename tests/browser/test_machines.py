@@ -8,7 +8,7 @@ import pytest
 from castcore.disk import Extent
 from castcore.edge.image.store import list_images
 from castcore.units import MIB
-from castserver.library import LIBRARY, Shelved
+from castserver.shelves import LIBRARY, shelved
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.support.browser import NARROW, shot, too_wide
@@ -26,8 +26,8 @@ def room(desk: Desk, tmp_path: Path) -> list[FakeClient]:
     write_at(raw, 0, noise(MIB, 1))
     (tmp_path / "store").mkdir()
     make_image(tmp_path / "store", "lab", raw, (Extent(0, MIB),))
-    shelved = tuple(Shelved(image, LIBRARY) for image in list_images(tmp_path / "store"))
-    desk.lab.library.all = lambda: shelved  # type: ignore[method-assign]
+    found = tuple(shelved(image, LIBRARY) for image in list_images(tmp_path / "store"))
+    desk.lab.library.all = lambda: found  # type: ignore[method-assign]
     clients = [FakeClient(desk.lab, n).register() for n in (1, 2, 3)]
     for client in clients:
         client.report("ready")

@@ -17,7 +17,7 @@ from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
 from castcore.control import CONTROL, Device, Machine, Nic, Registration
 from castcore.disk import DiskFacts
-from castcore.edge.image.store import StoredImage
+from castcore.edge.image.store import StoredImage, image_name
 from castcore.errors import Busy, NotFound
 from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
 from castcore.trust import SigningKey
@@ -38,7 +38,7 @@ from castserver.imagekeeping import ImageKeeper
 from castserver.leasebook import LeaseBook
 from castserver.ledgerholder import LedgerHolder
 from castserver.legrun import CastOptions, Leg, OpenImage
-from castserver.library import LIBRARY, Library, LibraryImage, Shelved
+from castserver.library import Library, LibraryImage
 from castserver.licenceterms import LicenceTerms
 from castserver.licenceuses import LicenceUses
 from castserver.licensing import Licensing
@@ -49,6 +49,7 @@ from castserver.parts import ServerParts
 from castserver.roles import Role
 from castserver.servetold import Subject, Told
 from castserver.sessions import COOKIE
+from castserver.shelves import LIBRARY, Shelved
 from castserver.uploads import Uploads
 from castserver.wayin import Network
 
@@ -95,7 +96,7 @@ class FakeLibrary(Library):
         )
 
     def all(self) -> tuple[Shelved, ...]:
-        return tuple(Shelved(image, LIBRARY) for image in self.list())
+        return tuple(Shelved(image, LIBRARY, image_name(image.path)) for image in self.list())
 
     def mark(self) -> tuple[object, ...]:
         return tuple(self.images)

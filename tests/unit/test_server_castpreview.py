@@ -82,6 +82,21 @@ def test_what_does_not_fit_is_told_with_both_figures(monkeypatch: pytest.MonkeyP
     assert "/dev/sda is too small" in machine["reason"]
 
 
+def test_the_consoles_question_names_the_machines_that_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lab = lab_of(100, monkeypatch)
+    one, two = (FakeClient(lab, n).register() for n in (1, 2))
+    lab.log_in()
+    asked = lab.http.get("/ask/cast?image=lab&seconds=300").text
+    assert asked.count("/dev/sda is too small") == 2
+    assert "5 min after the first has joined" in asked
+    assert "You start the cast" not in asked
+    asked = lab.http.get(f"/ask/cast?image=lab&ticked=1&client={one.id}").text
+    assert asked.count("/dev/sda is too small") == 1
+    assert two.orders() == []
+
+
 def test_the_casts_rules_choose_and_go_with_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = lab_of(40, monkeypatch)
     client = FakeClient(lab, 1).register()

@@ -50,6 +50,7 @@ def cast(name: str, image: str, made_by: str = "anna") -> CastRow:
         state="done",
         message="",
         made_by=made_by,
+        disk_rules="",
         created=FIRST,
         started=FIRST + 60,
         ended=FIRST + 600,

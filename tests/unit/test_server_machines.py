@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from castcore.control import Nic
-from castserver.database import Database
 from castserver.machinecard import LONGEST_NAME, LONGEST_NOTE
 
+from tests.support import databases
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
 
 MAC_9 = "52:54:00:00:00:09"
@@ -25,7 +25,7 @@ def lab() -> ServerLab:
 @pytest.fixture
 def durable(tmp_path: Path) -> ServerLab:
     """A server whose database is a file: there the rows that others point to cannot go."""
-    return ServerLab(Database.at(tmp_path / "server.sqlite"))
+    return ServerLab(databases.at(tmp_path / "server.sqlite"))
 
 
 def add(lab: ServerLab, **fields: object) -> Any:

@@ -57,7 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " password; or `sqlite`, a file of the state directory (default: as before, at first sqlite)",
     )
     arguments.add_passfile(parser)
-    add("--images", type=Path, default=None, help="the directory of images (default: the usual store)")
+    add(
+        "--images",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="the directory of images (default: the usual store); again for each further folder, which"
+        " may be a network mount: its images are FOLDER/NAME",
+    )
     add(
         "--interface",
         action="append",
@@ -159,6 +167,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
     interfaces = named_interfaces(args.interface or [_only_interface()])
     names = [own.name for own in interfaces]
     wanted = arguments.boot_modes(args, names)
+    folders = args.images or [default_store()]
     boots = args.boot_tree is not None and any(wanted.get(n) is not WantedMode.OFF for n in names)
     if boots and all(own.family is socket.AF_INET6 for own in interfaces):
         raise NotFound(
@@ -167,7 +176,8 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         )
     return ServerSettings(
         state=args.state,
-        images=args.images or default_store(),
+        images=folders[0],
+        more_images=tuple(folders[1:]),
         interfaces=interfaces,
         name=args.name,
         https_port=args.listen_https,
@@ -214,7 +224,8 @@ def _only_interface() -> str:
 def _introduce(server: Server, screen: Screen) -> None:
     settings, key = server.settings, server.identity.key.public
     token = settings.state / TOKEN_FILE
-    screen.say(f"Fleetcast serves {settings.images} at {settings.url}")
+    folders = ", ".join(map(str, (settings.images, *settings.more_images)))
+    screen.say(f"Fleetcast serves {folders} at {settings.url}")
     screen.say(f"  key          {code_words(key)}")
     screen.say(f"  database     {server.database}")
     screen.say(f"  scripts      the token in {token}, or `fleetcast tokens make`")

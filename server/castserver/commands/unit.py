@@ -37,13 +37,13 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="fleetcast serve", allow_abbrev=False)
     serve.add_arguments(parser)
     given = parser.parse_args(args.options)
-    given.images = given.images or default_store()
+    given.images = given.images or [default_store()]
     program = shutil.which(sys.argv[0]) or str(Path(sys.argv[0]).resolve())
     # Started as a module, the program has no file that systemd could run.
     module = [sys.executable, "-m", "castserver"]
     own = [str(Path(program).absolute())] if os.access(program, os.X_OK) else module
     command = [*own, "serve", *_everywhere(given, args.options)]
-    text = unit(command, (_absolute(given.state), _absolute(given.images)))
+    text = unit(command, (_absolute(given.state), _absolute(given.images[0])))
     screen.say(text.rstrip())
     return {"unit": text}
 

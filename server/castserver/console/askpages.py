@@ -5,18 +5,23 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+from castcore.errors import FleetcastError
 from fastapi import APIRouter, Query, Request, Response
 
-from castserver import consequences
+from castserver import castmodel, consequences
 from castserver.access import Name, Parts, caller_of
+from castserver.castfit import Verdict
+from castserver.castpreview import preview
 from castserver.console import page
 from castserver.console.room import names
 from castserver.licenceviews import LedgerView, ledger_views
 from castserver.parts import ServerParts
+from castserver.policy import CastRules
 from castserver.views import PartView, StateView
 
 # Machines that a question names; of the others it gives the number.
 MOST_NAMES = 8
+MOST_ASKED = 10_000
 
 routes = APIRouter(include_in_schema=False)
 
@@ -52,13 +57,19 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
 def ask_cast(
     request: Request,
     parts: Parts,
-    image: Annotated[str, Query(max_length=110)],
+    image: Annotated[str, Query(max_length=201)],
     ticked: int | None = None,
     count: int | None = None,
+    seconds: int | None = None,
+    client: Annotated[
+        list[Annotated[str, Query(max_length=64)]] | None, Query(max_length=MOST_ASKED)
+    ] = None,
 ) -> Response:
-    """What making a cast of ``image`` does to ``ticked`` machines, or to all that are ready (None).
+    """What making a cast of ``image`` does to ``ticked`` machines (``client``: their ids), or to all
+    that are ready (None).
 
-    ``count``: it starts by itself when so many have joined; None: on command.
+    ``count``: it starts by itself when so many have joined; ``seconds``: so long after the first; both
+    None: on command.
     """
     if caller_of(request, parts) is None:
         return Response(status_code=401)
@@ -71,7 +82,10 @@ def ask_cast(
         "machines": machines,
         "everybody": ticked is None,
         "count": count,
+        "seconds": seconds,
         "left": left,
+        "misfits": _misfits(parts, image, client),
+        "MOST_NAMED": MOST_NAMES,
         "short": left is not None and left < max(machines, count or 0),
     }
     return page.render(request, "ask/cast.html", values)
@@ -80,6 +94,21 @@ def ask_cast(
 def named(machines: tuple[PartView, ...]) -> list[str]:
     """The first of ``machines`` by name."""
     return [names(part.label)[0] for part in machines[:MOST_NAMES]]
+
+
+def _misfits(parts: ServerParts, image: str, clients: list[str] | None) -> list[tuple[str, str]]:
+    """The machines, by name, that ``image`` does not fit, and why; of ``clients``, or of all here."""
+    targets = None if clients is None else frozenset(clients)
+    wish = castmodel.Request(image, CastRules(None, targets=targets))
+    try:
+        found = preview(wish, parts.casts, parts.clients, parts.library, parts.casts.own_rules)
+    except FleetcastError:  # the call that makes the cast will say so
+        return []
+    return [
+        (names(parts.clients.get(name).label)[0], machine.reason)
+        for name, machine in found.machines.items()
+        if machine.verdict is Verdict.MISFIT
+    ]
 
 
 def _online(parts: ServerParts) -> frozenset[str]:

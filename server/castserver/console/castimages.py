@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from castcore.errors import NotFound
 
-from castserver.library import LIBRARY, MEDIUM, Library
+from castserver.library import Library
+from castserver.shelves import LIBRARY
 from castserver.views import ImageView, image_view
 
 
@@ -44,6 +45,6 @@ def _read(library: Library) -> tuple[CastImage, ...]:
 
 def _entry(view: ImageView, *, named_by_place: bool) -> CastImage:
     if view.where != LIBRARY:
-        return CastImage(f"{MEDIUM}/{view.image}", view.image, view.used, view.where)
+        return CastImage(view.cast_as, view.image, view.used, view.where)
     name = f"{LIBRARY}/{view.image}" if named_by_place else view.image
     return CastImage(name, view.image, view.used, "")

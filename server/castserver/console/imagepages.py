@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from castcore.edge.image.store import holdings
 from castcore.image import Source
 from fastapi import APIRouter, Request, Response
 
@@ -12,8 +11,8 @@ from castserver.access import Parts
 from castserver.console.diskbars import WIDTH, DiskBar, disk_bar
 from castserver.console.visit import visited
 from castserver.imagekeeping import Check
-from castserver.library import LIBRARY, Shelved
 from castserver.parts import ServerParts
+from castserver.shelves import LIBRARY, Shelved
 
 routes = APIRouter(include_in_schema=False)
 
@@ -48,9 +47,10 @@ class ImageCard:
 def image_card(shelved: Shelved, checks: dict[str, Check]) -> ImageCard:
     """``shelved`` as a card; ``checks`` are those of the library's images, by root."""
     stored, manifest = shelved.image, shelved.image.manifest
-    if manifest is None:
+    held = shelved.held
+    if manifest is None or held is None:
         return ImageCard(stored.name, shelved.where, stored.problem)
-    held, root = holdings(stored.path, manifest), manifest.index_digest.hex()
+    root = manifest.index_digest.hex()
     return ImageCard(
         stored.name,
         shelved.where,

@@ -25,6 +25,8 @@ from castserver.views import image_view
 
 # A sign of life at least so often, in seconds.
 KEEP_ALIVE = 10.0
+# A pause is waited in so many steps.
+STEPS = 5
 
 routes = APIRouter(include_in_schema=False)
 
@@ -120,6 +122,13 @@ async def _events(
             if versions.mark != mark:
                 yield f"id: {versions.mark}\nevent: board\ndata: {versions.since(mark)}\n\n"
                 mark = versions.mark
-            await asyncio.sleep(PAUSE)
+            await _pause(parts)
             if not over() and not await parts.boards.changed.wait(board.count, KEEP_ALIVE):
                 yield ": still here\n\n"
+
+
+async def _pause(parts: ServerParts) -> None:
+    """Wait PAUSE seconds; in steps, so that a server that stops need not cut the stream off."""
+    for _ in range(STEPS):
+        if not parts.stopping.is_set():
+            await asyncio.sleep(PAUSE / STEPS)

@@ -137,7 +137,7 @@ def mark(state: str) -> str:
     lost = (PartState.FAILED, PartState.REFUSED, PartState.GONE, CastState.CANCELLED, Outlook.STUCK)
     if state in (*lost, DENIED):
         return "bad"
-    if state in (CastState.RUNNING, PartState.JOINED, Outlook.BOOTING, *BUSY):
+    if state in (CastState.RUNNING, CastState.PAUSED, PartState.JOINED, Outlook.BOOTING, *BUSY):
         return "busy"
     return "off" if state in (OFFLINE, Outlook.AWAY, Outlook.DISK) else "wait"
 

@@ -64,13 +64,18 @@ if (form !== null) form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const given = new FormData(form);
   const count = given.get("when") === "count" ? Number(given.get("count")) : null;
+  const minutes = Number(given.get("minutes"));
   const clients = given.get("who") === "ticked" ? [...ticked] : null;
   const question = new URLSearchParams({ image: given.get("image") });
   if (count !== null) question.set("count", count);
   if (clients !== null) question.set("ticked", clients.length);
+  if (minutes > 0) question.set("seconds", Math.round(minutes * 60));
+  for (const client of clients || []) question.append("client", client);
   if (!(await asked("/ask/cast?" + question))) return;
   post("/casts", {
     image: given.get("image"), start_clients: count, after: given.get("after"),
+    start_after: minutes > 0 ? Math.round(minutes * 60) : null, transport: given.get("transport"),
+    rate_cap: Math.round(Number(given.get("rate")) * 1e6),
     keep_open: given.get("keep_open") !== null, update: given.get("update") !== null,
     peers: given.get("peers") !== null, mac: given.get("mac") !== null, encrypt: given.get("encrypt") !== null, clients,
   });
