@@ -82,3 +82,12 @@ def test_a_cap_holds_at_once_and_a_sender_that_has_not_begun_begins_by_it() -> N
     core.limit(0.5e6)
     sent(core, 1.0, 0.2)
     assert core.status().rate == 500_000
+
+
+def test_a_sender_that_began_with_hardly_any_share_makes_way_as_soon_as_it_has_one() -> None:
+    core = sender()
+    core.limit(0.1e6)
+    core.start(0.0)
+    core.limit(1.5e6)
+    sent(core, 0.0, 0.2)
+    assert core.status().rate == 1_500_000

@@ -91,8 +91,8 @@ class RateControl:
         self.rate = min(max(RATE_PROBE, min(self.cap / 8, RATE_START_MAX)), self.cap)
 
     def limit(self, cap: float) -> None:
-        """Use at most ``cap`` from now on."""
-        self.cap, self.rate = cap, min(self.rate, cap)
+        """Use at most ``cap`` from now on; a rate that only the last cap held below the floor rises."""
+        self.cap, self.rate = cap, min(max(self.rate, RATE_FLOOR), cap)
 
     @property
     def period(self) -> float:

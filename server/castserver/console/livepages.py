@@ -21,7 +21,6 @@ from castserver.console.visit import visited
 from castserver.liveboards import PAUSE, LiveBoard
 from castserver.parts import ServerParts
 from castserver.roles import Caller
-from castserver.views import image_view
 
 # A sign of life at least so often, in seconds.
 KEEP_ALIVE = 10.0
@@ -33,12 +32,8 @@ routes = APIRouter(include_in_schema=False)
 
 @routes.get("/")
 async def overview(request: Request, parts: Parts) -> Response:
-    """Machines, casts and images, kept live."""
-
-    def more() -> dict[str, object]:
-        return {"images": [image_view(shelved) for shelved in parts.library.all()]}
-
-    return await _page(request, parts, "overview.html", "", more)
+    """Machines and casts, and the images for a new one, kept live."""
+    return await _page(request, parts, "overview.html", "")
 
 
 @routes.get("/live")
@@ -54,7 +49,7 @@ async def live(request: Request, parts: Parts) -> Response:
 @routes.get("/casts/{cast}")
 async def cast_page(request: Request, parts: Parts, cast: Name) -> Response:
     """The room of one cast, kept live."""
-    return await _page(request, parts, "room.html", cast, dict)
+    return await _page(request, parts, "room.html", cast)
 
 
 @routes.get("/live/events")
@@ -79,7 +74,6 @@ async def _page(
     parts: ServerParts,
     template: str,
     cast: str,
-    more: Callable[[], dict[str, object]],
 ) -> Response:
     if caller_of(request, parts) is None:
         return page.to_login()
@@ -92,7 +86,7 @@ async def _page(
     shown |= {"mark": versions.mark, "cast": cast}
 
     def filled() -> Response:
-        return visited(request, parts, template, lambda _: shown | more())
+        return visited(request, parts, template, lambda _: shown)
 
     return await anyio.to_thread.run_sync(filled)
 
