@@ -15,7 +15,6 @@ from castserver.access import OwnClient, Parts
 from castserver.castroutes import CameBy, Shown
 from castserver.clients import MOST_WAIT
 from castserver.messagebody import message
-from castserver.policy import pace
 from castserver.seldom import Seldom
 from castserver.views import ErrorView, Refusals
 
@@ -139,4 +138,4 @@ def report(parts: Parts, client: OwnClient, report: Annotated[Report, message(Re
     kept = parts.clients.note(client, report)
     parts.captures.hear(client, kept)
     parts.casts.hear(client, kept)
-    return Heard(pace=pace(parts.clients.present()))
+    return Heard(pace=parts.pace.seconds())

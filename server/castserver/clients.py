@@ -100,7 +100,6 @@ class Clients:
         self.approving = False
         self._told = Seldom(600.0, clock)
         self._database = database
-        self._present, self._count_due = 0, -math.inf
         self._clients = {row.id: client_from_row(row) for row in database.all(MachineRow)}
         for card in database.all(MachineCardRow):
             read_card(self._clients[card.machine], card)
@@ -203,15 +202,6 @@ class Clients:
         client = session.client
         client.heard = client.trust.heard = self.clock()
         return client
-
-    def present(self) -> int:
-        """How many clients are connected; counted once a second at most."""
-        now = self.clock()
-        if now >= self._count_due:
-            with self.lock:
-                self._present = sum(client.online(now) for client in self._clients.values())
-            self._count_due = now + 1.0
-        return self._present
 
     def session_of(self, client: Client) -> Session | None:
         """What it proves its requests by now; None: it is not admitted."""

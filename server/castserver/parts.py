@@ -27,6 +27,7 @@ from castserver.livestate import LiveState
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.policy import CastState
+from castserver.reportpace import ReportPace
 from castserver.servetold import Told
 from castserver.views import CastView, StateView, cast_view, state_view
 
@@ -78,6 +79,11 @@ class ServerParts:
                 self.media.now,
                 licences,
             )
+
+    @cached_property
+    def pace(self) -> ReportPace:
+        """How often clients are to report."""
+        return ReportPace(self.clients)
 
     @cached_property
     def live(self) -> LiveState:

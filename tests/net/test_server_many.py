@@ -30,7 +30,7 @@ from castserver.sessions import COOKIE
 from tests.net.namespaces import Cable, cable, connected, inside, ip
 from tests.net.test_server_serve import ADDRESS, CLIENT_ADDRESS, Served, serving
 from tests.support.images import make_image, noise
-from tests.support.manyclients import percentiles
+from tests.support.tally import percentiles
 
 pytestmark = pytest.mark.root
 

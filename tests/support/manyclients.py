@@ -17,8 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from typing import Any
 
 from castclient.link import _pace
@@ -30,129 +29,23 @@ from castcore.cast.messages import FinAck
 from castcore.cast.reporting import Reporter, View
 from castcore.cast.states import ReceiverState
 from castcore.cast.values import JoinAnswer
-from castcore.control import API, ClientState, Report
+from castcore.control import ClientState, Report
 from castcore.edge.cast.control import HttpsCastControl
 from castcore.edge.cast.receiver import _Reception
 from castcore.edge.net.pinned import PinnedHttps
 from castcore.errors import BadPacket
 from castcore.image import parse_index, parse_manifest
 from castcore.progress import silent
-from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
+from castcore.proof import Prover
 from castcore.trust import SigningKey
 
+from tests.support.leanhttps import AT_ONCE, Https, Where
 from tests.support.serverlab import registration
+from tests.support.tally import Tally
 
 POLL_SECONDS, REPORT_SECONDS, REMEMBER_SECONDS, LOOK_SECONDS = 20, 1.0, 10.0, 0.025
 VERIFY_SECONDS = 5.0
-# A TLS handshake is the dearest thing here: so many at a time.
-AT_ONCE = 50
 ENDED = (ReceiverState.FLUSHING, ReceiverState.FINISHING, ReceiverState.DONE)
-
-
-class Https:
-    """Requests over one kept-alive connection, one at a time, as each thread of a real client has."""
-
-    def __init__(self, where: Where) -> None:
-        self._where = where
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._turn = asyncio.Lock()
-
-    async def call(self, method: str, path: str, value: Any, prover: Prover) -> bytes:
-        """The answer to one request, proven; a second time with the nonce that the server wants."""
-        body = b"" if value is None else json.dumps(value).encode()
-        status, nonce, answer = await self._once(method, path, body, prover)
-        if status == 401 and nonce:
-            prover.nonce = nonce
-            status, nonce, answer = await self._once(method, path, body, prover)
-        if status >= 300:
-            raise OSError(f"{path}: {status} {answer[:200]!r}")
-        return answer
-
-    async def _once(self, method: str, path: str, body: bytes, prover: Prover) -> tuple[int, str, bytes]:
-        head = f"{method} {API}{path} HTTP/1.1\r\nHost: server\r\nContent-Length: {len(body)}\r\n"
-        if prover.token:
-            head += f"Authorization: Bearer {prover.token}\r\n"
-        proof = prover.header(method, f"{API}{path}", body)
-        if proof:
-            head += f"{PROOF_HEADER}: {proof}\r\n"
-        if body:
-            head += "Content-Type: application/json\r\n"
-        async with self._turn:
-            reader, writer = await self._open()
-            writer.write(head.encode() + b"\r\n" + body)
-            return await _answer(reader)
-
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._streams is None:
-            where = self._where
-            async with where.handshakes:
-                self._streams = await asyncio.open_connection(where.host, where.port, ssl=where.tls)
-            shown = self._streams[1].get_extra_info("ssl_object").getpeercert(binary_form=True)
-            assert sha256(shown).digest() == where.certificate
-        return self._streams
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bytes]:
-    """Status, the nonce that is wanted from now on ("": as before), and body."""
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-    fields = {name.lower(): value.strip() for name, _, value in (n.partition(":") for n in lines[1:])}
-    body = await reader.readexactly(int(fields["content-length"]))
-    return int(lines[0].split()[1]), fields.get(NONCE_HEADER.lower(), ""), body
-
-
-@dataclass
-class Where:
-    """The server."""
-
-    url: str
-    certificate: bytes
-    key: bytes
-    tls: ssl.SSLContext
-    handshakes: asyncio.Semaphore
-
-    @property
-    def host(self) -> str:
-        return self.url.rpartition(":")[0].removeprefix("https://")
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-
-@dataclass
-class Tally:
-    """What all of them did; times in seconds."""
-
-    reports: int = 0
-    feedback: int = 0
-    fins: int = 0
-    done: int = 0
-    took: dict[str, list[float]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-
-    def note(self, what: str, began: float) -> None:
-        self.took.setdefault(what, []).append(time.monotonic() - began)
-
-    def figures(self) -> dict[str, Any]:
-        return {
-            "reports": self.reports,
-            "feedback": self.feedback,
-            "fins": self.fins,
-            "done": self.done,
-            "failed": self.failed[:5],
-            "failures": len(self.failed),
-            "seconds": {what: percentiles(times) for what, times in self.took.items()},
-        }
-
-
-def percentiles(times: Sequence[float]) -> dict[str, float]:
-    """Median, 95th percentile and the longest."""
-    ordered = sorted(times)
-    figures = {
-        name: round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 4)
-        for name, share in (("p50", 0.5), ("p95", 0.95), ("most", 1.0))
-    }
-    return {**figures, "count": len(ordered)}
 
 
 class Discard:
