@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from castcore.control import (
@@ -30,6 +31,8 @@ POLL_SECONDS = 20
 POLL_GRACE = 10.0
 RETRY_SECONDS = 2.0
 REPORT_SECONDS = 1.0
+# A client that says nothing for 35 seconds is gone; its long poll speaks for it besides.
+LONGEST_PACE = 20.0
 _REPORT_TIMEOUT = 10.0
 _LOG_TIMEOUT = 20.0
 
@@ -110,10 +113,14 @@ class ServerLink:
         self._seen = max([self._seen, *(order.number for order in orders)])
         return orders
 
-    def report(self, report: Report) -> None:
-        """Tell the server how it goes. Raises NetworkFailed, Forgotten."""
+    def report(self, report: Report) -> float:
+        """Tell the server how it goes; return in how many seconds it wants to hear more.
+
+        Raises NetworkFailed, Forgotten.
+        """
+        path = f"{self._path()}/report"
         try:
-            self._https.post_json(f"{self._path()}/report", report.to_json(), timeout=_REPORT_TIMEOUT)
+            return _pace(self._https.post_json(path, report.to_json(), timeout=_REPORT_TIMEOUT))
         except (NotFound, Refused) as error:
             raise Forgotten(error.what) from None
 
@@ -142,15 +149,25 @@ class ServerLink:
         return f"{API}/clients/{quote(self.client, safe='')}"
 
 
+def _pace(answer: Any) -> float:
+    """What the ``answer`` to a report asks for; an older server says nothing of it."""
+    wanted = answer.get("pace") if isinstance(answer, dict) else None
+    if not isinstance(wanted, int | float):
+        return REPORT_SECONDS
+    return min(max(float(wanted), REPORT_SECONDS), LONGEST_PACE)
+
+
 class Reporter:
-    """Sends the latest report: at once when its state changes, else once a second.
+    """Sends the latest report: at once when its state changes, else as often as the server wants it.
+
+    ``send`` tells in how many seconds that is; once a second until it has.
 
     A report that cannot be delivered is kept (a newer one replaces it) and sent when the server is
     back; :meth:`delivered` says whether the latest has arrived.
     """
 
-    def __init__(self, send: Callable[[Report], None]) -> None:
-        self._send = send
+    def __init__(self, send: Callable[[Report], float]) -> None:
+        self._send, self._pace = send, REPORT_SECONDS
         self._changed = threading.Condition()
         self._report: Report | None = None
         self._urgent = False
@@ -192,7 +209,7 @@ class Reporter:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._urgent or self._ended, REPORT_SECONDS)
+                self._changed.wait_for(lambda: self._urgent or self._ended, self._pace)
                 if self._ended:
                     return
                 self._urgent = False
@@ -200,8 +217,9 @@ class Reporter:
                 if report is None or report is self._delivered:
                     continue
             try:
-                self._send(report)
+                self._pace = self._send(report)
             except FleetcastError:
+                self._pace = REPORT_SECONDS
                 continue  # the listener notices too, and says so
             with self._changed:
                 self._delivered = report

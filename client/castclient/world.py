@@ -372,11 +372,11 @@ class RealWorld:
         if kind is not None and self._settings.may_leave:
             power.leave(kind)
 
-    def _send(self, report: Report) -> None:
+    def _send(self, report: Report) -> float:
         link = self._link
         if link is None or not link.client:
             raise Forgotten("not registered yet")
-        link.report(report)
+        return link.report(report)
 
     def _inventory(self) -> Registration:
         """What the machine is; while its disk is being written the earlier answer stands."""

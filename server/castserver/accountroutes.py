@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver import passwords
 from castserver.access import Admin, Name, Parts, Viewer, admin_routes, viewer_routes
@@ -64,7 +64,7 @@ class ChangedUser(BaseModel):
 
     role: Role | None = None
     password: Password | None = None
-    new_password: bool = Field(default=False, description="make a password, and answer with it")
+    new_password: StrictBool = Field(default=False, description="make a password, and answer with it")
 
 
 class AnsweredUser(UserView):

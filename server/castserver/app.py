@@ -1,6 +1,6 @@
 """The web application: routes, one shape for every error, and a bound on what a request may hold."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from castcore import __version__
@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castserver import (
@@ -49,6 +50,7 @@ from castserver import (
     uploadroutes,
 )
 from castserver.access import Unauthorised
+from castserver.apidocument import Application
 from castserver.attempts import TooManyAttempts
 from castserver.console import (
     accountpages,
@@ -65,6 +67,7 @@ from castserver.console import (
     settingpages,
 )
 from castserver.proofs import Unproven
+from castserver.turns import Turns
 from castserver.views import ErrorView
 
 # A registration with dozens of disks and hundreds of partitions stays far below.
@@ -93,7 +96,7 @@ class AppCasts(durableroutes.Remembering, licenceroutes.Claiming, Protocol):
 
 def make_app(name: str, casts: AppCasts) -> FastAPI:
     """The application of the server called ``name``; its ``state.parts`` are to be set."""
-    app = FastAPI(
+    app = Application(
         title=f"Fleetcast: {name}",
         version=__version__,
         description=ABOUT,
@@ -101,7 +104,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
-        responses={422: {"model": ErrorView, "description": "The request is malformed"}},
+        responses={422: {"model": ErrorView}},  # in place of the framework's own shape
     )
     app.include_router(clientroutes.routes)
     app.include_router(castroutes.router(casts), prefix=API)
@@ -145,6 +148,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)
+    app.add_middleware(Turns)
     app.add_exception_handler(FleetcastError, _fleetcast_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
@@ -168,15 +172,22 @@ def _malformed(_request: Request, error: Exception) -> JSONResponse:
     return _error(422, f"{where}: {first['msg']}", "see /docs for what this call takes")
 
 
-def _http_error(_request: Request, error: Exception) -> JSONResponse:
+def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _error(error.status_code, str(error.detail), "")
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return _error(error.status_code, str(error.detail), "", headers)
 
 
-def _error(status: int, what: str, hint: str) -> JSONResponse:
+def _allowed(request: Request) -> str:
+    """Every method that the path of ``request`` takes; the framework knows those of one route only."""
+    routes = [r for r in request.app.routes if r.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({m for route in routes for m in getattr(route, "methods", None) or ()}))
+
+
+def _error(status: int, what: str, hint: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     text = {"error": what, "hint": hint}
     clean = {k: v.encode(errors="replace").decode() for k, v in text.items()}
-    return JSONResponse(clean, status_code=status)
+    return JSONResponse(clean, status_code=status, headers=headers)
 
 
 class BoundedBody:

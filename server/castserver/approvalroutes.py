@@ -4,7 +4,7 @@ from typing import Annotated
 
 from castcore.errors import Refused
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver.access import Name, Parts, admin_routes, operator_routes
 from castserver.parts import ServerParts
@@ -32,7 +32,7 @@ class NewApproval(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    required: bool
+    required: StrictBool
 
 
 class Judged(BaseModel):

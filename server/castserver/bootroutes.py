@@ -1,7 +1,7 @@
 """The operator's calls about network booting: PXE deploy, and what is served on each interface."""
 
 from castcore.boot import WantedMode
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver.access import Name, Parts, operator_routes
 from castserver.bootstate import Choice, DeployEnd
@@ -21,7 +21,7 @@ class NewDeploy(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    deploy: bool | None = Field(None, description="PXE deploy on or off")
+    deploy: StrictBool | None = Field(None, description="PXE deploy on or off")
     ends: list[DeployEnd] | None = Field(
         None, max_length=len(DeployEnd), description="what turns it off by itself"
     )
@@ -33,7 +33,7 @@ class NewChoice(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     wanted: WantedMode | None = None
-    own_dhcp: bool | None = Field(
+    own_dhcp: StrictBool | None = Field(
         None, description="whether our own DHCP server may run where no other was found"
     )
 

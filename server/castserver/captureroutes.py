@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver.access import Name, Parts, Viewer, operator_routes
 from castserver.capturemodel import CaptureRequest
@@ -36,9 +36,11 @@ class NewCapture(BaseModel):
     partitions: Annotated[
         list[Annotated[int, Field(ge=1, le=MOST_PARTITION)]], Field(max_length=MOST_PARTITION)
     ] = Field([], description="only these of the disk; empty: the whole disk")
-    full_sectors: bool = Field(default=False, description="every byte, also what no file system uses")
-    rescue: bool = Field(default=False, description="zeros for what a failing disk cannot read")
-    replace: bool = Field(default=False, description="an older image of the same machine and name")
+    full_sectors: StrictBool = Field(
+        default=False, description="every byte, also what no file system uses"
+    )
+    rescue: StrictBool = Field(default=False, description="zeros for what a failing disk cannot read")
+    replace: StrictBool = Field(default=False, description="an older image of the same machine and name")
 
 
 @routes.get("/captures", summary="Every capture, the newest first")

@@ -205,7 +205,7 @@ CameBy = Annotated[WayIn, Depends(way_in)]
 
 def router(directory: CastDirectory) -> APIRouter:
     """The routes under ``/casts/ID`` that clients use; mount them under ``castcore.control.API``."""
-    routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=_REFUSALS)
+    routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"], responses=REFUSALS)
     readers, workers = CapacityLimiter(READERS), CapacityLimiter(WORKERS)
 
     async def entry(cast: str, shown: Shown, way: CameBy) -> Admitted:
@@ -290,7 +290,7 @@ class Bytes(Response):
     media_type = BYTES
 
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "The token is missing or unknown: register again"},
     404: {"description": "There is no such cast now"},
     503: {"description": "Too much is being fetched just now: ask again in a second"},

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from castcore.cast.states import Transport
 from castcore.control import AfterCast
 from castcore.disk import parse_rules
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver.castmodel import Request
 from castserver.clients import Clients
@@ -40,13 +40,17 @@ class NewCast(BaseModel):
         " null: however long it takes",
     )
     after: AfterCast = AfterCast.REBOOT
-    keep_open: bool = Field(default=False, description="machines that come after its end get it too")
-    peers: bool = Field(default=True, description="finished machines serve chunks to the others")
-    update: bool = Field(
+    keep_open: StrictBool = Field(
+        default=False, description="machines that come after its end get it too"
+    )
+    peers: StrictBool = Field(default=True, description="finished machines serve chunks to the others")
+    update: StrictBool = Field(
         default=False, description="machines compare their disks first and receive only what differs"
     )
-    mac: bool = Field(default=False, description="datagrams carry a tag that outsiders cannot make")
-    encrypt: bool = Field(default=False, description="chunks travel encrypted")
+    mac: StrictBool = Field(
+        default=False, description="datagrams carry a tag that outsiders cannot make"
+    )
+    encrypt: StrictBool = Field(default=False, description="chunks travel encrypted")
     rate_cap: Literal[0] | Annotated[int, Field(ge=LEAST_RATE, le=MOST_RATE)] = Field(
         0, description="bytes a second at most, on each interface; 0: its share of the interface"
     )

@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from typing import Annotated, Any
+from typing import Annotated
 
-from castcore import __version__, canonical, statement
+from castcore import __version__, statement
 from castcore.control import API, CONTROL, Order, Registered, Registration, Report, Standing
 from castcore.errors import BadPacket, Refused
 from castcore.trust import KEY_SIZE
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from castserver.access import OwnClient, Parts
 from castserver.castroutes import CameBy, Shown
 from castserver.clients import MOST_WAIT
+from castserver.messagebody import message
 from castserver.seldom import Seldom
 from castserver.views import ErrorView, Refusals
 
@@ -44,6 +45,12 @@ class Accepted(BaseModel):
     """The server has taken note."""
 
 
+class Heard(BaseModel):
+    """The server has taken note of a report."""
+
+    pace: float = Field(description="seconds until it wants the next one, if only figures change")
+
+
 @routes.get(statement.PATH.removeprefix(API), summary="Who this server is, signed by its key")
 async def server(parts: Parts) -> Response:
     """Canonical JSON: key, certificate digest, URL, name, signature."""
@@ -58,7 +65,7 @@ async def sent_body(request: Request) -> bytes:
 @routes.post("/clients", summary="Register a client that has just started", responses=_UNPROVEN)
 def register(
     parts: Parts,
-    registration: Registration,
+    registration: Annotated[Registration, message(Registration)],
     shown: Shown,
     body: Annotated[bytes, Depends(sent_body)],
     way: CameBy,
@@ -66,7 +73,6 @@ def register(
     """A machine met before (UUID, serials) keeps its id; its older tokens end. Signed by its key over a
     nonce that the first answer (401) gives. Without `admitted` there is no token: ask again soon.
     """
-    _require_text(registration.to_json())
     _require_version(registration, way.client)
     parts.clients.proofs.require_registration(shown, _key(registration), body)
     client, registered = parts.clients.register(registration, way.client)
@@ -127,19 +133,9 @@ async def orders(
 
 
 @routes.post("/clients/{client}/report", summary="Report state and progress", responses=_UNKNOWN)
-def report(parts: Parts, client: OwnClient, report: Report) -> Accepted:
+def report(parts: Parts, client: OwnClient, report: Annotated[Report, message(Report)]) -> Heard:
     """With DONE it carries the proof: the root of what was verified on the disk."""
-    value = report.to_json()
-    _require_text(value)
-    kept = parts.clients.note(client, Report.from_json(value))
+    kept = parts.clients.note(client, report)
     parts.captures.hear(client, kept)
     parts.casts.hear(client, kept)
-    return Accepted()
-
-
-def _require_text(value: Any) -> None:
-    """Refuse what JSON can spell but UTF-8 cannot (lone surrogates): no database or page holds it."""
-    try:
-        canonical.encode(value)
-    except UnicodeEncodeError:
-        raise BadPacket("a string in it is no text") from None
+    return Heard(pace=parts.pace.seconds())

@@ -42,7 +42,9 @@ class Remembering(Protocol):
 
 def router(casts: Remembering) -> APIRouter:
     """The routes under ``/casts/ID/durable``; mount them under ``castcore.control.API``."""
-    routes = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"])
+    routes = APIRouter(
+        prefix="/casts/{cast}", tags=["taking part in a cast"], responses=castroutes.REFUSALS
+    )
 
     def entry(cast: str, shown: Shown, way: CameBy) -> castroutes.Admitted:
         return castroutes.admit(casts, cast, shown, way)

@@ -4,7 +4,7 @@ import time
 from ipaddress import IPv4Address
 
 from castcore.boot import LeaseState
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver.access import Name, Parts, operator_routes
 from castserver.leasebook import KeptLease
@@ -41,7 +41,7 @@ class LeaseRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    everyone: bool = Field(
+    everyone: StrictBool = Field(
         description="machines too that do not boot from the network; else only those that do, once did,"
         " or have a reservation"
     )

@@ -51,6 +51,10 @@ class LiveSender(castroutes.Sender, Protocol):
         """Whether it has closed: nobody can join any more."""
         ...
 
+    def fault(self) -> str:
+        """What ended it early, "" while nothing has."""
+        ...
+
     def status(self) -> CastStatus:
         """How it stands."""
         ...
@@ -223,7 +227,7 @@ class LegRun:
     def failure(self) -> str:
         """Why its sender could not go on, "" while it can."""
         with self._lock:
-            return self._sender.status().failure if self._sender is not None else ""
+            return self._sender.fault() if self._sender is not None else ""
 
     def close(self, *, abort: bool = False) -> None:
         """Stop for good; ``abort`` tells clients that nothing more will come."""

@@ -49,7 +49,9 @@ class Claiming(Protocol):
 
 def router(casts: Claiming) -> APIRouter:
     """The route under ``/casts/ID/licence``; mount it under ``castcore.control.API``."""
-    made = APIRouter(prefix="/casts/{cast}", tags=["taking part in a cast"])
+    made = APIRouter(
+        prefix="/casts/{cast}", tags=["taking part in a cast"], responses=castroutes.REFUSALS
+    )
 
     def entry(cast: str, shown: Shown, way: CameBy) -> castroutes.Admitted:
         return castroutes.admit(casts, cast, shown, way)

@@ -2,10 +2,8 @@
 
 from typing import Annotated
 
-from castcore import canonical
 from castcore.archive import archive
 from castcore.control import API, LOG_SIZE, MachineLog
-from castcore.errors import BadPacket
 from castcore.redact import redacted
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
@@ -14,6 +12,7 @@ from castserver import collecting
 from castserver.access import Name, OwnClient, Parts, operator_routes
 from castserver.clientroutes import Accepted
 from castserver.clients import MOST_MACHINES
+from castserver.messagebody import message
 from castserver.serverlog import own_logs
 from castserver.views import ErrorView, Refusals
 
@@ -42,14 +41,10 @@ class Archive(Response):
 
 
 @routes.post("/clients/{client}/log", summary="Hand in the log of a run", responses=_UNKNOWN)
-def hand_in(parts: Parts, client: OwnClient, log: MachineLog) -> Accepted:
+def hand_in(
+    parts: Parts, client: OwnClient, log: Annotated[MachineLog, message(MachineLog)]
+) -> Accepted:
     """When a cast has ended or failed; the last few of a machine are kept."""
-    value = log.to_json()
-    try:
-        canonical.encode(value)
-    except UnicodeEncodeError:
-        raise BadPacket("a string in it is no text") from None
-    log = MachineLog.from_json(value)
     short = MachineLog(
         log.reason, *(redacted(t[-LOG_SIZE:]) for t in (log.kernel, log.journal, log.about))
     )

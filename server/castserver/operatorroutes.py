@@ -170,9 +170,8 @@ async def _events(parts: ServerParts, caller: Caller, token: str) -> AsyncIterat
     # A script that listens is nobody who sits at a console.
     with auth.sessions.watched() if caller.session else nullcontext():
         while not over():
-            seen = changed.count
-            view = await anyio.to_thread.run_sync(parts.state)
-            yield f"event: state\ndata: {view.model_dump_json(by_alias=True)}\n\n"
+            text, seen = await anyio.to_thread.run_sync(parts.live.latest)
+            yield f"event: state\ndata: {text}\n\n"
             await asyncio.sleep(PAUSE)
             while not over() and not await changed.wait(seen, KEEP_ALIVE):
                 yield ": still here\n\n"

@@ -23,9 +23,11 @@ from castserver.library import Library
 from castserver.licenceuses import LicenceUses
 from castserver.licenceviews import ledger_views
 from castserver.liveboards import LiveBoards
+from castserver.livestate import LiveState
 from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.policy import CastState
+from castserver.reportpace import ReportPace
 from castserver.servetold import Told
 from castserver.views import CastView, StateView, cast_view, state_view
 
@@ -77,6 +79,16 @@ class ServerParts:
                 self.media.now,
                 licences,
             )
+
+    @cached_property
+    def pace(self) -> ReportPace:
+        """How often clients are to report."""
+        return ReportPace(self.clients)
+
+    @cached_property
+    def live(self) -> LiveState:
+        """What :meth:`state` tells, for all who listen."""
+        return LiveState(self.state, self.clients.changed)
 
     def room(self, cast: str) -> tuple[CastView, tuple[RateSample, ...]]:
         """One cast as it stands, and how fast it went. Raises NotFound."""

@@ -18,6 +18,10 @@ from enum import StrEnum
 from castcore.boot import BootDecision
 from castcore.control import ClientState, Report
 
+# Reports of progress cost the server about 2 ms each; changes of state come besides, and at once.
+REPORTS_A_SECOND = 150
+REPORT_SECONDS = 1.0
+
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -183,3 +187,8 @@ def idle(report: Report | None, *, stays: bool) -> bool:
     if report is None or report.state in (ClientState.READY, ClientState.FAILED):
         return True
     return report.state is ClientState.DONE and stays
+
+
+def pace(clients: int) -> float:
+    """Seconds between two reports of each of so many ``clients``, while only figures change."""
+    return max(REPORT_SECONDS, clients / REPORTS_A_SECOND)

@@ -33,6 +33,7 @@ RestartSec=2
 KillSignal=SIGINT
 TimeoutStopSec=30
 UMask=0077
+LimitNOFILE=65536
 NoNewPrivileges=yes
 CapabilityBoundingSet={" ".join(CAPABILITIES)}
 ProtectHome=read-only

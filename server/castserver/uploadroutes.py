@@ -51,13 +51,15 @@ _REFUSED: Refusals = {
     401: {"model": ErrorView, "description": "The token is unknown: register again"},
     403: {"model": ErrorView, "description": "The name is taken, or the operator cancelled it"},
     404: {"model": ErrorView, "description": "There is no such upload: begin it again"},
+    408: {"model": ErrorView, "description": "The request came too slowly"},
     413: {"model": ErrorView, "description": "The request is too large"},
     503: {"model": ErrorView, "description": "Too many machines upload just now: ask again"},
     507: {"model": ErrorView, "description": "The library's disk is full"},
 }
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {castroutes.BYTES: {}}},
-}
+_BYTES = {castroutes.BYTES: {"schema": {"type": "string", "format": "binary"}}}
+_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": _BYTES}}
+# Nothing at all is legal: no contents, no digests.
+_ROWS: dict[str, Any] = {"requestBody": {"content": _BYTES}}
 _receiving, _planning = CapacityLimiter(RECEIVING), CapacityLimiter(PLANNING)
 _committing = CapacityLimiter(COMMITTING)
 _local = threading.local()
@@ -112,7 +114,7 @@ async def held(upload: Own) -> Response:
 
 
 @routes.post(
-    "/uploads/{upload}/chunks", summary="Contents of chunks", responses=_REFUSED, openapi_extra=_BODY
+    "/uploads/{upload}/chunks", summary="Contents of chunks", responses=_REFUSED, openapi_extra=_ROWS
 )
 async def chunks(request: Request, upload: Own) -> dict[str, Any]:
     """Each with its length, codec and digest; proven, then stored once. May be sent again."""
@@ -128,7 +130,7 @@ async def chunks(request: Request, upload: Own) -> dict[str, Any]:
 
 
 @routes.post(
-    "/uploads/{upload}/digests", summary="The digests of chunks", responses=_REFUSED, openapi_extra=_BODY
+    "/uploads/{upload}/digests", summary="The digests of chunks", responses=_REFUSED, openapi_extra=_ROWS
 )
 async def digests(
     request: Request, upload: Own, first: Annotated[int, Query(ge=0, le=1 << 32)]

@@ -97,7 +97,7 @@ class ReceptionView(View):
 
     client: str
     kind: ClientClass = Field(
-        serialization_alias="class", validation_alias=AliasChoices("kind", "class")
+        validation_alias=AliasChoices("class", "kind"), serialization_alias="class"
     )
     rate: int = Field(description="stored bytes a second that it gains")
     have: float = Field(description="share (0..1) of the image it has")
@@ -145,6 +145,7 @@ class SenderView(View):
     mac: bool
     encrypt: bool
     legs: list[LegView]
+    heard: int = Field(description="datagrams in which clients told the sender how it goes")
 
 
 class RateView(View):

@@ -178,6 +178,9 @@ class FakeSender:
     def finished(self) -> bool:
         return self.over
 
+    def fault(self) -> str:
+        return self.failure
+
     def status(self) -> CastStatus:
         state = SenderState.PASS if self.started else SenderState.GATHER
         clients = tuple(

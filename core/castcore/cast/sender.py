@@ -81,7 +81,7 @@ class SenderCore:
         self._governor = Governor(cap, polite=polite)
         self.paused, self._transport = False, transport
         self._carousel = Carousel(table)
-        self._number = 0
+        self._number = self._heard = 0
         self._beacon_due = 0.0
         self._started, self._settled = math.inf, 0.0
         self._waiting_since: float | None = None
@@ -143,6 +143,7 @@ class SenderCore:
             return None
         if isinstance(packet, Fin):
             return self._on_fin(client, packet)
+        self._heard += 1
         # A replay is no sign of life.
         if packet.number <= client.last_number or client.kind is ClientClass.DONE:
             return None
@@ -197,6 +198,7 @@ class SenderCore:
             clients=clients,
             stored=stored,
             eta=group_time_left(clients),
+            heard=self._heard,
         )
 
     # -- inside

@@ -141,7 +141,8 @@ class CastStatus:
     parity; ``lap`` is 1 during the first pass; ``stored``: the image's bytes as they travel; ``eta``:
     seconds until every client has everything, None while that cannot be told. ``failure`` says why
     it ended, if badly. ``mac`` and ``encrypt``: see :mod:`castcore.cast.protection`. ``legs``: the parts
-    of a cast through several interfaces.
+    of a cast through several interfaces. ``heard``: datagrams of
+    clients that told how it goes.
     """
 
     state: SenderState
@@ -157,6 +158,7 @@ class CastStatus:
     mac: bool = False
     encrypt: bool = False
     legs: tuple[LegStatus, ...] = ()
+    heard: int = 0
 
     @property
     def done(self) -> int:
@@ -179,6 +181,7 @@ class CastStatus:
             "mac": self.mac,
             "encrypt": self.encrypt,
             "legs": [leg.to_json() for leg in self.legs],
+            "heard": self.heard,
         }
 
 
@@ -223,6 +226,7 @@ def together(legs: Sequence[LegNow]) -> CastStatus | None:
         failure=next((status.failure for status in known if status.failure), ""),
         eta=group_time_left(clients),
         legs=tuple(_leg_status(leg) for leg in legs),
+        heard=sum(status.heard for status in known),
     )
 
 

@@ -29,6 +29,7 @@ from castserver.bootviews import booting_view
 from castserver.castmodel import Request
 from castserver.clockcheck import behind
 from castserver.onair import Transmitter
+from castserver.openfiles import allow_many
 from castserver.operatortoken import TOKEN_FILE
 from castserver.policy import CastRules
 from castserver.runtime import Server
@@ -122,6 +123,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("fleetcast.audit").setLevel(logging.INFO)
     settings = _settings(args)
+    allow_many()
 
     server = Server(
         settings,

@@ -231,6 +231,10 @@ class CastSender:
         """Whether the cast has ended: all clients done or gone, or stopped."""
         return self._closed.is_set()
 
+    def fault(self) -> str:
+        """What ended it early, "" while nothing has; takes no time, as `status` does."""
+        return self.failure.what if self.failure else ""
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end at most ``timeout`` seconds; whether it has come."""
         return self._closed.wait(timeout)
@@ -246,7 +250,7 @@ class CastSender:
             status = self._core.status()
         return replace(
             status,
-            failure=self.failure.what if self.failure else "",
+            failure=self.fault(),
             mac=bool(self._protection.tag_key),
             encrypt=bool(self._protection.seal_key),
         )

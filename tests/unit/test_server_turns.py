@@ -1,0 +1,93 @@
+"""Many clients at once: a few are served at a time, people without waiting, and all see one state."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from castserver.livestate import FRESH, LiveState
+from castserver.policy import REPORT_SECONDS, REPORTS_A_SECOND, pace
+from castserver.signal import Signal
+from castserver.turns import AT_ONCE, Turns, waits
+from castserver.views import StateView
+from starlette.types import Receive, Scope, Send
+
+from tests.support.serverlab import FakeClock
+
+REPORT = ("POST", "/api/v1/clients/m1/report")
+STATE = ("GET", "/api/v1/state")
+
+
+def asked(method: str, path: str) -> Scope:
+    return {"type": "http", "method": method, "path": path}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "short"),
+    [
+        (*REPORT, True),
+        ("POST", "/api/v1/clients", True),
+        ("GET", "/api/v1/casts/c1/index", True),
+        ("POST", "/api/v1/casts/c1/join", True),
+        (*STATE, False),
+        ("GET", "/api/v1/clients", False),
+        ("GET", "/api/v1/clients/m1/orders", False),
+        ("GET", "/api/v1/clients/m1/log", False),
+        ("GET", "/api/v1/casts/c1/chunks/7", False),
+        ("POST", "/api/v1/casts/c1/cancel", False),
+        ("POST", "/api/v1/uploads/u1/chunks", False),
+        ("GET", "/live", False),
+    ],
+)
+def test_short_calls_of_clients_wait(method: str, path: str, short: bool) -> None:
+    assert waits(asked(method, path)) is short
+    assert not waits({"type": "lifespan"})
+
+
+def test_a_crowd_of_clients_does_not_hold_up_a_person() -> None:
+    inside: list[str] = []
+    gate = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        inside.append(scope["path"])
+        if scope["path"] == REPORT[1]:
+            await gate.wait()
+
+    async def story() -> None:
+        turns, nothing = Turns(app), cast(Any, None)
+        crowd = [asyncio.create_task(turns(asked(*REPORT), nothing, nothing)) for _ in range(50)]
+        await asyncio.sleep(0.05)
+        crowd[-1].cancel()  # one that gives up while it waits takes no turn with it
+        await turns(asked(*STATE), nothing, nothing)
+        assert inside.count(REPORT[1]) == AT_ONCE
+        assert inside[-1] == STATE[1]
+        gate.set()
+        await asyncio.gather(*crowd, return_exceptions=True)
+        assert inside.count(REPORT[1]) == 49
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+
+
+def test_a_state_is_built_once_for_all_who_listen_and_no_change_is_lost() -> None:
+    changed, clock, built = Signal(), FakeClock(), [0]
+
+    def build() -> StateView:
+        built[0] += 1
+        return StateView.model_construct(clients=[], casts=[])
+
+    live = LiveState(build, changed, clock)
+    changed.fire()
+    first, count = live.latest()
+    assert [live.latest() for _ in range(5)] == [(first, 1)] * 5
+    assert (built[0], count) == (1, 1)
+    changed.fire()
+    assert live.latest()[1] == 1 < changed.count, "who heard this waits no moment for the next"
+    clock.now += FRESH
+    assert live.latest()[1] == 2
+    assert built[0] == 2
+
+
+def test_reports_of_a_large_room_come_less_often() -> None:
+    assert pace(0) == pace(REPORTS_A_SECOND) == REPORT_SECONDS
+    assert pace(500) * REPORTS_A_SECOND == 500
