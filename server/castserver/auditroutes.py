@@ -1,6 +1,5 @@
 """The calls about the audit log; nothing changes it."""
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import Query
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from castserver.access import Parts, admin_routes
 from castserver.auditlog import MOST_READ, AuditLog
 from castserver.auditquestion import AuditQuestion
-from castserver.days import after, begin
+from castserver.days import Day, after, begin
 from castserver.historyviews import Words
 from castserver.viewbase import View
 
@@ -44,8 +43,8 @@ class Asked(BaseModel):
     who: Words = Field("", description="this user, `token NAME`, or `server`")
     text: Words = Field("", description="stands somewhere in the entry")
     failed: bool = Field(default=False, description="only what was refused or went wrong")
-    since: date | None = Field(None, description="the first day, as 2026-11-27")
-    until: date | None = Field(None, description="the last day")
+    since: Day | None = Field(None, description="the first day, as 2026-11-27")
+    until: Day | None = Field(None, description="the last day")
 
     def question(self) -> AuditQuestion:
         """It as the audit log understands it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from functools import cache, partial
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from castcore.errors import NotFound
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.clients import Client, Clients
-from castserver.days import after, begin
+from castserver.days import Day, after, begin
 from castserver.history import Entry, HistoryState, Kind, Wanted
 from castserver.spreadsheet import moment
 from castserver.viewbase import View
@@ -43,8 +42,8 @@ class Question(BaseModel):
     image: Words = Field("", description="name of the image")
     machine: Words = Field("", description="id of the machine, or a part of its name or MAC")
     state: HistoryState | None = None
-    since: date | None = Field(None, description="the first day, as 2026-11-27")
-    until: date | None = Field(None, description="the last day")
+    since: Day | None = Field(None, description="the first day, as 2026-11-27")
+    until: Day | None = Field(None, description="the last day")
     text: Words = Field("", description="stands somewhere in the entry, or in the machine's name")
 
 
