@@ -152,7 +152,7 @@ def test_who_is_complete_does_not_enter_the_group_again() -> None:
 
 
 def beacon(number: int, state: SenderState) -> Beacon:
-    return Beacon(1, number, state, 0, 0, 0, 0, 1, 1, 0, 200, 100)
+    return Beacon(1, number, state, 0, 0, 0, 0, 1, 1, 1000, 200, 100)
 
 
 def test_holes_are_fetched_when_the_sender_stays_idle_however_long_that_takes() -> None:

@@ -45,6 +45,7 @@ def test_a_full_database_is_no_space(tmp_path: Path) -> None:
     row = CastRow(
         id="c1",
         image="lab",
+        disk_rules="",
         root="00",
         after="stay",
         start_clients=None,
