@@ -287,7 +287,9 @@ def _wait(side: _Dhcp, ear: Ear, fences: set[int], tftp: _Tftp | None = None) ->
                 tftp.judge(heard)
         if fences <= seen:
             return seen
-        assert time.monotonic() < end, f"good packets are no longer answered: {fences - seen}"
+        if time.monotonic() > end:
+            told = f"good packets are no longer answered: {fences - seen}"
+            raise AssertionError(f"{told}; we did not hear {ear.lost()} packets")
 
 
 def _socket(address: str, port: int) -> socket.socket:
