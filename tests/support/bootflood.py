@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from castcore.boot import SERVER_PORT
+
 from tests.support.bootroom import FILES, FUZZERS, SERVER, BootRoom, Ear, Heard
 from tests.support.dhcpwitness import OFFER, DhcpWitness, Sent
 from tests.support.fuzzdhcp import DhcpFuzz, golden
@@ -33,7 +35,7 @@ FOLLOWED = 4
 WATCHED, WARM = 80, 10
 # A transfer whose client went away is given up after eight seconds and some.
 FORGOTTEN_SECONDS = 20.0
-PORTS = (67, 4011)
+PORTS = (SERVER_PORT, 4011)
 
 
 @dataclass
@@ -59,7 +61,8 @@ class _Dhcp:
         self._sockets = [_socket(FUZZERS[0], port) for port in SOURCE_PORTS]
         self._asked: dict[int, Sent] = {}
         self._windows: deque[tuple[float, list[int]]] = deque()
-        self._fences: set[int] = set()
+        # The xids of good packets that await an answer, and the port that each went to.
+        self._fences: dict[int, int] = {}
         self._xid = 0
         self._good = as_machine(golden()[0], FENCE_MAC)
 
@@ -70,34 +73,41 @@ class _Dhcp:
     def window(self, packets: Sequence[tuple[bytes, int]]) -> set[int]:
         """Send ``packets`` and a good one to either port; the good ones' xids."""
         mine = [self._send(data, port) for data, port in packets]
-        fences = {self._send(self._kind(1), 67), self._send(self._kind(3), 4011)}
+        fences = {self._send(self._kind(1), 67): 67, self._send(self._kind(3), 4011): 4011}
         self._fences |= fences
         now = time.monotonic()
         self._windows.append((now, [*mine, *fences]))
         while self._windows[0][0] < now - REMEMBERED_SECONDS:
             for xid in self._windows.popleft()[1]:
                 del self._asked[xid]
-        return fences
+        return set(fences)
 
-    def judge(self, heard: Heard) -> int | None:
-        """The xid of the good packet that this answers, if it is one."""
+    def judge(self, heard: Heard) -> set[int]:
+        """The xids of the good packets that this answers, if it answers any.
+
+        A machine whose address is being proven free is answered once, for the last DISCOVER of those
+        that it sent meanwhile: its offer runs out now and then, as it never asks for the address.
+        """
         xid = int.from_bytes(heard.data[4:8], "big")
         if xid >= GOOD_XIDS:
-            return None
+            return set()
         sent = self._asked.get(xid)
         if sent is None:
             self._flood.wrong["an answer to nothing asked"] += 1
-            return None
+            return set()
         try:
             answer = self._witness.judge(sent, heard.data, heard.to)
         except AssertionError as error:
             self._flood.wrong[f"DHCP: {error}"] += 1
-            return None
-        if xid in self._fences:
-            self._fences.discard(xid)
-            return xid
+            return set()
+        port = self._fences.get(xid)
+        if port is not None:
+            over = {one for one, to in self._fences.items() if to == port and one <= xid}
+            answered = over if port == SERVER_PORT else {xid}
+            self._fences = {one: to for one, to in self._fences.items() if one not in answered}
+            return answered
         self._flood.answers["OFFER" if answer.kind == OFFER else f"DHCP type {answer.kind}"] += 1
-        return None
+        return set()
 
     def _kind(self, kind: int) -> bytes:
         return self._good.replace(b"\x35\x01\x01", b"\x35\x01" + bytes((kind,)), 1)
@@ -280,9 +290,7 @@ def _wait(side: _Dhcp, ear: Ear, fences: set[int], tftp: _Tftp | None = None) ->
     while True:
         for heard in ear.listen(0.0 if fences <= seen else 0.5):
             if heard.port in PORTS:
-                answered = side.judge(heard)
-                if answered is not None:
-                    seen.add(answered)
+                seen |= side.judge(heard)
             elif tftp is not None:
                 tftp.judge(heard)
         if fences <= seen:
