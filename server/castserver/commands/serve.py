@@ -48,6 +48,21 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    _add_what_is_kept(parser)
+    _add_who_is_served(parser)
+    parser.add_argument(
+        "--boot-tree",
+        type=Path,
+        help="what `media-builder pxe` made, to boot machines (default: that of the deploy medium)",
+    )
+    arguments.add_booting(parser)
+    _add_casting(parser)
+    arguments.add_network(parser)
+    arguments.add_licences(parser)
+
+
+def _add_what_is_kept(parser: argparse.ArgumentParser) -> None:
+    """Where keys, database and images are."""
     add = parser.add_argument
     add("--state", type=Path, default=default_state(), help="keys, database and the operator's token")
     add(
@@ -67,14 +82,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " may be a network mount: its images are FOLDER/NAME",
     )
     add(
-        "--interface",
-        action="append",
-        default=[],
-        metavar="IF",
-        help="name or address of an interface that clients are on; again for each more to cast through"
-        " (default: the only wired one)",
-    )
-    add(
         "--media",
         action="append",
         type=Path,
@@ -82,6 +89,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="image file (or device) of a deploy medium: used while it is there; repeated (sticks are"
         " found by themselves)",
+    )
+
+
+def _add_who_is_served(parser: argparse.ArgumentParser) -> None:
+    """Where clients and people come in."""
+    add = parser.add_argument
+    add(
+        "--interface",
+        action="append",
+        default=[],
+        metavar="IF",
+        help="name or address of an interface that clients are on; again for each more to cast through"
+        " (default: the only wired one)",
     )
     add("--listen-https", type=arguments.port, default=8443, help="TCP port of console and API")
     add(
@@ -97,18 +117,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a machine that was never approved waits for that: no orders, no image (as chosen last)",
     )
     add("--name", default=socket.gethostname(), help="what clients and the console call this server")
-    add(
-        "--boot-tree",
-        type=Path,
-        help="what `media-builder pxe` made, to boot machines (default: that of the deploy medium)",
-    )
-    arguments.add_booting(parser)
     add("--http-port", type=arguments.port, default=8080, help="TCP port of the boot files")
+
+
+def _add_casting(parser: argparse.ArgumentParser) -> None:
+    """What booted clients are told, and the cast that is made at once."""
+    add = parser.add_argument
     add("--extra-cmdline", default="", help="more kernel arguments for the booted client")
     add("--rules", type=Path, metavar="FILE", help="TOML: which disk of a booted machine may be chosen")
-    add("--rate", type=arguments.rate, default=0, metavar="MB/s", help="cast no faster than this")
-    arguments.add_network(parser)
-    arguments.add_licences(parser)
+    add(
+        "--rate",
+        type=arguments.rate,
+        default=0,
+        metavar="MB/s",
+        help="all casts on an interface together send no faster",
+    )
     add("--image", default="", help="make a cast of this image at once, open to whoever shows up")
     add(
         "--start-clients",

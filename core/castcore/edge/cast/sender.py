@@ -81,19 +81,15 @@ class CastSender:
         self._core = SenderCore(
             table, session, session_key, root, cap, polite=settings.polite, transport=settings.transport
         )
-        self._table, self._session = table, session
-        self._lengths, self._budget = lengths, UnicastBudget()
+        self._session, self._lengths, self._budget = session, lengths, UnicastBudget()
         self._feedback = feedback_listener(interface, settings.feedback_port)
         try:
             self._group = open_group(interface, settings)
         except BaseException:
             self._feedback.close()
             raise
-        self._source = source
-        self._cache_bytes = settings.cache_bytes
-        self._cache = BlockCache(source, table, session, 0, self._cache_bytes)
-        self._writer = BurstWriter(table, session, 0, self._protection.tag_key)
-        self._digests = SymbolDigests(source, table, 0)
+        self._source, self._cache_bytes = source, settings.cache_bytes
+        self._select(table, 0)
         self._tracker, self._random = Tracker(), Random()
         self._names: set[str] = set()
         self._peer_key = os.urandom(KEY_SIZE) if settings.peers else b""
@@ -290,6 +286,9 @@ class CastSender:
     def _follow(self, table: BlockTable, selection: int) -> None:
         """Blocks are those of another selection from now on."""
         self._cache.close()
+        self._select(table, selection)
+
+    def _select(self, table: BlockTable, selection: int) -> None:
         self._table = table
         self._cache = BlockCache(self._source, table, self._session, selection, self._cache_bytes)
         self._writer = BurstWriter(table, self._session, selection, self._protection.tag_key)
