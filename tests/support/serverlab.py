@@ -46,10 +46,11 @@ from castserver.machinelogs import MachineLogs
 from castserver.media import Media
 from castserver.mediaeyes import Seen
 from castserver.parts import ServerParts
+from castserver.patience import Patience
 from castserver.roles import Role
 from castserver.servetold import Subject, Told
 from castserver.sessions import COOKIE
-from castserver.shelves import LIBRARY, Shelved
+from castserver.shelves import LIBRARY, Shelf, Shelved
 from castserver.uploads import Uploads
 from castserver.wayin import Network
 
@@ -89,6 +90,10 @@ class FakeLibrary(Library):
         self.images, self.directory = images, Path("/nonexistent")
         self.medium = ""
         self.opened: list[FakeImage] = []
+
+    @property
+    def own(self) -> Shelf:
+        return Shelf(LIBRARY, self.directory, Patience(str(self.directory)))
 
     def list(self) -> tuple[StoredImage, ...]:
         return tuple(
