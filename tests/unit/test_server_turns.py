@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from castserver import turns
+from castserver import operatorroutes, turns
 from castserver.livestate import FRESH, LiveState
 from castserver.policy import REPORT_SECONDS, REPORTS_A_SECOND, pace
+from castserver.roles import Caller, Role
 from castserver.signal import Signal
 from castserver.turns import AT_ONCE, Turns, waits
 from castserver.views import StateView
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.support.serverlab import FakeClock
+from tests.support.serverlab import FakeClock, ServerLab
 
 REPORT = ("POST", "/api/v1/clients/m1/report")
 STATE = ("GET", "/api/v1/state")
@@ -167,6 +169,22 @@ def test_a_state_is_built_once_for_all_who_listen_and_no_change_is_lost() -> Non
     clock.now += FRESH
     assert live.latest()[1] == 2
     assert built[0] == 2
+
+
+def test_a_state_that_is_not_built_anew_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = ServerLab()
+    monkeypatch.setattr(operatorroutes, "PAUSE", 0.001)
+    monkeypatch.setattr(lab.parts.auth, "holds", lambda *_: True)
+    told = iter([("first", 0), ("first", 0), ("first", 0), ("second", 1), ("third", 2)])
+    lab.parts.__dict__["live"] = SimpleNamespace(latest=lambda: next(told))
+    for _ in range(3):
+        lab.clients.changed.fire()
+
+    async def story() -> list[str]:
+        stream = operatorroutes._events(lab.parts, Caller("script", Role.VIEWER), "")
+        return [(await anext(stream)).split()[-1] for _ in range(3)]
+
+    assert asyncio.run(asyncio.wait_for(story(), 10)) == ["first", "second", "third"]
 
 
 def test_reports_of_a_large_room_come_less_often() -> None:
