@@ -225,7 +225,7 @@ class Clients:
             else:
                 token = self._receive(client, registration, seen, address, how)
         if how is not Standing.ADMITTED:
-            self._find_code(client, key)
+            self._find_codes(client, key)
         self.changed.fire()
         nonce = self.proofs.nonce if token else ""
         why, clock = _WHY.get(how, ""), int(time.time())
@@ -291,11 +291,15 @@ class Clients:
         """Write what is remembered of the machine's trust, with the machine."""
         self._database.save(client_row(client), trust_row(client))
 
-    def _find_code(self, client: Client, key: str) -> None:
-        """The four words of a key that waits: without the lock, they take their time."""
-        code = machine_words(bytes.fromhex(key))
-        with self.lock:
-            machinetrust.coded(client.trust, key, code)
+    def _find_codes(self, client: Client, key: str) -> None:
+        """The four words of a key that waits, and of the one that holds the machine where another claims
+        it: without the lock, they take their time.
+        """
+        holder = client.trust.key
+        for one in dict.fromkeys((key, holder) if holder else (key,)):
+            code = machine_words(bytes.fromhex(one))
+            with self.lock:
+                machinetrust.coded(client.trust, one, code)
 
     def _remember(self, client: Client, row: MachineTrustRow) -> None:
         client.trust.approval, client.trust.key = Approval(row.approval), row.key
