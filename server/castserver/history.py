@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from castserver.database import Database
+from castserver.idlist import ids
 from castserver.tables import CaptureRow, CastRow, PartRow
 
 MOST_IMAGES = 1000
@@ -175,7 +176,7 @@ def _conditions(branch: Subquery, wanted: Wanted) -> Iterator[ColumnElement[bool
     if wanted.image:
         yield or_(column.image == wanted.image, _ends(column.image, f"/{wanted.image}"))
     if wanted.machines is not None:
-        yield column.machine.in_(wanted.machines)
+        yield column.machine.in_(ids(wanted.machines))
     if wanted.state is not None:
         yield column.state == wanted.state.value
     if wanted.since is not None:
@@ -185,7 +186,7 @@ def _conditions(branch: Subquery, wanted: Wanted) -> Iterator[ColumnElement[bool
     if wanted.text:
         searched = (column.id, column.machine, column.image, column.message, column.by, column.root)
         hits = [one.icontains(wanted.text, autoescape=True) for one in searched]
-        yield or_(*hits, column.machine.in_(wanted.named))
+        yield or_(*hits, column.machine.in_(ids(wanted.named)))
 
 
 def _ends(column: ColumnElement[str], text: str) -> ColumnElement[bool]:

@@ -104,6 +104,8 @@ def history() -> History:
     return History(lab.database)
 
 
+# More than a statement may have values, were each bound by itself.
+MANY = tuple(f"m{number:08x}" for number in range(40_000))
 ALL = ["k1 m2", "c3 m1", "c2 m1", "k2 m2", "c1 m2", "c1 m1", "c4 m3"]
 
 
@@ -130,6 +132,7 @@ ALL = ["k1 m2", "c3 m1", "c2 m1", "k2 m2", "c1 m2", "c1 m1", "c4 m3"]
         (Wanted(since=FIRST + DAY, before=FIRST + 2 * DAY), ["c2 m1", "k2 m2"]),
         (Wanted(text="NIGHTLY"), ["c2 m1"]),
         (Wanted(text="fits"), ["c1 m2"]),
+        (Wanted(machines=(*MANY, "m3"), text="nothing", named=(*MANY, "m1", "m3")), ["c4 m3"]),
         (Wanted(text="%"), ["k1 m2", "k2 m2"]),
         (Wanted(text="_"), ["k1 m2", "k2 m2"]),
         (Wanted(text="nobody", named=("m2",)), ["k1 m2", "k2 m2", "c1 m2"]),
