@@ -292,11 +292,8 @@ class Clients:
         self._database.save(client_row(client), trust_row(client))
 
     def _find_codes(self, client: Client, key: str) -> None:
-        """The four words of a key that waits, and of the one that holds the machine where another claims
-        it: without the lock, they take their time.
-        """
-        holder = client.trust.key
-        for one in dict.fromkeys((key, holder) if holder else (key,)):
+        """The four words of a key that waits, and of the holder's: without the lock, they take a while."""
+        for one in filter(None, {key, client.trust.key}):
             code = machine_words(bytes.fromhex(one))
             with self.lock:
                 machinetrust.coded(client.trust, one, code)
