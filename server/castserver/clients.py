@@ -292,7 +292,7 @@ class Clients:
         self._database.save(client_row(client), trust_row(client))
 
     def _find_codes(self, client: Client, key: str) -> None:
-        """The four words of a key that waits, and of the holder's: without the lock, they take a while."""
+        """The four words of a key that waits, and of the holder's: without the lock, that is slow."""
         for one in filter(None, {key, client.trust.key}):
             code = machine_words(bytes.fromhex(one))
             with self.lock:
