@@ -75,7 +75,8 @@ async def same_version(request: Request, way: CameBy) -> None:
         said = await request.json()
     except (ValueError, RecursionError):
         return
-    control = said.get("control", OLDEST) if isinstance(said, dict) else CONTROL
+    registers = isinstance(said, dict) and "version" in said
+    control = said.get("control", OLDEST) if registers else CONTROL
     if type(control) is not int or control == CONTROL or control.bit_length() > MOST_BITS:
         return
     version = said.get("version", "")
