@@ -1,8 +1,9 @@
 """Every machine ever met or named, and the client that runs on it now: registrations, orders, reports.
 
 Machines are few thousands at most, so all live in memory and the database is written through. One
-lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines read
-without it (a token's session, the tuple of open orders) is replaced as a whole, never changed in place.
+lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines
+read without it (a token's session, the tuple of open orders) is replaced as a whole, never changed in
+place.
 """
 
 from __future__ import annotations
