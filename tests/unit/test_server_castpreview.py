@@ -11,9 +11,9 @@ from castcore.disk import DiskFacts, DiskLayout, Extent, TableType
 from castcore.image import ImageDisk, Manifest, Source, encode_manifest
 from castcore.trust import SigningKey
 from castcore.units import GIB
-from castserver.castfit import Outlook, Verdict, outlook
-from castserver.castpreview import Preview
-from castserver.licenceterms import LicencesLeft
+from castserver.casts.castfit import Outlook, Verdict, outlook
+from castserver.casts.castpreview import Preview
+from castserver.licences.licenceterms import LicencesLeft
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,15 +8,15 @@ from typing import Annotated
 from castcore.errors import FleetcastError
 from fastapi import APIRouter, Query, Request, Response
 
-from castserver import castmodel, consequences
-from castserver.access import Name, Parts, caller_of
-from castserver.castfit import Verdict
-from castserver.castpreview import Preview, preview
+from castserver.api.access import Name, Parts, caller_of
+from castserver.api.views import PartView
+from castserver.casts import castmodel, consequences
+from castserver.casts.castfit import Verdict
+from castserver.casts.castpreview import Preview, preview
+from castserver.casts.policy import CastRules
 from castserver.console import page
 from castserver.console.room import names
 from castserver.parts import ServerParts
-from castserver.policy import CastRules
-from castserver.views import PartView
 
 # Machines that a question names; of the others it gives the number.
 MOST_NAMES = 8
