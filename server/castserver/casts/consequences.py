@@ -5,13 +5,11 @@ A client clears the head of its disk before it joins: from the join on, its old 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from castserver.api.views import CastView, PartView
 from castserver.casts.policy import PartState
-from castserver.licences.licenceviews import LedgerView
 
 
 @dataclass(frozen=True)
@@ -58,30 +56,6 @@ def of_retry(
     lost = _in(cast, PartState.FAILED, PartState.REFUSED, PartState.GONE)
     here = tuple(part for part in lost if part.client in online)
     return here, tuple(part for part in lost if part not in here)
-
-
-def licences_left(image: str, ledgers: Sequence[LedgerView]) -> int | None:
-    """For how many machines more the licences in ``ledgers`` allow ``image``, by its bare name, to be
-    cast; None: it takes none.
-    """
-    needed = [ledger for ledger in ledgers if ledger.needed]
-    if not needed:
-        return None
-    return sum(
-        own.left
-        for ledger in needed
-        for own in ledger.licences
-        if not ledger.problem and own.trusted and fnmatchcase(image, own.product)
-    )
-
-
-def unlicensed(cast: CastView, ledgers: Sequence[LedgerView]) -> int:
-    """How many of the machines that have still to join ``cast`` there is no licence for.
-
-    Those that have joined hold theirs.
-    """
-    left = licences_left(cast.image.rpartition("/")[2], ledgers)
-    return 0 if left is None else max(len(of_start(cast).awaited) - left, 0)
 
 
 def _in(cast: CastView, *states: PartState) -> tuple[PartView, ...]:
