@@ -75,7 +75,9 @@ async def same_version(request: Request, way: CameBy) -> None:
         said = await request.json()
     except (ValueError, RecursionError):
         return
-    control = said.get("control", OLDEST) if isinstance(said, dict) else CONTROL
+    if not isinstance(said, dict) or not {"control", "version"} & said.keys():
+        return
+    control = said.get("control", OLDEST)
     if type(control) is not int or control == CONTROL or control.bit_length() > MOST_BITS:
         return
     version = said.get("version", "")
