@@ -16,9 +16,9 @@ from castserver.api.access import OwnClient, Parts
 from castserver.api.messagebody import message
 from castserver.api.views import ErrorView, Refusals
 from castserver.casts.castroutes import CameBy, Shown
-from castserver.cli.imagescreen import printable
 from castserver.machines.clients import MOST_WAIT
 from castserver.seldom import Seldom
+from castserver.wording import printable
 
 MOST_NUMBER = (1 << 63) - 1
 # The control number of clients that do not say theirs.
