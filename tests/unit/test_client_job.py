@@ -20,15 +20,16 @@ from castcore.disk import DiskFacts, Extent
 from castcore.edge.cast import receiver
 from castcore.edge.cast.control import HttpsCastControl
 from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.disksink import DiskSink
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import restore
-from castcore.errors import DiskFailed, NetworkFailed
+from castcore.errors import DiskFailed, NetworkFailed, Untrusted
 from castcore.image import ChunkKind
 from castcore.progress import Progress
 from castcore.trust import SigningKey, digest
 from castcore.units import MIB
 
-from tests.support.images import blank, make_image, noise, write_at
+from tests.support.images import blank, flip, make_image, noise, write_at
 
 KEY = SigningKey(bytes(32))
 COUNT, ZERO = 6, 4
@@ -195,6 +196,23 @@ def test_a_disk_that_cannot_be_cleared_is_the_reason(
     with pytest.raises(DiskFailed, match="cannot zero at byte 0: Input/output error") as failed:
         machine.cast(machine.all_of_it)
     assert failed.value.hint == "x"
+
+
+def test_a_disk_that_gives_back_something_else_does_not_boot(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = DiskSink.finish
+
+    def finish_on_a_bad_disk(sink: DiskSink) -> None:
+        finish(sink)
+        assert machine.content(0)[:MIB] != bytes(MIB)
+        flip(Path(machine.disks[0].path), 3 * MIB)
+
+    monkeypatch.setattr(DiskSink, "finish", finish_on_a_bad_disk)
+    with pytest.raises(Untrusted):
+        machine.cast(machine.all_of_it)
+    assert machine.content(0)[:MIB] == bytes(MIB)
+    assert machine.control.remembered == b"", "the next time nothing is believed"
 
 
 def test_a_comparison_is_planning_and_no_traffic(machine: Machine) -> None:
