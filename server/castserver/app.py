@@ -63,6 +63,7 @@ from castserver.console import (
     livepages,
     logpages,
     machinepages,
+    newcastpages,
     pages,
     settingpages,
 )
@@ -136,6 +137,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(auditroutes.routes)
     app.include_router(livepages.routes)
     app.include_router(askpages.routes)
+    app.include_router(newcastpages.routes)
     app.include_router(pages.routes)
     app.include_router(historypages.routes)
     app.include_router(imagepages.routes)
