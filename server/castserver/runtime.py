@@ -179,7 +179,7 @@ class Server:
             History(database),
             ImageKeeper(database, library, casts, fire),
             LicenceUses(database),
-            told(self.settings),
+            told(self.settings, self.database),
         )
 
     def _captured_to(self) -> Path:

@@ -15,15 +15,18 @@ from castserver.licencebook import UseState
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
 from castserver.roles import Role
-from castserver.servetold import Subject
+from castserver.servetold import GIVEN, OFF, ON, Subject
 from castserver.trustviews import DENIED, WAITING
 from castserver.views import OFFLINE
 
-# A machine that is away, and what logging in tells.
+# A machine that is away or not let in, values of settings, and what logging in tells.
 OTHERS = (
     OFFLINE,
     WAITING,
     DENIED,
+    ON,
+    OFF,
+    GIVEN,
     "That is no user's name and password.",
     "Too many wrong attempts: wait a moment.",
 )

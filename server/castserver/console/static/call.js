@@ -43,6 +43,20 @@ async function call(path, body, method = "POST") {
   return null;
 }
 
+// What a page's buttons do, by their data-do: each is given the button's data.
+function onButtons(actions) {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-do]");
+    if (button) actions[button.dataset.do](button.dataset);
+  });
+}
+
+// `send` gets what is in the form `id` of the page, where it has one.
+function onSubmit(id, send) {
+  const form = document.getElementById(id);
+  if (form) form.addEventListener("submit", (event) => { event.preventDefault(); send(new FormData(form)); });
+}
+
 // Ask what the server says of this moment at `path`, sent `body` where there is one. Whether to do it;
 // null when it cannot be asked, which is told then.
 async function asked(path, body) {

@@ -44,7 +44,4 @@ const actions = {
   },
 };
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-do]");
-  if (button) actions[button.dataset.do](button.dataset);
-});
+onButtons(actions);
