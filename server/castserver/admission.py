@@ -1,4 +1,4 @@
-"""One cast as :mod:`castserver.castroutes` wants it, for a client that came in by a certain way."""
+"""One cast as :mod:`castserver.castroutes` wants it, for a client that came in by one way."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from castcore.errors import NotFound, Refused
 
 from castserver.database import Database
+from castserver.days import DAY
 from castserver.roles import Caller, Role
 from castserver.tables import TokenRow
 
-DAY = 86_400
 MOST_TOKENS = 1000
 ID_BYTES = 6
 

@@ -150,7 +150,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(languagepages.routes)
     app.mount("/static", pages.static_files())
     app.add_middleware(BoundedBody)
-    app.add_middleware(Turns)
+    app.add_middleware(Turns, most=MOST_BODY)
     app.add_exception_handler(FleetcastError, _fleetcast_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)

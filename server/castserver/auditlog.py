@@ -13,10 +13,10 @@ from sqlalchemy import select
 from castserver.auditchain import LONGEST_DETAIL, START, Entry, first_broken, link
 from castserver.auditquestion import AuditQuestion, conditions
 from castserver.database import Database
+from castserver.days import DAY
 from castserver.roles import Caller
 from castserver.tables import AuditRow, SettingRow
 
-DAY = 86_400
 KEEP_DAYS = 365
 ANCHOR = "audit-anchor"
 # The server itself, where no caller asked for what it did.

@@ -1,7 +1,8 @@
 """The captures: which machine's disks become which image of the library, and how far each is.
 
 One is begun by the operator (an order to a connected client) or at the machine itself; either way its
-image arrives as an upload (:mod:`castserver.uploads`). The lock is that of :mod:`castserver.clients`.
+image arrives as an upload (:mod:`castserver.uploads`). The lock is that of
+:mod:`castserver.clients`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One cast on the air: its open image and a leg for each of the server's interfaces.
 
-A client takes part through the leg of the network that it comes from (:mod:`castserver.wayin`); one
+A client takes part through the leg of the network it comes from (:mod:`castserver.wayin`); one
 whose interface is lost is no choice, so its clients come back through another, if they can.
 """
 

@@ -1,8 +1,8 @@
 """The casts: what operators ask of them, and what clients do in them.
 
-Every call holds the lock shared with :mod:`castserver.clients`. What follows from it is carried out by
-:mod:`castserver.castlife`, and is in the database (:mod:`castserver.castbook`) before anybody hears
-of it.
+Every call holds the lock shared with :mod:`castserver.clients`. What follows from it is carried
+out by :mod:`castserver.castlife`, and is in the database (:mod:`castserver.castbook`) before
+anybody hears of it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Annotated
 from castcore import __version__, statement
 from castcore.control import API, CONTROL, Order, Registered, Registration, Report, Standing
 from castcore.errors import BadPacket, Refused
+from castcore.plain import MOST_BITS
 from castcore.trust import KEY_SIZE
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -14,11 +15,14 @@ from pydantic import BaseModel, Field
 from castserver.access import OwnClient, Parts
 from castserver.castroutes import CameBy, Shown
 from castserver.clients import MOST_WAIT
+from castserver.imagescreen import printable
 from castserver.messagebody import message
 from castserver.seldom import Seldom
 from castserver.views import ErrorView, Refusals
 
 MOST_NUMBER = (1 << 63) - 1
+# The control number of clients that do not say theirs.
+OLDEST = 1
 
 log = logging.getLogger("fleetcast")
 # It asks again every few seconds.
@@ -62,7 +66,37 @@ async def sent_body(request: Request) -> bytes:
     return await request.body()
 
 
-@routes.post("/clients", summary="Register a client that has just started", responses=_UNPROVEN)
+async def same_version(request: Request, way: CameBy) -> None:
+    """Refuse a client of another version, whose registration may have fields that are not known here.
+
+    Comes before the strict reader, which refuses also what is nonsense here. Raises Refused.
+    """
+    try:
+        said = await request.json()
+    except (ValueError, RecursionError):
+        return
+    control = said.get("control", OLDEST) if isinstance(said, dict) else CONTROL
+    if type(control) is not int or control == CONTROL or control.bit_length() > MOST_BITS:
+        return
+    version = said.get("version", "")
+    text = (
+        f"the client is {'older' if control < CONTROL else 'newer'} than this server: it is version"
+        f" {printable(version[:20]) if isinstance(version, str) else '?'} (control {control}),"
+        f" this is {__version__} (control {CONTROL})"
+    )
+    if _refused.due(way.client):
+        log.warning("the machine at %s was refused: %s", way.client, text)
+    raise Refused(
+        text, hint="make the boot image anew with this server's media-builder, or update the server"
+    )
+
+
+@routes.post(
+    "/clients",
+    summary="Register a client that has just started",
+    responses=_UNPROVEN,
+    dependencies=[Depends(same_version)],
+)
 def register(
     parts: Parts,
     registration: Annotated[Registration, message(Registration)],
@@ -73,7 +107,6 @@ def register(
     """A machine met before (UUID, serials) keeps its id; its older tokens end. Signed by its key over a
     nonce that the first answer (401) gives. Without `admitted` there is no token: ask again soon.
     """
-    _require_version(registration, way.client)
     parts.clients.proofs.require_registration(shown, _key(registration), body)
     client, registered = parts.clients.register(registration, way.client)
     if registered.standing is not Standing.RIVAL:
@@ -83,22 +116,6 @@ def register(
         parts.once.arrived(client)
         parts.casts.offer(client, restarted=True)
     return registered
-
-
-def _require_version(registration: Registration, address: str) -> None:
-    if registration.control == CONTROL:
-        return
-    older = registration.control < CONTROL
-    text = (
-        f"the client is {'older' if older else 'newer'} than this server: it is version"
-        f" {registration.version[:20]} (control {registration.control}), this is {__version__}"
-        f" (control {CONTROL})"
-    )
-    if _refused.due(address):
-        log.warning("the machine at %s was refused: %s", address, text)
-    raise Refused(
-        text, hint="make the boot image anew with this server's media-builder, or update the server"
-    )
 
 
 def _key(registration: Registration) -> bytes:

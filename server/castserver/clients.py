@@ -1,8 +1,9 @@
 """Every machine ever met or named, and the client that runs on it now: registrations, orders, reports.
 
 Machines are few thousands at most, so all live in memory and the database is written through. One
-lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines read
-without it (a token's session, the tuple of open orders) is replaced as a whole, never changed in place.
+lock guards them (shared with :mod:`castserver.casts`, whose changes span both); what coroutines
+read without it (a token's session, the tuple of open orders) is replaced as a whole, never changed in
+place.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ class Clients:
             else:
                 token = self._receive(client, registration, seen, address, how)
         if how is not Standing.ADMITTED:
-            self._find_code(client, key)
+            self._find_codes(client, key)
         self.changed.fire()
         nonce = self.proofs.nonce if token else ""
         why, clock = _WHY.get(how, ""), int(time.time())
@@ -291,11 +292,12 @@ class Clients:
         """Write what is remembered of the machine's trust, with the machine."""
         self._database.save(client_row(client), trust_row(client))
 
-    def _find_code(self, client: Client, key: str) -> None:
-        """The four words of a key that waits: without the lock, they take their time."""
-        code = machine_words(bytes.fromhex(key))
-        with self.lock:
-            machinetrust.coded(client.trust, key, code)
+    def _find_codes(self, client: Client, key: str) -> None:
+        """The four words of a key that waits, and of the holder's: without the lock, that is slow."""
+        for one in filter(None, {key, client.trust.key}):
+            code = machine_words(bytes.fromhex(one))
+            with self.lock:
+                machinetrust.coded(client.trust, one, code)
 
     def _remember(self, client: Client, row: MachineTrustRow) -> None:
         client.trust.approval, client.trust.key = Approval(row.approval), row.key

@@ -24,10 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from castserver.database import Database
+from castserver.idlist import ids
 from castserver.tables import CaptureRow, CastRow, PartRow
 
-# The name of an image in a cast may begin with the place where it was.
-SHELVES = ("library/", "medium/")
 MOST_IMAGES = 1000
 
 
@@ -55,7 +54,8 @@ class HistoryState(StrEnum):
 class Wanted:
     """Which entries are wanted; what is left out chooses all.
 
-    ``machines`` are ids. ``since`` and ``before`` bound the moment of the last change, Unix seconds.
+    ``image`` is a name, with or without the place where it was (``library/``, a folder). ``machines``
+    are ids. ``since`` and ``before`` bound the moment of the last change, Unix seconds.
     ``text`` stands somewhere in the entry, or the machine is one of ``named``: those whose name has it.
     """
 
@@ -174,9 +174,9 @@ def _captures() -> Subquery:
 def _conditions(branch: Subquery, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     column = branch.c
     if wanted.image:
-        yield column.image.in_([wanted.image, *(shelf + wanted.image for shelf in SHELVES)])
+        yield or_(column.image == wanted.image, _ends(column.image, f"/{wanted.image}"))
     if wanted.machines is not None:
-        yield column.machine.in_(wanted.machines)
+        yield column.machine.in_(ids(wanted.machines))
     if wanted.state is not None:
         yield column.state == wanted.state.value
     if wanted.since is not None:
@@ -186,7 +186,12 @@ def _conditions(branch: Subquery, wanted: Wanted) -> Iterator[ColumnElement[bool
     if wanted.text:
         searched = (column.id, column.machine, column.image, column.message, column.by, column.root)
         hits = [one.icontains(wanted.text, autoescape=True) for one in searched]
-        yield or_(*hits, column.machine.in_(wanted.named))
+        yield or_(*hits, column.machine.in_(ids(wanted.named)))
+
+
+def _ends(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Whether ``column`` ends with ``text`` to the letter: LIKE takes capitals for small ones."""
+    return func.substr(column, func.length(column) - (len(text) - 1)) == text
 
 
 def _entry(row: Any) -> Entry:

@@ -39,7 +39,7 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Kind | None = None
-    image: Words = Field("", description="name of the image")
+    image: Words = Field("", description="name of the image, with or without its folder")
     machine: Words = Field("", description="id of the machine, or a part of its name or MAC")
     state: HistoryState | None = None
     since: Day | None = Field(None, description="the first day, as 2026-11-27")

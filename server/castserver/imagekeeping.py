@@ -15,17 +15,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from castcore.edge.image.deleting import delete_image, require_image
-from castcore.edge.image.imagefile import Image
-from castcore.edge.image.store import SUFFIX, read_manifest
+from castcore.edge.image.store import read_manifest
 from castcore.edge.image.verify import verify_image
 from castcore.errors import FleetcastError, InUse, NotFound, Refused
 from castcore.image import NAME
 from castcore.progress import Progress
 
+from castserver.castmodel import Cast
 from castserver.casts import Casts
 from castserver.database import Database
 from castserver.library import Library
 from castserver.policy import CastState
+from castserver.shelves import LIBRARY, LIST_SECONDS
 from castserver.tables import SettingRow
 
 KEPT = "image check "
@@ -34,6 +35,10 @@ ROOT_LETTERS = 48
 MOST_WAITING = 100
 # How often the one who checks looks whether a cast runs.
 LOOK_SECONDS = 0.5
+# A large image's files take long to free.
+DELETE_SECONDS = 120.0
+# For a check to notice that it is to end; one that a disk does not answer is left alone.
+STOP_SECONDS = 5.0
 
 log = logging.getLogger("fleetcast")
 
@@ -98,17 +103,18 @@ class ImageKeeper:
     def delete(self, name: str) -> int:
         """Delete the image ``name`` of the library; return the bytes that are free then.
 
-        Raises NotFound, Refused, InUse (a cast casts it, others borrow from it, it is being checked).
+        Raises NotFound, Refused, DiskFailed, InUse (a cast casts it, others borrow from it, it is being
+        checked).
         """
-        path = self._path(name)
-        require_image(path)
+        _require_name(name)
+        root = self._library.own.on(name, _root_if_whole, LIST_SECONDS)
         for cast in self._casts.all():
-            if not cast.state.ended and cast.bare_image == name and not cast.medium:
+            if not cast.state.ended and _is_of(cast, name, root):
                 raise InUse(f"cast {cast.id} casts image {name}", hint="wait for its end, or cancel it")
         with self._lock:
             if any(c.image == name and not c.state.ended for c in self._checks.values()):
                 raise InUse(f"image {name} is being checked", hint="wait for the end of that")
-        freed = delete_image(path)
+        freed = self._library.own.on(name, delete_image, DELETE_SECONDS)
         self._forget(name)
         self._changed()
         return freed
@@ -118,9 +124,8 @@ class ImageKeeper:
 
         It pauses while a cast runs: both read the disk. Raises NotFound, BadImage, DiskFailed, Refused.
         """
-        path = self._path(name)
-        require_image(path)
-        root = read_manifest(path).index_digest.hex()
+        _require_name(name)
+        root = self._library.own.on(name, _root, LIST_SECONDS)
         with self._lock:
             known = self._checks.get(root)
             if known is not None and not known.state.ended:
@@ -141,13 +146,7 @@ class ImageKeeper:
         with self._lock:
             self._stopping, worker = True, self._worker
         if worker is not None:
-            worker.join()
-
-    def _path(self, name: str) -> Path:
-        # A name from the network: never a path.
-        if not NAME.fullmatch(name):
-            raise NotFound(f"there is no image {name[:40]!r}", hint="`fleetcast images list` shows all")
-        return self._library.directory / f"{name}{SUFFIX}"
+            worker.join(STOP_SECONDS)
 
     def _work(self) -> None:
         while True:
@@ -177,7 +176,7 @@ class ImageKeeper:
                 )
 
         try:
-            with Image.open(self._path(check.image)) as image:
+            with self._library.own.open_to_check(check.image) as image:
                 verify_image(image, progress=progress)
         except FleetcastError as error:
             log.warning("image %s: %s", check.image, error.what)
@@ -195,12 +194,12 @@ class ImageKeeper:
 
     def _keep(self, check: Check) -> None:
         value = {"image": check.image, "root": check.root, "when": check.when, "problem": check.problem}
-        with self._lock:
-            self._checks[check.root] = check
         try:
             self._database.save(SettingRow(name=_key(check), value=value))
         except FleetcastError as error:
             log.error("what came of the check of image %s: %s", check.image, error.what)
+        with self._lock:
+            self._checks[check.root] = check
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -208,6 +207,32 @@ class ImageKeeper:
             for check in gone:
                 del self._checks[check.root]
         self._database.save(gone=[SettingRow(name=_key(check)) for check in gone])
+
+
+def _require_name(name: str) -> None:
+    # A name from the network: never a path.
+    if not NAME.fullmatch(name):
+        raise NotFound(f"there is no image {name[:40]!r}", hint="`fleetcast images list` shows all")
+
+
+def _root(path: Path) -> str:
+    require_image(path)
+    return read_manifest(path).index_digest.hex()
+
+
+def _root_if_whole(path: Path) -> str:
+    """The root of the image at ``path``; "" of a damaged one, which is deleted too."""
+    require_image(path)
+    try:
+        return read_manifest(path).index_digest.hex()
+    except FleetcastError:
+        return ""
+
+
+def _is_of(cast: Cast, name: str, root: str) -> bool:
+    """Whether ``cast`` is of the library's image ``name``; its ``root`` may be unknown ("")."""
+    where, _, bare = cast.image.rpartition("/")
+    return bare == name and where in ("", LIBRARY) and not cast.medium and root in ("", cast.root)
 
 
 def _key(check: Check) -> str:

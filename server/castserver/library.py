@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from castcore.edge.image.imagefile import Image, ProvenSource
@@ -91,6 +92,11 @@ class Library:
         self._shelves = (self._own, *further(more))
         self.list()
 
+    @property
+    def own(self) -> Shelf:
+        """The library's directory."""
+        return self._own
+
     def list(self) -> tuple[StoredImage, ...]:
         """Every image of the directory by name, the damaged ones with their problem. Raises NotFound."""
         return tuple(one.image for one in self._own.list())
@@ -128,48 +134,85 @@ class Library:
     def open(self, name: str, root: str = "") -> LibraryImage:
         """The image ``name``, opened: ``library/NAME``, ``medium/NAME`` and ``FOLDER/NAME`` say where.
 
-        Of several with one name, the one with that ``root``; without it that of the first folder.
-        Raises NotFound, BadImage, DiskFailed, and Refused when both a folder and the medium have one.
+        Of several with one name, the one with that ``root``, else any; without a ``root`` that of the
+        first folder. Raises NotFound, BadImage, DiskFailed, and Refused when both a folder and the
+        medium have one.
         """
         where, slash, bare = name.rpartition("/")
         # A name from the network: never a path.
         known = (MEDIUM, *(shelf.name for shelf in self._shelves))
         if not NAME.fullmatch(bare) or (slash and where not in known):
             raise _no_image(name)
-        images = [
-            *self._on_shelves(where, bare, name, every=bool(root)),
-            *self._of_medium(where, bare, name),
-        ]
-        if not images:
+        shelves = [shelf for shelf in self._shelves if where in ("", shelf.name)]
+        looks: list[Look] = [partial(_on_shelf, shelf, bare, name) for shelf in shelves]
+        last: Look = partial(self._on_the_medium, where, bare, name)
+        found = _with_root(root, (*looks, last)) if root else _first(looks, last, bare)
+        if found is None:
             raise _no_image(name)
-        fits = [one for one in images if root in ("", one.root)] or images
-        chosen = fits[0] if len(fits) == 1 or root else None
-        for one in images:
-            if one is not chosen:
-                one.close()
-        if chosen is None:
-            raise Refused(
-                f"both the library and the medium have an image {bare}",
-                hint=f"say which: {LIBRARY}/{bare} or {MEDIUM}/{bare}",
-            )
-        return chosen
+        return found
 
-    def _on_shelves(self, where: str, bare: str, name: str, *, every: bool) -> Iterator[LibraryImage]:
-        """Those of the folders; of the first that has one, or of ``every``. A folder that cannot be
-        asked is no reason to take another's image of that name.
-        """
-        for shelf in self._shelves:
-            if where in ("", shelf.name) and shelf.has(bare):
-                yield _opened(shelf.open(bare), name, source=shelf.source)
-                if not every:
-                    return
-
-    def _of_medium(self, where: str, bare: str, name: str) -> Iterator[LibraryImage]:
+    def _on_the_medium(self, where: str, bare: str, name: str) -> LibraryImage | None:
         medium = self._medium()
         if medium is not None and where in ("", MEDIUM):
             path = images_of(medium) / f"{bare}{SUFFIX}"
             if path.is_dir():
-                yield _opened(Image.open(path), name, medium.key)
+                return _opened(Image.open(path), name, medium.key)
+        return None
+
+
+# Opens the image that one place has of a name; None: it has none.
+Look = Callable[[], LibraryImage | None]
+
+
+def _on_shelf(shelf: Shelf, bare: str, name: str) -> LibraryImage | None:
+    return _opened(shelf.open(bare), name, source=shelf.source) if shelf.has(bare) else None
+
+
+def _first(shelves: Sequence[Look], medium: Look, bare: str) -> LibraryImage | None:
+    """The first on ``shelves``, or that of the medium. Raises Refused when there are both.
+
+    A folder that cannot be asked is no reason to take another's image of that name.
+    """
+    first = next((image for look in shelves if (image := look()) is not None), None)
+    with ExitStack() as undo:
+        if first is not None:
+            undo.callback(first.close)
+        other = medium()
+        if first is not None and other is not None:
+            other.close()
+            raise Refused(
+                f"both the library and the medium have an image {bare}",
+                hint=f"say which: {LIBRARY}/{bare} or {MEDIUM}/{bare}",
+            )
+        undo.pop_all()
+    return first or other
+
+
+def _with_root(root: str, looks: Sequence[Look]) -> LibraryImage | None:
+    """The first with that ``root``, wherever it lies; else the first at all.
+
+    A folder that cannot be asked fails this only when no other has it.
+    """
+    failures: list[FleetcastError] = []
+    with ExitStack() as others:
+        first: LibraryImage | None = None
+        for look in looks:
+            try:
+                image = look()
+            except FleetcastError as error:
+                failures.append(error)
+                continue
+            if image is not None and image.root == root:
+                return image
+            if image is not None and first is None:
+                others.callback(image.close)
+                first = image
+            elif image is not None:
+                image.close()
+        if failures:
+            raise failures[0]
+        others.pop_all()
+    return first
 
 
 def _no_image(name: str) -> NotFound:
@@ -185,4 +228,8 @@ def _opened(
     if image.manifest.chunk_count == 0:
         image.close()
         raise BadImage(f"image {name} holds nothing to cast")
-    return LibraryImage(image, name, medium, source)
+    try:
+        return LibraryImage(image, name, medium, source)
+    except BaseException:
+        image.close()
+        raise

@@ -1,7 +1,8 @@
 """Licences in casts: reserved at the join, consumed once a disk is proven, given back when it is not.
 
-The ledger is on the medium, what is to be done with it in the database (:mod:`castserver.licencebook`).
-A medium may be pulled out at any time; what is due is done when it is back.
+The ledger is on the medium, what is to be done with it in the database
+(:mod:`castserver.licencebook`). A medium may be pulled out at any time; what is due is done
+when it is back.
 """
 
 from __future__ import annotations

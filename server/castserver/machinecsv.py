@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from castserver.machinecard import BETWEEN, Card, key
 from castserver.machineentry import Identity
-from castserver.spreadsheet import guarded, unguarded
+from castserver.spreadsheet import csv_lines, unguarded
 
 ID, NAME, MACS, UUID, SERIAL = "id", "name", "macs", "uuid", "serial"
 GROUPS, TAGS, NOTE = "groups", "tags", "note"
@@ -63,11 +63,8 @@ class Sheet:
 
 def write(machines: Iterable[tuple[str, Identity, Card]]) -> bytes:
     """The file of ``machines``: id, by what each is known, and its card."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\r\n")
-    lines.writerow(COLUMNS)
-    for name, identity, card in machines:
-        cells = (
+    rows = (
+        (
             name,
             card.name,
             BETWEEN.join(identity.macs),
@@ -77,8 +74,9 @@ def write(machines: Iterable[tuple[str, Identity, Card]]) -> bytes:
             BETWEEN.join(card.tags),
             card.note,
         )
-        lines.writerow([guarded(cell) for cell in cells])
-    return text.getvalue().encode("utf-8-sig")
+        for name, identity, card in machines
+    )
+    return b"".join(csv_lines(COLUMNS, rows))
 
 
 def read(data: bytes) -> Sheet:

@@ -159,8 +159,9 @@ def remove(parts: Parts, machine: Name) -> MarksView:
     """Its name, tags and groups end; casts and captures that name it stay as they were, and when it
     registers again it has its id and history back. The answer is the groups and tags that are left.
     """
-    found = parts.clients.find(machine)
-    machinebook.remove(parts.clients, parts.casts, found)
+    with parts.clients.lock:
+        found = parts.clients.find(machine)
+        machinebook.remove(parts.clients, parts.casts, found)
     parts.once.cancel(found)
     return marks(parts)
 

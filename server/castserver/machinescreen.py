@@ -7,10 +7,10 @@ from typing import Any
 
 from castcore.units import human
 
+from castserver.days import DAY
 from castserver.imagescreen import printable, table
 from castserver.moments import utc
 
-DAY = 86400
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 

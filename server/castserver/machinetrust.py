@@ -49,7 +49,8 @@ class MachineTrust:
 
     ``heard`` is when its holder was heard last, admitted or not, ``asked`` when it was last asked for a
     sign of life (infinitely long ago: not), both monotonic; ``left``: it said that it goes.
-    ``code``: the four words of the key, "" until they were computed (only of one that is not admitted).
+    ``code``: the four words of the key, "" until they were computed (only where the machine is not
+    admitted, or another claims to be it).
     ``clock_off``: seconds that its clock is ahead of ours.
     """
 

@@ -10,7 +10,7 @@ from castserver.services.bootfiles import TREE_FILE
 
 
 class MediaUse:
-    """Implements `castserver.media.Users`; ``follow_tree``: the server was given no boot tree itself."""
+    """Implements `media.Users`; ``follow_tree``: the server was given no boot tree itself."""
 
     def __init__(self, parts: ServerParts, boot: BootServing, *, follow_tree: bool) -> None:
         self._parts, self._boot, self._follow_tree = parts, boot, follow_tree

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 from pathlib import Path
 
-from castcore.edge.image.store import require_space
-from castcore.errors import DiskFailed, Refused
+from castcore.edge.image.store import sync_directory, writing_to
+from castcore.errors import Refused
+
+# What a file system without hard links says: FAT, some network mounts.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP)
 
 
 def require_new(output: Path, option: str = "--output") -> None:
     """Raise Refused when there is a file already; ``option`` named it."""
-    if output.exists():
-        raise Refused(f"{output} is there already", hint=f"give another {option}")
+    if os.path.lexists(output):
+        raise _there_already(output, option)
 
 
 def write(output: Path, data: bytes, option: str = "--output") -> None:
-    """The file ``output`` with ``data``. Raises NoSpace, DiskFailed."""
-    part = output.with_name(f"{output.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(output)
-        folder = os.open(output.parent, os.O_RDONLY)
+    """The file ``output`` with ``data``. Raises Refused (there is one), NoSpace, DiskFailed."""
+    part = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
+    with writing_to(output.parent, f"another {option}"):
         try:
-            os.fsync(folder)
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _name(part, output)
+        except FileExistsError:
+            raise _there_already(output, option) from None
         finally:
-            os.close(folder)
+            part.unlink(missing_ok=True)
+        sync_directory(output.parent)
+
+
+def _name(part: Path, output: Path) -> None:
+    try:
+        os.link(part, output)  # unlike a rename it takes nobody's place
     except OSError as error:
-        part.unlink(missing_ok=True)
-        require_space(error, output.parent, f"another {option}")
-        raise DiskFailed(f"{output}: {error.strerror}") from None
+        if error.errno not in _NO_LINKS:
+            raise
+        output.open("xb").close()
+        part.replace(output)
+
+
+def _there_already(output: Path, option: str) -> Refused:
+    return Refused(f"{output} is there already", hint=f"give another {option}")

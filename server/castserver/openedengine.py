@@ -12,7 +12,9 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 # What an engine's calls raise where something is wrong with the database or the way to it.
 FAILURES = (DBAPIError, NoConnection, OSError)
-COPY_HINT = "`fleetcast database copy` takes everything there first"
+COPY_HINT = (
+    "`fleetcast database copy` takes everything there first; what was lost comes back from a backup"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,9 @@ def show_cast(parts: Parts, cast: Name) -> CastView:
 @routes.get("/casts/{cast}/rates", summary="How fast a cast went", responses=MISSING)
 def show_rates(parts: Parts, cast: Name) -> list[RateView]:
     """Samples over the whole cast, at most 180; none of before this server started."""
-    return [RateView.model_validate(sample) for sample in parts.room(cast)[1]]
+    with parts.clients.lock:
+        samples = parts.rates.of(parts.casts.get(cast).id)
+    return [RateView.model_validate(sample) for sample in samples]
 
 
 @routes.get("/state", summary="Everything live, of one moment")
@@ -162,7 +164,7 @@ async def events(parts: Parts, caller: Viewer, request: HttpRequest) -> Streamin
 
 
 async def _events(parts: ServerParts, caller: Caller, token: str) -> AsyncIterator[str]:
-    changed, auth = parts.clients.changed, parts.auth
+    changed, auth, sent = parts.clients.changed, parts.auth, -1
 
     def over() -> bool:
         return parts.stopping.is_set() or not auth.holds(caller, token)
@@ -171,7 +173,9 @@ async def _events(parts: ServerParts, caller: Caller, token: str) -> AsyncIterat
     with auth.sessions.watched() if caller.session else nullcontext():
         while not over():
             text, seen = await anyio.to_thread.run_sync(parts.live.latest)
-            yield f"event: state\ndata: {text}\n\n"
+            if seen != sent:
+                sent = seen
+                yield f"event: state\ndata: {text}\n\n"
             await asyncio.sleep(PAUSE)
             while not over() and not await changed.wait(seen, KEEP_ALIVE):
                 yield ": still here\n\n"

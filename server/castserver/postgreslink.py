@@ -126,7 +126,10 @@ class Link:
         end = time.monotonic() + seconds
         ghosts = time.monotonic() + LOCK_SECONDS
         while not _ask(made, _LOCK, _LOCK_CLASS, key)[0]:
-            pid, name, address = _ask(made, _HOLDER, _LOCK_CLASS, key) or (0, "", "")
+            holder = _ask(made, _HOLDER, _LOCK_CLASS, key)
+            if holder is None and time.monotonic() < ghosts:
+                continue  # whoever held it has ended just now
+            pid, name, address = holder or (0, "", "an unknown place")
             if name == self.name and time.monotonic() < ghosts:
                 # Our own connection, which broke at our end alone.
                 _ask(made, "SELECT pg_terminate_backend(%s)", pid)

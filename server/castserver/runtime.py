@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Interface
@@ -52,6 +52,7 @@ from castserver.mediause import MediaUse
 from castserver.neighbours import Neighbours
 from castserver.operatortoken import load_or_make_token
 from castserver.parts import ServerParts
+from castserver.seldom import Seldom
 from castserver.servetold import told
 from castserver.settings import ServerSettings
 from castserver.shelves import is_writable
@@ -61,6 +62,8 @@ from castserver.uploads import Uploads
 
 TICK_SECONDS = 1.0
 CUT_SECONDS = 86_400.0
+# Between two words of one failure that comes at every tick.
+SELDOM_SECONDS = 600.0
 START_SECONDS = 20.0
 # Long polls end by themselves when we stop; this is for a browser that keeps its stream open.
 STOP_SECONDS = 3
@@ -235,16 +238,13 @@ class Server:
         often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
 
         def run() -> None:
+            seldom = Seldom(SELDOM_SECONDS)
             cut_due = time.monotonic()
             while not parts.stopping.wait(TICK_SECONDS):
                 due = often
                 if time.monotonic() >= cut_due:
                     cut_due, due = time.monotonic() + CUT_SECONDS, [*often, parts.audit.cut]
-                for tick in due:
-                    try:
-                        tick()
-                    except FleetcastError as error:
-                        log.error("%s", error.what)
+                tick_all(due, seldom)
 
         clockwork = threading.Thread(target=run, name="clockwork", daemon=True)
         clockwork.start()
@@ -287,6 +287,18 @@ class Server:
         settings = self.settings
         url = settings.url_on(interface)
         return OfferFields(url, self.identity.certificate_digest, settings.name, casts)
+
+
+def tick_all(ticks: Iterable[Callable[[], object]], seldom: Seldom) -> None:
+    """Call each of ``ticks``, whatever the others raise; what nobody expected is logged, but seldom."""
+    for tick in ticks:
+        try:
+            tick()
+        except FleetcastError as error:
+            log.error("%s", error.what)
+        except Exception as error:
+            if seldom.due(repr(error)):
+                log.exception("the clockwork stumbled")
 
 
 def _listen(port: int) -> list[socket.socket]:

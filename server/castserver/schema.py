@@ -1,8 +1,8 @@
 """The schema of a database and its revisions: which one it has, and how it comes to the newest.
 
-``castserver/migrations/versions`` has one file for each revision. A database without a revision is
-new, or was made by a Fleetcast that knew none; the first revision takes both. There is no way back: a
-backup or the copy beside the database is one.
+``castserver/migrations/versions`` has one file for each revision. A database without one is
+new, or was made by a Fleetcast that knew none; the first revision takes both. There is no way back:
+a backup or the copy beside the database is one.
 """
 
 from __future__ import annotations

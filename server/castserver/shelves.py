@@ -6,14 +6,16 @@ One that does not answer, or is gone, is told as such; the others and the consol
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from castcore.edge.image.imagefile import Image, ProvenSource
 from castcore.edge.image.store import SUFFIX, Holdings, StoredImage, holdings, list_images
 from castcore.errors import FleetcastError, Refused
 from castcore.image import NAME
+from castcore.image.storeddigests import StoredDigests
 
 from castserver.patience import Patience
 
@@ -22,6 +24,7 @@ LIBRARY, MEDIUM = "library", "medium"
 LIST_SECONDS = 3.0
 OPEN_SECONDS = 20.0
 READ_SECONDS = 20.0
+T = TypeVar("T")
 _LOCAL = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "vfat", "exfat", "ntfs3"))
 _LOCAL |= {"tmpfs", "ramfs", "overlay", "squashfs"}
 _SAY = "another folder of that name can be given by a symbolic link"
@@ -65,18 +68,45 @@ class Shelf:
 
     def has(self, name: str) -> bool:
         """Whether there is an image called ``name``. Raises DiskFailed."""
-        return self.patience.do((self.folder / f"{name}{SUFFIX}").is_dir, LIST_SECONDS)
+        return self.on(name, Path.is_dir, LIST_SECONDS)
 
-    def open(self, name: str) -> Image:
-        """The image called ``name``. Raises BadImage, DiskFailed."""
+    def on(self, name: str, work: Callable[[Path], T], seconds: float) -> T:
+        """What ``work`` does with the path of the image called ``name``, in so many seconds at most."""
         path = self.folder / f"{name}{SUFFIX}"
-        return self.patience.do(lambda: Image.open(path), OPEN_SECONDS, Image.close)
+        return self.patience.do(lambda: work(path), seconds)
+
+    def open(self, name: str, kind: Callable[[Path], Image] = Image.open) -> Image:
+        """The image called ``name``, opened by ``kind``. Raises BadImage, DiskFailed."""
+        path = self.folder / f"{name}{SUFFIX}"
+        return self.patience.do(lambda: kind(path), OPEN_SECONDS, Image.close)
+
+    def open_to_check(self, name: str) -> Image:
+        """As :meth:`open`; each of its reads takes a bounded time where it could take for ever."""
+        if self._is_local():
+            return self.open(name)
+        return self.open(name, lambda path: _PatientImage(path, self.patience))
 
     def source(self, image: Image) -> ProvenSource:
         """Its chunks, proven; each within a bounded time where reading could take for ever."""
-        if self.patience.do(lambda: is_local(self.folder), LIST_SECONDS):
-            return ProvenSource(image)
-        return _PatientSource(image, self.patience)
+        return ProvenSource(image) if self._is_local() else _PatientSource(image, self.patience)
+
+    def _is_local(self) -> bool:
+        return self.patience.do(lambda: is_local(self.folder), LIST_SECONDS)
+
+
+class _PatientImage(Image):
+    """A check that waits for a chunk for ever would hold the server when it is to stop."""
+
+    def __init__(self, path: Path, patience: Patience) -> None:
+        super().__init__(path)
+        self._patience = patience
+
+    def read_stored(self, chunk: int) -> bytes:
+        read = super().read_stored
+        return self._patience.do(lambda: read(chunk), READ_SECONDS)
+
+    def stored_digests(self) -> StoredDigests | None:
+        return self._patience.do(super().stored_digests, READ_SECONDS)
 
 
 class _PatientSource(ProvenSource):

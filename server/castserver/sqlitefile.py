@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from castcore.edge.image.store import writing_to
+from castcore.edge.image.store import sync_directory, writing_to
 from castcore.errors import DiskFailed, FleetcastError, NoSpace, Refused
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
@@ -71,12 +71,13 @@ def copy(source: Path, target: Path) -> None:
             # Made by us, so that nobody else can read it meanwhile.
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             _copy(source, part)
-            _sync(part)
+            with part.open("rb") as copied:
+                os.fsync(copied.fileno())
             part.replace(target)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _sync(target.parent)
+        sync_directory(target.parent)
 
 
 def make_single(path: Path) -> None:
@@ -153,11 +154,3 @@ def _pragmas(connection: DBAPIConnection, *pragmas: str) -> None:
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

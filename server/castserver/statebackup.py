@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 import time
 import zlib
@@ -18,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from castcore import __version__, trust
-from castcore.edge.image.store import writing_to
+from castcore.edge.image.store import sync_directory, writing_to
 from castcore.edge.net.identity import write_secret
 from castcore.errors import BadImage, DiskFailed, NotFound, Refused
 
@@ -72,7 +71,6 @@ def back_up(state: Path, output: Path, passfile: Path | None = None) -> Backup:
                 member.size, member.mode, member.mtime = len(content), 0o600, made
                 tar.addfile(member, io.BytesIO(content))
         write_secret(output, archive.getvalue())
-        _sync(output.parent)
     return Backup(__version__, made, {name: len(c) for name, c in contents.items()})
 
 
@@ -101,7 +99,7 @@ def bring_back(
                 written.append(state / RECORD)
                 record(state, place)
                 _load(contents[DATABASE], place, passfile)
-            _sync(state)
+            sync_directory(state)
         except BaseException:
             for path in written:
                 path.unlink(missing_ok=True)
@@ -163,11 +161,3 @@ def _database(place: Place, passfile: Path | None) -> bytes:
         else:
             sqlitefile.copy(place, copy)
         return copy.read_bytes()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -33,7 +33,7 @@ def open_database(state: Path, given: str | None, passfile: Path | None) -> Data
     """
     place, before = place_in(state, given), place_in(state)
     has_one = isinstance(before, PostgresPlace) or before.exists()
-    database = Database.at(place, passfile, new=place == before or not has_one)
+    database = Database.at(place, passfile, new=not has_one)
     try:
         for row in database.find(select(SettingRow).where(SettingRow.name == MOVED)):
             refuse_moved(row.value, database.name)

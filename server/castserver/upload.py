@@ -1,6 +1,7 @@
 """One image that a client uploads: it grows by contents, is committed, and ends.
 
-Its contents lie in a :class:`castserver.uploadstore.UploadStore`; all of them are `castserver.uploads`.
+Its contents lie in a :class:`castserver.uploadstore.UploadStore`; all of them are
+:mod:`castserver.uploads`.
 """
 
 from __future__ import annotations

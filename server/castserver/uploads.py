@@ -1,7 +1,7 @@
 """The images that clients upload just now: who may, how many, and what becomes of them.
 
-What a machine sends is stored by its digest (:mod:`castserver.uploadstore`) and becomes an image when
-all of it is there. An upload that was cut off waits for its machine, here and over a restart.
+What a machine sends is stored by its digest (:mod:`castserver.uploadstore`) and becomes an image
+when all of it is there. An upload that was cut off waits for its machine, here and over a restart.
 """
 
 from __future__ import annotations

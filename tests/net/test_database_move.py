@@ -81,6 +81,17 @@ def test_a_server_moves_to_postgresql_and_back(
     assert HIDDEN not in capsys.readouterr().out
 
 
+def test_a_database_that_was_wiped_becomes_no_new_servers(tmp_path: Path, place: PostgresPlace) -> None:
+    open_database(tmp_path, str(place), None).close()
+    open_database(tmp_path, None, None).close()
+    with engine_of(place).begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    with pytest.raises(Refused, match="is empty, and this server has one") as refused:
+        open_database(tmp_path, None, None)
+    assert "backup" in refused.value.hint
+
+
 def test_a_move_that_breaks_changes_neither_end(
     filled: Path, place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,8 @@ import pytest
 from castcore.errors import NoSpace
 from castserver.app import MOST_BODY
 from castserver.auditchain import Entry, first_broken, link, without_secrets
-from castserver.auditlog import DAY, AuditLog
+from castserver.auditlog import AuditLog
+from castserver.days import DAY
 from castserver.roles import Caller, Role
 from castserver.tables import AuditRow
 from hypothesis import given

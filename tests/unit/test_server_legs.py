@@ -18,7 +18,8 @@ from castserver.casttable import cast_lines
 from castserver.linkwatch import DOWN_SECONDS, LinkWatch
 from castserver.wayin import Network, WayIn, leg_of
 
-from tests.support.serverlab import FakeClient, FakeSender, ServerLab
+from tests.support.fakesender import FakeSender
+from tests.support.serverlab import FakeClient, ServerLab
 
 ONE = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 TWO = Network("eth2", "10.0.2.1", ip_network("10.0.2.0/24"))

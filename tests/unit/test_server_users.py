@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 from castcore.errors import NotFound, Refused
-from castserver.apitokens import DAY, ApiTokens
+from castserver.apitokens import ApiTokens
+from castserver.days import DAY
 from castserver.roles import Caller, Role
 from castserver.users import FIRST, Users
 

@@ -1,4 +1,4 @@
-"""``python -m castserver.migrations WORDS``, for developers: write the revision that is missing."""
+"""``python -m castserver.migrations WORDS``, for developers: write the missing revision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Alembic runs for each of its commands; the connection is the caller's (``castserver.schema``)."""
+"""What Alembic runs for each of its commands; the connection is ``castserver.schema``'s."""
 
 from alembic import context
 
