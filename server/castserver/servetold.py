@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from castserver.casttable import megabytes
+from castserver.cli.casttable import megabytes
 from castserver.settings import ServerSettings
 
 ON, OFF, GIVEN = "on", "off", "given"

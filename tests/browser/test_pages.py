@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from castcore.boot import InterfaceMode, WantedMode
-from castserver.bootstate import Choice, Kept
-from castserver.library import Library
+from castserver.images.library import Library
+from castserver.netboot.bootstate import Choice, Kept
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import NARROW, shot, too_wide

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 from castcore.errors import InUse, Refused
-from castserver import databasecopy
 from castserver.__main__ import main
-from castserver.database import Database
-from castserver.databasecopy import Passfiles, move
-from castserver.databaseplace import PostgresPlace
-from castserver.postgreslink import DatabaseAway
-from castserver.statebackup import SECRETS, back_up, bring_back
-from castserver.statedatabase import open_database, place_in
-from castserver.tables import Base, MachineRow
+from castserver.database import databasecopy
+from castserver.database.database import Database
+from castserver.database.databasecopy import Passfiles, move
+from castserver.database.databaseplace import PostgresPlace
+from castserver.database.postgreslink import DatabaseAway
+from castserver.database.statedatabase import open_database, place_in
+from castserver.database.tables import Base, MachineRow
+from castserver.state.statebackup import SECRETS, back_up, bring_back
 from sqlalchemy import func, select
 
 from tests.support.postgresplaces import HIDDEN, cluster, engine_of, names, place, setting, values

@@ -10,7 +10,7 @@ from castcore.cast.peers import Peers, Seed
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
 from castcore.errors import Busy
-from castserver.legrun import CastOptions, OpenImage
+from castserver.casts.legrun import CastOptions, OpenImage
 
 
 @dataclass(frozen=True)

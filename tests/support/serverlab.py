@@ -18,37 +18,37 @@ from castcore.errors import NotFound
 from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
 from castcore.trust import SigningKey
 from castcore.units import GIB
-from castserver.approvals import Approvals
-from castserver.auditlog import AuditLog
-from castserver.auth import Auth
-from castserver.bootimages import BootImages
-from castserver.booting import Booting
-from castserver.bootonce import BootOnce
-from castserver.bootwatch import BootWatch
-from castserver.captures import Captures
-from castserver.casts import Casts
-from castserver.clients import Clients
-from castserver.database import Database
-from castserver.history import History
-from castserver.imagekeeping import ImageKeeper
-from castserver.leasebook import LeaseBook
-from castserver.ledgerholder import LedgerHolder
-from castserver.legrun import CastOptions, Leg, OpenImage
-from castserver.library import Library, LibraryImage
-from castserver.licenceterms import LicenceTerms
-from castserver.licenceuses import LicenceUses
-from castserver.licensing import Licensing
-from castserver.machinelogs import MachineLogs
-from castserver.media import Media
-from castserver.mediaeyes import Seen
+from castserver.accounts.auth import Auth
+from castserver.accounts.roles import Role
+from castserver.accounts.sessions import COOKIE
+from castserver.audit.auditlog import AuditLog
+from castserver.captures.captures import Captures
+from castserver.casts.casts import Casts
+from castserver.casts.legrun import CastOptions, Leg, OpenImage
+from castserver.casts.wayin import Network
+from castserver.database.database import Database
+from castserver.history.history import History
+from castserver.images.imagekeeping import ImageKeeper
+from castserver.images.library import Library, LibraryImage
+from castserver.images.patience import Patience
+from castserver.images.shelves import LIBRARY, Shelf, Shelved
+from castserver.images.uploads import Uploads
+from castserver.licences.ledgerholder import LedgerHolder
+from castserver.licences.licenceterms import LicenceTerms
+from castserver.licences.licenceuses import LicenceUses
+from castserver.licences.licensing import Licensing
+from castserver.logs.machinelogs import MachineLogs
+from castserver.machines.approvals import Approvals
+from castserver.machines.clients import Clients
+from castserver.media.media import Media
+from castserver.media.mediaeyes import Seen
+from castserver.netboot.bootimages import BootImages
+from castserver.netboot.booting import Booting
+from castserver.netboot.bootonce import BootOnce
+from castserver.netboot.bootwatch import BootWatch
+from castserver.netboot.leasebook import LeaseBook
 from castserver.parts import ServerParts
-from castserver.patience import Patience
-from castserver.roles import Role
 from castserver.servetold import Subject, Told
-from castserver.sessions import COOKIE
-from castserver.shelves import LIBRARY, Shelf, Shelved
-from castserver.uploads import Uploads
-from castserver.wayin import Network
 
 from tests.support import databases
 from tests.support.fakesender import FakeSender

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from castcore.words import machine_words
-from castserver.clients import GONE_AFTER
-from castserver.machinetrust import ANSWER_SECONDS, HOLDS_SECONDS
-from castserver.roles import Role
+from castserver.accounts.roles import Role
+from castserver.machines.clients import GONE_AFTER
+from castserver.machines.machinetrust import ANSWER_SECONDS, HOLDS_SECONDS
 
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 

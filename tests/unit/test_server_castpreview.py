@@ -9,8 +9,8 @@ import pytest
 from castcore.disk import DiskFacts, DiskLayout, Extent, TableType
 from castcore.image import ImageDisk, Manifest, Source, encode_manifest
 from castcore.units import GIB
-from castserver.castfit import Outlook, Verdict, outlook
-from castserver.castpreview import Preview
+from castserver.casts.castfit import Outlook, Verdict, outlook
+from castserver.casts.castpreview import Preview
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from castcore.errors import DiskFailed, NoSpace, NotFound, Refused
-from castserver import postgres
 from castserver.__main__ import main
-from castserver.database import Database
-from castserver.databaseplace import (
+from castserver.database import postgres
+from castserver.database.database import Database
+from castserver.database.databaseplace import (
     PostgresPlace,
     Tls,
     parse_place,
@@ -18,8 +18,8 @@ from castserver.databaseplace import (
     password_for,
     place_of,
 )
-from castserver.postgreslink import DatabaseAway
-from castserver.statedatabase import RECORD, open_database, place_in, record
+from castserver.database.postgreslink import DatabaseAway
+from castserver.database.statedatabase import RECORD, open_database, place_in, record
 from hypothesis import given
 from hypothesis import strategies as st
 

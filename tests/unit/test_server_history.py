@@ -5,17 +5,17 @@ import io
 from typing import Any
 
 import pytest
-from castserver import historyviews
-from castserver.capturemodel import CaptureState
+from castserver.accounts.roles import Role
+from castserver.api.spreadsheet import MARK, csv_lines, guarded
+from castserver.captures.capturemodel import CaptureState
+from castserver.casts.policy import PartState
 from castserver.commands import history as command
 from castserver.console.forms import understood
 from castserver.console.historypages import ON_A_PAGE
 from castserver.console.paging import Pager
-from castserver.history import History, HistoryState, Kind, Wanted
-from castserver.policy import PartState
-from castserver.roles import Role
-from castserver.spreadsheet import MARK, csv_lines, guarded
-from castserver.tables import Base, CaptureRow, CastRow, MachineRow, PartRow
+from castserver.database.tables import Base, CaptureRow, CastRow, MachineRow, PartRow
+from castserver.history import historyviews
+from castserver.history.history import History, HistoryState, Kind, Wanted
 from hypothesis import given
 from hypothesis import strategies as st
 

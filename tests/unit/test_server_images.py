@@ -11,13 +11,13 @@ from castcore.edge.image.imagefile import Image
 from castcore.errors import DiskFailed, InUse, NotFound, Refused
 from castcore.image import ImageDisk
 from castcore.units import GIB, MIB
-from castserver import imagekeeping, shelves
+from castserver.accounts.roles import Role
+from castserver.casts.policy import CastState
 from castserver.commands import images as command
 from castserver.console.diskbars import WIDTH, disk_bar
-from castserver.imagekeeping import Check, CheckState, ImageKeeper
-from castserver.library import Library
-from castserver.policy import CastState
-from castserver.roles import Role
+from castserver.images import imagekeeping, shelves
+from castserver.images.imagekeeping import Check, CheckState, ImageKeeper
+from castserver.images.library import Library
 from hypothesis import given
 from hypothesis import strategies as st
 

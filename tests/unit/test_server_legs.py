@@ -14,9 +14,9 @@ from castcore.cast.status import CastStatus, ClientStatus, LegNow, together
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
 from castcore.errors import Busy
-from castserver.casttable import cast_lines
-from castserver.linkwatch import DOWN_SECONDS, LinkWatch
-from castserver.wayin import Network, WayIn, leg_of
+from castserver.casts.linkwatch import DOWN_SECONDS, LinkWatch
+from castserver.casts.wayin import Network, WayIn, leg_of
+from castserver.cli.casttable import cast_lines
 
 from tests.support.fakesender import FakeSender
 from tests.support.serverlab import FakeClient, ServerLab

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from castcore.control import Nic
-from castserver import machinebook
-from castserver.casts import Casts
-from castserver.clients import Client, Clients
-from castserver.machinecard import LONGEST_NAME, LONGEST_NOTE
+from castserver.casts.casts import Casts
+from castserver.machines import machinebook
+from castserver.machines.clients import Client, Clients
+from castserver.machines.machinecard import LONGEST_NAME, LONGEST_NOTE
 
 from tests.support import databases
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from castserver.accounts.roles import Role
 from castserver.console.castform import Wrong, asked_of
 from castserver.console.newcastpages import MOST_NAMED, MOST_UNFOLDED
-from castserver.roles import Role
 
 from tests.support.accounts import FROM_CONSOLE
 from tests.support.licences import FolderMedium

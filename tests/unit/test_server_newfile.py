@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from castcore.errors import DiskFailed, NoSpace, Refused
-from castserver import newfile
+from castserver.cli import newfile
 
 
 def fail(number: int) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from castcore.errors import InUse
-from castserver.databaseplace import PostgresPlace
-from castserver.postgreslink import Link
+from castserver.database.databaseplace import PostgresPlace
+from castserver.database.postgreslink import Link
 
 OTHER = (7, "fleetcast elsewhere", "10.0.1.2")
 

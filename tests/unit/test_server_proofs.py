@@ -10,8 +10,8 @@ import pytest
 from castcore.control import CONTROL
 from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
 from castcore.trust import SigningKey
-from castserver import proofs
-from castserver.proofs import CHALLENGE_SECONDS
+from castserver.machines import proofs
+from castserver.machines.proofs import CHALLENGE_SECONDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

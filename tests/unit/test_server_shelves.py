@@ -11,11 +11,11 @@ from castcore.disk import Extent
 from castcore.edge.image.imagefile import Image
 from castcore.errors import BadImage, DiskFailed, NotFound, Refused
 from castcore.units import MIB
-from castserver import shelves
-from castserver.library import Library
-from castserver.mediastate import Medium
-from castserver.patience import Patience
-from castserver.shelves import Shelf, further, is_local, is_writable
+from castserver.images import shelves
+from castserver.images.library import Library
+from castserver.images.patience import Patience
+from castserver.images.shelves import Shelf, further, is_local, is_writable
+from castserver.media.mediastate import Medium
 
 from tests.support.images import make_image, noise
 

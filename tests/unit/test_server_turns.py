@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from castserver import operatorroutes, turns
-from castserver.livestate import FRESH, LiveState
-from castserver.policy import REPORT_SECONDS, REPORTS_A_SECOND, pace
-from castserver.roles import Caller, Role
+from castserver.accounts.roles import Caller, Role
+from castserver.api import operatorroutes, turns
+from castserver.api.livestate import FRESH, LiveState
+from castserver.api.turns import AT_ONCE, Turns, waits
+from castserver.api.views import StateView
+from castserver.casts.policy import REPORT_SECONDS, REPORTS_A_SECOND, pace
 from castserver.signal import Signal
-from castserver.turns import AT_ONCE, Turns, waits
-from castserver.views import StateView
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.support.serverlab import FakeClock, ServerLab

@@ -9,10 +9,10 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import operatorclient
-from castserver.bootimages import FOLDER, BootImages
-from castserver.imagescreen import printable, table
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.imagescreen import printable, table
+from castserver.cli.operatorclient import Operator
+from castserver.netboot.bootimages import FOLDER, BootImages
 
 NAME = "bootimages"
 HELP = "ISO, disk and floppy images that chosen machines boot once, in place of our client"

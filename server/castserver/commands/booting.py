@@ -8,11 +8,11 @@ from typing import Any
 from castcore.boot import WantedMode
 from castcore.edge.commandline import Screen
 
-from castserver import operatorclient
-from castserver.arguments import NEVER
-from castserver.bootstate import DeployEnd
-from castserver.imagescreen import printable, table
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.arguments import NEVER
+from castserver.cli.imagescreen import printable, table
+from castserver.cli.operatorclient import Operator
+from castserver.netboot.bootstate import DeployEnd
 
 NAME = "booting"
 HELP = "show or change what a running server answers to machines that boot from the network"

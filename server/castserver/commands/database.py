@@ -11,9 +11,9 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.errors import NotFound
 
-from castserver.databasecopy import Passfiles, move
-from castserver.databaseplace import PostgresPlace, place_of
-from castserver.statelock import hold_state
+from castserver.database.databasecopy import Passfiles, move
+from castserver.database.databaseplace import PostgresPlace, place_of
+from castserver.state.statelock import hold_state
 
 NAME = "database"
 HELP = "move a server's database from its file to a PostgreSQL server, or back"

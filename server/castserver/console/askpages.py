@@ -6,13 +6,13 @@ from enum import StrEnum
 
 from fastapi import APIRouter, Request, Response
 
-from castserver import consequences
-from castserver.access import Name, Parts, caller_of
+from castserver.api.access import Name, Parts, caller_of
+from castserver.api.views import PartView
+from castserver.casts import consequences
 from castserver.console import page
 from castserver.console.room import names
-from castserver.licenceviews import LedgerView, ledger_views
+from castserver.licences.licenceviews import LedgerView, ledger_views
 from castserver.parts import ServerParts
-from castserver.views import PartView
 
 # Machines that a question names; of the others it gives the number.
 MOST_NAMES = 8

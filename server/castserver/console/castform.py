@@ -10,9 +10,9 @@ from castcore.disk import parse_rules
 from castcore.errors import FleetcastError, Refused
 from pydantic import ValidationError
 
-from castserver.castmodel import Request
-from castserver.castwish import NewCast, request_of
-from castserver.clients import Clients
+from castserver.casts.castmodel import Request
+from castserver.casts.castwish import NewCast, request_of
+from castserver.machines.clients import Clients
 
 # The field that says whom the cast is for.
 WHO = "who"

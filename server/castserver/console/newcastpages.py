@@ -12,15 +12,15 @@ from castcore.units import human
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from castserver import castmodel
-from castserver.access import Parts, caller_of
-from castserver.castfit import Outlook, Verdict
-from castserver.castpreview import Preview, preview
-from castserver.clients import Clients
+from castserver.api.access import Parts, caller_of
+from castserver.casts import castmodel
+from castserver.casts.castfit import Outlook, Verdict
+from castserver.casts.castpreview import Preview, preview
 from castserver.console import page
 from castserver.console.castform import Wrong, asked_of
 from castserver.console.room import names
-from castserver.machinetargets import Words, targeted
+from castserver.machines.clients import Clients
+from castserver.machines.machinetargets import Words, targeted
 from castserver.parts import ServerParts
 
 # Machines that a question names at once; the others can be unfolded, as many as these.

@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
-from castserver.casttable import clock, percent
+from castserver.cli.casttable import clock, percent
 from castserver.console import languages, show
 from castserver.console.advice import advice
 from castserver.console.languages import Language, Words

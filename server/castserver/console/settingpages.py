@@ -5,11 +5,11 @@ from __future__ import annotations
 from castcore.boot import WantedMode
 from fastapi import APIRouter, Request, Response
 
-from castserver.access import Parts
-from castserver.bootstate import DeployEnd
-from castserver.bootviews import booting_view
+from castserver.api.access import Parts
 from castserver.console.visit import visited
-from castserver.leaseroutes import list_leases, list_reservations
+from castserver.netboot.bootstate import DeployEnd
+from castserver.netboot.bootviews import booting_view
+from castserver.netboot.leaseroutes import list_leases, list_reservations
 from castserver.parts import ServerParts
 
 routes = APIRouter(include_in_schema=False)

@@ -1,0 +1,182 @@
+"""What happens to one cast is carried out: it begins, its parts end, it ends, it comes back.
+
+The decisions are :mod:`castserver.casts.policy`'s. Whoever calls holds the lock of the clients.
+"""
+
+from __future__ import annotations
+
+import time
+
+from castcore.control import Report
+from castcore.errors import FleetcastError, Refused
+
+from castserver.casts import policy
+from castserver.casts.castbook import CastBook
+from castserver.casts.castmodel import Cast, Part
+from castserver.casts.castruns import CastRuns
+from castserver.casts.legrun import OpenImage
+from castserver.casts.policy import CastState, PartState
+from castserver.images.library import Library
+from castserver.licences.licensing import Licensing
+from castserver.machines.clients import Clients
+
+RESTARTED = "the server was restarted; the cast goes on"
+
+
+class CastLife:
+    """The steps from each event to the next state; ``runs`` are what is on the air."""
+
+    def __init__(
+        self, book: CastBook, clients: Clients, library: Library, licensing: Licensing, runs: CastRuns
+    ) -> None:
+        self._book, self._clients, self._library = book, clients, library
+        self._licensing, self._runs = licensing, runs
+
+    def put_on_air(self, cast: Cast, image: OpenImage) -> None:
+        """Let clients read and join it. Raises InUse: too many casts."""
+        cast.medium, cast.run = image.medium, self._runs.open(image, cast.options)
+
+    def take_off_air(self, cast: Cast, *, abort: bool = True) -> None:
+        """No client can join it any more; ``abort`` tells those who have to give up."""
+        if cast.run is not None:
+            self._runs.end(cast.run, abort=abort)
+            cast.run = None
+
+    def begin(self, cast: Cast) -> None:
+        """Send to those who have joined."""
+        if cast.run is not None:
+            cast.run.pause(paused=False)
+            cast.run.start()
+            self._runs.share()
+        if cast.state is not CastState.RUNNING:
+            cast.state, cast.message = CastState.RUNNING, ""
+            cast.started = cast.started or int(time.time())
+            self._book.save(cast)
+
+    def begin_if_due(self, cast: Cast) -> None:
+        """Send to those who have joined, if the cast starts of itself now."""
+        waited = policy.starts_in(cast.rules, cast.first_joined, int(time.time()))
+        if policy.should_start(cast.state, cast.rules, cast.states(), waited):
+            self.begin(cast)
+
+    def pause(self, cast: Cast) -> None:
+        """Send nothing more until it is begun again; its machines wait."""
+        if cast.run is not None:
+            cast.run.pause(paused=True)
+            self._runs.share()
+        cast.state, cast.message = CastState.PAUSED, ""
+        self._book.save(cast)
+        self._clients.changed.fire()
+
+    def join(self, cast: Cast, name: str) -> None:
+        """Machine ``name`` has joined the sender; the first one starts the time that may be waited."""
+        if cast.first_joined is None:
+            cast.first_joined = int(time.time())
+            self._book.save(cast)
+        self._book.set_part(cast, name, PartState.JOINED, "")
+        self.begin_if_due(cast)
+
+    def settle(self, cast: Cast) -> None:
+        """A part has changed, or the sender has: the cast may be over by it."""
+        failure = cast.run.failure if cast.run is not None else ""
+        if failure:
+            self.break_off(cast, CastState.FAILED, failure)
+            return
+        state = policy.after_parts(cast.state, cast.rules, cast.states())
+        if state is not cast.state and state.ended:
+            done = cast.states().count(PartState.DONE)
+            self._end(cast, state, f"{done} of {len(cast.parts)} machines proven")
+        elif state is not cast.state:
+            cast.state = state
+            self._book.save(cast)
+        self._clients.changed.fire()
+
+    def break_off(self, cast: Cast, state: CastState, why: str) -> None:
+        """End it at once; ``why`` is for people."""
+        self._book.set_open_parts(cast, PartState.FAILED, why)
+        self._end(cast, state, why)
+        self._clients.changed.fire()
+
+    def take_in(self, cast: Cast, client: str, part: Part, report: Report) -> bool:
+        """``part`` after ``report``; whether it has ended by it."""
+        part.report = report
+        state, said = policy.part_after_report(part.state, report, cast.root)
+        if state is PartState.DONE and part.state is not state:
+            state, said = self._licensed(cast, client)
+        if state is part.state and said in ("", part.message):
+            return False
+        self._book.set_part(cast, client, state, said or report.message)
+        if cast.state is CastState.GATHERING:
+            self.begin_if_due(cast)
+        self.settle(cast)
+        return state.ended
+
+    def give_up_silent(self, cast: Cast) -> None:
+        """Machines that were not heard for a while are gone."""
+        now = self._clients.clock()
+        for name, part in cast.parts.items():
+            if not part.state.ended and not self._clients.get(name).online(now):
+                self._book.set_part(cast, name, PartState.GONE, "it has not been heard for a while")
+        if cast.state is CastState.GATHERING:
+            self.begin_if_due(cast)
+        self.settle(cast)
+
+    def resume_all(self) -> None:
+        """Put the casts of the last run on the air again, and give back licences that none awaits."""
+        for cast in self._book.active():
+            self._resume(cast)
+        for name, machine in self._licensing.reserved():
+            if not may_hold(self._book.get(name), machine):
+                self._licensing.give_up(name, machine)
+
+    def reopen(self, cast: Cast) -> None:
+        """Put a cast that has no sender on the air. Raises NotFound, BadImage, Refused, InUse."""
+        image = self._library.open(cast.image, cast.root)
+        try:
+            if image.root != cast.root:
+                raise Refused(f"image {cast.image} is not the one this cast was made for any more")
+            self.put_on_air(cast, image)
+        except FleetcastError:
+            image.close()
+            raise
+
+    def restart(self, cast: Cast) -> None:
+        """A cast that has ended is under way again, for those who will be ordered into it."""
+        cast.state, cast.message, cast.ended = CastState.RUNNING, "", None
+        self._book.save(cast)
+
+    def _resume(self, cast: Cast) -> None:
+        """Those in the middle of it join anew."""
+        try:
+            self.reopen(cast)
+        except FleetcastError as error:
+            self._end(cast, CastState.FAILED, f"interrupted by a restart, and {error.what}")
+            return
+        for name, part in cast.parts.items():
+            if not part.state.ended:
+                self._clients.get(name).heard = self._clients.clock()
+        if cast.run is not None and cast.state is CastState.PAUSED:
+            cast.run.pause(paused=True)
+        self._book.set_open_parts(cast, PartState.ORDERED, RESTARTED)
+        cast.message = RESTARTED
+        self._book.save(cast)
+
+    def _end(self, cast: Cast, state: CastState, message: str) -> None:
+        cast.state, cast.message, cast.ended = state, message, int(time.time())
+        self._book.save(cast)
+        self.take_off_air(cast, abort=state is not CastState.DONE)
+
+    def _licensed(self, cast: Cast, client: str) -> tuple[PartState, str]:
+        """The part of a machine that has proven its disk, and what is to be said of it."""
+        try:
+            self._licensing.require(cast.id, client, cast.bare_image, cast.medium)
+        except FleetcastError as error:
+            return PartState.FAILED, f"its disk is proven, but it was given up before, and {error.what}"
+        return PartState.DONE, ""
+
+
+def may_hold(cast: Cast, client: str) -> bool:
+    """Whether a licence can be reserved for ``client`` now."""
+    part = cast.parts.get(client)
+    lost = part is not None and part.state in (PartState.FAILED, PartState.REFUSED)
+    return not cast.state.ended and not lost

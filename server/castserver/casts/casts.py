@@ -1,0 +1,319 @@
+"""The casts: what operators ask of them, and what clients do in them.
+
+Every call holds the lock shared with :mod:`castserver.machines.clients`. What follows from it is carried
+out by :mod:`castserver.casts.castlife`, and is in the database (:mod:`castserver.casts.castbook`) before
+anybody hears of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Sequence
+
+from castcore.boot import BootDecision
+from castcore.control import Order, OrderKind, Report
+from castcore.disk import Rules
+from castcore.errors import Busy, FleetcastError, NotFound, Refused
+
+from castserver.casts import castroutes, policy
+from castserver.casts.admission import Admission
+from castserver.casts.castbook import CastBook
+from castserver.casts.castlife import CastLife, may_hold
+from castserver.casts.castmodel import Cast, Request
+from castserver.casts.castruns import CastRuns
+from castserver.casts.durables import Durables
+from castserver.casts.legrun import Leg
+from castserver.casts.policy import CastState, PartState
+from castserver.casts.wayin import WayIn
+from castserver.database.database import Database
+from castserver.images.library import Library
+from castserver.licences.licensing import Licensing
+from castserver.machines.clients import Client, Clients
+from castserver.machines.presented import Presented
+
+
+class Casts:
+    """Every cast there was and is; implements ``castserver.casts.castroutes.CastDirectory``."""
+
+    def __init__(
+        self,
+        database: Database,
+        clients: Clients,
+        library: Library,
+        legs: Sequence[Leg],
+        licensing: Licensing | None = None,
+        own_rules: Rules = (),
+    ) -> None:
+        self.own_rules = own_rules
+        self._clients, self._library = clients, library
+        self.licensing = licensing or Licensing(database)
+        self._lock = clients.lock
+        self._runs = CastRuns(legs)
+        self._book = CastBook(database, clients, self.licensing)
+        self._life = CastLife(self._book, clients, library, self.licensing, self._runs)
+        self._life.resume_all()
+
+    @property
+    def durables(self) -> Durables:
+        """What machines' disks have of images already."""
+        return self._book.durables
+
+    def all(self) -> list[Cast]:
+        """Every cast, the newest first."""
+        with self._lock:
+            return self._book.all()
+
+    def get(self, name: str) -> Cast:
+        """The cast with id ``name``. Raises NotFound."""
+        return self._book.get(name)
+
+    def find(self, cast: str, way: WayIn) -> castroutes.RunningCast | None:
+        """The cast ``cast``, for who comes in by ``way``; when it has ended they hear why."""
+        found = self._book.find(cast)
+        return None if found is None else Admission(self, found, way)
+
+    def create(self, request: Request) -> Cast:
+        """Make a cast and order every machine in that is ready for it.
+
+        Raises NotFound (image or machine), BadImage, InUse (too many casts).
+        """
+        for name in request.rules.targets or ():
+            self._clients.get(name)
+        image = self._library.open(request.image)
+        with self._lock:
+            cast = Cast(
+                self._book.new_id(),
+                image.name,
+                image.root,
+                request.rules,
+                request.after,
+                int(time.time()),
+                request.options,
+                disk_rules=request.disk_rules,
+                made_by=request.by,
+            )
+            try:
+                self._life.put_on_air(cast, image)
+            except FleetcastError:
+                image.close()
+                raise
+            try:
+                self._book.add(cast)
+            except FleetcastError:
+                self._life.take_off_air(cast)
+                raise
+            for client in self._clients.all():
+                self.offer(client)
+        self._clients.changed.fire()
+        return cast
+
+    def start(self, cast: Cast, by: str = "") -> None:
+        """Start a gathering cast with those who joined; ``by`` is who asks.
+
+        Raises Refused when there is none to start.
+        """
+        with self._lock:
+            if cast.state is not CastState.GATHERING or cast.run is None:
+                raise Refused(f"cast {cast.id} is {cast.state}, only a gathering one can be started")
+            if PartState.JOINED not in cast.states():
+                raise Refused(
+                    f"no machine has joined cast {cast.id} yet",
+                    hint="boot machines over the network first",
+                )
+            cast.made_by = by or cast.made_by
+            self._life.begin(cast)
+        self._clients.changed.fire()
+
+    def pause(self, cast: Cast) -> None:
+        """Hold a running cast: its machines wait, and nothing is lost. Raises Refused."""
+        with self._lock:
+            if cast.state is not CastState.RUNNING:
+                raise Refused(f"cast {cast.id} is {cast.state}, only a running one can be paused")
+            self._life.pause(cast)
+
+    def resume(self, cast: Cast) -> None:
+        """Let a paused cast go on where it was. Raises Refused."""
+        with self._lock:
+            if cast.state is not CastState.PAUSED:
+                raise Refused(f"cast {cast.id} is {cast.state}, only a paused one can be resumed")
+            self._life.begin(cast)
+        self._clients.changed.fire()
+
+    def retry(self, cast: Cast, machines: Collection[str] = ()) -> None:
+        """Order machines that failed, were refused or are gone into ``cast`` again; () for all of them.
+
+        One that has ended is under way again by that. Raises NotFound and BadImage (its image), InUse
+        (too many casts), Refused when no machine can be ordered now.
+        """
+        with self._lock:
+            again = [self._clients.get(name) for name in self._to_retry(cast, machines)]
+            blocked = {client.id: why for client in again if (why := self.unready(client))}
+            ready = [client for client in again if client.id not in blocked]
+            if not ready:
+                told = "; ".join(list(blocked.values())[:3])
+                raise Refused(
+                    f"no machine of cast {cast.id} can be ordered again now: {told}",
+                    hint="boot them over the network first",
+                )
+            if cast.state.ended:
+                self._life.reopen(cast)
+                self._life.restart(cast)
+            for client in ready:
+                self._order(cast, client)
+        self._clients.changed.fire()
+
+    def cancel(self, cast: Cast) -> None:
+        """End a cast at once; machines in the middle of it are left with an incomplete disk."""
+        with self._lock:
+            if cast.state.ended:
+                raise Refused(f"cast {cast.id} has ended already: {cast.state}")
+            self._life.break_off(cast, CastState.CANCELLED, "cancelled by the operator")
+
+    def uses(self, medium: str) -> bool:
+        """Whether a cast that has not ended casts from the deploy medium with this key."""
+        with self._lock:
+            return bool(self._book.of_medium(medium))
+
+    def medium_gone(self, medium: str, why: str) -> None:
+        """End every cast from a deploy medium at once; its files are closed beside that.
+
+        ``why`` is for people.
+        """
+        with self._lock:
+            for cast in self._book.of_medium(medium):
+                self._life.break_off(cast, CastState.FAILED, why)
+        # Who reads what is dead may hang for long, and nobody shall with them.
+        threading.Thread(target=self._runs.close_ended, name="close casts", daemon=True).start()
+
+    def busy(self, client: Client) -> str:
+        """The id of the cast that ``client`` takes part in now, "" when it is free."""
+        with self._lock:
+            return next((c.id for c in self._book.active() if _awaits(c, client.id)), "")
+
+    def unready(self, client: Client) -> str:
+        """Why it cannot be ordered into a cast now, "" when it can."""
+        busy = self.busy(client)
+        if busy:
+            return f"{client.id} takes part in cast {busy}"
+        if not client.online(self._clients.clock()):
+            return f"no client is running on {client.id}"
+        return "" if self._free(client) else f"{client.id} is at work"
+
+    def offer(self, client: Client, *, restarted: bool = False) -> None:
+        """Order ``client`` into the oldest cast that wants it, if it is free to take part.
+
+        ``restarted``: it has just registered, so it knows nothing of its earlier orders.
+        """
+        with self._lock:
+            if not self._free(client):
+                return
+            busy = self.busy(client)
+            if busy and not restarted:
+                return
+            for cast in [self._book.get(busy)] if busy else self._book.active():
+                part = cast.parts.get(client.id)
+                taken = part.state if part else None
+                if policy.wants(cast.state, cast.rules, client.id, taken, source=client.source):
+                    self._order(cast, client)
+                    return
+
+    def hear(self, client: Client, report: Report) -> None:
+        """Take in a report: a part may end by it, and with it the cast."""
+        with self._lock:
+            cast = self._book.find(report.cast)
+            part = cast.parts.get(client.id) if cast is not None else None
+            ended = cast and part and self._life.take_in(cast, client.id, part, report)
+            self.offer(client)
+        if ended:  # without the lock: a medium takes its time
+            self.licensing.settle()
+
+    def claim(self, cast: Cast, client: str) -> None:
+        """Reserve a licence for ``client``, where the cast needs one; else it has no part in it.
+
+        Raises NoLicence, DiskFailed, Untrusted, NotFound (the cast has ended meanwhile), Busy (worth
+        another try).
+        """
+        try:
+            self.licensing.claim(cast.id, client, cast.bare_image, cast.medium)
+        except Busy:
+            raise
+        except FleetcastError as error:
+            with self._lock:
+                part = cast.parts.get(client)
+                if part is not None and not part.state.ended:
+                    self._book.set_part(cast, client, PartState.REFUSED, error.what)
+                    self._life.settle(cast)
+            raise
+        with self._lock:
+            if not may_hold(cast, client):
+                self.licensing.give_up(cast.id, client)
+                raise NotFound(f"the cast is {cast.state} now", hint="ask the operator to cast again")
+
+    def joined(self, cast: Cast, client: str) -> None:
+        """``client`` has joined the sender; start when that was the last one awaited."""
+        with self._lock:
+            if cast.state.ended:
+                return
+            # From now on its disk may be half written: if it restarts, it must meet our client again.
+            self._clients.set_boots(self._clients.get(client), BootDecision.CLIENT)
+            self._life.join(cast, client)
+        self._clients.changed.fire()
+
+    def tick(self) -> None:
+        """Once a second: give up on machines that are silent and interfaces that are lost, end what is
+        over.
+        """
+        with self._lock:
+            for cast in self._book.active():
+                self._life.give_up_silent(cast)
+            runs = [cast.run for cast in self._book.active() if cast.run is not None]
+        self.licensing.settle()
+        for run in runs:  # without the lock: to end a sender takes a moment
+            run.look()
+        self._runs.share()
+        self._runs.close_ended()
+
+    def authorize(self, shown: Presented) -> str | None:
+        """The id of the client that makes a request. Raises Unproven."""
+        client = self._clients.proven(shown)
+        return client.id if client is not None else None
+
+    def close(self) -> None:
+        """Stop every sender; the casts themselves go on when the server comes back."""
+        self._runs.close()
+        self.durables.save()
+        self.licensing.close()
+
+    def _free(self, client: Client) -> bool:
+        """Whether it is here and does nothing else than, at most, a cast."""
+        idle = policy.idle(client.report, stays=client.stays)
+        return idle and not client.capture and client.online(self._clients.clock())
+
+    def _to_retry(self, cast: Cast, machines: Collection[str]) -> list[str]:
+        """Of ``machines`` (none named: of all), those that can be ordered again. Raises Refused."""
+        for name in machines:
+            if name not in cast.parts:
+                raise Refused(f"machine {name[:40]!r} has no part in cast {cast.id}")
+        found = [
+            name
+            for name, part in cast.parts.items()
+            if policy.retried(part.state) and (not machines or name in machines)
+        ]
+        if not found:
+            raise Refused(f"no such machine of cast {cast.id} failed, was refused or is gone")
+        return found
+
+    def _order(self, cast: Cast, client: Client) -> None:
+        # Who has joined may only have registered anew, its link or the server having been away: it does
+        # not join again, so it would be waited for in vain. If the machine was restarted, it does.
+        part = cast.parts.get(client.id)
+        if part is None or part.state is not PartState.JOINED:
+            self._book.set_part(cast, client.id, PartState.ORDERED, "")
+        order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update, rules=cast.disk_rules)
+        self._clients.order(client, order)
+
+
+def _awaits(cast: Cast, client: str) -> bool:
+    part = cast.parts.get(client)
+    return part is not None and not part.state.ended

@@ -1,0 +1,85 @@
+"""Which chunks of an image are durable on which machine's disk: what a restarted client resumes from.
+
+One record per machine and disk, of the image written there last. Growth is written to the database in
+one transaction for all machines, a few seconds late: that costs a resuming machine a few seconds of
+its work. What takes something back is written at once, before the disk changes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from castcore.cast.chunkset import ChunkSet
+
+from castserver.database.database import Database
+from castserver.database.tables import DurableRow
+
+SAVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class _Record:
+    root: str
+    chunks: ChunkSet
+
+
+class Durables:
+    """The records; every method may be called from any thread. Raises NoSpace, DiskFailed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._rows = {(row.machine, row.target): row for row in database.all(DurableRow)}
+        self._records: dict[tuple[str, str], _Record] = {}
+        self._grown: set[tuple[str, str]] = set()
+        self._saved = time.monotonic()
+
+    def recall(self, machine: str, target: str, root: str) -> bytes:
+        """The chunks of the image ``root`` that are durable there (b"": none, or another image)."""
+        with self._lock:
+            row = self._rows.get((machine, target))
+            return row.chunks if row is not None and row.root == root else b""
+
+    def remember(self, machine: str, target: str, root: str, chunks: ChunkSet) -> None:
+        """These and no others are durable there from now on."""
+        at = machine, target
+        with self._lock:
+            before = self._records.get(at)
+            self._rows[at] = DurableRow(
+                machine=machine,
+                target=target,
+                root=root,
+                chunks=chunks.encode(),
+                changed=int(time.time()),
+            )
+            self._records[at] = _Record(root, chunks)
+            self._grown.add(at)
+            grows = before is not None and before.root == root and not before.chunks - chunks
+            if not grows or time.monotonic() - self._saved > SAVE_SECONDS:
+                self._save()
+
+    def forget(self, machine: str) -> None:
+        """A cast to this machine is proven: its disks are its own again, and will change."""
+        with self._lock:
+            mine = [at for at in self._rows if at[0] == machine and self._rows[at].chunks]
+            for at in mine:
+                self._rows[at] = DurableRow(
+                    machine=machine, target=at[1], root="", chunks=b"", changed=int(time.time())
+                )
+                self._records.pop(at, None)
+                self._grown.add(at)
+            if mine:
+                self._save()
+
+    def save(self) -> None:
+        """Write what is not written yet."""
+        with self._lock:
+            if self._grown:
+                self._save()
+
+    def _save(self) -> None:
+        self._database.save(*(self._rows[at] for at in self._grown))
+        self._grown.clear()
+        self._saved = time.monotonic()
