@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from castserver.cli.casttable import megabytes
 from castserver.settings import ServerSettings
+from castserver.wording import megabytes
 
 ON, OFF, GIVEN = "on", "off", "given"
 

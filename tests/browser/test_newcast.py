@@ -52,7 +52,7 @@ def test_a_cast_to_a_group_is_for_those_who_are_in_it(desk: Desk, room: list[Fak
     form.get_by_label("ssd").check()
     expect(form.locator("#meant")).to_have_text("Machines: 2, of which here now: 2.")
     form.get_by_role("button", name="Make the cast…").click()
-    expect(page.locator("#confirm")).to_contain_text("each as soon as it joins: 2.")
+    expect(page.locator("#confirm")).to_contain_text("once the cast is started: 2.")
     page.locator("#confirm-yes").click()
     expect(page.locator("#cast-list article")).to_have_count(1)
     (cast,) = desk.lab.casts.all()

@@ -58,10 +58,10 @@ def wrong(lab: ServerLab, **wish: Any) -> dict[str, str]:
 def test_making_a_cast_says_who_is_erased_and_when(lab: ServerLab) -> None:
     one, two, _ = (FakeClient(lab, number).register() for number in range(1, 4))
     told = question(lab)
-    assert "Every machine that shows up is erased, as soon as it joins; ready now: 3." in told
+    assert "Every machine that shows up is erased, once the cast is started; ready now: 3." in told
     assert "You start the cast" in told
     told = question(lab, clients=[one.id, two.id], start_clients=2)
-    assert "Machines that are erased, each as soon as it joins: 2." in told
+    assert "Machines that are erased, once the cast is started: 2." in told
     assert "starts by itself when 2 have joined" in told
 
 
@@ -98,7 +98,7 @@ def test_the_question_tells_machines_apart_by_what_becomes_of_them(
     lab.operator("POST", "/casts", {"image": "lab", "clients": [busy.id]})
     lab.clients.get(away.id).heard = -1e9
     told = question(lab, groups=["ROOM0", "ROOM1"])
-    assert "each as soon as it joins: 3. PC01 /dev/sda ACME SSD 64.0 GiB" in told
+    assert "once the cast is started: 3. PC01 /dev/sda ACME SSD 64.0 GiB" in told
     assert "Not here now, and erased when they come: 1 PC03" in told
     assert "Busy now, and erased only when they are free before the cast ends: 1 PC02" in told
     assert "現在接続しておらず、接続した時に消去されるマシン: 1 台" in question(

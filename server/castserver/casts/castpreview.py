@@ -6,41 +6,43 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from castcore.disk import Rules, parse_rules
-from castcore.errors import FleetcastError
 from castcore.image import parse_manifest
 
 from castserver.casts.castfit import Outlook, Verdict, outlook
 from castserver.casts.castmodel import Request
 from castserver.casts.casts import Casts
 from castserver.images.library import Library
+from castserver.licences.licenceterms import LicencesLeft
 from castserver.machines.clients import Client, Clients
 
 
 @dataclass(frozen=True)
 class Preview:
-    """``machines`` by their id; ``left`` licences (None: none are needed), ``problem`` of them.
+    """``machines`` by their id; ``licences`` that are left for the image.
 
-    Those who are not here now are among them only when they were named.
+    Those who are not here now are among them only when they were named. ``count`` is the number of
+    machines that it starts with, 0: it is not bound to a number.
     """
 
     image: str
     root: str
     machines: Mapping[str, Outlook]
-    left: int | None
-    problem: str = ""
+    licences: LicencesLeft
+    count: int = 0
 
     @property
     def needed(self) -> int:
-        """How many licences it takes when all who fit are there."""
-        return sum(machine.fits for machine in self.machines.values()) if self.left is not None else 0
+        """How many licences it takes when all who fit are there, and as many as it starts with."""
+        fitting = sum(machine.fits for machine in self.machines.values())
+        return max(fitting, self.count) if self.licences.count is not None else 0
 
     @property
     def warning(self) -> str:
         """What the operator should know before he makes the cast, "" when all is well."""
-        if self.problem:
-            return self.problem
-        if self.left is not None and self.left < self.needed:
-            return f"the cast takes {self.needed} licences, {self.left} are left"
+        if self.licences.problem:
+            return self.licences.problem
+        if self.licences.short(self.needed):
+            return f"the cast takes {self.needed} licences, {self.licences.count} are left"
         return ""
 
 
@@ -68,12 +70,8 @@ def preview(
             )
             for client in _meant(request, clients)
         }
-    left, problem = None, ""
-    try:
-        left = casts.licensing.left(request.image.rpartition("/")[2], medium)
-    except FleetcastError as error:
-        left, problem = 0, error.what
-    return Preview(request.image, root, machines, left, problem)
+    left = casts.licensing.left(request.image.rpartition("/")[2], medium)
+    return Preview(request.image, root, machines, left, request.rules.start_clients or 0)
 
 
 def _meant(request: Request, clients: Clients) -> Iterator[Client]:

@@ -40,7 +40,7 @@ class PreviewView(View):
     erased: int = Field(description="machines that would be erased at once")
     refused: int = Field(description="machines that the image does not fit")
     machines: list[OutlookView]
-    licences_needed: int
+    licences_needed: int = Field(description="machines that fit, at least as many as it starts with")
     licences_left: int | None = Field(description="null: the cast takes none")
     warning: str = Field(description="what to know before the cast is made; may be empty")
 
@@ -64,7 +64,7 @@ def _view(found: Preview, clients: Clients) -> PreviewView:
         refused=verdicts.count(Verdict.MISFIT),
         machines=[_outlook_view(name, m, clients) for name, m in found.machines.items()],
         licences_needed=found.needed,
-        licences_left=found.left,
+        licences_left=found.licences.count,
         warning=found.warning,
     )
 

@@ -1,22 +1,20 @@
 """What an operator's word does to the disks of a room, told before it is given. Pure.
 
-A client clears the head of its disk before it joins: from the join on, its old contents are gone.
+A disk keeps what it has until the first chunk comes, and none comes before the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from castserver.api.views import CastView, PartView
 from castserver.casts.policy import PartState
-from castserver.licences.licenceviews import LedgerView
 
 
 @dataclass(frozen=True)
 class Start:
-    """The machines that the start of a cast erases at once, and those that follow when they join.
+    """The machines that the start of a cast erases at once, and those that follow once they have joined.
 
     ``others``: whoever shows up later is erased too.
     """
@@ -44,8 +42,11 @@ def of_start(cast: CastView) -> Start:
 
 def of_cancel(cast: CastView) -> Cancellation:
     """What cancelling ``cast`` leaves behind."""
+    proven = _in(cast, PartState.DONE)
+    if cast.started is None:
+        return Cancellation(proven, (), tuple(part for part in cast.parts if part not in proven))
     return Cancellation(
-        proven=_in(cast, PartState.DONE),
+        proven=proven,
         incomplete=_in(cast, PartState.JOINED, PartState.FAILED, PartState.GONE),
         untouched=_in(cast, PartState.ORDERED, PartState.REFUSED),
     )
@@ -58,30 +59,6 @@ def of_retry(
     lost = _in(cast, PartState.FAILED, PartState.REFUSED, PartState.GONE)
     here = tuple(part for part in lost if part.client in online)
     return here, tuple(part for part in lost if part not in here)
-
-
-def licences_left(image: str, ledgers: Sequence[LedgerView]) -> int | None:
-    """For how many machines more the licences in ``ledgers`` allow ``image``, by its bare name, to be
-    cast; None: it takes none.
-    """
-    needed = [ledger for ledger in ledgers if ledger.needed]
-    if not needed:
-        return None
-    return sum(
-        own.left
-        for ledger in needed
-        for own in ledger.licences
-        if not ledger.problem and own.trusted and fnmatchcase(image, own.product)
-    )
-
-
-def unlicensed(cast: CastView, ledgers: Sequence[LedgerView]) -> int:
-    """How many of the machines that have still to join ``cast`` there is no licence for.
-
-    Those that have joined hold theirs.
-    """
-    left = licences_left(cast.image.rpartition("/")[2], ledgers)
-    return 0 if left is None else max(len(of_start(cast).awaited) - left, 0)
 
 
 def _in(cast: CastView, *states: PartState) -> tuple[PartView, ...]:

@@ -8,7 +8,8 @@ from castcore.cast.states import SenderState
 from castcore.cast.status import CastStatus, ClientStatus, LegStatus
 from castcore.units import human
 
-from castserver.cli.imagescreen import table
+from castserver.cli.texttable import table
+from castserver.wording import clock, megabytes, percent
 
 HEADINGS = ("CLIENT", "CLASS", "HAVE", "MB/S", "NET LOSS", "HOST LOSS", "SHED", "LEFT")
 # The line about the whole, the headings, and the one that counts who found no room.
@@ -75,21 +76,6 @@ def client_row(client: ClientStatus) -> tuple[str, ...]:
         str(client.shed_blocks),
         "" if client.over else clock(client.eta),
     )
-
-
-def megabytes(rate: int) -> str:
-    """Bytes a second in MB/s, as ``--rate`` takes them."""
-    return f"{rate / 1e6:.1f}"
-
-
-def percent(share: float) -> str:
-    """A share (0..1) of loss: ``"0.12%"``, ``"0"`` for none."""
-    return f"{share:.2%}" if share else "0"
-
-
-def clock(seconds: float | None) -> str:
-    """Seconds as ``minutes:seconds``, ``"?"`` while not known."""
-    return "?" if seconds is None else f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 
 def listing(clients: Iterable[ClientStatus]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,9 @@ from castcore.edge.image.store import default_store, holdings
 from castcore.image import ImageDisk, Manifest, borrowings
 from castcore.plain import to_plain
 from castcore.units import exactly, human
+
+from castserver.cli.texttable import table
+from castserver.wording import printable
 
 # Runs of unreadable bytes that are shown; `--json` and the manifest have all.
 LOST_SHOWN = 20
@@ -29,21 +31,6 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where images given by name are (default: $FLEETCAST_STORE, else %(default)s)",
     )
-
-
-def table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
-    """``rows``, the first of them headings, as aligned lines."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return [
-        (indent + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))).rstrip()
-        for row in cells
-    ]
-
-
-def printable(text: str) -> str:
-    """``text`` without what would steer a terminal: labels come from disks we do not know."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def partition_table(layout: DiskLayout) -> list[str]:

@@ -7,13 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from castcore.licence import Licence
 
-
-def date(expires: int, now: float) -> str:
-    """The last day that a licence can be used, for people."""
-    if not expires:
-        return "never"
-    day = datetime.fromtimestamp(expires - 1, UTC).strftime("%Y-%m-%d")
-    return f"{day} (expired)" if expires <= now else day
+from castserver.wording import date
 
 
 def end_of(text: str) -> int:

@@ -7,9 +7,10 @@ from typing import Any
 
 from castcore.units import human
 
-from castserver.cli.imagescreen import printable, table
+from castserver.cli.texttable import table
 from castserver.days import DAY
 from castserver.moments import utc
+from castserver.wording import printable
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 

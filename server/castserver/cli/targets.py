@@ -25,7 +25,8 @@ from castcore.edge.disk.named import named_disk, read_rules
 from castcore.errors import Refused
 from castcore.image import Manifest
 
-from castserver.cli.imagescreen import image_lines, printable, target_lines
+from castserver.cli.imagescreen import image_lines, target_lines
+from castserver.wording import printable
 
 _MAPPING = re.compile(r"(\d{1,4})=(.+)")
 

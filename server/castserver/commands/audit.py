@@ -10,9 +10,10 @@ from castcore.errors import Untrusted
 
 from castserver.cli import arguments, operatorclient
 from castserver.cli.arguments import count
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
+from castserver.wording import printable
 
 NAME = "audit"
 HELP = "show who did what at a running server, or prove that this record was not changed"

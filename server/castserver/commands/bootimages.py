@@ -10,9 +10,10 @@ from castcore.edge.commandline import Screen
 from castcore.units import human
 
 from castserver.cli import operatorclient
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.netboot.bootimages import FOLDER, BootImages
+from castserver.wording import printable
 
 NAME = "bootimages"
 HELP = "ISO, disk and floppy images that chosen machines boot once, in place of our client"

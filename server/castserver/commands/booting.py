@@ -10,9 +10,10 @@ from castcore.edge.commandline import Screen
 
 from castserver.cli import operatorclient
 from castserver.cli.arguments import NEVER
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.netboot.bootstate import DeployEnd
+from castserver.wording import printable
 
 NAME = "booting"
 HELP = "show or change what a running server answers to machines that boot from the network"

@@ -13,9 +13,10 @@ from castcore.units import human
 
 from castserver.cli import operatorclient
 from castserver.cli.confirming import confirm
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
+from castserver.wording import printable
 
 NAME = "images"
 HELP = "list the images of a running server, have one of its library checked, or delete one"

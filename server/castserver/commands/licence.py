@@ -22,8 +22,8 @@ from castcore.trust import SigningKey
 
 from castserver.cli import arguments
 from castserver.cli.imagekeys import add_key_argument, own_key
-from castserver.cli.imagescreen import printable
 from castserver.cli.licencescreen import end_of, licence_lines
+from castserver.wording import printable
 
 NAME = "licence"
 HELP = "make an issuer's key; issue, show and verify licence files"

@@ -10,10 +10,10 @@ from castcore.edge.commandline import Screen
 
 from castserver.cli import operatorclient
 from castserver.cli.arguments import count
-from castserver.cli.imagescreen import printable, table
-from castserver.cli.licencescreen import date
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
+from castserver.wording import date, printable
 
 NAME = "licences"
 HELP = "list the licences of a running server's media and who took them, or give back stray ones"

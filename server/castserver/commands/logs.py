@@ -11,9 +11,10 @@ from castcore.units import human
 
 from castserver.cli import newfile, operatorclient
 from castserver.cli.arguments import count
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
+from castserver.wording import printable
 
 NAME = "logs"
 HELP = (

@@ -11,10 +11,10 @@ from castcore.errors import DiskFailed, Refused
 from castcore.units import human
 
 from castserver.cli import machinescreen, newfile, operatorclient, trustactions
-from castserver.cli.imagescreen import printable
 from castserver.cli.operatorclient import Operator
 from castserver.machines.machinecard import key
 from castserver.machines.machinecsv import MOST_BYTES
+from castserver.wording import printable
 
 NAME = "machines"
 HELP = (

@@ -9,8 +9,9 @@ from castcore.edge.commandline import Screen
 from castcore.units import human
 
 from castserver.cli import operatorclient
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
+from castserver.wording import printable
 
 NAME = "media"
 HELP = "show a running server's deploy media: which are connected, which one is used"

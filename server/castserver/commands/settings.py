@@ -8,8 +8,8 @@ from typing import Any
 from castcore.edge.commandline import Screen
 
 from castserver.cli import operatorclient
-from castserver.cli.imagescreen import table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 
 NAME = "settings"
 HELP = "show what a running server was told at its start, and the option of each setting"

@@ -10,9 +10,10 @@ from castcore.edge.commandline import Screen
 from castserver.accounts.roles import Role
 from castserver.cli import operatorclient
 from castserver.cli.arguments import count
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
+from castserver.wording import printable
 
 NAME = "tokens"
 HELP = "list, make or revoke the tokens by which scripts call a running server"

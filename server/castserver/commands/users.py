@@ -11,9 +11,10 @@ from castcore.errors import Refused
 
 from castserver.accounts.roles import Role
 from castserver.cli import operatorclient
-from castserver.cli.imagescreen import printable, table
 from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
+from castserver.wording import printable
 
 NAME = "users"
 HELP = "list, add, change or remove the people who may log in to a running server"

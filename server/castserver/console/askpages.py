@@ -11,7 +11,6 @@ from castserver.api.views import PartView
 from castserver.casts import consequences
 from castserver.console import page
 from castserver.console.room import names
-from castserver.licences.licenceviews import LedgerView, ledger_views
 from castserver.parts import ServerParts
 
 # Machines that a question names; of the others it gives the number.
@@ -33,7 +32,7 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
     """What starting, cancelling or retrying the cast does, in the reader's language."""
     if caller_of(request, parts) is None:
         return Response(status_code=401)
-    found, medium = parts.casts.get(cast), parts.casts.get(cast).medium
+    found = parts.casts.get(cast)
     view, _ = parts.room(found.id)
     if what is Asked.CANCEL:
         left = consequences.of_cancel(view)
@@ -42,8 +41,11 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
         here, away = consequences.of_retry(view, _online(parts))
         values = {"cast": view, "again": here, "away": away, "named": named}
         return page.render(request, "ask/retry.html", values)
-    lacking = consequences.unlicensed(view, _ledgers(parts, medium=bool(medium)))
-    asked = {"cast": view, "start": consequences.of_start(view), "lacking": lacking, "named": named}
+    start = consequences.of_start(view)
+    licences = parts.casts.licensing.left(found.bare_image, found.medium)
+    # Those that have joined hold theirs.
+    lacking = licences.short(len(start.awaited))
+    asked = {"cast": view, "start": start, "lacking": lacking, "named": named}
     return page.render(request, "ask/start.html", asked)
 
 
@@ -55,7 +57,3 @@ def named(machines: tuple[PartView, ...]) -> list[str]:
 def _online(parts: ServerParts) -> frozenset[str]:
     now = parts.clients.clock()
     return frozenset(client.id for client in parts.clients.all() if client.online(now))
-
-
-def _ledgers(parts: ServerParts, *, medium: bool) -> list[LedgerView]:
-    return ledger_views(parts.casts.licensing) if medium else []

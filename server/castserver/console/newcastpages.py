@@ -98,7 +98,6 @@ def _question(
         machines = len(told.get(Verdict.ERASED, []))
     else:
         machines = sum(one.state == "ready" for one in parts.state().clients)
-    left = found.left if found is not None else None
     return {
         "image": asked.image.rpartition("/")[2],
         "machines": machines,
@@ -110,8 +109,8 @@ def _question(
         "absent": told.get(Verdict.ABSENT, []),
         "busy": told.get(Verdict.BUSY, []),
         "misfits": misfits,
-        "left": left,
-        "short": left is not None and left < max(machines, rules.start_clients or 0),
+        "left": found.licences.count if found is not None else None,
+        "short": found is not None and found.licences.short(found.needed),
         "MOST_NAMED": MOST_NAMED,
         "MOST_UNFOLDED": MOST_UNFOLDED,
     }

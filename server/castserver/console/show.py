@@ -10,10 +10,9 @@ from castcore.control import ClientState, Report
 
 from castserver.api.views import OFFLINE, CastView, ReceptionView, StateView
 from castserver.casts.policy import CastState, PartState
-from castserver.cli.casttable import clock, megabytes, percent
-from castserver.cli.licencescreen import date
 from castserver.console.languages import Words
 from castserver.machines.trustviews import DENIED
+from castserver.wording import clock, date, megabytes, percent
 
 # Rows of network boots on the page; who invents MACs must not fill it.
 MOST_BOOTS = 50

@@ -7,10 +7,10 @@ from castcore.units import human
 from castserver.api.headup import headup, pxe_ready
 from castserver.api.views import CastView, ClientView, PartView, ReceptionView, StateView
 from castserver.casts.policy import CastState
-from castserver.cli.casttable import clock, megabytes, percent
 from castserver.console.room import Phase, phase
 from castserver.console.show import glance, joined, proven, share
 from castserver.media.mediastate import MediaState
+from castserver.wording import clock, megabytes, percent
 
 CASTS = ("Cast", "Image", "State", "Joined", "Proven", "MB/s", "Left")
 PARTS = ("Machine", "State", "Progress", "MB/s", "Class", "Loss", "Left", "Note")

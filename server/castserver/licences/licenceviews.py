@@ -64,16 +64,16 @@ def _ledger_view(
 
 
 def _licence_view(balance: Balance, now: int, issuers: frozenset[str]) -> LicenceView:
-    licence, expired = balance.licence, balance.licence.expired(now)
+    licence = balance.licence
     return LicenceView(
         licence=licence.id,
         product=licence.product,
         count=licence.count,
-        left=0 if expired else balance.left,
+        left=balance.left_at(now),
         reserved=balance.reserved,
         consumed=balance.consumed,
         expires=licence.expires,
-        expired=expired,
+        expired=licence.expired(now),
         issuer=licence.issuer,
         trusted=licence.issuer in issuers,
     )

@@ -23,7 +23,7 @@ from castserver.database.database import Database
 from castserver.database.tables import CastRow, PartRow
 from castserver.licences.ledgerholder import HeldLedger, LedgerHolder, NoLedgers
 from castserver.licences.licencebook import LicenceBook, LicenceUse, UseState
-from castserver.licences.licenceterms import LicenceEvent, LicenceTerms, WithoutLicence
+from castserver.licences.licenceterms import LicenceEvent, LicencesLeft, LicenceTerms, WithoutLicence
 
 log = logging.getLogger("fleetcast")
 
@@ -94,23 +94,17 @@ class Licensing:
                 if not again:
                     self._tell("reserved", opened, file.ledger, cast, machine)
 
-    def left(self, image: str, medium: str) -> int | None:
-        """To how many machines ``image`` can still be cast; None: to any number, it takes no licences.
-
-        Raises as :meth:`claim`.
-        """
-        with self._lock:
-            opened, now = self._opened_for(image, medium), int(time.time())
-            if opened is None:
-                return None
-            with self._using(opened) as file:
-                return sum(
-                    balance.left
-                    for balance in file.ledger.balances()
-                    if balance.licence.covers(image)
-                    and not balance.licence.expired(now)
-                    and balance.licence.issuer in self._terms.issuers
-                )
+    def left(self, image: str, medium: str) -> LicencesLeft:
+        """To how many machines ``image``, by its name without its folder, can still be cast."""
+        try:
+            with self._lock:
+                opened = self._opened_for(image, medium)
+                if opened is None:
+                    return LicencesLeft(None)
+                with self._using(opened) as file:
+                    return LicencesLeft(file.ledger.left(int(time.time()), self.issuers, image))
+        except FleetcastError as error:
+            return LicencesLeft(0, error.what)
 
     def require(self, cast: str, machine: str, image: str, medium: str) -> None:
         """Return if ``machine``, whose disk is proven, has a licence; else it gets one now.
@@ -352,5 +346,5 @@ class Licensing:
         machine: str = "",
         detail: str = "",
     ) -> None:
-        left = sum(balance.left for balance in ledger.balances())
+        left = ledger.left(int(time.time()), self.issuers)
         self._told(LicenceEvent(word, opened.place.medium, left, cast, machine, detail))

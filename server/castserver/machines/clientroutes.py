@@ -16,9 +16,9 @@ from castserver.api.access import OwnClient, Parts
 from castserver.api.messagebody import message
 from castserver.api.views import ErrorView, Refusals
 from castserver.casts.castroutes import CameBy, Shown
-from castserver.cli.imagescreen import printable
 from castserver.machines.clients import MOST_WAIT
 from castserver.seldom import Seldom
+from castserver.wording import printable
 
 MOST_NUMBER = (1 << 63) - 1
 # The control number of clients that do not say theirs.
@@ -75,7 +75,8 @@ async def same_version(request: Request, way: CameBy) -> None:
         said = await request.json()
     except (ValueError, RecursionError):
         return
-    control = said.get("control", OLDEST) if isinstance(said, dict) else CONTROL
+    registers = isinstance(said, dict) and "version" in said
+    control = said.get("control", OLDEST) if registers else CONTROL
     if type(control) is not int or control == CONTROL or control.bit_length() > MOST_BITS:
         return
     version = said.get("version", "")
