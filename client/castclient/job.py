@@ -1,6 +1,7 @@
 """One cast from the order to the proof: plan, open the disk, receive, finish, verify.
 
-Blocking; runs in a thread of its own. What it does is told through ``show`` as :class:`CastNow`.
+Nothing is written before the first chunk comes: a cast that ends while it gathers costs no machine what
+it has. Blocking; runs in a thread of its own. What it does is told through ``show`` as :class:`CastNow`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from castcore.edge.disk.seedcontents import SeedContents, Sink
 from castcore.errors import FleetcastError, NetworkFailed, Untrusted
 from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
+from castcore.units import human
 
 from castclient import plan
 from castclient.diskshares import DiskShares
@@ -93,11 +95,12 @@ class CastJob:
         self._peers: PeerClient | None = None
         self._now = CastNow(cast, ClientState.PLANNING)
         self._meter = RateMeter()
+        self._sink: DiskSink | None = None
         self._shares: DiskShares | None = None
         self._shown = 0.0
 
     def run(self) -> CastEnd:
-        """Do it all. Raises FleetcastError; the disk is then incomplete and must not be booted."""
+        """Do it all. Raises FleetcastError; the disk then boots only if no data had come."""
         started = time.monotonic()
         self._enter(self._now)
         signed = self._patiently(self._control.descriptor)
@@ -124,14 +127,15 @@ class CastJob:
             self._patiently(self._memory.claim_licence)
             # Before a byte is written: what the server remembered of this disk may not be so any more.
             self._patiently(lambda: remember(held.encode()))
-            sink = DiskSink(manifest, index, disks)
+            sink = self._sink = DiskSink(manifest, index, disks)
             sink.adopt(held)
             self._shares = DiskShares(index, [target.path for target in targets], sink.done)
             contents = SeedContents(manifest, index, [target.path for target in targets])
             taking = contents.remembering(sink)
             peers = PeerClient(self._control, taking, index.stored_lengths(), contents)
             undo.callback(peers.close)
-            self._write(descriptor, index.stored_lengths(), sink, taking, peers, held, remember)
+            with sink.telling():
+                self._write(descriptor, index.stored_lengths(), sink, taking, peers, held, remember)
             undo.pop_all()
         self._enter(
             replace(
@@ -178,7 +182,6 @@ class CastJob:
         remember: Callable[[bytes], None],
     ) -> None:
         self._peers = peers
-        sink.prepare(self._progress)
         kept = sum(n for n, has in zip(lengths, held.mask(), strict=True) if has)
         receiving = ClientState.RECEIVING
         self._enter(
@@ -195,6 +198,7 @@ class CastJob:
                 peers=peers,
                 held=held,
             )
+        sink.write_zeros(self._zeroed)
         sink.finish()
         self._enter(
             replace(
@@ -221,10 +225,21 @@ class CastJob:
                 remember(b"")
             raise
 
+    @property
+    def _untouched(self) -> bool:
+        return self._sink is None or self._sink.untouched
+
     def _enter(self, now: CastNow) -> None:
         """Show ``now`` at once: another state, or something to say."""
-        self._now, self._shown = now, time.monotonic()
-        self._show(now)
+        self._now, self._shown = replace(now, writing=not self._untouched), time.monotonic()
+        self._show(self._now)
+
+    def _zeroed(self, progress: Progress) -> None:
+        """Show how far the zeros are that no chunk brings."""
+        clock = time.monotonic()
+        if clock - self._shown >= SHOW_SECONDS:
+            told = f"writes zeros, {human(progress.done)} of {human(progress.total)}"
+            self._enter(replace(self._now, rate=0, detail=told))
 
     def _progress(self, progress: Progress) -> None:
         """Show how far the step is, a few times a second at most."""
@@ -241,6 +256,7 @@ class CastJob:
             total=progress.total,
             rate=rate,
             detail=progress.detail,
+            writing=not self._untouched,
         )
         if state is not ClientState.VERIFYING:
             unicast, peers = self._control.unicast, self._peers.taken if self._peers else 0

@@ -33,6 +33,10 @@ QUESTION_SECONDS = 30.0
 NOTICE_SECONDS = 120.0
 _SHOWN_MESSAGES = 40
 _QUESTION = "The disk is being written. Enter: shut down, it stays incomplete. Esc: go on."
+_QUESTION_BEFORE = "No data came yet, the disk is as it was. Enter: shut down. Esc: go on."
+_QUESTION_CAPTURE = (
+    "An image is being made of the disk. Enter: shut down, without the image. Esc: go on."
+)
 _UNTOLD = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING, Phase.WAITING)
 
 
@@ -232,11 +236,18 @@ def _spoken(model: Model, happening: Happening) -> Model:
         model = dataclasses.replace(model, question="")
     if event is Event.ASKED_OFF and model.phase is Phase.CASTING:
         until = time.monotonic() + QUESTION_SECONDS
-        return dataclasses.replace(model, question=_QUESTION, question_until=until)
+        return dataclasses.replace(model, question=_question(model.cast), question_until=until)
     if event is Event.NOTICE:
         until = time.monotonic() + NOTICE_SECONDS
         return dataclasses.replace(model, notice=happening.text, notice_until=until)
     return model
+
+
+def _question(cast: CastNow | None) -> str:
+    """What is asked before a machine goes off that is at work."""
+    if cast is not None and cast.state is ClientState.CAPTURING:
+        return _QUESTION_CAPTURE
+    return _QUESTION if cast is not None and cast.writing else _QUESTION_BEFORE
 
 
 def noted(model: Model, happening: Happening) -> Model:
@@ -271,7 +282,9 @@ def noted(model: Model, happening: Happening) -> Model:
 def _cast_noted(model: Model, happening: Happening) -> Model:
     event = happening.event
     if event is Event.PROGRESS:
-        return dataclasses.replace(model, cast=happening.now)
+        # Who was told that the disk is as it was shall know when that is over.
+        question = model.question and _question(happening.now)
+        return dataclasses.replace(model, cast=happening.now, question=question)
     if event is Event.CAST_DONE:
         return dataclasses.replace(model, cast=happening.now, problem="", failure=None, attempt=0)
     if event in (Event.TOLD, Event.TOLD_STAY) and model.phase is not Phase.CASTING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from castclient import retry
 from castclient.journal import MOST_LENGTH, MOST_LINES, RECENT_LINES, Journal
 from castclient.model import CastNow, Model
@@ -261,6 +262,37 @@ def test_shutting_down_during_a_write_is_asked_and_answered() -> None:
     subject.handle(Happening(Event.SURE_OFF))
     assert (subject.model.phase, subject.model.off) == (Phase.LEAVING, True)
     assert world.performed[-1][0] is Action.LEAVE
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (CastNow("c1", ClientState.RECEIVING), "the disk is as it was"),
+        (CastNow("c1", ClientState.RECEIVING, writing=True), "it stays incomplete"),
+        (CastNow("u1", ClientState.CAPTURING), "without the image"),
+    ],
+)
+def test_the_question_says_what_shutting_down_costs(now: CastNow, said: str) -> None:
+    subject = ready(FakeWorld({}))
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    subject.handle(Happening(Event.PROGRESS, now=now))
+    subject.handle(Happening(Event.ASKED_OFF))
+    assert said in subject.model.question
+
+
+def test_a_question_that_was_asked_before_data_came_is_corrected() -> None:
+    subject = ready(FakeWorld({}))
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    subject.handle(Happening(Event.ASKED_OFF))
+    assert "the disk is as it was" in subject.model.question
+    until = subject.model.question_until
+    now = CastNow("c1", ClientState.RECEIVING, writing=True)
+    subject.handle(Happening(Event.PROGRESS, now=now))
+    assert "it stays incomplete" in subject.model.question
+    assert subject.model.question_until == until
+    subject.handle(Happening(Event.STAY_ON))
+    subject.handle(Happening(Event.PROGRESS, now=now))
+    assert subject.model.question == "", "an answered one is not asked again"
 
 
 def test_a_question_ends_with_the_write_it_was_about() -> None:

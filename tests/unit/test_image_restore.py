@@ -88,7 +88,7 @@ def test_restore_writes_what_is_in_use_and_touches_no_hole(
 
 def test_the_first_chunk_comes_last(image: Image, target: BlockFile) -> None:
     sink = sink_of(image, target)
-    sink.prepare()
+    sink.write_zeros()
     for chunk in image.index.chunks_of_kind(ChunkKind.DATA):
         sink.put(chunk, image.read_stored(chunk))
     assert target.read(0, 8192) == bytes(8192)
@@ -99,7 +99,7 @@ def test_the_first_chunk_comes_last(image: Image, target: BlockFile) -> None:
 
 def test_an_incomplete_restore_is_not_finished(image: Image, target: BlockFile) -> None:
     sink = sink_of(image, target)
-    sink.prepare()
+    sink.write_zeros()
     sink.put(0, image.read_stored(0))
     sink.put(3, image.read_stored(3))
     with pytest.raises(BadImage, match="2 of 5 chunks of small never came, the first is chunk 2"):
@@ -132,7 +132,7 @@ def test_wrong_bytes_are_refused_and_nothing_is_written(
 @pytest.mark.parametrize("offset", [0, 65536, MIB + 17, 5 * MIB + 4095])
 def test_verify_finds_one_wrong_byte(image: Image, target: BlockFile, offset: int) -> None:
     sink = sink_of(image, target)
-    sink.prepare()
+    sink.write_zeros()
     for chunk in image.index.chunks_of_kind(ChunkKind.DATA):
         sink.put(chunk, image.read_stored(chunk))
     sink.finish()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from castcore.cast.states import ClientClass
 from castcore.control import ClientState, Report
 from castserver.accounts.roles import Role
-from castserver.api.headup import RESULT_SECONDS, HeadUp, headup
+from castserver.api.headup import RESULT_SECONDS, HeadUp, headup, latest_result
+from castserver.api.metrics import render
 from castserver.api.views import PartView
-from castserver.casts.castmodel import Request
+from castserver.casts.castmodel import MOST_SHOWN, Request
 from castserver.casts.lagging import Lag
 from castserver.casts.policy import CastRules, CastState, PartState
 from castserver.console.advice import advice
@@ -164,8 +166,8 @@ def test_the_cancel_says_what_is_left_behind(lab: ServerLab) -> None:
     cast, clients = gathered(lab, 5)
     FakeClient(lab, 6).register()
     told = text(lab, f"/casts/{cast}/ask/cancel")
-    assert "Left with an incomplete disk that does not boot: 5" in told
-    assert "Not begun, their disks are as they were: 1" in told
+    assert "incomplete" not in told
+    assert "Not begun, their disks are as they were: 6" in told
     casting(lab, cast, *(seen(one) for one in clients))
     for one in clients[:2]:
         one.report("done", cast=cast, root=ROOT)
@@ -208,10 +210,10 @@ def test_a_cast_is_paused_and_goes_on_by_a_button(lab: ServerLab) -> None:
 def test_making_a_cast_says_who_is_erased_and_when(lab: ServerLab) -> None:
     one, two, _ = (FakeClient(lab, number).register() for number in range(1, 4))
     told = text(lab, "/ask/cast?image=library/lab")
-    assert "Every machine that shows up is erased, as soon as it joins; ready now: 3." in told
+    assert "Every machine that shows up is erased, once the cast is started; ready now: 3." in told
     assert "You start the cast" in told
     told = text(lab, f"/ask/cast?image=lab&client={one.id}&client={two.id}&count=2")
-    assert "Machines that are erased, each as soon as it joins: 2." in told
+    assert "Machines that are erased, once the cast is started: 2." in told
     assert "starts by itself when 2 have joined" in told
 
 
@@ -294,12 +296,13 @@ def test_a_label_is_a_name_and_a_model() -> None:
 @pytest.mark.parametrize("language", list(Language))
 def test_there_is_advice_for_every_trouble(language: Language) -> None:
     words = Words(language)
-    said = [advice(words, tile(lag=lag)) for lag in Lag] + [
-        advice(words, tile(phase=one)) for one in LOST
+    said = [advice(words, tile(lag=lag), begun=True) for lag in Lag] + [
+        advice(words, tile(phase=one), begun=True) for one in LOST
     ]
+    said.append(advice(words, tile(phase=Phase.FAILED), begun=False))
     assert all(said)
     assert len(set(said)) == len(said)
-    assert advice(words, tile()) == ""
+    assert advice(words, tile(), begun=True) == ""
 
 
 def test_the_head_up_display_goes_from_no_medium_to_the_result(lab: ServerLab) -> None:
@@ -330,3 +333,25 @@ def test_few_casts_that_ended_are_shown(lab: ServerLab) -> None:
     assert len(re.findall(r'<article id="cast-', page)) == MOST_ENDED + 1
     assert f'id="cast-{waiting}"' in page
     assert "3 older ones are not shown here." in page
+
+
+def test_the_live_state_has_what_goes_on_and_what_ended_last(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, waiting = (lab.casts.create(Request("lab", CastRules(None))) for _ in range(2))
+    for _ in range(MOST_SHOWN + 4):
+        lab.casts.cancel(lab.casts.create(Request("lab", CastRules(None))))
+    later = time.time() + 100
+    monkeypatch.setattr(time, "time", lambda: later)
+    lab.casts.cancel(first)
+    state = lab.parts.state()
+    shown = [cast.cast for cast in state.casts]
+    every = [cast["cast"] for cast in lab.operator("GET", "/casts")]
+    assert len(shown) == MOST_SHOWN + 1
+    assert {first.id, waiting.id} <= set(shown)
+    assert shown == [cast for cast in every if cast in shown], "the newest first"
+    assert len(every) == MOST_SHOWN + 6
+    assert latest_result(state) == next(c for c in state.casts if c.cast == first.id)
+    assert state.cast_counts == {"gathering": 1, "cancelled": MOST_SHOWN + 5}
+    assert f'state="cancelled"}} {MOST_SHOWN + 5}.0' in render(state).decode()
+    assert f"{MOST_SHOWN + 5 - MOST_ENDED} older ones are not shown here." in lab.http.get("/").text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from castcore.boot import BootDecision
 from castcore.control import Report
 from castcore.errors import FleetcastError, Refused
 
@@ -44,6 +45,10 @@ class CastLife:
 
     def begin(self, cast: Cast) -> None:
         """Send to those who have joined."""
+        if cast.state is CastState.GATHERING:
+            for name, part in cast.parts.items():
+                if part.state is PartState.JOINED:
+                    self._must_boot_client(name)
         if cast.run is not None:
             cast.run.pause(paused=False)
             cast.run.start()
@@ -74,6 +79,8 @@ class CastLife:
             cast.first_joined = int(time.time())
             self._book.save(cast)
         self._book.set_part(cast, name, PartState.JOINED, "")
+        if cast.state is not CastState.GATHERING:
+            self._must_boot_client(name)
         self.begin_if_due(cast)
 
     def settle(self, cast: Cast) -> None:
@@ -143,7 +150,12 @@ class CastLife:
     def restart(self, cast: Cast) -> None:
         """A cast that has ended is under way again, for those who will be ordered into it."""
         cast.state, cast.message, cast.ended = CastState.RUNNING, "", None
+        cast.started = cast.started or int(time.time())
         self._book.save(cast)
+
+    def _must_boot_client(self, name: str) -> None:
+        """Its disk may be half written from now on: if it restarts, it has to meet our client."""
+        self._clients.set_boots(self._clients.get(name), BootDecision.CLIENT)
 
     def _resume(self, cast: Cast) -> None:
         """Those in the middle of it join anew."""

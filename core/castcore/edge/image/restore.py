@@ -72,7 +72,7 @@ def restore(
         with made_for(image, changes) as reworks:
             if held is not None:
                 sink.adopt(held.chunks)
-            sink.prepare(progress)
+            sink.write_zeros(progress)
             if discard:
                 discard_unused(image.manifest, targets)
             _move(image, sink, record, progress)
