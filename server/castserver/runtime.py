@@ -210,6 +210,8 @@ class Server:
                 ssl_certfile=self.identity.certificate,
                 ssl_keyfile=self.identity.private_key,
                 lifespan="off",
+                loop="uvloop",
+                http="h11",  # bounds what a request's head may take
                 log_config=None,
                 access_log=False,
                 server_header=False,
