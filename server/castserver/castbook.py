@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from castcore.boot import BootDecision
 from castcore.errors import NotFound
@@ -20,7 +23,8 @@ from castserver.tables import CastRow, PartRow
 class CastBook:
     """Every cast there was and is; whoever changes one holds the lock of ``clients``.
 
-    Every change is in the database when the call returns. Raises NoSpace, DiskFailed.
+    Every change is in the database before it is in memory: when a call raises NoSpace, DiskFailed or
+    DatabaseAway, nothing has changed, and the same call again does all of it.
     """
 
     def __init__(self, database: Database, clients: Clients, licensing: Licensing) -> None:
@@ -61,24 +65,53 @@ class CastBook:
 
     def add(self, cast: Cast) -> None:
         """There is one more."""
-        self.save(cast)
+        self._licensing.save_cast(cast_row(cast))
         self._casts[cast.id] = cast
 
-    def save(self, cast: Cast) -> None:
-        """``cast`` has changed."""
-        self._licensing.save_cast(cast_row(cast))
+    def change(self, cast: Cast, to: Cast, parts: Mapping[str, Part] | None = None) -> None:
+        """``cast`` is what its copy ``to`` is now, and these ``parts`` of it, none of them DONE, too."""
+        parts = parts or {}
+        rows = (part_row(cast.id, name, part) for name, part in parts.items())
+        self._licensing.save_cast(cast_row(to), *rows)
+        vars(cast).update(vars(to))
+        cast.parts.update(parts)
 
     def set_part(self, cast: Cast, name: str, state: PartState, message: str) -> None:
         """The part of machine ``name`` is in ``state`` now, for the reason ``message``."""
-        part = cast.parts.setdefault(name, Part(state))
-        part.state, part.message, part.changed = state, message, int(time.time())
-        self._licensing.save_part(part_row(cast.id, name, part))
+        part = _moved(cast.parts.get(name, Part(state)), state, message)
+        row = part_row(cast.id, name, part)
         if state is PartState.DONE:
-            self.durables.forget(name)
-            self._clients.set_boots(self._clients.get(name), BootDecision.LOCAL)
+            client = self._clients.get(name)
+            with (
+                self.durables.forgetting(name) as forgotten,
+                self._clients.booting(client, BootDecision.LOCAL) as boots,
+            ):
+                self._licensing.save_part(row, *forgotten, *boots)
+        else:
+            self._licensing.save_part(row)
+        cast.parts[name] = part
 
-    def set_open_parts(self, cast: Cast, state: PartState, message: str) -> None:
-        """All parts that have not ended are in ``state`` now."""
-        for name, part in cast.parts.items():
-            if not part.state.ended:
-                self.set_part(cast, name, state, message)
+    @contextmanager
+    def ordering(self, cast: Cast, name: str) -> Iterator[Sequence[PartRow]]:
+        """Machine ``name`` is ordered into ``cast``; whoever calls saves the rows that say so, with the
+        order.
+        """
+        part = cast.parts.get(name)
+        # Who has joined may only have registered anew, its link or the server having been away: it does
+        # not join again, so it would be waited for in vain. If the machine was restarted, it does.
+        if part is not None and part.state is PartState.JOINED:
+            yield ()
+            return
+        part = _moved(part or Part(PartState.ORDERED), PartState.ORDERED, "")
+        yield (part_row(cast.id, name, part),)
+        cast.parts[name] = part
+
+
+def open_parts(cast: Cast, state: PartState, message: str) -> dict[str, Part]:
+    """All parts that have not ended, as they are in ``state``, for `CastBook.change`."""
+    parts = cast.parts.items()
+    return {name: _moved(part, state, message) for name, part in parts if not part.state.ended}
+
+
+def _moved(part: Part, state: PartState, message: str) -> Part:
+    return replace(part, state=state, message=message, changed=int(time.time()))

@@ -7,9 +7,10 @@ of it.
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 
 from castcore.boot import BootDecision
 from castcore.control import Order, OrderKind, Report
@@ -31,6 +32,8 @@ from castserver.licensing import Licensing
 from castserver.policy import CastState, PartState
 from castserver.presented import Presented
 from castserver.wayin import WayIn
+
+log = logging.getLogger("fleetcast")
 
 
 class Casts:
@@ -93,11 +96,7 @@ class Casts:
                 disk_rules=request.disk_rules,
                 made_by=request.by,
             )
-            try:
-                self._life.put_on_air(cast, image)
-            except FleetcastError:
-                image.close()
-                raise
+            self._life.put_on_air(cast, image)
             try:
                 self._book.add(cast)
             except FleetcastError:
@@ -121,8 +120,7 @@ class Casts:
                     f"no machine has joined cast {cast.id} yet",
                     hint="boot machines over the network first",
                 )
-            cast.made_by = by or cast.made_by
-            self._life.begin(cast)
+            self._life.begin(cast, by)
         self._clients.changed.fire()
 
     def pause(self, cast: Cast) -> None:
@@ -140,27 +138,28 @@ class Casts:
             self._life.begin(cast)
         self._clients.changed.fire()
 
-    def retry(self, cast: Cast, machines: Collection[str] = ()) -> None:
-        """Order machines that failed, were refused or are gone into ``cast`` again; () for all of them.
+    def retry(self, cast: Cast, machines: Collection[str] | None = None) -> None:
+        """Order machines that failed, were refused or are gone into ``cast`` again; None: all of them.
 
         One that has ended is under way again by that. Raises NotFound and BadImage (its image), InUse
-        (too many casts), Refused when no machine can be ordered now.
+        (too many casts), Refused when no machine can be ordered now, Busy (worth another try).
         """
         with self._lock:
-            again = [self._clients.get(name) for name in self._to_retry(cast, machines)]
-            blocked = {client.id: why for client in again if (why := self.unready(client))}
-            ready = [client for client in again if client.id not in blocked]
-            if not ready:
-                told = "; ".join(list(blocked.values())[:3])
-                raise Refused(
-                    f"no machine of cast {cast.id} can be ordered again now: {told}",
-                    hint="boot them over the network first",
-                )
-            if cast.state.ended:
-                self._life.reopen(cast)
-                self._life.restart(cast)
-            for client in ready:
-                self._order(cast, client)
+            self._to_retry(cast, machines)
+            ended = cast.state.ended
+        with ExitStack() as unused:
+            image = self._life.open(cast) if ended else None  # without the lock: a shelf takes its time
+            if image is not None:
+                unused.callback(image.close)
+            with self._lock:
+                ready = self._to_retry(cast, machines)
+                if cast.state.ended:
+                    if image is None:
+                        raise Busy(f"cast {cast.id} has ended just now", hint="try again")
+                    unused.pop_all()
+                    self._life.restart(cast, image)
+                for client in ready:
+                    self._order(cast, client)
         self._clients.changed.fire()
 
     def cancel(self, cast: Cast) -> None:
@@ -182,9 +181,10 @@ class Casts:
         """
         with self._lock:
             for cast in self._book.of_medium(medium):
-                self._life.break_off(cast, CastState.FAILED, why)
-        # Who reads what is dead may hang for long, and nobody shall with them.
-        threading.Thread(target=self._runs.close_ended, name="close casts", daemon=True).start()
+                try:
+                    self._life.break_off(cast, CastState.FAILED, why)
+                except FleetcastError as error:
+                    log.error("cast %s has ended, which is still to be written: %s", cast.id, error.what)
 
     def busy(self, client: Client) -> str:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""
@@ -272,7 +272,6 @@ class Casts:
         for run in runs:  # without the lock: to end a sender takes a moment
             run.look()
         self._runs.share()
-        self._runs.close_ended()
 
     def authorize(self, shown: Presented) -> str | None:
         """The id of the client that makes a request. Raises Unproven."""
@@ -290,28 +289,32 @@ class Casts:
         idle = policy.idle(client.report, stays=client.stays)
         return idle and not client.capture and client.online(self._clients.clock())
 
-    def _to_retry(self, cast: Cast, machines: Collection[str]) -> list[str]:
-        """Of ``machines`` (none named: of all), those that can be ordered again. Raises Refused."""
-        for name in machines:
+    def _to_retry(self, cast: Cast, machines: Collection[str] | None) -> list[Client]:
+        """Of ``machines`` (None: of all), those that can be ordered again now. Raises Refused."""
+        for name in machines or ():
             if name not in cast.parts:
                 raise Refused(f"machine {name[:40]!r} has no part in cast {cast.id}")
-        found = [
-            name
+        again = [
+            self._clients.get(name)
             for name, part in cast.parts.items()
-            if policy.retried(part.state) and (not machines or name in machines)
+            if policy.retried(part.state) and (machines is None or name in machines)
         ]
-        if not found:
+        if not again:
             raise Refused(f"no such machine of cast {cast.id} failed, was refused or is gone")
-        return found
+        blocked = {client.id: why for client in again if (why := self.unready(client))}
+        ready = [client for client in again if client.id not in blocked]
+        if not ready:
+            told = "; ".join(list(blocked.values())[:3])
+            raise Refused(
+                f"no machine of cast {cast.id} can be ordered again now: {told}",
+                hint="boot them over the network first",
+            )
+        return ready
 
     def _order(self, cast: Cast, client: Client) -> None:
-        # Who has joined may only have registered anew, its link or the server having been away: it does
-        # not join again, so it would be waited for in vain. If the machine was restarted, it does.
-        part = cast.parts.get(client.id)
-        if part is None or part.state is not PartState.JOINED:
-            self._book.set_part(cast, client.id, PartState.ORDERED, "")
         order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update, rules=cast.disk_rules)
-        self._clients.order(client, order)
+        with self._book.ordering(cast, client.id) as rows:
+            self._clients.order(client, order, *rows)
 
 
 def _awaits(cast: Cast, client: str) -> bool:

@@ -13,7 +13,8 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from castcore.boot import BootDecision
@@ -304,13 +305,15 @@ class Clients:
             # It was here before we were started anew: nobody takes its place before it can speak.
             client.trust.heard = self.clock()
 
-    def order(self, client: Client, order: Order) -> Order:
-        """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet."""
+    def order(self, client: Client, order: Order, *more: Base) -> Order:
+        """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet.
+
+        The rows ``more`` are saved with it.
+        """
         with self.lock:
-            client.orders_given += 1
-            order = replace(order, number=client.orders_given)
-            client.orders = (order,)
-            self._save(client)
+            order = replace(order, number=client.orders_given + 1)
+            self._database.save(client_row(replace(client, orders_given=order.number)), *more)
+            client.orders_given, client.orders = order.number, (order,)
         client.signal.fire()
         self.changed.fire()
         return order
@@ -331,10 +334,16 @@ class Clients:
 
     def set_boots(self, client: Client, boots: BootDecision) -> None:
         """Decide what the machine boots over the network from now on."""
+        with self.booting(client, boots) as rows:
+            if rows:
+                self._database.save(*rows)
+
+    @contextmanager
+    def booting(self, client: Client, boots: BootDecision) -> Iterator[Sequence[Base]]:
+        """The same, where whoever calls saves the rows that say so, with what else is so by that."""
         with self.lock:
-            if client.boots is not boots:
-                client.boots = boots
-                self._save(client)
+            yield [] if client.boots is boots else [client_row(replace(client, boots=boots))]
+            client.boots = boots
         self.changed.fire()
 
     def decide(self, mac: str, uuid: str) -> BootDecision:
@@ -385,9 +394,6 @@ class Clients:
         while (name := f"m{secrets.token_hex(4)}") in self._clients or name in besides:
             pass
         return name
-
-    def _save(self, client: Client) -> None:
-        self._database.save(client_row(client))
 
 
 def _unknown(text: str) -> NotFound:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from castcore.cast.chunkset import ChunkSet
@@ -60,18 +62,24 @@ class Durables:
             if not grows or time.monotonic() - self._saved > SAVE_SECONDS:
                 self._save()
 
-    def forget(self, machine: str) -> None:
-        """A cast to this machine is proven: its disks are its own again, and will change."""
+    @contextmanager
+    def forgetting(self, machine: str) -> Iterator[Collection[DurableRow]]:
+        """A cast to this machine is proven: its disks are its own again, and will change. Whoever calls
+        saves the rows that say so, with what else is so by that.
+        """
         with self._lock:
-            mine = [at for at in self._rows if at[0] == machine and self._rows[at].chunks]
-            for at in mine:
-                self._rows[at] = DurableRow(
+            rows = {
+                at: DurableRow(
                     machine=machine, target=at[1], root="", chunks=b"", changed=int(time.time())
                 )
+                for at, row in self._rows.items()
+                if at[0] == machine and row.chunks
+            }
+            yield rows.values()
+            self._rows |= rows
+            self._grown -= rows.keys()
+            for at in rows:
                 self._records.pop(at, None)
-                self._grown.add(at)
-            if mine:
-                self._save()
 
     def save(self) -> None:
         """Write what is not written yet."""

@@ -22,7 +22,7 @@ from castserver.database import Database
 from castserver.ledgerholder import HeldLedger, LedgerHolder, NoLedgers
 from castserver.licencebook import LicenceBook, LicenceUse, UseState
 from castserver.licenceterms import LicenceEvent, LicenceTerms, WithoutLicence
-from castserver.tables import CastRow, PartRow
+from castserver.tables import Base, CastRow, PartRow
 
 log = logging.getLogger("fleetcast")
 
@@ -126,13 +126,13 @@ class Licensing:
             elif use.state is UseState.RETURNING:  # and not on its way: we have the lock
                 self._book.want(replace(use, state=UseState.RESERVED))
 
-    def save_part(self, row: PartRow) -> None:
-        """Save a part, and what becomes of its licence; :meth:`settle` then carries that out."""
-        self._book.save_part(row)
+    def save_part(self, row: PartRow, *more: Base) -> None:
+        """Save a part, ``more``, and what becomes of its licence; :meth:`settle` carries that out."""
+        self._book.save_part(row, *more)
 
-    def save_cast(self, row: CastRow) -> None:
-        """Save a cast, and what becomes of its licences; :meth:`settle` then carries that out."""
-        self._book.save_cast(row)
+    def save_cast(self, row: CastRow, *parts: PartRow) -> None:
+        """Save a cast, its ``parts``, and what becomes of its licences; :meth:`settle` carries that out."""
+        self._book.save_cast(row, *parts)
 
     def give_up(self, cast: str, machine: str) -> None:
         """The machine takes no part in the cast any more; :meth:`settle` gives its licence back."""
