@@ -1,7 +1,8 @@
 """A live page as blocks of HTML, and what of it has changed since somebody saw it last.
 
-A block is one element with an id. Blocks stand in lists, which may stand in blocks, at the mark of
-:func:`place`. Browsers are sent the lists and blocks that changed, never the page.
+A block is one element with an id. Blocks stand in lists, which may stand in blocks: at the mark
+``<!--list NAME-->``, in an element with ``data-list``. Browsers are sent the lists and blocks that
+changed, never the page.
 """
 
 from __future__ import annotations
@@ -31,11 +32,6 @@ class Board:
         """The HTML of the list ``name`` with all that stands in it."""
         html = "\n".join(self.blocks[block] for block in self.lists.get(name, ()))
         return _PLACE.sub(lambda mark: self.whole(mark[1]), html)
-
-
-def place(name: str) -> str:
-    """The mark in a block at which the list ``name`` stands; its element has ``data-list``."""
-    return f"<!--list {name}-->"
 
 
 class BoardBuilder:

@@ -8,6 +8,7 @@ from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from castserver.access import Parts, operator_routes
+from castserver.csvfile import CsvFile
 from castserver.historyviews import (
     HEADING,
     HistoryView,
@@ -17,19 +18,13 @@ from castserver.historyviews import (
     entry_views,
     wanted,
 )
-from castserver.spreadsheet import MEDIA_TYPE, csv_lines
+from castserver.spreadsheet import csv_lines
 
 FILE = "fleetcast-history.csv"
 IN_MEMORY = 4 << 20
 PIECE = 1 << 16
 
 routes = operator_routes("history")
-
-
-class CsvFile(StreamingResponse):
-    """A CSV file to keep."""
-
-    media_type = MEDIA_TYPE
 
 
 @routes.get("/history", summary="What was written when, on which machine, by whom")
@@ -45,14 +40,15 @@ def show_history(parts: Parts, question: Annotated[Paged, Query()]) -> HistoryVi
 
 
 @routes.get("/history.csv", summary="The same as a CSV file", response_class=CsvFile)
-def export_history(parts: Parts, question: Annotated[Question, Query()]) -> CsvFile:
+def export_history(parts: Parts, question: Annotated[Question, Query()]) -> StreamingResponse:
     """All that the question finds, as it is at this moment."""
     rows = csv_rows(parts.history.each(wanted(question, parts.clients)), parts.clients)
     # Whole before it is sent: who reads slowly must not hold the database.
     file: IO[bytes] = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - `_pieces` closes it
     file.writelines(csv_lines(HEADING, rows))
     file.seek(0)
-    return CsvFile(_pieces(file), headers={"Content-Disposition": f'attachment; filename="{FILE}"'})
+    headers = {"Content-Disposition": f'attachment; filename="{FILE}"'}
+    return StreamingResponse(_pieces(file), media_type=CsvFile.media_type, headers=headers)
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

@@ -5,12 +5,13 @@ from typing import Annotated
 
 from castcore.control import API
 from castcore.errors import Refused
-from fastapi import Body, Request, Response
+from fastapi import Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver import machinebook, machinecsv, machineimport
 from castserver.access import Name, Parts, operator_routes
 from castserver.clients import MOST_MACHINES, Client
+from castserver.csvfile import CsvFile
 from castserver.machinebook import Marks
 from castserver.machinecard import LONGEST_NAME, LONGEST_NOTE, LONGEST_WORD, MOST_WORDS, Card, key
 from castserver.machineentry import (
@@ -47,12 +48,6 @@ _IMPORTS = frozenset({f"{API}/machines/import", f"{API}/machines/plan-import"})
 
 Words = Annotated[list[Annotated[str, Field(max_length=LONGEST_WORD)]], Field(max_length=MOST_WORDS)]
 File = Annotated[bytes, Body(media_type="text/csv")]
-
-
-class CsvFile(Response):
-    """The register as a file."""
-
-    media_type = "text/csv; charset=utf-8"
 
 
 class NewMachine(BaseModel):

@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from castcore.control import ClientState
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from castserver.mediastate import MediaState
 from castserver.policy import CastState, PartState
-from castserver.trustviews import DENIED, WAITING
-from castserver.views import OFFLINE, StateView
-
-STATES = (*(state.value for state in ClientState), OFFLINE, WAITING, DENIED)
+from castserver.views import STATES, StateView
 
 
 class StateCollector(Collector):

@@ -32,10 +32,12 @@ from castserver.mediaviews import MediaView, media_view
 from castserver.policy import CastState, PartState, starts_in
 from castserver.shelves import LIBRARY, Shelved
 from castserver.storyviews import BootView, boot_of, boot_view
-from castserver.trustviews import TrustView, kept_out, said, trust_view
+from castserver.trustviews import DENIED, WAITING, TrustView, kept_out, said, trust_view
 from castserver.viewbase import View
 
 OFFLINE = "offline"
+# Every state of a machine.
+STATES = (*(state.value for state in ClientState), OFFLINE, WAITING, DENIED)
 
 # What a route declares of its refusals, by status.
 Refusals = dict[int | str, dict[str, Any]]

@@ -62,12 +62,70 @@ def test_machines_are_named_marked_and_cast_to(desk: Desk, room: list[FakeClient
     expect(page.locator("#rows tr")).to_have_count(2)
     page.locator("#tick-all").check()
     page.get_by_role("button", name="Cast to them…").click()
-    expect(page.locator("#confirm-text")).to_contain_text("The disks of 2 machines ticked")
+    question = page.locator("#confirm-text")
+    expect(question).to_contain_text("Machines that are erased, each as soon as it joins: 2.")
+    expect(question).to_contain_text("The cast starts by itself when 2 have joined.")
     page.locator("#confirm-yes").click()
     expect(page).to_have_url(f"{desk.browser.url}/")
     (cast,) = desk.lab.casts.all()
     assert cast.rules.targets == frozenset(client.id for client in room[:2])
     assert cast.rules.start_clients == 2
+
+
+def test_only_machines_that_are_seen_ticked_are_cast_to(desk: Desk, room: list[FakeClient]) -> None:
+    page = desk.browser.open("/machines?q=52:54")
+    page.locator("#tick-all").check()
+    expect(page.locator("#ticked")).to_have_text("3")
+    desk.lab.clients.get(room[2].id).heard = -1e9
+    desk.lab.operator("POST", f"/machines/{room[2].id}/remove")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    expect(page.locator(f"#tick-{room[0].id}")).to_be_checked()
+    expect(page.locator("#ticked")).to_have_text("2")
+    page.get_by_role("button", name="Cast to them…").click()
+    page.locator("#confirm-yes").click()
+    expect(page).to_have_url(f"{desk.browser.url}/")
+    (cast,) = desk.lab.casts.all()
+    assert cast.rules.targets == frozenset(client.id for client in room[:2])
+
+
+def test_the_live_page_casts_to_those_alone_too(desk: Desk, room: list[FakeClient]) -> None:
+    page = desk.browser.open()
+    form = page.locator("#new-cast")
+    form.locator("[name=who]").select_option("ticked")
+    for client in room:
+        page.locator(f"#tick-{client.id}").check()
+    desk.lab.clients.get(room[2].id).heard = -1e9
+    desk.lab.operator("POST", f"/machines/{room[2].id}/remove")
+    expect(page.locator("#machine-rows tr")).to_have_count(2)
+    form.get_by_role("button").click()
+    expect(page.locator("#confirm-text")).to_contain_text("each as soon as it joins: 2.")
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#cast-list article")).to_have_count(1)
+    (cast,) = desk.lab.casts.all()
+    assert cast.rules.targets == frozenset(client.id for client in room[:2])
+
+
+def test_nothing_is_cast_to_no_machine(desk: Desk, room: list[FakeClient]) -> None:
+    page = desk.browser.open("/machines")
+    expect(page.locator("#rows tr")).to_have_count(len(room))
+    page.get_by_role("button", name="Cast to them…").click()
+    expect(page.locator("#confirm-text")).to_contain_text("Tick some in the list first.")
+    page.goto(desk.browser.url)
+    page.locator("#new-cast [name=who]").select_option("ticked")
+    page.locator("#new-cast").get_by_role("button").click()
+    expect(page.locator("#confirm-text")).to_contain_text("Tick some in the list first.")
+
+
+def test_the_list_is_followed_again_after_a_refusal(desk: Desk, room: list[FakeClient]) -> None:
+    desk.browser.expect("status of 503")
+    page = desk.browser.open()
+    page.route("**/api/v1/events", lambda route: route.fulfill(status=503), times=1)
+    page.goto(f"{desk.browser.url}/machines")
+    line = page.locator("#line")
+    expect(line).to_contain_text("server gone")
+    expect(line).to_have_text("live")
+    FakeClient(desk.lab, 4).register()
+    expect(page.locator("#rows tr")).to_have_count(len(room) + 1)
 
 
 def test_a_file_is_shown_before_it_is_imported(desk: Desk, room: list[FakeClient]) -> None:

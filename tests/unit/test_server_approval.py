@@ -272,3 +272,7 @@ def test_a_monitor_sees_who_waits_and_who_is_claimed_twice(lab: ServerLab) -> No
     said = lab.http.get("/metrics", headers=OPERATOR).text
     assert "fleetcast_machine_rivals 1.0" in said
     assert 'fleetcast_machines{state="waiting"} 2.0' in said
+    lab.log_in()
+    page = lab.http.get("/machines").text
+    for state in ("waiting", "denied"):
+        assert f'<option value="{state}"' in page

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from castserver.board import ROOT, Board, BoardBuilder, Versions, place
+from castserver.board import ROOT, Board, BoardBuilder, Versions
 from castserver.liveboards import AGING, MOST_BOARDS, LiveBoards
 from castserver.signal import Signal
 
@@ -12,7 +12,7 @@ from castserver.signal import Signal
 def board(**rows: str) -> Board:
     made = BoardBuilder()
     made.put("head", "<p id=head>head</p>")
-    made.put("table", f"<div id=table><ul id=rows data-list>{place('rows')}</ul></div>")
+    made.put("table", "<div id=table><ul id=rows data-list><!--list rows--></ul></div>")
     made.begin("rows")
     for name, text in rows.items():
         made.put(name, f"<li id={name}>{text}</li>", "rows")

@@ -92,7 +92,7 @@ def test_the_consoles_question_names_the_machines_that_are_refused(
     assert asked.count("/dev/sda is too small") == 2
     assert "5 min after the first has joined" in asked
     assert "You start the cast" not in asked
-    asked = lab.http.get(f"/ask/cast?image=lab&ticked=1&client={one.id}").text
+    asked = lab.http.get(f"/ask/cast?image=lab&client={one.id}").text
     assert asked.count("/dev/sda is too small") == 1
     assert two.orders() == []
 
@@ -129,6 +129,24 @@ def test_too_few_licences_are_said_before_the_cast(
     assert (found["licences_needed"], found["licences_left"], found["warning"]) == (1, 1, "")
     FakeClient(lab, 2).register()
     assert preview(lab)["warning"] == "the cast takes 2 licences, 1 are left"
+
+
+def test_the_consoles_question_counts_licences_for_images_of_the_medium_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    medium = FolderMedium(tmp_path / "school")
+    medium.issue(1)
+    lab = lab_of(40, monkeypatch, licensed_lab(medium))
+    lab.library.images["usb/lab"] = lab.library.images["lab"]
+    one, two = (FakeClient(lab, n).register() for n in (1, 2))
+    lab.log_in()
+    path = f"/ask/cast?image=lab&client={one.id}"
+    assert "Licences left: 1." in lab.http.get(path).text
+    assert "too few: there are 1" in lab.http.get(f"{path}&client={two.id}").text
+    lab.library.medium = ""
+    for name in ("lab", "usb/lab"):  # in the library, and in another folder of images
+        asked = lab.http.get(f"/ask/cast?image={name}&client={one.id}&client={two.id}").text
+        assert "icences" not in asked, name
 
 
 @pytest.mark.parametrize("transport", ["auto", "multicast", "unicast"])

@@ -201,3 +201,21 @@ def test_the_machines_below_are_those_of_the_cast_or_all(lab: ServerLab) -> None
         assert {row[1] for row in cells(app, "#machines")} == {"joined", "awaited"}
 
     in_terminal(lab, act)
+
+
+def test_what_machines_and_images_are_called_is_text_and_no_markup(lab: ServerLab) -> None:
+    cast, clients = joined(lab, 1)
+    FakeClient(lab, 7, product="Desk [/x] [@click=app.quit]7").register()
+    lab.operator("POST", f"/casts/{cast}/start")
+    clients[0].report("failed", cast=cast, message="bad [/dev/sda] here")
+
+    async def act(app: Hud, pilot: Pilots, operator: LabOperator) -> None:
+        await looked(app, pilot)
+        assert any("bad [/dev/sda] here" in row for row in cells(app, "#machines"))
+        await pilot.press("a")
+        await pilot.pause()
+        assert any("[@click=app.quit]7" in row[0] for row in cells(app, "#machines"))
+        app._say("no [/such] image")
+        assert text(app, "#said") == "no [/such] image"
+
+    in_terminal(lab, act)

@@ -211,3 +211,15 @@ def test_a_machines_page_has_its_history_in_both_languages(lab: ServerLab) -> No
     assert "配信の履歴" in lab.http.get("/machines/PC01", headers=japanese).text
     assert "選択した PC に配信" in lab.http.get("/machines", headers=japanese).text
     assert "No machine is called PC77." in lab.http.get("/machines/PC77").text
+
+
+def test_a_removed_machine_has_its_page_by_its_id(lab: ServerLab) -> None:
+    client = room(lab)[0]
+    cast = lab.operator("POST", "/casts", {"image": "lab", "start_clients": 1})["cast"]
+    client.join(cast)
+    client.report("done", cast=cast, root=ROOT)
+    lab.clients.get(client.id).heard = -1e9
+    lab.operator("POST", f"/machines/{client.id}/remove")
+    lab.log_in()
+    assert ROOT[:16] in lab.http.get(f"/machines/{client.id}").text
+    assert "No machine is called PC01." in lab.http.get("/machines/PC01").text

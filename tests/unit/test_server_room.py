@@ -206,12 +206,11 @@ def test_a_cast_is_paused_and_goes_on_by_a_button(lab: ServerLab) -> None:
 
 
 def test_making_a_cast_says_who_is_erased_and_when(lab: ServerLab) -> None:
-    for number in range(1, 4):
-        FakeClient(lab, number).register()
+    one, two, _ = (FakeClient(lab, number).register() for number in range(1, 4))
     told = text(lab, "/ask/cast?image=library/lab")
     assert "Every machine that shows up is erased, as soon as it joins; ready now: 3." in told
     assert "You start the cast" in told
-    told = text(lab, "/ask/cast?image=lab&ticked=2&count=2")
+    told = text(lab, f"/ask/cast?image=lab&client={one.id}&client={two.id}&count=2")
     assert "Machines that are erased, each as soon as it joins: 2." in told
     assert "starts by itself when 2 have joined" in told
 

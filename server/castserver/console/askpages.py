@@ -11,13 +11,13 @@ from fastapi import APIRouter, Query, Request, Response
 from castserver import castmodel, consequences
 from castserver.access import Name, Parts, caller_of
 from castserver.castfit import Verdict
-from castserver.castpreview import preview
+from castserver.castpreview import Preview, preview
 from castserver.console import page
 from castserver.console.room import names
 from castserver.licenceviews import LedgerView, ledger_views
 from castserver.parts import ServerParts
 from castserver.policy import CastRules
-from castserver.views import PartView, StateView
+from castserver.views import PartView
 
 # Machines that a question names; of the others it gives the number.
 MOST_NAMES = 8
@@ -58,33 +58,34 @@ def ask_cast(
     request: Request,
     parts: Parts,
     image: Annotated[str, Query(max_length=201)],
-    ticked: int | None = None,
     count: int | None = None,
     seconds: int | None = None,
     client: Annotated[
         list[Annotated[str, Query(max_length=64)]] | None, Query(max_length=MOST_ASKED)
     ] = None,
 ) -> Response:
-    """What making a cast of ``image`` does to ``ticked`` machines (``client``: their ids), or to all
-    that are ready (None).
+    """What making a cast of ``image`` does to the machines with the ids ``client``, or to all that are
+    ready (None).
 
     ``count``: it starts by itself when so many have joined; ``seconds``: so long after the first; both
     None: on command.
     """
     if caller_of(request, parts) is None:
         return Response(status_code=401)
-    state = parts.state()
-    ready = sum(client.state == "ready" for client in state.clients)
-    machines = ready if ticked is None else ticked
-    left = _left(image, state)
+    if client is None:
+        machines = sum(one.state == "ready" for one in parts.state().clients)
+    else:
+        machines = len(set(client))
+    found = _previewed(parts, image, client)
+    left = found.left if found is not None else None
     values = {
         "image": image.rpartition("/")[2],
         "machines": machines,
-        "everybody": ticked is None,
+        "everybody": client is None,
         "count": count,
         "seconds": seconds,
         "left": left,
-        "misfits": _misfits(parts, image, client),
+        "misfits": _misfits(parts, found) if found is not None else [],
         "MOST_NAMED": MOST_NAMES,
         "short": left is not None and left < max(machines, count or 0),
     }
@@ -96,14 +97,18 @@ def named(machines: tuple[PartView, ...]) -> list[str]:
     return [names(part.label)[0] for part in machines[:MOST_NAMES]]
 
 
-def _misfits(parts: ServerParts, image: str, clients: list[str] | None) -> list[tuple[str, str]]:
-    """The machines, by name, that ``image`` does not fit, and why; of ``clients``, or of all here."""
+def _previewed(parts: ServerParts, image: str, clients: list[str] | None) -> Preview | None:
+    """What a cast to ``clients``, or to all here, would do; None: it cannot be made."""
     targets = None if clients is None else frozenset(clients)
     wish = castmodel.Request(image, CastRules(None, targets=targets))
     try:
-        found = preview(wish, parts.casts, parts.clients, parts.library, parts.casts.own_rules)
+        return preview(wish, parts.casts, parts.clients, parts.library, parts.casts.own_rules)
     except FleetcastError:  # the call that makes the cast will say so
-        return []
+        return None
+
+
+def _misfits(parts: ServerParts, found: Preview) -> list[tuple[str, str]]:
+    """The machines, by name, that the image does not fit, and why."""
     return [
         (names(parts.clients.get(name).label)[0], machine.reason)
         for name, machine in found.machines.items()
@@ -114,17 +119,6 @@ def _misfits(parts: ServerParts, image: str, clients: list[str] | None) -> list[
 def _online(parts: ServerParts) -> frozenset[str]:
     now = parts.clients.clock()
     return frozenset(client.id for client in parts.clients.all() if client.online(now))
-
-
-def _left(image: str, state: StateView) -> int | None:
-    """The licences left for ``image``; None: it takes none."""
-    shelf, _, bare = image.rpartition("/")
-    used = next((m for m in state.media.media if m.used), None)
-    if shelf == "library" or used is None:
-        return None
-    return consequences.licences_left(
-        bare, [ledger for ledger in state.licences if ledger.medium in (used.name, used.where)]
-    )
 
 
 def _ledgers(parts: ServerParts, *, medium: bool) -> list[LedgerView]:

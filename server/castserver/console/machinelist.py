@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from castcore.control import ClientState
-
 from castserver.machinecard import key
-from castserver.views import OFFLINE, ClientView
+from castserver.views import ClientView
 
 # What one page shows; who invents machines must not fill it.
 MOST_ROWS = 1000
@@ -22,11 +20,6 @@ class Wanted:
     group: str = ""
     tag: str = ""
     state: str = ""
-
-
-def states() -> list[str]:
-    """Every state that can be searched for."""
-    return [*(state.value for state in ClientState), OFFLINE]
 
 
 def wanted_rows(machines: Iterable[ClientView], wanted: Wanted) -> list[ClientView]:

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from castserver.access import Name, Parts, caller_of
 from castserver.console import page
-from castserver.console.machinelist import MOST_ROWS, Wanted, states, wanted_rows
+from castserver.console.machinelist import MOST_ROWS, Wanted, wanted_rows
 from castserver.console.visit import visited
 from castserver.machineviews import deploys, history, marks_view
 from castserver.parts import ServerParts
 from castserver.roles import Caller
-from castserver.views import client_view, image_view
+from castserver.views import STATES, client_view, image_view
 
 LONGEST_SEARCH = 200
 
@@ -37,7 +37,7 @@ def machines(request: Request, parts: Parts, wanted: Asked) -> Response:
     def values(_: Caller) -> dict[str, object]:
         marks = marks_view(parts.clients.all())
         images = [image_view(shelved) for shelved in parts.library.all()]
-        return {"marks": marks, "images": images, "states": states()} | _rows(parts, wanted)
+        return {"marks": marks, "images": images, "states": STATES} | _rows(parts, wanted)
 
     return visited(request, parts, "machines.html", values)
 
@@ -52,9 +52,10 @@ def rows(request: Request, parts: Parts, wanted: Asked) -> Response:
 
 @routes.get("/machines/{machine}")
 def machine(request: Request, parts: Parts, machine: Name) -> Response:
-    """One machine: what it is, how it stands, and what it was given."""
+    """One machine, by its id also a removed one: what it is, how it stands, what it was given."""
+    known = parts.clients
     try:
-        client = parts.clients.find(machine)
+        client = known.get(machine) if known.has(machine) else known.find(machine)
     except FleetcastError:
         client = None
 

@@ -78,7 +78,6 @@ class Losses:
     multicast: int
     unicast: int
     peers: int
-    repaired: int
 
 
 def tiles(cast: CastView) -> tuple[Tile, ...]:
@@ -146,7 +145,6 @@ def losses(cast: CastView) -> Losses:
         multicast=sum(r.multicast for r in reports),
         unicast=sum(r.unicast for r in reports),
         peers=sum(r.peers for r in reports),
-        repaired=sum(r.repaired for r in reports),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from castcore.errors import FleetcastError
+from rich.text import Text
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -51,12 +52,12 @@ class Hud(App[None]):
 
     def compose(self) -> ComposeResult:
         """Head, casts, machines, what was said last, keys."""
-        yield Static(id="head")
+        yield Static(id="head", markup=False)
         yield Label("Casts", classes="title")
         yield DataTable(id="casts", cursor_type="row")
-        yield Label("Machines", id="whose", classes="title")
+        yield Label("Machines", id="whose", classes="title", markup=False)
         yield DataTable(id="machines", cursor_type="row")
-        yield Static(id="said")
+        yield Static(id="said", markup=False)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -145,7 +146,7 @@ class Hud(App[None]):
         self._confirmed(sentence, lambda: self._server.deploy(on=on))
 
     @property
-    def _casts(self) -> DataTable[str]:
+    def _casts(self) -> DataTable[Text]:
         return self.query_one("#casts", DataTable)
 
     def _chosen(self) -> CastView | None:
@@ -191,8 +192,11 @@ class Hud(App[None]):
         self.query_one("#said", Static).update(sentence)
 
 
-def _fill(table: DataTable[str], headings: Cells, rows: Sequence[tuple[str, Cells]]) -> None:
-    """Make ``table`` hold ``rows`` under ``headings``; the cursor stays on the row that it was on."""
+def _fill(table: DataTable[Text], headings: Cells, rows: Sequence[tuple[str, Cells]]) -> None:
+    """Make ``table`` hold ``rows`` under ``headings``; the cursor stays on the row that it was on.
+
+    Cells are text, never markup: machines say what stands there.
+    """
     keys = [key for key, _ in rows]
     old = [str(key.value) for key in table.rows]
     if [str(column.label) for column in table.columns.values()] != list(headings):
@@ -203,11 +207,11 @@ def _fill(table: DataTable[str], headings: Cells, rows: Sequence[tuple[str, Cell
         on = old[table.cursor_row] if 0 <= table.cursor_row < len(old) else ""
         table.clear()
         for key, cells in rows:
-            table.add_row(*cells, key=key)
+            table.add_row(*map(Text, cells), key=key)
         if on in keys:
             table.move_cursor(row=keys.index(on))
         return
     columns = list(table.columns)
     for key, cells in rows:
         for column, cell in zip(columns, cells, strict=True):
-            table.update_cell(key, column, cell, update_width=True)
+            table.update_cell(key, column, Text(cell), update_width=True)

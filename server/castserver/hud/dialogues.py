@@ -35,7 +35,7 @@ class Question(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """The sentence and two buttons."""
         with Vertical(id="box"):
-            yield Label(self._sentence, id="sentence")
+            yield Label(self._sentence, id="sentence", markup=False)
             with Horizontal():
                 yield Button("No (n)", id="no")
                 yield Button("Yes (y)", id="yes", variant="error")
@@ -68,7 +68,7 @@ class Choice(ModalScreen[str]):
         """The title and the names."""
         with Vertical(id="box"):
             yield Label(self._title, id="sentence")
-            yield OptionList(*self._names)
+            yield OptionList(*self._names, markup=False)
 
     def on_option_list_option_selected(self, chosen: OptionList.OptionSelected) -> None:
         """Enter on a name chooses it."""

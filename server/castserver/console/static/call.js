@@ -1,4 +1,4 @@
-// What the pages share: asking before something is done, and calling the API.
+// What the pages share: asking before something is done, calling the API, and making a cast.
 "use strict";
 
 async function confirmed(title, text, yes, no = _("Do nothing")) {
@@ -66,4 +66,23 @@ async function questioned(path) {
   } catch { /* told below */ }
   await told(_("That did not work"), _("The server did not answer as it should."));
   return null;
+}
+
+// The machines whose boxes are seen ticked now: their disks are what a cast erases.
+const ticked = () => [...document.querySelectorAll("tbody input[id^=tick-]:checked")].map((box) => box.value);
+
+async function noneTicked() {
+  await told(_("Ticked machines"), _("Tick some in the list first."));
+  return null;
+}
+
+// Make the cast `wish` when what it does is agreed to; its `clients` are null for whoever shows up. The
+// answer of the API; null when there is none.
+async function castMade(wish) {
+  if (wish.clients !== null && wish.clients.length === 0) return noneTicked();
+  const question = new URLSearchParams({ image: wish.image });
+  if (wish.start_clients) question.set("count", wish.start_clients);
+  if (wish.start_after) question.set("seconds", wish.start_after);
+  for (const client of wish.clients || []) question.append("client", client);
+  return (await asked("/ask/cast?" + question)) ? call("/casts", wish) : null;
 }

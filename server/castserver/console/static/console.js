@@ -1,50 +1,46 @@
 // What the live pages let an operator do.
 "use strict";
 
-const ticked = new Set();
-
-// What it changed comes by the page's stream.
-const post = (path, body, method = "POST") => call(path, body, method);
-
+// What they changed comes by the page's stream.
 const actions = {
   async start(d) {
-    if (await asked("/casts/" + d.cast + "/ask/start")) post("/casts/" + d.cast + "/start");
+    if (await asked("/casts/" + d.cast + "/ask/start")) call("/casts/" + d.cast + "/start");
   },
   async cancel(d) {
-    if (await asked("/casts/" + d.cast + "/ask/cancel")) post("/casts/" + d.cast + "/cancel");
+    if (await asked("/casts/" + d.cast + "/ask/cancel")) call("/casts/" + d.cast + "/cancel");
   },
   // Neither erases anything: what is paused goes on where it was.
-  pause: (d) => post("/casts/" + d.cast + "/pause"),
-  resume: (d) => post("/casts/" + d.cast + "/resume"),
+  pause: (d) => call("/casts/" + d.cast + "/pause"),
+  resume: (d) => call("/casts/" + d.cast + "/resume"),
   async retry(d) {
-    if (await asked("/casts/" + d.cast + "/ask/retry")) post("/casts/" + d.cast + "/retry");
+    if (await asked("/casts/" + d.cast + "/ask/retry")) call("/casts/" + d.cast + "/retry");
   },
   async pxe(d) {
     const text = d.on ? _("Machines that boot from the network start our client.") :
       _("Machines that boot from the network are sent to their own disks. Those that are loading files go on.");
     const yes = d.on ? _("Turn it on") : _("Turn it off");
-    if (await confirmed(_("PXE deploy"), text, yes)) post("/booting", { deploy: Boolean(d.on) }, "PUT");
+    if (await confirmed(_("PXE deploy"), text, yes)) call("/booting", { deploy: Boolean(d.on) }, "PUT");
   },
   async capture(d) {
     const text = _("Its built-in disk becomes an image of this server's library, named by its model, MAC and UUID. The disk is only read.");
-    if (await confirmed(_("Capture {label}?", d), text, _("Capture it"))) post("/captures", { client: d.client });
+    if (await confirmed(_("Capture {label}?", d), text, _("Capture it"))) call("/captures", { client: d.client });
   },
   async "cancel-capture"(d) {
     const text = _("What was sent of it is removed. The machine's disks are as they were.");
-    if (await confirmed(_("Cancel the capture of {image}?", d), text, _("Cancel the capture"))) post("/captures/" + d.capture + "/cancel");
+    if (await confirmed(_("Cancel the capture of {image}?", d), text, _("Cancel the capture"))) call("/captures/" + d.capture + "/cancel");
   },
   async approve(d) {
     const text = d.code ? _("Only if its screen shows {code}. It is let in now and whenever it starts again.", d) :
       _("It is let in now and whenever it starts again.");
-    if (await confirmed(_("Let {label} in?", d), text, _("Approve"))) post("/clients/" + d.client + "/approve", { code: d.code });
+    if (await confirmed(_("Let {label} in?", d), text, _("Approve"))) call("/clients/" + d.client + "/approve", { code: d.code });
   },
   async deny(d) {
     const text = _("It gets no orders and no image; a part in a cast that it has is lost.");
-    if (await confirmed(_("Keep {label} out?", d), text, _("Deny"))) post("/clients/" + d.client + "/deny", { code: d.code });
+    if (await confirmed(_("Keep {label} out?", d), text, _("Deny"))) call("/clients/" + d.client + "/deny", { code: d.code });
   },
   async "boot-client"(d) {
     const text = _("At its next network boot {label} starts our client instead of its own disk.", d);
-    if (await confirmed(_("Boot our client again?"), text, _("Boot our client"))) post("/clients/" + d.client + "/boot-client");
+    if (await confirmed(_("Boot our client again?"), text, _("Boot our client"))) call("/clients/" + d.client + "/boot-client");
   },
 };
 
@@ -53,26 +49,14 @@ document.addEventListener("click", (event) => {
   if (button) actions[button.dataset.do](button.dataset);
 });
 
-document.addEventListener("change", (event) => {
-  if (!event.target.id.startsWith("tick-")) return;
-  if (event.target.checked) ticked.add(event.target.value);
-  else ticked.delete(event.target.value);
-});
-
 const form = document.getElementById("new-cast");
-if (form !== null) form.addEventListener("submit", async (event) => {
+if (form !== null) form.addEventListener("submit", (event) => {
   event.preventDefault();
   const given = new FormData(form);
   const count = given.get("when") === "count" ? Number(given.get("count")) : null;
   const minutes = Number(given.get("minutes"));
-  const clients = given.get("who") === "ticked" ? [...ticked] : null;
-  const question = new URLSearchParams({ image: given.get("image") });
-  if (count !== null) question.set("count", count);
-  if (clients !== null) question.set("ticked", clients.length);
-  if (minutes > 0) question.set("seconds", Math.round(minutes * 60));
-  for (const client of clients || []) question.append("client", client);
-  if (!(await asked("/ask/cast?" + question))) return;
-  post("/casts", {
+  const clients = given.get("who") === "ticked" ? ticked() : null;
+  castMade({
     image: given.get("image"), start_clients: count, after: given.get("after"),
     start_after: minutes > 0 ? Math.round(minutes * 60) : null, transport: given.get("transport"),
     rate_cap: Math.round(Number(given.get("rate")) * 1e6),

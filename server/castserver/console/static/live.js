@@ -2,8 +2,6 @@
 "use strict";
 
 const live = document.getElementById("live");
-const line = document.getElementById("line");
-const ABSENT = 3000; // milliseconds before a stream that was refused is tried again
 // What a person has set stays as it is.
 const OURS = new Set(["open", "data-shown", "aria-pressed"]);
 let mark = live.dataset.mark;
@@ -77,25 +75,10 @@ function update(change) {
   live.dataset.mark = mark;
 }
 
-function follow() {
+function since() {
   const query = new URLSearchParams({ since: mark });
   if (live.dataset.cast) query.set("cast", live.dataset.cast);
-  const stream = new EventSource("/live/events?" + query);
-  stream.addEventListener("board", (event) => update(JSON.parse(event.data)));
-  stream.onopen = () => { line.textContent = _("live"); };
-  stream.onerror = () => {
-    line.textContent = _("server gone, trying again…");
-    if (stream.readyState === EventSource.CLOSED) setTimeout(anew, ABSENT);
-  };
-}
-
-// The stream was refused: by a session that ended, or by a server that is starting.
-async function anew() {
-  try {
-    const answer = await fetch("/live");
-    if (answer.status === 401) { location.href = "/login"; return; }
-  } catch { /* not back yet */ }
-  follow();
+  return "/live/events?" + query;
 }
 
 // Show the machines of one phase alone.
@@ -109,4 +92,4 @@ document.addEventListener("click", (event) => {
   }
 });
 
-follow();
+follow(since, "board", (event) => update(JSON.parse(event.data)));

@@ -2,13 +2,10 @@
 "use strict";
 
 const rows = document.getElementById("rows");
-const line = document.getElementById("line");
-const ticked = new Set();
 const PAUSE = 5000; // milliseconds between two redraws
 let wanted = false;
 let drawing = false;
 
-const machines = (n) => (n === 1 ? _("1 machine") : _("{n} machines", { n }));
 const words = (text) => text.split(",").map((word) => word.trim()).filter((word) => word);
 const form = (id) => document.getElementById(id);
 
@@ -31,58 +28,46 @@ async function redraw() {
 // Keyboard focus and ticks survive a redraw.
 function put(html) {
   const focused = document.activeElement && document.activeElement.id;
+  const before = new Set(ticked());
   rows.innerHTML = html;
+  for (const box of boxes()) box.checked = before.has(box.value);
   const again = focused && rows.querySelector("#" + CSS.escape(focused));
   if (again) again.focus();
   count();
 }
 
+const boxes = () => rows.querySelectorAll("input[type=checkbox]");
+
 function count() {
-  for (const box of rows.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
-  if (form("ticked")) form("ticked").textContent = ticked.size;
+  if (form("ticked")) form("ticked").textContent = ticked().length;
 }
 
-rows.addEventListener("change", (event) => {
-  if (event.target.checked) ticked.add(event.target.value);
-  else ticked.delete(event.target.value);
-  count();
-});
+rows.addEventListener("change", count);
+addEventListener("pageshow", count); // the browser may have ticked some as they were
 
 function on(id, kind, act) {
   if (form(id)) form(id).addEventListener(kind, (event) => { event.preventDefault(); act(event); });
 }
 
 if (form("tick-all")) form("tick-all").addEventListener("change", (event) => {
-  for (const box of rows.querySelectorAll("input[type=checkbox]")) {
-    if (event.target.checked) ticked.add(box.value);
-    else ticked.delete(box.value);
-  }
+  for (const box of boxes()) box.checked = event.target.checked;
   count();
 });
 
-async function anyTicked() {
-  if (ticked.size) return true;
-  await told(_("Ticked machines"), _("Tick some in the list first."));
-  return false;
-}
-
 on("mark", "submit", async (event) => {
-  if (!(await anyTicked())) return;
+  const chosen = ticked();
+  if (!chosen.length) { await noneTicked(); return; }
   const given = new FormData(event.target);
   const field = event.submitter.value + "_" + given.get("what");
-  if (await call("/machines/marks", { machines: [...ticked], [field]: [given.get("word")] })) location.reload();
+  if (await call("/machines/marks", { machines: chosen, [field]: [given.get("word")] })) location.reload();
 });
 
 on("cast", "submit", async (event) => {
-  if (!(await anyTicked())) return;
   const given = new FormData(event.target);
-  const all = given.get("when") === "all";
-  const who = _("The disks of {machines} ticked", { machines: machines(ticked.size) });
-  const text = all ? _("{who} will be erased as soon as all of them have joined.", { who }) :
-    _("{who} will be erased when you start the cast.", { who });
-  if (!(await confirmed(_("Make a cast of {image}?", { image: given.get("image") }), text, _("Make the cast")))) return;
-  const cast = { image: given.get("image"), after: given.get("after"), clients: [...ticked], start_clients: all ? ticked.size : null };
-  if (await call("/casts", cast)) location.href = "/";
+  const clients = ticked();
+  const all = given.get("when") === "all" ? clients.length : null;
+  const wish = { image: given.get("image"), after: given.get("after"), clients, start_clients: all };
+  if (await castMade(wish)) location.href = "/";
 });
 
 on("add", "submit", async (event) => {
@@ -105,7 +90,6 @@ const actions = {
   async remove(d) {
     const text = _("Its name, groups and tags end. Casts that name it stay as they were, and when it boots our client again it is met anew.");
     if (!(await confirmed(_("Remove {label}?", d), text, _("Remove")))) return;
-    ticked.delete(d.client);
     if (await call("/machines/" + encodeURIComponent(d.client) + "/remove")) redraw();
   },
 };
@@ -177,7 +161,4 @@ on("plan-do", "click", async () => {
   if (await upload("import")) location.href = "/machines";
 });
 
-const stream = new EventSource("/api/v1/events");
-stream.addEventListener("state", redraw);
-stream.onopen = () => { line.textContent = _("live"); };
-stream.onerror = () => { line.textContent = _("server gone, trying again…"); };
+follow(() => "/api/v1/events", "state", redraw);
