@@ -5,19 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
 from castcore.boot import BootDecision
+from castcore.control import Order
 from castcore.errors import NotFound
 
 from castserver.castmodel import Cast, Part, cast_from_row, cast_row, part_from_row, part_row
-from castserver.clients import Clients
+from castserver.clients import Client, Clients
 from castserver.database import Database
 from castserver.durables import Durables
 from castserver.licensing import Licensing
 from castserver.policy import PartState
-from castserver.tables import CastRow, PartRow
+from castserver.tables import Base, CastRow, PartRow
 
 
 class CastBook:
@@ -28,7 +28,7 @@ class CastBook:
     """
 
     def __init__(self, database: Database, clients: Clients, licensing: Licensing) -> None:
-        self._clients, self._licensing = clients, licensing
+        self._database, self._clients, self._licensing = database, clients, licensing
         self.durables = Durables(database)
         self._casts = {row.id: cast_from_row(row) for row in database.all(CastRow)}
         for row in database.all(PartRow):
@@ -63,10 +63,15 @@ class CastBook:
             pass
         return name
 
-    def add(self, cast: Cast) -> None:
-        """There is one more."""
-        self._licensing.save_cast(cast_row(cast))
-        self._casts[cast.id] = cast
+    def order(self, cast: Cast, clients: Sequence[Client], order: Order) -> None:
+        """Order machines into ``cast``, which may be new: then there is one more."""
+        parts = dict(_ordered(cast, clients))
+        rows: list[Base] = [cast_row(cast)] if cast.id not in self._casts else []
+        rows += [part_row(cast.id, name, part) for name, part in parts.items()]
+        with self._clients.ordering(clients, order) as orders:
+            self._database.save(*rows, *orders)
+            self._casts[cast.id] = cast
+            cast.parts.update(parts)
 
     def change(self, cast: Cast, to: Cast, parts: Mapping[str, Part] | None = None) -> None:
         """``cast`` is what its copy ``to`` is now, and these ``parts`` of it, none of them DONE, too."""
@@ -91,20 +96,14 @@ class CastBook:
             self._licensing.save_part(row)
         cast.parts[name] = part
 
-    @contextmanager
-    def ordering(self, cast: Cast, name: str) -> Iterator[Sequence[PartRow]]:
-        """Machine ``name`` is ordered into ``cast``; whoever calls saves the rows that say so, with the
-        order.
-        """
-        part = cast.parts.get(name)
+
+def _ordered(cast: Cast, clients: Sequence[Client]) -> Iterator[tuple[str, Part]]:
+    for client in clients:
+        part = cast.parts.get(client.id, Part(PartState.ORDERED))
         # Who has joined may only have registered anew, its link or the server having been away: it does
         # not join again, so it would be waited for in vain. If the machine was restarted, it does.
-        if part is not None and part.state is PartState.JOINED:
-            yield ()
-            return
-        part = _moved(part or Part(PartState.ORDERED), PartState.ORDERED, "")
-        yield (part_row(cast.id, name, part),)
-        cast.parts[name] = part
+        if part.state is not PartState.JOINED:
+            yield client.id, _moved(part, PartState.ORDERED, "")
 
 
 def open_parts(cast: Cast, state: PartState, message: str) -> dict[str, Part]:

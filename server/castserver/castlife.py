@@ -34,6 +34,8 @@ class CastLife:
         self._licensing, self._runs = licensing, runs
         # Casts that have ended, and how, which the database does not know yet.
         self._unwritten: dict[str, tuple[CastState, str]] = {}
+        # Reports by cast and machine that have not been taken in yet.
+        self._untaken: dict[tuple[str, str], Report] = {}
 
     def put_on_air(self, cast: Cast, image: OpenImage) -> None:
         """Let clients read and join it. Raises InUse: too many casts; ``image`` is closed then."""
@@ -114,21 +116,35 @@ class CastLife:
         self._clients.changed.fire()
 
     def take_in(self, cast: Cast, client: str, part: Part, report: Report) -> bool:
-        """``part`` after ``report``; whether it has ended by it."""
+        """``part`` after ``report``; whether it has ended by it. What cannot be written now is taken in
+        later, by `look`: the machine may not say it again.
+        """
         part.report = report
+        self._untaken[cast.id, client] = report
         state, said = policy.part_after_report(part.state, report, cast.root)
         if state is PartState.DONE and part.state is not state:
             state, said = self._licensed(cast, client)
-        if state is part.state and said in ("", part.message):
+        changed = state is not part.state or said not in ("", part.message)
+        if changed:
+            self._book.set_part(cast, client, state, said or report.message)
+        self._untaken.pop((cast.id, client))
+        if not changed:
             return False
-        self._book.set_part(cast, client, state, said or report.message)
         if cast.state is CastState.GATHERING:
             self.begin_if_due(cast)
         self.settle(cast)
         return state.ended
 
-    def give_up_silent(self, cast: Cast) -> None:
-        """Machines that were not heard for a while are gone."""
+    def to_look_at(self) -> list[Cast]:
+        """Those that something may happen to without anybody's doing."""
+        late = {cast for cast, _ in self._untaken}
+        ended = [cast for name in late if (cast := self._book.get(name)).state.ended]
+        return [*self._book.active(), *ended]
+
+    def look(self, cast: Cast) -> None:
+        """Once a second: what could not be written before, and machines that were not heard are gone."""
+        for name, report in [(of[1], told) for of, told in self._untaken.items() if of[0] == cast.id]:
+            self.take_in(cast, name, cast.parts[name], report)
         now = self._clients.clock()
         for name, part in cast.parts.items():
             if not part.state.ended and not self._clients.get(name).online(now):
@@ -138,9 +154,13 @@ class CastLife:
         self.settle(cast)
 
     def resume_all(self) -> None:
-        """Put the casts of the last run on the air again, and give back licences that none awaits."""
+        """Put the casts of the last run on the air again."""
         for cast in self._book.active():
             self._resume(cast)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """No licence stays reserved for a machine that takes no part any more."""
         for name, machine in self._licensing.reserved():
             if not may_hold(self._book.get(name), machine):
                 self._licensing.give_up(name, machine)

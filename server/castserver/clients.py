@@ -21,7 +21,6 @@ from castcore.boot import BootDecision
 from castcore.control import ClientState, Order, Registered, Registration, Report, Standing
 from castcore.errors import NotFound, Refused
 from castcore.words import machine_words
-from sqlalchemy import select
 
 from castserver import machinetrust
 from castserver.clientmodel import (
@@ -38,6 +37,7 @@ from castserver.clientmodel import (
     trust_row,
 )
 from castserver.database import Database
+from castserver.history import names
 from castserver.machinecard import Card
 from castserver.machinecards import CardIndex
 from castserver.machineid import (
@@ -55,16 +55,7 @@ from castserver.presented import Presented
 from castserver.proofs import Proofs
 from castserver.seldom import Seldom
 from castserver.signal import Signal
-from castserver.tables import (
-    Base,
-    CaptureRow,
-    DurableRow,
-    LicenceUseRow,
-    MachineCardRow,
-    MachineRow,
-    MachineTrustRow,
-    PartRow,
-)
+from castserver.tables import Base, MachineCardRow, MachineRow, MachineTrustRow
 
 __all__ = ["GONE_AFTER", "MOST_WAIT", "Client", "Clients", "Session", "holder_code"]
 
@@ -180,9 +171,7 @@ class Clients:
 
     def has_history(self, client: Client) -> bool:
         """Whether the database holds anything that names ``client``."""
-        rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)
-        wanted = (select(row).where(row.machine == client.id).limit(1) for row in rows)
-        return any(self._database.find(chosen) for chosen in wanted)
+        return names(self._database, client.id)
 
     def entries_for(self, client: Client) -> list[Client]:
         """The entries whose MAC ``client`` has, and that it did not claim: a MAC does not say whose."""
@@ -305,18 +294,24 @@ class Clients:
             # It was here before we were started anew: nobody takes its place before it can speak.
             client.trust.heard = self.clock()
 
-    def order(self, client: Client, order: Order, *more: Base) -> Order:
-        """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet.
+    def order(self, client: Client, order: Order) -> None:
+        """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet."""
+        with self.ordering([client], order) as rows:
+            self._database.save(*rows)
 
-        The rows ``more`` are saved with it.
+    @contextmanager
+    def ordering(self, clients: Sequence[Client], order: Order) -> Iterator[Sequence[Base]]:
+        """The same for each of ``clients``, where whoever calls saves the rows that say so, with what
+        else is so by that.
         """
         with self.lock:
-            order = replace(order, number=client.orders_given + 1)
-            self._database.save(client_row(replace(client, orders_given=order.number)), *more)
-            client.orders_given, client.orders = order.number, (order,)
-        client.signal.fire()
+            yield [client_row(replace(c, orders_given=c.orders_given + 1)) for c in clients]
+            for client in clients:
+                client.orders_given += 1
+                client.orders = (replace(order, number=client.orders_given),)
+        for client in clients:
+            client.signal.fire()
         self.changed.fire()
-        return order
 
     def note(self, client: Client, report: Report) -> Report:
         """Remember the latest ``report`` of ``client``; return it cut down to what is kept of one."""

@@ -46,20 +46,17 @@ class Durables:
 
     def remember(self, machine: str, target: str, root: str, chunks: ChunkSet) -> None:
         """These and no others are durable there from now on."""
-        at = machine, target
+        at, now = (machine, target), int(time.time())
+        row = DurableRow(machine=machine, target=target, root=root, chunks=chunks.encode(), changed=now)
         with self._lock:
             before = self._records.get(at)
-            self._rows[at] = DurableRow(
-                machine=machine,
-                target=target,
-                root=root,
-                chunks=chunks.encode(),
-                changed=int(time.time()),
-            )
-            self._records[at] = _Record(root, chunks)
-            self._grown.add(at)
             grows = before is not None and before.root == root and not before.chunks - chunks
-            if not grows or time.monotonic() - self._saved > SAVE_SECONDS:
+            if not grows:  # before anybody believes it, and before what it tells of is done
+                self._database.save(row)
+            self._rows[at], self._records[at] = row, _Record(root, chunks)
+            if grows:
+                self._grown.add(at)
+            if time.monotonic() - self._saved > SAVE_SECONDS:
                 self._save()
 
     @contextmanager

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from castserver.database import Database
-from castserver.tables import CaptureRow, CastRow, PartRow
+from castserver.tables import CaptureRow, CastRow, DurableRow, LicenceUseRow, PartRow
 
 # The name of an image in a cast may begin with the place where it was.
 SHELVES = ("library/", "medium/")
@@ -203,3 +203,10 @@ def _entry(row: Any) -> Entry:
         row.begun,
         row.changed,
     )
+
+
+def names(database: Database, machine: str) -> bool:
+    """Whether anything that is kept names ``machine`` (its id)."""
+    rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)
+    wanted = (select(row).where(row.machine == machine).limit(1) for row in rows)
+    return any(database.find(chosen) for chosen in wanted)

@@ -131,7 +131,7 @@ class Licensing:
         self._book.save_part(row, *more)
 
     def save_cast(self, row: CastRow, *parts: PartRow) -> None:
-        """Save a cast, its ``parts``, and what becomes of its licences; :meth:`settle` carries that out."""
+        """Save a cast, ``parts``, and what becomes of its licences; :meth:`settle` carries that out."""
         self._book.save_cast(row, *parts)
 
     def give_up(self, cast: str, machine: str) -> None:
