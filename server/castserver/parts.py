@@ -6,30 +6,30 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from castserver.approvals import Approvals
-from castserver.auditlog import AuditLog
-from castserver.auth import Auth
-from castserver.booting import Booting
-from castserver.bootonce import BootOnce
-from castserver.bootwatch import BootWatch
-from castserver.captures import Captures
-from castserver.castrates import CastRates, RateSample
-from castserver.casts import Casts
-from castserver.clients import Clients
-from castserver.history import History
-from castserver.imagekeeping import ImageKeeper
-from castserver.leasebook import LeaseBook
-from castserver.library import Library
-from castserver.licenceuses import LicenceUses
-from castserver.licenceviews import ledger_views
-from castserver.liveboards import LiveBoards
-from castserver.livestate import LiveState
-from castserver.machinelogs import MachineLogs
-from castserver.media import Media
-from castserver.policy import CastState
-from castserver.reportpace import ReportPace
+from castserver.accounts.auth import Auth
+from castserver.api.liveboards import LiveBoards
+from castserver.api.livestate import LiveState
+from castserver.api.views import CastView, StateView, cast_view, state_view
+from castserver.audit.auditlog import AuditLog
+from castserver.captures.captures import Captures
+from castserver.casts.castrates import CastRates, RateSample
+from castserver.casts.casts import Casts
+from castserver.casts.policy import CastState
+from castserver.history.history import History
+from castserver.images.imagekeeping import ImageKeeper
+from castserver.images.library import Library
+from castserver.licences.licenceuses import LicenceUses
+from castserver.licences.licenceviews import ledger_views
+from castserver.logs.machinelogs import MachineLogs
+from castserver.machines.approvals import Approvals
+from castserver.machines.clients import Clients
+from castserver.machines.reportpace import ReportPace
+from castserver.media.media import Media
+from castserver.netboot.booting import Booting
+from castserver.netboot.bootonce import BootOnce
+from castserver.netboot.bootwatch import BootWatch
+from castserver.netboot.leasebook import LeaseBook
 from castserver.servetold import Told
-from castserver.views import CastView, StateView, cast_view, state_view
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Interface
@@ -23,44 +23,47 @@ from castcore.edge.net.portholder import holder
 from castcore.errors import FleetcastError, NetworkFailed, PortTaken
 from castcore.statement import ServerStatement, encode_statement
 
-from castserver.app import make_app
-from castserver.approvals import Approvals
-from castserver.auditlog import AuditLog
-from castserver.auth import Auth
-from castserver.bootimages import FOLDER, BootImages
-from castserver.booting import Booting
-from castserver.bootonce import BootOnce
-from castserver.bootserving import BootServing
-from castserver.bootstate import Listeners, Neighbour
-from castserver.bootwatch import BootWatch
-from castserver.captures import Captures
-from castserver.casts import Casts
-from castserver.clients import Clients
-from castserver.database import Database
-from castserver.history import History
-from castserver.imagekeeping import ImageKeeper
-from castserver.leasebook import LeaseBook
-from castserver.ledgerholder import MediaLedgers
-from castserver.legrun import Leg
-from castserver.library import Library
-from castserver.licenceuses import LicenceUses
-from castserver.licensing import Licensing
-from castserver.machinelogs import MachineLogs
-from castserver.media import Media
-from castserver.mediaeyes import Eyes
-from castserver.mediause import MediaUse
-from castserver.neighbours import Neighbours
-from castserver.operatortoken import load_or_make_token
+from castserver.accounts.auth import Auth
+from castserver.accounts.operatortoken import load_or_make_token
+from castserver.api.app import make_app
+from castserver.audit.auditlog import AuditLog
+from castserver.captures.captures import Captures
+from castserver.casts.casts import Casts
+from castserver.casts.legrun import Leg
+from castserver.database.database import Database
+from castserver.database.statedatabase import open_database
+from castserver.history.history import History
+from castserver.images.imagekeeping import ImageKeeper
+from castserver.images.library import Library
+from castserver.images.shelves import is_writable
+from castserver.images.uploads import Uploads
+from castserver.licences.ledgerholder import MediaLedgers
+from castserver.licences.licenceuses import LicenceUses
+from castserver.licences.licensing import Licensing
+from castserver.logs.machinelogs import MachineLogs
+from castserver.machines.approvals import Approvals
+from castserver.machines.clients import Clients
+from castserver.media.media import Media
+from castserver.media.mediaeyes import Eyes
+from castserver.media.mediause import MediaUse
+from castserver.netboot.bootimages import FOLDER, BootImages
+from castserver.netboot.booting import Booting
+from castserver.netboot.bootonce import BootOnce
+from castserver.netboot.bootserving import BootServing
+from castserver.netboot.bootstate import Listeners, Neighbour
+from castserver.netboot.bootwatch import BootWatch
+from castserver.netboot.leasebook import LeaseBook
+from castserver.netboot.neighbours import Neighbours
 from castserver.parts import ServerParts
+from castserver.seldom import Seldom
 from castserver.servetold import told
 from castserver.settings import ServerSettings
-from castserver.shelves import is_writable
-from castserver.statedatabase import open_database
-from castserver.statelock import hold_state
-from castserver.uploads import Uploads
+from castserver.state.statelock import hold_state
 
 TICK_SECONDS = 1.0
 CUT_SECONDS = 86_400.0
+# Between two words of one failure that comes at every tick.
+SELDOM_SECONDS = 600.0
 START_SECONDS = 20.0
 # Long polls end by themselves when we stop; this is for a browser that keeps its stream open.
 STOP_SECONDS = 3
@@ -235,16 +238,13 @@ class Server:
         often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
 
         def run() -> None:
+            seldom = Seldom(SELDOM_SECONDS)
             cut_due = time.monotonic()
             while not parts.stopping.wait(TICK_SECONDS):
                 due = often
                 if time.monotonic() >= cut_due:
                     cut_due, due = time.monotonic() + CUT_SECONDS, [*often, parts.audit.cut]
-                for tick in due:
-                    try:
-                        tick()
-                    except FleetcastError as error:
-                        log.error("%s", error.what)
+                tick_all(due, seldom)
 
         clockwork = threading.Thread(target=run, name="clockwork", daemon=True)
         clockwork.start()
@@ -287,6 +287,18 @@ class Server:
         settings = self.settings
         url = settings.url_on(interface)
         return OfferFields(url, self.identity.certificate_digest, settings.name, casts)
+
+
+def tick_all(ticks: Iterable[Callable[[], object]], seldom: Seldom) -> None:
+    """Call each of ``ticks``, whatever the others raise; what nobody expected is logged, but seldom."""
+    for tick in ticks:
+        try:
+            tick()
+        except FleetcastError as error:
+            log.error("%s", error.what)
+        except Exception as error:
+            if seldom.due(repr(error)):
+                log.exception("the clockwork stumbled")
 
 
 def _listen(port: int) -> list[socket.socket]:

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from castcore.boot import WantedMode
 from castcore.edge.net.interface import Interface
 
-from castserver.bootstate import DeployEnd
-from castserver.licenceterms import LicenceTerms
+from castserver.licences.licenceterms import LicenceTerms
+from castserver.netboot.bootstate import DeployEnd
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from castcore.edge.net.identity import ServerIdentity
 from castcore.errors import ExitCode
 from castcore.units import MIB
 from castserver.commands import capture, image, restore
-from castserver.statedir import STATE_VARIABLE
+from castserver.state.statedir import STATE_VARIABLE
 
 from tests.support.images import blank, flip, make_image, noise, write_at
 

@@ -8,7 +8,7 @@ import pytest
 from castcore.disk import Extent
 from castcore.edge.image.store import list_images
 from castcore.units import MIB
-from castserver.shelves import LIBRARY, shelved
+from castserver.images.shelves import LIBRARY, shelved
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.support.browser import NARROW, shot, too_wide

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from castcore.boot import InterfaceMode, WantedMode
-from castserver.bootstate import Choice, Kept
-from castserver.library import Library
+from castserver.images.library import Library
+from castserver.netboot.bootstate import Choice, Kept
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import NARROW, shot, too_wide
@@ -83,7 +83,8 @@ def test_settings_are_changed(desk: Desk) -> None:
     page.locator("input[value=console-closed]").check()
     page.locator("input[name=deploy]").uncheck()
     page.locator("#deploy").get_by_role("button", name="保存").click()
-    page.locator("#confirm-yes").click()
+    with page.expect_response(lambda answer: answer.request.method == "PUT"):
+        page.locator("#confirm-yes").click()
     expect(page.locator("input[name=deploy]")).not_to_be_checked()
     expect(page.locator("input[value=console-closed]")).to_be_checked()
     state = desk.lab.booting.state().deploy

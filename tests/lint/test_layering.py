@@ -61,6 +61,45 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+# What people see of castserver, and who puts it together.
+FACES = {"cli", "commands", "console", "hud", "imageactions"}
+ASSEMBLERS = {"castserver.__main__", "castserver.api.app"}
+# What lies directly in castserver: its start, and what every package may use.
+TOP = {"__init__", "__main__", "days", "moments", "openfiles", "parts", "runtime", "seldom"} | {
+    "servetold",
+    "settings",
+    "signal",
+    "wording",
+}
+
+
+def packages_named(path: Path) -> set[str]:
+    """The packages and modules directly in castserver that ``path`` imports."""
+    parts = (target.split(".") for target in imports(path))
+    return {name[1] for name in parts if name[0] == "castserver" and len(name) > 1}
+
+
+def servers() -> Iterator[tuple[str, Path]]:
+    return ((module, path) for module, path in modules() if module.startswith("castserver."))
+
+
+def test_a_module_of_the_server_lies_in_the_package_of_its_subject() -> None:
+    assert {path.stem for path in PACKAGES["castserver"].glob("*.py")} == TOP
+
+
+@pytest.mark.parametrize(
+    ("module", "path"), list(servers()), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_what_serves_knows_nothing_of_who_shows_it(module: str, path: Path) -> None:
+    package = module.split(".")[1]
+    if package not in FACES and module not in ASSEMBLERS:
+        assert not packages_named(path) & FACES, f"{module} imports a page or a command"
+    if package == "database":
+        assert packages_named(path) <= {"database", "days", "moments", "wording"}
+    if package in {"cli", "commands", "hud", "imageactions"}:
+        assert not packages_named(path) & {"parts"}, f"{module} is no part of a running server"
+
+
 @pytest.mark.parametrize(
     ("module", "path"), list(modules()), ids=lambda v: str(v) if isinstance(v, str) else ""
 )

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from castcore.boot import BootDecision, BootStage
 from castcore.trust import digest
-from castserver.bootimages import BootImages
-from castserver.bootonce import BootOnce
-from castserver.clients import Clients
+from castserver.machines.clients import Clients
+from castserver.netboot.bootimages import BootImages
+from castserver.netboot.bootonce import BootOnce
 from castserver.services.bootservices import BootServices, BootSettings
 
 from tests.net.bootwire import KERNEL, OURS, events, settings, there, wire

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from castcore.boot import BootEvent, BootStage, InterfaceMode, Lease, LeaseState, MemoryStore
 from castcore.errors import NoSpace
-from castserver.leasebook import LeaseBook
+from castserver.netboot.leasebook import LeaseBook
 
 from tests.net.bootclients import (
     DISCOVER,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from castcore.boot import BootStage, Outlook, tell
-from castserver.bootwatch import BootWatch
+from castserver.netboot.bootwatch import BootWatch
 from castserver.services.bootservices import BootServices, BootSettings
 from scapy.layers.dhcp import BOOTP, DHCP
 

@@ -25,7 +25,7 @@ from castcore.edge.net.pinned import PinnedHttps
 from castcore.edge.upload.capturing import Captured, capture_to_server
 from castcore.errors import NoSpace
 from castcore.units import MIB
-from castserver.operatortoken import TOKEN_FILE
+from castserver.accounts.operatortoken import TOKEN_FILE
 
 from tests.net.namespaces import Cable, cable, inside, ip
 from tests.support.castlab import ENVIRONMENT

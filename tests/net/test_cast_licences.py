@@ -13,9 +13,9 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 
 import pytest
-from castserver.database import Database
-from castserver.databaseplace import Place, PostgresPlace
-from castserver.tables import LicenceUseRow, PartRow
+from castserver.database.database import Database
+from castserver.database.databaseplace import Place, PostgresPlace
+from castserver.database.tables import LicenceUseRow, PartRow
 
 from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
 from tests.support.images import blank

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 from castcore.errors import InUse, Refused
-from castserver import databasecopy
 from castserver.__main__ import main
-from castserver.database import Database
-from castserver.databasecopy import Passfiles, move
-from castserver.databaseplace import PostgresPlace
-from castserver.postgreslink import DatabaseAway
-from castserver.statebackup import SECRETS, back_up, bring_back
-from castserver.statedatabase import open_database, place_in
-from castserver.tables import Base, MachineRow
+from castserver.database import databasecopy
+from castserver.database.database import Database
+from castserver.database.databasecopy import Passfiles, move
+from castserver.database.databaseplace import PostgresPlace
+from castserver.database.postgreslink import DatabaseAway
+from castserver.database.statedatabase import open_database, place_in
+from castserver.database.tables import Base, MachineRow
+from castserver.state.statebackup import SECRETS, back_up, bring_back
 from sqlalchemy import func, select
 
 from tests.support.postgresplaces import HIDDEN, cluster, engine_of, names, place, setting, values
@@ -79,6 +79,17 @@ def test_a_server_moves_to_postgresql_and_back(
     back.close()
     assert place_in(filled) == filled / "server.sqlite"
     assert HIDDEN not in capsys.readouterr().out
+
+
+def test_a_database_that_was_wiped_becomes_no_new_servers(tmp_path: Path, place: PostgresPlace) -> None:
+    open_database(tmp_path, str(place), None).close()
+    open_database(tmp_path, None, None).close()
+    with engine_of(place).begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    with pytest.raises(Refused, match="is empty, and this server has one") as refused:
+        open_database(tmp_path, None, None)
+    assert "backup" in refused.value.hint
 
 
 def test_a_move_that_breaks_changes_neither_end(

@@ -24,8 +24,8 @@ import pytest
 from castcore.control import API
 from castcore.disk import Extent
 from castcore.units import MIB
-from castserver.operatortoken import TOKEN_FILE
-from castserver.sessions import COOKIE
+from castserver.accounts.operatortoken import TOKEN_FILE
+from castserver.accounts.sessions import COOKIE
 
 from tests.net.namespaces import Cable, cable, connected, inside, ip
 from tests.net.test_server_serve import ADDRESS, CLIENT_ADDRESS, Served, serving

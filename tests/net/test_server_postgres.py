@@ -13,11 +13,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from castcore.errors import ExitCode, FleetcastError, InUse, NotFound, Refused
-from castserver import schema
-from castserver.database import Database
-from castserver.databaseplace import PostgresPlace
-from castserver.postgreslink import DatabaseAway
-from castserver.tables import Base, SettingRow
+from castserver.database import schema
+from castserver.database.database import Database
+from castserver.database.databaseplace import PostgresPlace
+from castserver.database.postgreslink import DatabaseAway
+from castserver.database.tables import Base, SettingRow
 from sqlalchemy import insert, select
 
 from tests.support.postgrescluster import USER, Cluster

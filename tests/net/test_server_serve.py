@@ -33,8 +33,8 @@ from castcore.errors import ExitCode, FleetcastError
 from castcore.image import parse_index, parse_manifest
 from castcore.progress import silent
 from castcore.units import MIB
+from castserver.accounts.operatortoken import TOKEN_FILE
 from castserver.commands import serve
-from castserver.operatortoken import TOKEN_FILE
 
 from tests.net.namespaces import Cable, cable, connected, inside, ip
 from tests.support.images import make_image, noise

@@ -21,7 +21,7 @@ from castcore.errors import BadImage, FleetcastError
 from castcore.image import encode_manifest, parse_index, parse_manifest
 from castcore.trust import digest
 from castcore.units import KIB, MIB
-from castserver.imagescreen import borrowing_lines, image_json, image_lines
+from castserver.cli.imagescreen import borrowing_lines, image_json, image_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

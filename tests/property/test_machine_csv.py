@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from castcore.errors import Refused
-from castserver.clients import Client
-from castserver.machinebook import entry
-from castserver.machinecard import (
+from castserver.api.spreadsheet import guarded, unguarded
+from castserver.machines.clients import Client
+from castserver.machines.machinebook import entry
+from castserver.machines.machinecard import (
     Card,
     checked,
     checked_name,
@@ -14,11 +15,10 @@ from castserver.machinecard import (
     is_id,
     key,
 )
-from castserver.machinecsv import COLUMNS, DELIMITERS, read, write
-from castserver.machineentry import Identity, identity_of
-from castserver.machineid import usable_uuid
-from castserver.machineimport import Action, plan
-from castserver.spreadsheet import guarded, unguarded
+from castserver.machines.machinecsv import COLUMNS, DELIMITERS, read, write
+from castserver.machines.machineentry import Identity, identity_of
+from castserver.machines.machineid import usable_uuid
+from castserver.machines.machineimport import Action, plan
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

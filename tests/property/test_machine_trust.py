@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from castcore.control import Standing
-from castserver.machinetrust import (
+from castserver.machines.machinetrust import (
     ANSWER_SECONDS,
     HOLDS_SECONDS,
     MOST_RIVALS,

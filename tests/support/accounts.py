@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
-from castserver import passwords
-from castserver.auth import CONSOLE_HEADER
+from castserver.accounts import passwords
+from castserver.accounts.auth import CONSOLE_HEADER
 
 from tests.support.serverlab import ServerLab
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from castcore.boot import BootDecision, InterfaceMode
-from castserver.bootwatch import BootWatch
+from castserver.netboot.bootwatch import BootWatch
 from castserver.services.bootservices import BootServices, BootSettings
 from castserver.services.dhcplistener import DhcpListener
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from castcore.control import API
 from castcore.edge.net.pinned import PinnedHttps
-from castserver.operatortoken import TOKEN_FILE
+from castserver.accounts.operatortoken import TOKEN_FILE
 from playwright.sync_api import Playwright
 
 from tests.net.namespaces import inside

@@ -11,12 +11,12 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from castserver import postgres
-from castserver.database import Database
-from castserver.databaseplace import Place, PostgresPlace
-from castserver.openedengine import OpenedEngine
-from castserver.postgreslink import Link, is_lost
-from castserver.tables import Base
+from castserver.database import postgres
+from castserver.database.database import Database
+from castserver.database.databaseplace import Place, PostgresPlace
+from castserver.database.openedengine import OpenedEngine
+from castserver.database.postgreslink import Link, is_lost
+from castserver.database.tables import Base
 from sqlalchemy import text
 
 from tests.support.postgrescluster import Cluster

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from castcore.errors import NoSpace
-from castserver.tables import Base
+from castserver.database.tables import Base
 
 from tests.support.serverlab import ServerLab
 

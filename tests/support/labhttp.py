@@ -6,13 +6,13 @@ from functools import cache
 from typing import Any
 
 from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
-from castserver.app import make_app
-from castserver.castmodel import Cast
-from castserver.castroutes import RunningCast
-from castserver.casts import Casts
-from castserver.durables import Durables
+from castserver.api.app import make_app
+from castserver.casts.castmodel import Cast
+from castserver.casts.castroutes import RunningCast
+from castserver.casts.casts import Casts
+from castserver.casts.durables import Durables
+from castserver.casts.wayin import WayIn
 from castserver.parts import ServerParts
-from castserver.wayin import WayIn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from castcore.edge.licence.ledgerfile import LedgerFile, format_ledger
 from castcore.licence import SIZE, Balance, Ledger, issue_licence
 from castcore.trust import SigningKey
-from castserver.ledgerholder import HeldLedger
-from castserver.licenceterms import LicenceTerms, WithoutLicence
+from castserver.licences.ledgerholder import HeldLedger
+from castserver.licences.licenceterms import LicenceTerms, WithoutLicence
 
 ISSUER = SigningKey(bytes(31) + b"\x07")
 TERMS = LicenceTerms(issuers=frozenset({ISSUER.public.hex()}))
@@ -19,7 +19,7 @@ STRICT = replace(TERMS, without=WithoutLicence.REFUSE)
 
 @dataclass
 class FolderMedium:
-    """A ``castserver.ledgerholder.LedgerHolder`` of the files in ``folder``."""
+    """A ``castserver.licences.ledgerholder.LedgerHolder`` of the files in ``folder``."""
 
     folder: Path
     serial: str = "4C530001"

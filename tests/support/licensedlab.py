@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from castcore.control import ClientState, Report
-from castserver.licenceterms import LicenceTerms
+from castserver.licences.licenceterms import LicenceTerms
 
 from tests.support.licences import TERMS, FolderMedium
 from tests.support.serverlab import ROOT, FakeClient, ServerLab

@@ -17,9 +17,9 @@ from castcore.control import ClientState, Report
 from castcore.edge.licence.blocks import DirectBlocks
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castserver.__main__ import main
-from castserver.casts import Casts
-from castserver.licencebook import LicenceBook
-from castserver.policy import PartState
+from castserver.casts.casts import Casts
+from castserver.casts.policy import PartState
+from castserver.licences.licencebook import LicenceBook
 
 NEVER = "never"
 

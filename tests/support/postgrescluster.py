@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from castserver.databaseplace import PostgresPlace
+from castserver.database.databaseplace import PostgresPlace
 
 USER = "fleetcast"
 START_SECONDS = 60.0

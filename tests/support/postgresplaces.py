@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from castserver.database import Database
-from castserver.databaseplace import PostgresPlace
-from castserver.postgreslink import Link
-from castserver.tables import SettingRow
+from castserver.database.database import Database
+from castserver.database.databaseplace import PostgresPlace
+from castserver.database.postgreslink import Link
+from castserver.database.tables import SettingRow
 from sqlalchemy import inspect
 from sqlalchemy.engine import Engine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from castserver.tables import Base
+from castserver.database.tables import Base
 from sqlalchemy import JSON, BigInteger, Boolean, Integer, LargeBinary, String
 
 RowT = TypeVar("RowT", bound=Base)

@@ -3,57 +3,55 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from castcore.cast.peers import Peers, Seed
-from castcore.cast.states import ClientClass, SenderState
-from castcore.cast.status import CastStatus, ClientStatus
 from castcore.control import CONTROL, Device, Machine, Nic, Registration
 from castcore.disk import DiskFacts
 from castcore.edge.image.store import StoredImage, image_name
-from castcore.errors import Busy, NotFound
+from castcore.errors import NotFound
 from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
 from castcore.trust import SigningKey
 from castcore.units import GIB
-from castserver.approvals import Approvals
-from castserver.auditlog import AuditLog
-from castserver.auth import Auth
-from castserver.bootimages import BootImages
-from castserver.booting import Booting
-from castserver.bootonce import BootOnce
-from castserver.bootwatch import BootWatch
-from castserver.captures import Captures
-from castserver.casts import Casts
-from castserver.clients import Clients
-from castserver.database import Database
-from castserver.history import History
-from castserver.imagekeeping import ImageKeeper
-from castserver.leasebook import LeaseBook
-from castserver.ledgerholder import LedgerHolder
-from castserver.legrun import CastOptions, Leg, OpenImage
-from castserver.library import Library, LibraryImage
-from castserver.licenceterms import LicenceTerms
-from castserver.licenceuses import LicenceUses
-from castserver.licensing import Licensing
-from castserver.machinelogs import MachineLogs
-from castserver.media import Media
-from castserver.mediaeyes import Seen
+from castserver.accounts.auth import Auth
+from castserver.accounts.roles import Role
+from castserver.accounts.sessions import COOKIE
+from castserver.audit.auditlog import AuditLog
+from castserver.captures.captures import Captures
+from castserver.casts.casts import Casts
+from castserver.casts.legrun import CastOptions, Leg, OpenImage
+from castserver.casts.wayin import Network
+from castserver.database.database import Database
+from castserver.history.history import History
+from castserver.images.imagekeeping import ImageKeeper
+from castserver.images.library import Library, LibraryImage
+from castserver.images.patience import Patience
+from castserver.images.shelves import LIBRARY, Shelf, Shelved
+from castserver.images.uploads import Uploads
+from castserver.licences.ledgerholder import LedgerHolder
+from castserver.licences.licenceterms import LicenceTerms
+from castserver.licences.licenceuses import LicenceUses
+from castserver.licences.licensing import Licensing
+from castserver.logs.machinelogs import MachineLogs
+from castserver.machines.approvals import Approvals
+from castserver.machines.clients import Clients
+from castserver.media.media import Media
+from castserver.media.mediaeyes import Seen
+from castserver.netboot.bootimages import BootImages
+from castserver.netboot.booting import Booting
+from castserver.netboot.bootonce import BootOnce
+from castserver.netboot.bootwatch import BootWatch
+from castserver.netboot.leasebook import LeaseBook
 from castserver.parts import ServerParts
-from castserver.roles import Role
 from castserver.servetold import Subject, Told
-from castserver.sessions import COOKIE
-from castserver.shelves import LIBRARY, Shelved
-from castserver.uploads import Uploads
-from castserver.wayin import Network
 
 from tests.support import databases
+from tests.support.fakesender import FakeSender
 from tests.support.labhttp import LabHttp, current_app
 
 ROOT = "ab" * 32
@@ -90,6 +88,10 @@ class FakeLibrary(Library):
         self.medium = ""
         self.opened: list[FakeImage] = []
 
+    @property
+    def own(self) -> Shelf:
+        return Shelf(LIBRARY, self.directory, Patience(str(self.directory)))
+
     def list(self) -> tuple[StoredImage, ...]:
         return tuple(
             StoredImage(Path(f"/images/{n}.fcast"), None, "a test's image") for n in self.images
@@ -106,88 +108,6 @@ class FakeLibrary(Library):
             raise NotFound(f"there is no image {name!r}")
         self.opened.append(FakeImage(name, self.images[name], self.medium))
         return self.opened[-1]
-
-
-@dataclass(frozen=True)
-class FakeAnswer:
-    client_number: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {"client_number": self.client_number}
-
-
-@dataclass
-class FakeSender:
-    """Records what it is told; a test sets ``over`` when it has closed."""
-
-    image: OpenImage
-    slot: int
-    number: int
-    options: CastOptions = field(default_factory=CastOptions)
-    joined: list[str] = field(default_factory=list)
-    held: dict[str, bytes] = field(default_factory=dict)
-    started: bool = False
-    stopped: bool = False
-    aborted: bool = False
-    over: bool = False
-    crowded: bool = False
-    paused: bool = False
-    cap: float = 0.0
-    uses: float = math.inf
-    failure: str = ""
-    leg: int = 0
-
-    @property
-    def descriptor(self) -> bytes:
-        return f"descriptor {self.number}".encode()
-
-    def join(self, client: str, held: bytes) -> FakeAnswer:
-        self.joined.append(client)
-        self.held[client] = held
-        return FakeAnswer(len(self.joined))
-
-    def symbol_digests(self, selection: int, block: int) -> bytes:
-        return b"digests of %d of %d" % (block, selection)
-
-    def selection(self, number: int) -> bytes:
-        return f"selection {number}".encode()
-
-    def turn(self, client: str, chunk: int) -> float:
-        if self.crowded:
-            raise Busy(f"{client} shall ask for {chunk} later")
-        return 0.0
-
-    def peers(self, client: str, address: str) -> Peers:
-        return Peers((Seed("10.0.0.9", 7000),) if address else (), stay=client in self.joined)
-
-    def start(self) -> None:
-        self.started = True
-
-    def pause(self, *, paused: bool) -> None:
-        self.paused = paused
-
-    def limit(self, cap: float) -> None:
-        self.cap = cap
-
-    def wish(self) -> float:
-        return self.uses if self.started and not self.paused else 0.0
-
-    def stop(self, *, abort: bool = False) -> None:
-        self.stopped, self.aborted = True, abort
-
-    def finished(self) -> bool:
-        return self.over
-
-    def fault(self) -> str:
-        return self.failure
-
-    def status(self) -> CastStatus:
-        state = SenderState.PASS if self.started else SenderState.GATHER
-        clients = tuple(
-            ClientStatus(name, ClientClass.OK, 10, 0.5, 8.0, 3, 6, 900, 0, 0, 0, done=False)
-            for name in self.joined
-        )
-        return CastStatus(state, 1000 if self.started else 0, 0, 0, 1, 0, clients, self.failure)
 
 
 class NoEyes:

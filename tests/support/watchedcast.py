@@ -8,8 +8,8 @@ from typing import Any
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
 from castcore.control import ClientState, Report
-from castserver.castmodel import Request
-from castserver.policy import CastRules, CastState
+from castserver.casts.castmodel import Request
+from castserver.casts.policy import CastRules, CastState
 
 from tests.support.serverlab import FakeClient, ServerLab, registration
 

@@ -7,8 +7,8 @@ from castcore.boot import InterfaceMode, Presence, WantedMode
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
 from castcore.errors import PortTaken, Refused
-from castserver.bootkeeper import TURN_SECONDS, BootKeeper, World
-from castserver.bootstate import Choice, Kept, Setting
+from castserver.netboot.bootkeeper import TURN_SECONDS, BootKeeper, World
+from castserver.netboot.bootstate import Choice, Kept, Setting
 
 from tests.support.keepernetwork import RIVAL, SITE, Network
 

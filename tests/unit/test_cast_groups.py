@@ -7,8 +7,8 @@ import socket
 
 import pytest
 from castcore.cast import discovery
-from castserver.castrun import MOST_SLOTS, slot_addresses
-from castserver.groups import cast_group
+from castserver.casts.castrun import MOST_SLOTS, slot_addresses
+from castserver.casts.groups import cast_group
 
 
 def mac(group: str) -> str:

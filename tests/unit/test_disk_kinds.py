@@ -6,7 +6,7 @@ import pytest
 from castcore.disk import DiskLayout, Partition, TableType
 from castcore.disk.kinds import kind_of
 from castcore.units import MIB
-from castserver.imagescreen import partition_table
+from castserver.cli.imagescreen import partition_table
 
 
 @pytest.mark.parametrize(

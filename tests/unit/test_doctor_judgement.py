@@ -28,7 +28,7 @@ from castcore.doctor import (
     judgement,
 )
 from castcore.doctor.ports import Port, Side, server_ports
-from castserver import castrun
+from castserver.casts import castrun
 from castserver.services import tftp
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -25,7 +25,7 @@ from castcore.errors import BadImage, DiskFailed, InUse, NoSpace, NotFound, Refu
 from castcore.image import ChunkKind, borrowings, pack_name
 from castcore.trust import SigningKey, digest
 from castcore.units import KIB, MIB
-from castserver.library import Library
+from castserver.images.library import Library
 
 from tests.golden.independent import read_image
 from tests.support.basedimages import IN_USE, SIZE, based_image, changed, first_disk, two_images

@@ -11,7 +11,8 @@ from castcore.errors import ExitCode, InUse, NotFound, Refused, Untrusted
 from castcore.licence import MOST_BYTES, Licence, issue_licence, open_licence, require_issuer
 from castcore.trust import SigningKey
 from castserver.__main__ import main
-from castserver.licencescreen import date, end_of
+from castserver.cli.licencescreen import end_of
+from castserver.wording import date
 
 from tests.support.faultyledger import ISSUER, licence
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from castserver.machinecsv import MOST_BYTES, read
-from castserver.roles import Role
+from castserver.accounts.roles import Role
+from castserver.machines.machinecsv import MOST_BYTES, read
 
 from tests.support.accounts import FROM_CONSOLE
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab

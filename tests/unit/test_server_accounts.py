@@ -5,12 +5,13 @@ import re
 
 import pytest
 from castcore.errors import Refused
-from castserver import operatorroutes, passwords
-from castserver.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts, place
-from castserver.auth import READING
-from castserver.roles import Caller, Role
-from castserver.sessions import COOKIE, IDLE_SECONDS, MOST_SESSIONS, SESSION_SECONDS, Sessions
-from castserver.users import FIRST, Users
+from castserver.accounts import passwords
+from castserver.accounts.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts, place
+from castserver.accounts.auth import READING
+from castserver.accounts.roles import Caller, Role
+from castserver.accounts.sessions import COOKIE, IDLE_SECONDS, MOST_SESSIONS, SESSION_SECONDS, Sessions
+from castserver.accounts.users import FIRST, Users
+from castserver.api import operatorroutes
 
 from tests.support.accounts import FROM_CONSOLE, PASSWORD, log_in, quicken_hashes
 from tests.support.serverlab import OPERATOR, FakeClock, ServerLab

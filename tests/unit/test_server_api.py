@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from castcore.boot import BootEvent, BootStage
-from castserver import bootroutes, logroutes, operatorroutes, storyroutes
-from castserver.app import MOST_BODY
-from castserver.clients import LONGEST_LINE, MOST_LOG_LINES
-from castserver.roles import Caller, Role
+from castserver.accounts.roles import Caller, Role
+from castserver.api import operatorroutes
+from castserver.api.app import MOST_BODY
+from castserver.logs import logroutes
+from castserver.machines.clients import LONGEST_LINE, MOST_LOG_LINES
+from castserver.netboot import bootroutes, storyroutes
 from castserver.signal import Signal
 from starlette.routing import Route
 
@@ -234,7 +236,7 @@ def test_devices_of_a_machine_are_told_for_it_alone(lab: ServerLab) -> None:
 
 
 def test_invented_machines_are_bounded(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("castserver.clients.MOST_MACHINES", 2)
+    monkeypatch.setattr("castserver.machines.clients.MOST_MACHINES", 2)
     for number in (1, 2):
         FakeClient(lab, number).register()
     assert FakeClient(lab, 3).ask_in().status_code == 403

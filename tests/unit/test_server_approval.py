@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from castcore.words import machine_words
-from castserver.clients import GONE_AFTER
-from castserver.machinetrust import ANSWER_SECONDS, HOLDS_SECONDS
-from castserver.roles import Role
+from castserver.accounts.roles import Role
+from castserver.machines.clients import GONE_AFTER
+from castserver.machines.machinetrust import ANSWER_SECONDS, HOLDS_SECONDS
 
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
@@ -136,6 +136,7 @@ def test_nobody_takes_a_machine_over_that_is_here(lab: ServerLab) -> None:
     machine = shown(lab, client)
     assert (machine["online"], machine["state"]) == (True, "ready")
     assert [r["code"] for r in machine["trust"]["rivals"]] == [code(impostor)]
+    assert machine["trust"]["code"] == code(client)
     assert "2 machines say" in machine["why"]
 
 
@@ -175,7 +176,20 @@ def test_nobody_slips_in_while_the_server_restarts(lab: ServerLab) -> None:
     client = FakeClient(lab, 1).register()
     lab.restart()
     assert standing(impostor_of(client)) == "rival"
+    assert shown(lab, client)["trust"]["code"] == code(client)
     assert client.orders() == []
+
+
+def test_a_code_that_is_not_computed_yet_names_nobody(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    standing(impostor := impostor_of(client))
+    trust = lab.clients.get(client.id).trust
+    trust.code, trust.rivals = "", tuple(dataclasses.replace(r, code="") for r in trust.rivals)
+    path = f"/api/v1/clients/{client.id}/approve"
+    for blank in ("", " "):
+        assert lab.http.post(path, json={"code": blank}, headers=OPERATOR).status_code == 403
+    early = lab.http.post(path, json={"code": code(impostor)}, headers=OPERATOR)
+    assert early.status_code == 404
 
 
 def test_the_operator_decides_who_of_two_it_is(lab: ServerLab) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from castcore.errors import Refused
-from castserver import arguments
+from castserver.cli import arguments
 
 
 @pytest.mark.parametrize(

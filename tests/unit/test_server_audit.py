@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from castcore.errors import NoSpace
-from castserver.app import MOST_BODY
-from castserver.auditchain import Entry, first_broken, link, without_secrets
-from castserver.auditlog import DAY, AuditLog
-from castserver.roles import Caller, Role
-from castserver.tables import AuditRow
+from castserver.accounts.roles import Caller, Role
+from castserver.api.app import MOST_BODY
+from castserver.audit.auditchain import Entry, first_broken, link, without_secrets
+from castserver.audit.auditlog import AuditLog
+from castserver.database.tables import AuditRow
+from castserver.days import DAY
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 from typing import Any
 
-from castserver.board import ROOT, Board, BoardBuilder, Versions
-from castserver.liveboards import AGING, MOST_BOARDS, LiveBoards
+from castserver.api.board import ROOT, Board, BoardBuilder, Versions
+from castserver.api.liveboards import AGING, MOST_BOARDS, LiveBoards
 from castserver.signal import Signal
 
 

@@ -9,10 +9,10 @@ from castcore.boot import InterfaceMode, WantedMode
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
-from castserver.booting import CLOSED_SECONDS, Booting
-from castserver.bootkeeper import BootKeeper, World
-from castserver.bootstate import Choice, DeployEnd, Neighbour
-from castserver.neighbours import Neighbours
+from castserver.netboot.booting import CLOSED_SECONDS, Booting
+from castserver.netboot.bootkeeper import BootKeeper, World
+from castserver.netboot.bootstate import Choice, DeployEnd, Neighbour
+from castserver.netboot.neighbours import Neighbours
 
 from tests.support.keepernetwork import Network
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab

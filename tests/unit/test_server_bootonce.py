@@ -16,8 +16,8 @@ from castcore.boot import (
 )
 from castcore.boot.bootimage import HEAD_BYTES, form_of
 from castcore.errors import BadImage, InUse, NotFound, Refused
-from castserver.bootimages import BootImages
-from castserver.bootonce import USED_SECONDS
+from castserver.netboot.bootimages import BootImages
+from castserver.netboot.bootonce import USED_SECONDS
 from castserver.services.machinefiles import MachineFiles
 
 from tests.support.bootorders import (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from castcore.boot import BootDecision, BootEvent, BootStage
-from castserver import bootonce
-from castserver.bootimages import BootImages
+from castserver.database.tables import BootOnceRow
+from castserver.netboot import bootonce
+from castserver.netboot.bootimages import BootImages
 from castserver.services.machinefiles import MachineFiles
-from castserver.tables import BootOnceRow
 
 from tests.support.bootasking import request
 from tests.support.bootorders import FLOPPY, STRANGER, boot, files, lab, order, told

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from castcore.boot import BootEvent, BootStage, Kind, Transfer
 from castcore.edge.commandline import Screen
-from castserver.bootwatch import LONGEST_DETAIL, MOST_MACS, BootWatch
 from castserver.commands import machines
 from castserver.console.show import MOST_BOOTS
+from castserver.netboot.bootwatch import LONGEST_DETAIL, MOST_MACS, BootWatch
 
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from castserver.bootserving import BootServing
+from castserver.netboot.bootserving import BootServing
 
 TREE = Path("/nonexistent")
 
 
 class Booting:
-    """In place of `castserver.booting.Booting`: a start that takes until it ``may_start``."""
+    """In place of `castserver.netboot.booting.Booting`: a start that takes until it ``may_start``."""
 
     def __init__(self) -> None:
         self.runs = False

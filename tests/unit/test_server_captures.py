@@ -14,9 +14,10 @@ from castcore.edge.upload import uploader
 from castcore.errors import NetworkFailed, Refused
 from castcore.units import GIB
 from castcore.upload import NewUpload
-from castserver import captureroutes, captures, mediaroutes
-from castserver.capturemodel import MOST_OWN, sources
-from castserver.captures import Captures
+from castserver.captures import captureroutes, captures
+from castserver.captures.capturemodel import MOST_OWN, sources
+from castserver.captures.captures import Captures
+from castserver.media import mediaroutes
 from starlette.routing import Route
 
 from tests.support.images import blank, noise, write_at

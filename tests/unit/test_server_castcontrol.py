@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from castserver.clients import GONE_AFTER
+from castserver.machines.clients import GONE_AFTER
 
 from tests.support.faintdatabase import wait_closed
 from tests.support.licences import FolderMedium

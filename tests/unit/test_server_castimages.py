@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from castcore.disk import Extent
 from castcore.units import MIB
-from castserver import views
+from castserver.api import views
 from castserver.console import castimages
 from castserver.console.castimages import cast_images
-from castserver.library import Library
-from castserver.mediastate import Medium
+from castserver.images.library import Library
+from castserver.media.mediastate import Medium
 
 from tests.support.images import blank, make_image
 

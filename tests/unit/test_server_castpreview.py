@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from castcore.disk import DiskFacts, DiskLayout, Extent, TableType
 from castcore.image import ImageDisk, Manifest, Source, encode_manifest
+from castcore.trust import SigningKey
 from castcore.units import GIB
-from castserver.castfit import Outlook, Verdict, outlook
-from castserver.castpreview import Preview
+from castserver.casts.castfit import Outlook, Verdict, outlook
+from castserver.casts.castpreview import Preview
+from castserver.licences.licenceterms import LicencesLeft
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,6 +208,36 @@ def test_licences_are_counted_for_those_who_fit_here_or_not() -> None:
         "b": Outlook(Verdict.ABSENT, (disk("/dev/sda", 1),), "off"),
         "c": Outlook(Verdict.MISFIT, reason="too small"),
     }
-    assert Preview("lab", "", machines, 2).warning == ""
-    assert Preview("lab", "", machines, 1).warning
-    assert Preview("lab", "", machines, None).needed == 0
+    assert Preview("lab", "", machines, LicencesLeft(2)).warning == ""
+    assert Preview("lab", "", machines, LicencesLeft(1)).warning
+    assert Preview("lab", "", machines, LicencesLeft(2), count=3).warning
+    assert Preview("lab", "", machines, LicencesLeft(None), count=3).needed == 0
+
+
+def test_all_who_ask_hear_the_same_number_of_licences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    medium = FolderMedium(tmp_path / "school")
+    medium.issue(1)
+    medium.issue(5, product="server-*")
+    medium.issue(5, expires=(now := int(time.time())) + 100)
+    medium.issue(5, key=SigningKey(bytes(32)))
+    lab = lab_of(40, monkeypatch, licensed_lab(medium))
+    clients = [FakeClient(lab, n).register() for n in (1, 2, 3)]
+    lab.log_in()
+    cast = lab.operator("POST", "/casts", {"image": "lab", "clients": [c.id for c in clients]})["cast"]
+
+    def heard() -> tuple[int, bool, bool]:
+        question = "/ask/cast?image=lab" + "".join(f"&client={c.id}" for c in clients)
+        found = preview(lab, clients=[c.id for c in clients])
+        return (
+            found["licences_left"],
+            f"too few: there are {found['licences_left']}." in lab.http.get(question).text,
+            "Too few licences are left: 2 " in lab.http.get(f"/casts/{cast}/ask/start").text,
+        )
+
+    assert heard() == (6, False, False)
+    monkeypatch.setattr(time, "time", lambda: now + 200.0)
+    assert heard() == (1, True, True)
+    clients[0].join(cast)  # it has its own, and the others are short of two
+    assert heard()[::2] == (0, True)

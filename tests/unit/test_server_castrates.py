@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
-from castserver.castrates import MOST_CASTS, MOST_SAMPLES, CastRates, RateHistory, RateSample, thinned
+from castserver.casts.castrates import (
+    MOST_CASTS,
+    MOST_SAMPLES,
+    CastRates,
+    RateHistory,
+    RateSample,
+    thinned,
+)
 from castserver.console.chart import BOTTOM, HEIGHT, LEFT, MOST_LINES, TOP, WIDTH, chart
 
 

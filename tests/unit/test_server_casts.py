@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from castcore.boot import BootDecision
 from castcore.errors import BadImage
-from castserver.castrun import MOST_SLOTS, free_slot, slot_addresses
-from castserver.clients import GONE_AFTER
+from castserver.casts.castrun import MOST_SLOTS, free_slot, slot_addresses
+from castserver.machines.clients import GONE_AFTER
 
 from tests.support.faintdatabase import wait_closed
 from tests.support.serverlab import ROOT, FakeClient, ServerLab

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from castcore.edge.commandline import Screen
 from castcore.errors import NotFound
-from castserver import castwaiting
-from castserver.castwaiting import CastFailed, newest, waited
+from castserver.cli import castwaiting
+from castserver.cli.castwaiting import CastFailed, newest, waited
 
 
 class FakeOperator:

@@ -15,11 +15,12 @@ from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
 from castcore.edge import commandline
 from castcore.edge.commandline import Screen
-from castserver.casttable import cast_lines, clock
-from castserver.castwatch import CastWatch
+from castserver.api.views import CastView, SenderView
+from castserver.cli.casttable import cast_lines
+from castserver.cli.castwatch import CastWatch
 from castserver.console import show
 from castserver.console.languages import Language, Words
-from castserver.views import CastView, SenderView
+from castserver.wording import clock
 
 CLIENT = ClientStatus("pc1", ClientClass.OK, 98_100_000, 0.5, 83.4, 3, 6, 960, 30, 0, 2, done=False)
 DONE = replace(CLIENT, client="pc0", kind=ClientClass.DONE, have=1.0, rate=0, eta=0.0, done=True)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from castcore.boot import BootDecision
 from castcore.cast.chunkset import ChunkSet
-from castserver.castmodel import Cast
-from castserver.library import LibraryImage
-from castserver.tables import CastRow, DurableRow, LicenceUseRow, MachineRow, PartRow
+from castserver.casts.castmodel import Cast
+from castserver.database.tables import CastRow, DurableRow, LicenceUseRow, MachineRow, PartRow
+from castserver.images.library import LibraryImage
 
 from tests.support.faintdatabase import FULL, Faint, faint, wait_closed
 from tests.support.licences import FolderMedium

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from castserver.clockcheck import SLACK, behind
+from castserver.machines.clockcheck import SLACK, behind
 
 
 @pytest.mark.parametrize("written", [[], [0], [1000], [1000 + SLACK, 5]])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from castcore.errors import DiskFailed, NoSpace, NotFound, Refused
-from castserver import postgres
-from castserver.databaseplace import (
+from castserver.__main__ import main
+from castserver.database import postgres
+from castserver.database.database import Database
+from castserver.database.databaseplace import (
     PostgresPlace,
     Tls,
     parse_place,
@@ -15,8 +18,8 @@ from castserver.databaseplace import (
     password_for,
     place_of,
 )
-from castserver.postgreslink import DatabaseAway
-from castserver.statedatabase import RECORD, open_database, place_in, record
+from castserver.database.postgreslink import DatabaseAway
+from castserver.database.statedatabase import RECORD, open_database, place_in, record
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,3 +183,48 @@ def test_a_server_remembers_its_database(tmp_path: Path) -> None:
     (tmp_path / RECORD).mkdir()
     with pytest.raises(DiskFailed):
         place_in(tmp_path)
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("before", "given", "new"),
+    [
+        (None, None, True),
+        (None, PLACE, True),
+        (PLACE, None, False),
+        (PLACE, PLACE, False),
+        (PLACE, PostgresPlace("other"), False),
+        ("sqlite", None, False),
+        ("sqlite", PLACE, False),
+    ],
+)
+def test_a_server_that_has_a_database_makes_no_other(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: PostgresPlace | str | None,
+    given: PostgresPlace | None,
+    new: bool,
+) -> None:
+    if before == "sqlite":
+        open_database(tmp_path, None, None).close()
+    elif isinstance(before, PostgresPlace):
+        record(tmp_path, before)
+    asked: list[bool] = []
+
+    def at(*_: object, new: bool) -> Database:
+        asked.append(new)
+        return Database.in_memory()
+
+    monkeypatch.setattr(Database, "at", at)
+    open_database(tmp_path, None if given is None else str(given), None).close()
+    assert asked == [new]
+
+
+def test_a_copy_from_where_nothing_is_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "from", tmp_path / "to"
+    monkeypatch.setattr(sys, "argv", ["fleetcast", "database", "copy", str(source), str(target)])
+    assert main() == NotFound.exit_code
+    assert f"there is no database {source}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from castcore.cast.chunkset import ChunkSet
 from castcore.errors import BadPacket
-from castserver import durables
-from castserver.tables import DurableRow
+from castserver.casts import durables
+from castserver.database.tables import DurableRow
 
 from tests.support import databases
 from tests.support.serverlab import ROOT, FakeClient, ServerLab

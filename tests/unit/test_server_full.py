@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from castcore.edge.net.identity import ServerIdentity
 from castcore.errors import DiskFailed, FleetcastError, NoSpace
-from castserver.database import Database
-from castserver.operatortoken import load_or_make_token
-from castserver.tables import CastRow
+from castserver.accounts.operatortoken import load_or_make_token
+from castserver.database.database import Database
+from castserver.database.tables import CastRow
 from sqlalchemy import event
 
 

@@ -5,17 +5,17 @@ import io
 from typing import Any
 
 import pytest
-from castserver import historyviews
-from castserver.capturemodel import CaptureState
+from castserver.accounts.roles import Role
+from castserver.api.spreadsheet import MARK, csv_lines, guarded
+from castserver.captures.capturemodel import CaptureState
+from castserver.casts.policy import PartState
 from castserver.commands import history as command
 from castserver.console.forms import understood
 from castserver.console.historypages import ON_A_PAGE
 from castserver.console.paging import Pager
-from castserver.history import History, HistoryState, Kind, Wanted
-from castserver.policy import PartState
-from castserver.roles import Role
-from castserver.spreadsheet import MARK, csv_lines, guarded
-from castserver.tables import Base, CaptureRow, CastRow, MachineRow, PartRow
+from castserver.database.tables import Base, CaptureRow, CastRow, MachineRow, PartRow
+from castserver.history import historyviews
+from castserver.history.history import History, HistoryState, Kind, Wanted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,13 +81,16 @@ def capture(name: str, of: str, state: str, ended: int | None) -> CaptureRow:
 ROWS: list[Base] = [
     machine("m1"),
     machine("m2"),
+    machine("m3"),
     cast("c1", "office"),
     cast("c2", "medium/office", "token nightly"),
     cast("c3", "office-june"),
+    cast("c4", "2026/Mail"),
     part("m1", "c1", "done", FIRST + 500),
     part("m2", "c1", "failed", FIRST + 600, "no disk fits"),
     part("m1", "c2", "done", FIRST + DAY),
     part("m1", "c3", "joined", FIRST + 2 * DAY),
+    part("m3", "c4", "gone", FIRST - DAY),
     capture("k1", "m2", "done", FIRST + 3 * DAY),
     capture("k2", "m2", "ordered", None),
 ]
@@ -101,7 +104,9 @@ def history() -> History:
     return History(lab.database)
 
 
-ALL = ["k1 m2", "c3 m1", "c2 m1", "k2 m2", "c1 m2", "c1 m1"]
+# More than a statement may have values, were each bound by itself.
+MANY = tuple(f"m{number:08x}" for number in range(40_000))
+ALL = ["k1 m2", "c3 m1", "c2 m1", "k2 m2", "c1 m2", "c1 m1", "c4 m3"]
 
 
 @pytest.mark.parametrize(
@@ -112,15 +117,22 @@ ALL = ["k1 m2", "c3 m1", "c2 m1", "k2 m2", "c1 m2", "c1 m1"]
         (Wanted(image="office"), ["c2 m1", "c1 m2", "c1 m1"]),
         (Wanted(image="medium/office"), ["c2 m1"]),
         (Wanted(image="off"), []),
+        (Wanted(image="ffice"), []),
+        (Wanted(image="Mail"), ["c4 m3"]),
+        (Wanted(image="2026/Mail"), ["c4 m3"]),
+        (Wanted(image="mail"), []),
+        (Wanted(image="%"), []),
+        (Wanted(image="/2026/Mail"), []),
         (Wanted(machines=("m2",)), ["k1 m2", "k2 m2", "c1 m2"]),
         (Wanted(machines=()), []),
         (Wanted(state=HistoryState.DONE), ["k1 m2", "c2 m1", "c1 m1"]),
         (Wanted(state=HistoryState.JOINED), ["c3 m1"]),
         (Wanted(since=FIRST + DAY), ["k1 m2", "c3 m1", "c2 m1", "k2 m2"]),
-        (Wanted(before=FIRST + DAY), ["c1 m2", "c1 m1"]),
+        (Wanted(before=FIRST + DAY), ["c1 m2", "c1 m1", "c4 m3"]),
         (Wanted(since=FIRST + DAY, before=FIRST + 2 * DAY), ["c2 m1", "k2 m2"]),
         (Wanted(text="NIGHTLY"), ["c2 m1"]),
         (Wanted(text="fits"), ["c1 m2"]),
+        (Wanted(machines=(*MANY, "m3"), text="nothing", named=(*MANY, "m1", "m3")), ["c4 m3"]),
         (Wanted(text="%"), ["k1 m2", "k2 m2"]),
         (Wanted(text="_"), ["k1 m2", "k2 m2"]),
         (Wanted(text="nobody", named=("m2",)), ["k1 m2", "k2 m2", "c1 m2"]),
@@ -140,7 +152,7 @@ def test_only_what_was_proven_has_its_root(history: History) -> None:
     roots = {(e.id, e.machine): e.root for e in history.each(Wanted())}
     assert {key for key, root in roots.items() if root} == {("k1", "m2"), ("c2", "m1"), ("c1", "m1")}
     assert roots["c1", "m1"] == ROOT
-    assert history.images() == ["office", "office-525400", "office-june"]
+    assert history.images() == ["Mail", "office", "office-525400", "office-june"]
 
 
 def test_every_state_of_a_part_and_of_a_capture_is_known() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from castcore.errors import NetworkFailed
+from castserver.api.views import StateView
 from castserver.hud import figures
 from castserver.hud.app import Hud
 from castserver.hud.dialogues import Choice, Question
 from castserver.hud.server import ApiServer
-from castserver.views import StateView
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
@@ -22,7 +22,7 @@ Pilots = Pilot[None]
 
 
 class LabOperator:
-    """The API of a :class:`ServerLab`, as `castserver.operatorclient.Operator` calls it."""
+    """The API of a :class:`ServerLab`, as `castserver.cli.operatorclient.Operator` calls it."""
 
     def __init__(self, lab: ServerLab) -> None:
         self.lab = lab

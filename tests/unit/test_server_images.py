@@ -7,21 +7,22 @@ from typing import Any
 
 import pytest
 from castcore.disk import DiskLayout, Extent, Partition, TableType, Taken
-from castcore.errors import InUse, NotFound, Refused
+from castcore.edge.image.imagefile import Image
+from castcore.errors import DiskFailed, InUse, NotFound, Refused
 from castcore.image import ImageDisk
 from castcore.units import GIB, MIB
-from castserver import imagekeeping
+from castserver.accounts.roles import Role
+from castserver.casts.policy import CastState
 from castserver.commands import images as command
 from castserver.console.diskbars import WIDTH, disk_bar
-from castserver.imagekeeping import Check, CheckState, ImageKeeper
-from castserver.library import Library
-from castserver.policy import CastState
-from castserver.roles import Role
+from castserver.images import imagekeeping, shelves
+from castserver.images.imagekeeping import Check, CheckState, ImageKeeper
+from castserver.images.library import Library
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.images import flip, gpt_disk, make_image
-from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
+from tests.support.serverlab import OPERATOR, FakeClient, FakeLibrary, ServerLab
 from tests.support.shelvedimages import office_disk, plain_disk, shelve
 
 SECONDS = 20.0
@@ -149,8 +150,7 @@ def test_checks_wait_for_casts_and_for_each_other_and_end_with_the_server(
 
 def test_an_image_is_deleted_unless_it_is_cast(lab: ServerLab) -> None:
     lab.operator("POST", "/images/small/check")
-    ended(lab)
-    lab.library.images["small"] = "ab" * 32
+    lab.library.images["small"] = ended(lab).root
     made = lab.operator("POST", "/casts", {"image": "small"})["cast"]
     answer = lab.http.post("/api/v1/images/small/delete", headers=OPERATOR)
     assert answer.status_code == 409
@@ -159,6 +159,70 @@ def test_an_image_is_deleted_unless_it_is_cast(lab: ServerLab) -> None:
     assert lab.operator("POST", "/images/small/delete")["freed"] > MIB
     assert not (lab.library.directory / "small.fcast").exists()
     assert lab.parts.images.checks() == []
+
+
+@pytest.mark.parametrize(("cast", "same"), [("nas/small", True), ("nas/small", False), ("small", False)])
+def test_a_cast_of_another_image_of_that_name_keeps_none(lab: ServerLab, cast: str, same: bool) -> None:
+    lab.operator("POST", "/images/small/check")
+    lab.library.images[cast] = ended(lab).root if same else "ab" * 32
+    lab.operator("POST", "/casts", {"image": cast})
+    assert lab.operator("POST", "/images/small/delete")["freed"] > MIB
+
+
+@pytest.mark.parametrize("cast", ["small", "library/small"])
+def test_a_damaged_image_is_kept_for_every_cast_of_its_name(lab: ServerLab, cast: str) -> None:
+    (lab.library.directory / "small.fcast" / "manifest.json").write_bytes(b"{}")
+    lab.library.images[cast] = "ab" * 32
+    lab.operator("POST", "/casts", {"image": cast})
+    with pytest.raises(InUse):
+        lab.parts.images.delete("small")
+
+
+def test_a_library_that_hangs_fails_calls_soon(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, free = lab.library.own, threading.Event()
+    monkeypatch.setattr(FakeLibrary, "own", shelf)
+    monkeypatch.setattr(imagekeeping, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(imagekeeping, "require_image", lambda _: free.wait(SECONDS))
+    for act in (lab.parts.images.check, lab.parts.images.delete):
+        with pytest.raises(DiskFailed, match="not answer"):
+            act("small")
+    free.set()
+
+
+def test_a_check_whose_reads_hang_lets_the_server_stop(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, reading = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> bytes:
+        reading.set()
+        free.wait(SECONDS)
+        return b""
+
+    monkeypatch.setattr(Image, "read_stored", hang)
+    monkeypatch.setattr(imagekeeping, "STOP_SECONDS", 0.05)
+    lab.parts.images.check("small")
+    assert reading.wait(SECONDS)
+    began = time.monotonic()
+    lab.parts.images.stop()
+    assert time.monotonic() - began < SECONDS / 2
+    free.set()
+
+
+def test_a_check_on_a_mount_that_hangs_ends(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+    monkeypatch.setattr(FakeLibrary, "own", lab.library.own)
+    monkeypatch.setattr(shelves, "is_local", lambda _: False)
+    monkeypatch.setattr(shelves, "READ_SECONDS", 0.5)
+    lab.operator("POST", "/images/small/check")
+    assert ended(lab).state is CheckState.WHOLE
+    monkeypatch.setattr(Image, "read_stored", lambda *_: free.wait(SECONDS))
+    lab.operator("POST", "/images/small/check")
+    until = time.monotonic() + SECONDS
+    while not (problem := ended(lab).problem):
+        assert time.monotonic() < until
+    assert "not answer" in problem
+    free.set()
 
 
 @pytest.mark.parametrize("name", ["none", "../small", "/etc", ".", "a\nb", "small.fcast/../small"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from castcore.cast.states import ClientClass
 from castcore.cast.status import ClientStatus
-from castserver.lagging import Lag, laggards
+from castserver.casts.lagging import Lag, laggards
 
 K = ClientClass
 WELL = ClientStatus("well", K.OK, 100, 0.5, 9.0, 50, 100, 50_000, 0, 0, 0, done=False, interface="eth1")

@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
+from castserver.accounts.roles import Role
 from castserver.console import languages
 from castserver.console.languages import Language, Words, catalogue, choose
-from castserver.roles import Role
 
 from tests.support.consoletexts import FOLDER, console_texts
 from tests.support.serverlab import FakeClient, ServerLab

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from castcore.boot import Lease, LeaseState
-from castserver import leasebook, leaseroutes
+from castserver.netboot import leasebook, leaseroutes
 from starlette.routing import Route
 
 from tests.support import databases

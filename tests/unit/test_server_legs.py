@@ -14,11 +14,12 @@ from castcore.cast.status import CastStatus, ClientStatus, LegNow, together
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
 from castcore.errors import Busy
-from castserver.casttable import cast_lines
-from castserver.linkwatch import DOWN_SECONDS, LinkWatch
-from castserver.wayin import Network, WayIn, leg_of
+from castserver.casts.linkwatch import DOWN_SECONDS, LinkWatch
+from castserver.casts.wayin import Network, WayIn, leg_of
+from castserver.cli.casttable import cast_lines
 
-from tests.support.serverlab import FakeClient, FakeSender, ServerLab
+from tests.support.fakesender import FakeSender
+from tests.support.serverlab import FakeClient, ServerLab
 
 ONE = Network("eth1", "10.0.1.1", ip_network("10.0.1.0/24"))
 TWO = Network("eth2", "10.0.2.1", ip_network("10.0.2.0/24"))

@@ -13,11 +13,11 @@ from castcore.control import ClientState, Report
 from castcore.edge.licence.blocks import DirectBlocks
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.licence import MOST_RECENT
-from castserver.database import Database
-from castserver.licencebook import LicenceUse, UseState
-from castserver.licensing import Licensing
-from castserver.tables import CastRow, LedgerRow, MachineRow
-from castserver.wayin import WayIn
+from castserver.casts.wayin import WayIn
+from castserver.database.database import Database
+from castserver.database.tables import CastRow, LedgerRow, MachineRow
+from castserver.licences.licencebook import LicenceUse, UseState
+from castserver.licences.licensing import Licensing
 
 from tests.support import databases
 from tests.support.licences import TERMS, FolderMedium

@@ -9,7 +9,7 @@ import pytest
 from castcore.edge.licence.ledgerfile import LedgerFile
 from castcore.licence import SIZE, Use
 from castcore.trust import SigningKey
-from castserver.roles import Role
+from castserver.accounts.roles import Role
 
 from tests.support.licences import STRICT, TERMS, FolderMedium
 from tests.support.licensedlab import counts, create, licensed_lab, machines

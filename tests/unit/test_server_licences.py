@@ -8,7 +8,7 @@ import pytest
 from castcore.edge.licence.blocks import DirectBlocks
 from castcore.errors import DiskFailed
 from castcore.licence import MOST_RECENT
-from castserver.clients import GONE_AFTER
+from castserver.machines.clients import GONE_AFTER
 
 from tests.support.licences import FolderMedium
 from tests.support.licensedlab import counts, create, done, licensed_lab, machines, parts

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from castcore.cast.states import ClientClass
 from castcore.control import ClientState, Report
-from castserver.board import Versions
+from castserver.api.board import Versions
 from castserver.console import livepages
 from castserver.console.languages import Language
 from castserver.console.livepages import _drawing

@@ -13,11 +13,11 @@ import pytest
 from castcore import canonical
 from castcore.control import LOG_SIZE, ClientState, MachineLog, Report
 from castcore.errors import DiskFailed, Refused
-from castserver import machinelogs
+from castserver.accounts.roles import Role
+from castserver.casts.policy import PartState, part_after_report
 from castserver.commands import logs as command
-from castserver.machinelogs import MachineLogs
-from castserver.policy import PartState, part_after_report
-from castserver.roles import Role
+from castserver.logs import machinelogs
+from castserver.logs.machinelogs import MachineLogs
 
 from tests.support.serverlab import OPERATOR, ROOT, TOKEN, FakeClient, ServerLab
 
@@ -162,7 +162,7 @@ def test_planted_secrets_are_in_no_archive() -> None:
 
 def test_too_much_for_one_archive_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = ServerLab()
-    monkeypatch.setattr("castserver.collecting.MOST_LOGS", 50)
+    monkeypatch.setattr("castserver.logs.collecting.MOST_LOGS", 50)
     clients = [FakeClient(lab, number).register() for number in (1, 2)]
     for client in clients:
         hand_in(lab, client)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from castcore.control import Nic
-from castserver.machineid import (
+from castserver.machines.machineid import (
     Traits,
     find_at_boot,
     find_machine,

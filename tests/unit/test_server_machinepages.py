@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from castcore.edge.commandline import Screen
 from castcore.errors import Refused
+from castserver.accounts.roles import Role
 from castserver.commands import casts, machines
-from castserver.roles import Role
 
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from castcore.control import Nic
-from castserver.machinecard import LONGEST_NAME, LONGEST_NOTE
+from castserver.casts.casts import Casts
+from castserver.machines import machinebook
+from castserver.machines.clients import Client, Clients
+from castserver.machines.machinecard import LONGEST_NAME, LONGEST_NOTE
 
 from tests.support import databases
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
@@ -278,6 +282,28 @@ def test_a_removed_machine_is_gone_and_met_anew(durable: ServerLab) -> None:
     assert client.get("/clients/x/orders").status_code == 401
     again = FakeClient(lab, 1).register()
     assert machine(lab, again.id)["name"] == ""
+
+
+def test_of_two_who_remove_a_machine_the_second_hears_that_there_is_none(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = FakeClient(lab, 1).register()
+    away(lab)
+    path = f"/api/v1/machines/{client.id}/remove"
+    answers: list[int] = []
+    other = Thread(target=lambda: answers.append(lab.http.post(path, headers=OPERATOR).status_code))
+    remove = machinebook.remove
+
+    def slowly(clients: Clients, casts: Casts, found: Client) -> None:
+        if not other.ident:
+            other.start()
+            other.join(1.0)  # until it is done, or waits for us
+        remove(clients, casts, found)
+
+    monkeypatch.setattr(machinebook, "remove", slowly)
+    lab.operator("POST", f"/machines/{client.id}/remove")
+    other.join()
+    assert answers == [404]
 
 
 def test_a_removed_machine_keeps_its_history(durable: ServerLab) -> None:

@@ -15,12 +15,12 @@ from castcore.edge.medium import FoundMedium, LedgerPlace, OpenMedium
 from castcore.errors import DiskFailed, NotFound, Refused
 from castcore.medium import MediumInfo
 from castcore.units import MIB
-from castserver.bootstate import DeployEnd
-from castserver.library import Library
-from castserver.media import RETRY_SECONDS, Media, World
-from castserver.mediaeyes import Eyes, Seen
-from castserver.mediastate import MediaNow, MediaState, Medium, came, went
-from castserver.policy import CastState, PartState
+from castserver.casts.policy import CastState, PartState
+from castserver.images.library import Library
+from castserver.media.media import RETRY_SECONDS, Media, World
+from castserver.media.mediaeyes import Eyes, Seen
+from castserver.media.mediastate import MediaNow, MediaState, Medium, came, went
+from castserver.netboot.bootstate import DeployEnd
 
 from tests.support.images import make_image, noise
 from tests.support.serverlab import FakeClient, FakeImage, ServerLab

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from castcore.control import ONE_SHOT
 from castcore.errors import BadImage, NotFound
-from castserver.castroutes import RunningCast
-from castserver.oneshot import OneShot
+from castserver.casts.castroutes import RunningCast
+from castserver.casts.oneshot import OneShot
 
 
 def admission(sender: Any) -> tuple[OneShot, RunningCast]:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import schemathesis
 from castcore.proof import PROOF_HEADER
-from castserver import clientroutes
-from castserver.auth import READING
+from castserver.accounts.auth import READING
+from castserver.machines import clientroutes
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction

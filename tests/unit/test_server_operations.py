@@ -13,14 +13,14 @@ from castcore.edge.commandline import Screen
 from castcore.edge.image.store import STORE_VARIABLE
 from castcore.edge.net.identity import write_secret
 from castcore.errors import BadImage, DiskFailed, NoSpace, NotFound, Refused
-from castserver import statebackup
+from castserver.accounts.roles import Role
 from castserver.commands import unit as unit_command
-from castserver.database import Database
-from castserver.roles import Role
-from castserver.statebackup import DATABASE, SECRETS, back_up, bring_back, read
-from castserver.statedir import STATE_VARIABLE
-from castserver.tables import SettingRow
-from castserver.unitfile import unit
+from castserver.database.database import Database
+from castserver.database.tables import SettingRow
+from castserver.state import statebackup
+from castserver.state.statebackup import DATABASE, SECRETS, back_up, bring_back, read
+from castserver.state.statedir import STATE_VARIABLE
+from castserver.state.unitfile import unit
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.serverlab import FakeClient, ServerLab

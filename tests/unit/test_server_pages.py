@@ -11,15 +11,15 @@ import pytest
 from castcore.boot import InterfaceMode, WantedMode
 from castcore.control import ClientState, MachineLog
 from castcore.edge.net.interface import Interface
-from castserver.auditroutes import Asked
-from castserver.bootstate import Choice, Kept
+from castserver.accounts.roles import Caller, Role
+from castserver.audit.auditroutes import Asked
 from castserver.console.forms import understood
-from castserver.licenceterms import LicenceTerms, WithoutLicence
-from castserver.roles import Caller, Role
-from castserver.serverlog import FILE, FOLDER, log_tail
+from castserver.database.tables import AuditRow
+from castserver.licences.licenceterms import LicenceTerms, WithoutLicence
+from castserver.logs.serverlog import FILE, FOLDER, log_tail
+from castserver.netboot.bootstate import Choice, Kept
 from castserver.servetold import Subject, told
 from castserver.settings import ServerSettings
-from castserver.tables import AuditRow
 
 from tests.support.accounts import FROM_CONSOLE
 from tests.support.licences import FolderMedium

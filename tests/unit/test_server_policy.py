@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from castcore.boot import BootDecision
 from castcore.control import ClientState, Report
-from castserver import policy
-from castserver.policy import CastRules, CastState, PartState
+from castserver.casts import policy
+from castserver.casts.policy import CastRules, CastState, PartState
 
 OPEN_RULES = CastRules(None, keep_open=True)
 ROOT = "ab" * 32

@@ -10,8 +10,8 @@ import pytest
 from castcore.control import CONTROL
 from castcore.proof import NONCE_HEADER, PROOF_HEADER, Prover
 from castcore.trust import SigningKey
-from castserver import proofs
-from castserver.proofs import CHALLENGE_SECONDS
+from castserver.machines import proofs
+from castserver.machines.proofs import CHALLENGE_SECONDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,14 +172,38 @@ def test_a_key_that_is_none_is_refused(lab: ServerLab, key: str) -> None:
     assert lab.clients.all() == []
 
 
-@pytest.mark.parametrize(("control", "said"), [(1, "older"), (CONTROL + 1, "newer")])
-def test_another_version_is_refused_in_words(lab: ServerLab, control: int, said: str) -> None:
-    client = FakeClient(lab, 1)
-    client.registration = dataclasses.replace(client.registration, control=control)
-    answer = client.ask_in()
+@pytest.mark.parametrize(
+    ("control", "new", "said"),
+    [
+        (1, {}, "older"),
+        (CONTROL + 1, {}, "newer"),
+        (CONTROL + 1, {"locale": "de"}, "newer"),
+        (CONTROL + 1, {"machine": "elsewhere now", "version": "3.0\n\ud800"}, "version 3.0?? "),
+    ],
+)
+def test_another_version_is_refused_in_words(
+    lab: ServerLab, control: int, new: dict[str, Any], said: str
+) -> None:
+    body = FakeClient(lab, 1).registration.to_json() | {"control": control} | new
+    answer = registering(lab, json.dumps(body).encode(), "")
     assert answer.status_code == 403
     assert said in answer.json()["error"]
+    assert f"(control {control})" in answer.json()["error"]
     assert "boot image" in answer.json()["hint"]
+
+
+@pytest.mark.parametrize("control", [True, None, "3", -1 << 64, 1 << 64, [CONTROL]])
+def test_a_version_that_is_none_is_a_malformed_registration(lab: ServerLab, control: Any) -> None:
+    body = FakeClient(lab, 1).registration.to_json() | {"control": control}
+    assert registering(lab, json.dumps(body).encode(), "").status_code == 422
+    assert lab.clients.all() == []
+
+
+def test_a_field_that_is_unknown_in_this_version_is_malformed(lab: ServerLab) -> None:
+    body = FakeClient(lab, 1).registration.to_json() | {"locale": "de"}
+    answer = registering(lab, json.dumps(body).encode(), "")
+    assert answer.status_code == 422
+    assert "not the fields" in answer.json()["error"]
 
 
 def test_a_client_of_before_the_proofs_is_refused_in_words(lab: ServerLab) -> None:

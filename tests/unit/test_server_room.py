@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from castcore.cast.states import ClientClass
 from castcore.control import ClientState, Report
-from castserver.castmodel import Request
+from castserver.accounts.roles import Role
+from castserver.api.headup import RESULT_SECONDS, HeadUp, headup
+from castserver.api.views import PartView
+from castserver.casts.castmodel import Request
+from castserver.casts.lagging import Lag
+from castserver.casts.policy import CastRules, CastState, PartState
 from castserver.console.advice import advice
 from castserver.console.languages import Language, Words
 from castserver.console.overviewboard import MOST_ENDED
 from castserver.console.room import LOST, Phase, Tile, average, coarse, counts, megabytes, names, phase
-from castserver.headup import RESULT_SECONDS, HeadUp, headup
-from castserver.lagging import Lag
-from castserver.mediastate import Medium, came
-from castserver.policy import CastRules, CastState, PartState
-from castserver.roles import Role
-from castserver.views import PartView
+from castserver.media.mediastate import Medium, came
 
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
 from tests.support.watchedcast import casting, gathered, seen

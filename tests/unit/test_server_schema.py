@@ -11,11 +11,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from castcore.errors import DiskFailed, ExitCode, Refused
-from castserver import schema, sqlitefile
-from castserver.database import Database
-from castserver.migrations.__main__ import write
-from castserver.sqlitefile import copy_before_upgrade
-from castserver.tables import AuditRow, Base, CastRow, DurableRow, MachineRow
+from castserver.database import schema, sqlitefile
+from castserver.database.database import Database
+from castserver.database.migrations.__main__ import write
+from castserver.database.sqlitefile import copy_before_upgrade
+from castserver.database.tables import AuditRow, Base, CastRow, DurableRow, MachineRow
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 

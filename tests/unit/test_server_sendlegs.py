@@ -10,8 +10,8 @@ import pytest
 from castcore.cast.states import ClientClass, SenderState
 from castcore.cast.status import CastStatus, ClientStatus
 from castcore.errors import FleetcastError, NotFound
-from castserver.legs import Legs
-from castserver.oneshot import OneShot
+from castserver.casts.legs import Legs
+from castserver.casts.oneshot import OneShot
 
 LOST = "eth1 has no link"
 

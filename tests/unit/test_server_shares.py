@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from castserver.rateshares import Wish, shares
+from castserver.casts.rateshares import Wish, shares
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from castcore.disk import Extent
-from castcore.errors import DiskFailed, NotFound, Refused
+from castcore.edge.image.imagefile import Image
+from castcore.errors import BadImage, DiskFailed, NotFound, Refused
 from castcore.units import MIB
-from castserver import shelves
-from castserver.library import Library
-from castserver.patience import Patience
-from castserver.shelves import further, is_local, is_writable
+from castserver.images import shelves
+from castserver.images.library import Library
+from castserver.images.patience import Patience
+from castserver.images.shelves import Shelf, further, is_local, is_writable
+from castserver.media.mediastate import Medium
 
 from tests.support.images import make_image, noise
 
@@ -152,6 +154,80 @@ def test_a_folder_that_hangs_holds_up_neither_lists_nor_other_casts(
     casting.close()
     other.close()
     stuck.free.set()
+
+
+def test_a_cast_goes_on_with_its_image_though_another_folder_is_dead(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(folders[0], more=[folders[1]])
+    roots = {}
+    for name in ("office", "nas/office"):
+        image = library.open(name)
+        roots[name] = image.root
+        image.close()
+    has = Shelf.has
+    dead = ["nas"]
+
+    def asked(shelf: Shelf, name: str) -> bool:
+        if shelf.name in dead:
+            raise DiskFailed(f"{shelf.name} does not answer")
+        return has(shelf, name)
+
+    monkeypatch.setattr(Shelf, "has", asked)
+    opened = watched(monkeypatch)
+    library.open("office", roots["office"]).close()
+    # Another's image of that name is no image of that root.
+    with pytest.raises(DiskFailed, match="nas"):
+        library.open("office", roots["nas/office"])
+    dead[:] = ["library"]
+    library.open("office", roots["nas/office"]).close()
+    dead.clear()
+    library.open("office", roots["nas/office"]).close()
+    library.open("office", "ab" * 32).close()
+    with pytest.raises(NotFound):
+        library.open("none", "ab" * 32)
+    assert len(opened) == 7
+    assert all(opened.values()), "closed"
+
+
+def test_an_image_whose_opening_fails_half_way_is_closed(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise DiskFailed("the mount does not answer")
+
+    medium = Medium(key="stick", where="/dev/sdx", root=str(folders[0].parent), name="Room 1")
+    (folders[0].parent / "images").symlink_to(folders[1])
+    library = Library(folders[0], lambda: medium)
+    opened = watched(monkeypatch)
+    with pytest.raises(Refused, match="both the library and the medium"):
+        library.open("office")
+    (folders[1] / "office.fcast" / "index").unlink()
+    with pytest.raises(BadImage):
+        library.open("office")
+    monkeypatch.setattr(shelves, "is_local", fail)
+    with pytest.raises(DiskFailed):
+        library.open("lab")
+    assert len(opened) == 4
+    assert all(opened.values()), "closed"
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> dict[Image, bool]:
+    """Every image that is opened from now on, and whether it was closed."""
+    seen: dict[Image, bool] = {}
+    made, close = Image.__init__, Image.close
+
+    def opened(image: Image, path: Path) -> None:
+        made(image, path)
+        seen[image] = False
+
+    def closed(image: Image) -> None:
+        close(image)
+        seen[image] = True
+
+    monkeypatch.setattr(Image, "__init__", opened)
+    monkeypatch.setattr(Image, "close", closed)
+    return seen
 
 
 def test_which_folders_can_be_written_to_and_are_on_own_disks(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from castcore.image import Codec, zero_digest
 from castcore.trust import digest
 from castcore.units import MIB
 from castcore.upload import CONTENTS_LIMIT, NewUpload, StoredContent, encode_contents
-from castserver import uploads, uploadstore
+from castserver.images import uploads, uploadstore
 
 from tests.support.images import blank, noise, write_at
 from tests.support.serverlab import FakeClient, ServerLab

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 from castcore.errors import NotFound, Refused
-from castserver.apitokens import DAY, ApiTokens
-from castserver.roles import Caller, Role
-from castserver.users import FIRST, Users
+from castserver.accounts.apitokens import ApiTokens
+from castserver.accounts.roles import Caller, Role
+from castserver.accounts.users import FIRST, Users
+from castserver.days import DAY
 
 from tests.support import databases
 from tests.support.accounts import FROM_CONSOLE, PASSWORD, log_in, quicken_hashes

@@ -29,6 +29,7 @@ SOURCES = (
     "etc/ssl/certs",
     "etc/xdg/pip",
     "root/.config/pip",
+    "usr/local/share/ca-certificates",
     "usr/share/keyrings",
 )
 SECONDS = 1800.0
@@ -96,7 +97,7 @@ def bare_root(root: Path) -> Iterator[BareRoot]:
     try:
         for name in SOURCES:
             _copy(Path("/") / name, root / name)
-        yield BareRoot(root, tuple(_folders_of_pip()))
+        yield BareRoot(root, tuple(dict.fromkeys(_folders_of_pip())))
     finally:
         shutil.rmtree(root)
 
@@ -117,6 +118,7 @@ def _folders_of_pip() -> Iterator[str]:
     """Folders of this host that pip takes packages from, beside its index."""
     said = run.run(["python3", "-m", "pip", "config", "list"], timeout=60, extra_env=_pip()).decode()
     for word in dict.fromkeys(said.replace("'", " ").replace("=", " ").split()):
-        folder = word.removeprefix("file://")
-        if folder.startswith("/") and Path(folder).is_dir():
-            yield folder
+        folder = Path(word.removeprefix("file://"))
+        if folder.is_absolute() and folder.is_dir():
+            # An index (PEP 503) leads to files beside it.
+            yield str(folder.parent if folder.name == "simple" else folder)

@@ -17,13 +17,13 @@ from typing import Any, cast
 
 from castcore.edge.medium.mounting import FOLDER
 from castcore.errors import FleetcastError
-from castserver.bootserving import BootServing
-from castserver.castmodel import Cast
-from castserver.library import Library
-from castserver.media import Media
-from castserver.mediaeyes import Eyes
-from castserver.mediause import MediaUse
-from castserver.policy import CastState
+from castserver.casts.castmodel import Cast
+from castserver.casts.policy import CastState
+from castserver.images.library import Library
+from castserver.media.media import Media
+from castserver.media.mediaeyes import Eyes
+from castserver.media.mediause import MediaUse
+from castserver.netboot.bootserving import BootServing
 
 from tests.support.serverlab import FakeClient, ServerLab
 

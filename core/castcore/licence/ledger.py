@@ -67,6 +67,10 @@ class Balance:
         """How many can still be reserved; never below zero."""
         return self.licence.count - self.consumed - self.reserved
 
+    def left_at(self, now: int) -> int:
+        """The same; none once the licence has expired (``now`` in Unix seconds)."""
+        return 0 if self.licence.expired(now) else self.left
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -100,6 +104,15 @@ class Ledger:
         return tuple(
             Balance(licence, held.consumed, reserved[slot])
             for slot, (licence, held) in enumerate(zip(self.licences, self.record.holdings, strict=True))
+        )
+
+    def left(self, now: int, issuers: frozenset[str] | None = None, image: str | None = None) -> int:
+        """How many licences, for ``image`` or for any, `reserve` could still give now."""
+        return sum(
+            balance.left_at(now)
+            for balance in self.balances()
+            if (issuers is None or balance.licence.issuer in issuers)
+            and (image is None or balance.licence.covers(image))
         )
 
     def standing(self, use: Use) -> Standing:

@@ -8,11 +8,12 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.errors import Untrusted
 
-from castserver import arguments, operatorclient
-from castserver.arguments import count
-from castserver.imagescreen import printable, table
+from castserver.cli import arguments, operatorclient
+from castserver.cli.arguments import count
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
-from castserver.operatorclient import Operator
+from castserver.wording import printable
 
 NAME = "audit"
 HELP = "show who did what at a running server, or prove that this record was not changed"

@@ -9,9 +9,9 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver.arguments import add_passfile
-from castserver.statebackup import back_up
-from castserver.statedir import default_state
+from castserver.cli.arguments import add_passfile
+from castserver.state.statebackup import back_up
+from castserver.state.statedir import default_state
 
 NAME = "backup"
 HELP = "save the server's keys and database to one file; the server may run meanwhile"

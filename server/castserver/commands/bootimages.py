@@ -9,10 +9,11 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import operatorclient
-from castserver.bootimages import FOLDER, BootImages
-from castserver.imagescreen import printable, table
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
+from castserver.netboot.bootimages import FOLDER, BootImages
+from castserver.wording import printable
 
 NAME = "bootimages"
 HELP = "ISO, disk and floppy images that chosen machines boot once, in place of our client"

@@ -8,11 +8,12 @@ from typing import Any
 from castcore.boot import WantedMode
 from castcore.edge.commandline import Screen
 
-from castserver import operatorclient
-from castserver.arguments import NEVER
-from castserver.bootstate import DeployEnd
-from castserver.imagescreen import printable, table
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.arguments import NEVER
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
+from castserver.netboot.bootstate import DeployEnd
+from castserver.wording import printable
 
 NAME = "booting"
 HELP = "show or change what a running server answers to machines that boot from the network"

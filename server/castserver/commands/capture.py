@@ -15,10 +15,10 @@ from castcore.edge.image.store import image_path
 from castcore.image import Manifest
 from castcore.units import human
 
-from castserver import arguments
-from castserver.imagekeys import own_key
-from castserver.imagescreen import add_store_argument, boot_lines, image_json, lost_lines
-from castserver.newimage import (
+from castserver.cli import arguments
+from castserver.cli.imagekeys import own_key
+from castserver.cli.imagescreen import add_store_argument, boot_lines, image_json, lost_lines
+from castserver.cli.newimage import (
     add_new_image_arguments,
     add_sector_size_argument,
     bases,

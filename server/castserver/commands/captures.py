@@ -11,9 +11,10 @@ from castcore.errors import FleetcastError
 from castcore.progress import Progress
 from castcore.units import human
 
-from castserver import arguments, operatorclient
-from castserver.imagescreen import printable, table
-from castserver.operatorclient import Operator
+from castserver.cli import arguments, operatorclient
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
+from castserver.wording import printable
 
 NAME = "captures"
 HELP = "capture a machine's disks to a running server's library; list, show or cancel captures"

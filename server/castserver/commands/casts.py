@@ -12,11 +12,11 @@ from castcore.edge.commandline import Screen
 from castcore.edge.disk.named import read_rules
 from castcore.units import human
 
-from castserver import arguments, operatorclient
-from castserver.casttable import clock, megabytes, percent
-from castserver.castwaiting import newest, waited
-from castserver.imagescreen import table
-from castserver.operatorclient import Operator
+from castserver.cli import arguments, operatorclient
+from castserver.cli.castwaiting import newest, waited
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
+from castserver.wording import clock, megabytes, percent
 
 NAME = "casts"
 HELP = "make, list, show, start, pause, resume, retry, await or cancel casts of a running server"

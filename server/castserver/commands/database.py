@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from castcore.edge.commandline import Screen
+from castcore.errors import NotFound
 
-from castserver.databasecopy import Passfiles, move
-from castserver.databaseplace import PostgresPlace, place_of
-from castserver.statelock import hold_state
+from castserver.database.databasecopy import Passfiles, move
+from castserver.database.databaseplace import PostgresPlace, place_of
+from castserver.state.statelock import hold_state
 
 NAME = "database"
 HELP = "move a server's database from its file to a PostgreSQL server, or back"
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     """Copy."""
     source, target = place_of(args.source), place_of(args.target)
+    if not isinstance(source, PostgresPlace) and not source.is_file():
+        raise NotFound(f"there is no database {source}", hint="name the state directory of a server")
     with ExitStack() as held:
         for place in (source, target):
             if not isinstance(place, PostgresPlace):

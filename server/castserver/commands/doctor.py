@@ -14,7 +14,7 @@ from castcore.edge.net import nics
 from castcore.errors import NetworkFailed, NotFound, Refused
 from castcore.plain import to_plain
 
-from castserver import arguments
+from castserver.cli import arguments
 
 NAME = "doctor"
 HELP = "look at the network and say what would spoil a cast or a network boot; changes nothing"

@@ -9,12 +9,13 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import arguments, newfile, operatorclient
-from castserver.history import HistoryState, Kind
-from castserver.historyviews import MOST_ENTRIES
-from castserver.imagescreen import printable, table
+from castserver.cli import arguments, newfile, operatorclient
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
+from castserver.history.history import HistoryState, Kind
+from castserver.history.historyviews import MOST_ENTRIES
 from castserver.moments import utc
-from castserver.operatorclient import Operator
+from castserver.wording import printable
 
 NAME = "history"
 HELP = "what was written when, on which machine, from which image, by whom started"

@@ -10,8 +10,8 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.errors import Refused
 
-from castserver import operatorclient
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.operatorclient import Operator
 
 NAME = "hud"
 HELP = "show a running server live in this terminal, and start or cancel its casts there"

@@ -7,6 +7,7 @@ from typing import Any
 
 from castcore.edge.commandline import Command, Screen
 
+from castserver.cli.imagescreen import add_store_argument
 from castserver.imageactions import (
     copying,
     deleting,
@@ -18,7 +19,6 @@ from castserver.imageactions import (
     shrinking,
     signing,
 )
-from castserver.imagescreen import add_store_argument
 
 NAME = "image"
 HELP = "list, show, import, export, copy, delete, sign and serve images, make one fit a smaller disk"

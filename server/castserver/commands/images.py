@@ -11,11 +11,12 @@ from castcore.errors import BadImage
 from castcore.progress import Progress
 from castcore.units import human
 
-from castserver import operatorclient
-from castserver.confirming import confirm
-from castserver.imagescreen import printable, table
+from castserver.cli import operatorclient
+from castserver.cli.confirming import confirm
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
-from castserver.operatorclient import Operator
+from castserver.wording import printable
 
 NAME = "images"
 HELP = "list the images of a running server, have one of its library checked, or delete one"

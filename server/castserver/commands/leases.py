@@ -8,9 +8,9 @@ from typing import Any
 
 from castcore.edge.commandline import Screen
 
-from castserver import operatorclient
-from castserver.imagescreen import table
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 
 NAME = "leases"
 HELP = "list a running server's leases, reserve addresses, or say who gets any"

@@ -20,10 +20,10 @@ from castcore.licence import ANY_IMAGE, ID_SIZE, Licence, issue_licence, open_li
 from castcore.plain import to_plain
 from castcore.trust import SigningKey
 
-from castserver import arguments
-from castserver.imagekeys import add_key_argument, own_key
-from castserver.imagescreen import printable
-from castserver.licencescreen import end_of, licence_lines
+from castserver.cli import arguments
+from castserver.cli.imagekeys import add_key_argument, own_key
+from castserver.cli.licencescreen import end_of, licence_lines
+from castserver.wording import printable
 
 NAME = "licence"
 HELP = "make an issuer's key; issue, show and verify licence files"

@@ -8,12 +8,12 @@ from typing import Any
 
 from castcore.edge.commandline import Screen
 
-from castserver import operatorclient
-from castserver.arguments import count
-from castserver.imagescreen import printable, table
-from castserver.licencescreen import date
+from castserver.cli import operatorclient
+from castserver.cli.arguments import count
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
-from castserver.operatorclient import Operator
+from castserver.wording import date, printable
 
 NAME = "licences"
 HELP = "list the licences of a running server's media and who took them, or give back stray ones"

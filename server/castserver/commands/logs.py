@@ -9,11 +9,12 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import newfile, operatorclient
-from castserver.arguments import count
-from castserver.imagescreen import printable, table
+from castserver.cli import newfile, operatorclient
+from castserver.cli.arguments import count
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
-from castserver.operatorclient import Operator
+from castserver.wording import printable
 
 NAME = "logs"
 HELP = (

@@ -10,11 +10,11 @@ from castcore.edge.commandline import Screen
 from castcore.errors import DiskFailed, Refused
 from castcore.units import human
 
-from castserver import machinescreen, newfile, operatorclient, trustactions
-from castserver.imagescreen import printable
-from castserver.machinecard import key
-from castserver.machinecsv import MOST_BYTES
-from castserver.operatorclient import Operator
+from castserver.cli import machinescreen, newfile, operatorclient, trustactions
+from castserver.cli.operatorclient import Operator
+from castserver.machines.machinecard import key
+from castserver.machines.machinecsv import MOST_BYTES
+from castserver.wording import printable
 
 NAME = "machines"
 HELP = (

@@ -8,9 +8,10 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.units import human
 
-from castserver import operatorclient
-from castserver.imagescreen import printable, table
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
+from castserver.wording import printable
 
 NAME = "media"
 HELP = "show a running server's deploy media: which are connected, which one is used"

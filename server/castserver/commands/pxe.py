@@ -15,10 +15,10 @@ from castcore.edge.net import nics
 from castcore.edge.net.interface import find_interface
 from castcore.errors import NotFound
 
-from castserver import arguments
-from castserver.bootkeeper import BootKeeper
-from castserver.bootscreen import KeptScreen, show_boot
-from castserver.bootstate import Choice, Setting
+from castserver.cli import arguments
+from castserver.cli.bootscreen import KeptScreen, show_boot
+from castserver.netboot.bootkeeper import BootKeeper
+from castserver.netboot.bootstate import Choice, Setting
 from castserver.services.bootservices import BootServices, BootSettings
 
 NAME = "pxe"

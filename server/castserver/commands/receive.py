@@ -35,9 +35,9 @@ from castcore.trust import digest
 from castcore.units import human
 from castcore.words import code_words
 
-from castserver import arguments
-from castserver.confirming import confirm_erase
-from castserver.targets import add_target_arguments, planned
+from castserver.cli import arguments
+from castserver.cli.confirming import confirm_erase
+from castserver.cli.targets import add_target_arguments, planned
 
 NAME = "receive"
 HELP = "take part in a `fleetcast send` and write what it casts to a disk, erasing what is on it"

@@ -18,12 +18,18 @@ from castcore.edge.image.store import image_path
 from castcore.errors import Refused
 from castcore.image import Manifest
 
-from castserver import arguments, partitionrestore
-from castserver.confirming import confirm_erase
-from castserver.imagekeys import add_key_argument, own_key
-from castserver.imagescreen import add_store_argument
-from castserver.restoring import add_writing_arguments, grow_partitions, restore_json, tell, write_disks
-from castserver.targets import add_target_arguments, planned
+from castserver.cli import arguments, partitionrestore
+from castserver.cli.confirming import confirm_erase
+from castserver.cli.imagekeys import add_key_argument, own_key
+from castserver.cli.imagescreen import add_store_argument
+from castserver.cli.restoring import (
+    add_writing_arguments,
+    grow_partitions,
+    restore_json,
+    tell,
+    write_disks,
+)
+from castserver.cli.targets import add_target_arguments, planned
 
 NAME = "restore"
 HELP = "write an image to a disk, erasing what is on it"

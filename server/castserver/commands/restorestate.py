@@ -8,11 +8,11 @@ from typing import Any
 
 from castcore.edge.commandline import Screen
 
-from castserver.arguments import add_passfile
-from castserver.databaseplace import parse_url
+from castserver.cli.arguments import add_passfile
+from castserver.database.databaseplace import parse_url
 from castserver.moments import utc
-from castserver.statebackup import bring_back
-from castserver.statedir import default_state
+from castserver.state.statebackup import bring_back
+from castserver.state.statedir import default_state
 
 NAME = "restore-state"
 HELP = "make a server's state directory of what `fleetcast backup` saved"

@@ -20,14 +20,14 @@ from castcore.errors import FleetcastError, NetworkFailed, Refused
 from castcore.units import human
 from castcore.words import code_words
 
-from castserver import arguments
-from castserver.advice import advise
-from castserver.castrun import FIRST_PORT
-from castserver.casttable import listing
-from castserver.castwatch import CastWatch
-from castserver.imagescreen import add_store_argument
-from castserver.legs import Legs, LegSettings, open_legs
-from castserver.library import LibraryImage
+from castserver.casts.advice import advise
+from castserver.casts.castrun import FIRST_PORT
+from castserver.casts.legs import Legs, LegSettings, open_legs
+from castserver.cli import arguments
+from castserver.cli.casttable import listing
+from castserver.cli.castwatch import CastWatch
+from castserver.cli.imagescreen import add_store_argument
+from castserver.images.library import LibraryImage
 
 NAME = "send"
 HELP = "cast an image once, without a server, to machines that run `fleetcast receive`"

@@ -21,22 +21,22 @@ from castcore.edge.net.interface import named_interfaces
 from castcore.errors import NetworkFailed, NotFound, Refused
 from castcore.words import code_words
 
-from castserver import arguments, bootscreen
-from castserver.advice import advise
-from castserver.auditlog import SERVER
-from castserver.bootstate import DeployEnd
-from castserver.bootviews import booting_view
-from castserver.castmodel import Request
-from castserver.clockcheck import behind
-from castserver.onair import Transmitter
+from castserver.accounts.operatortoken import TOKEN_FILE
+from castserver.accounts.users import FIRST
+from castserver.audit.auditlog import SERVER
+from castserver.casts.advice import advise
+from castserver.casts.castmodel import Request
+from castserver.casts.onair import Transmitter
+from castserver.casts.policy import CastRules
+from castserver.cli import arguments, bootscreen
+from castserver.logs.serverlog import keep_log
+from castserver.machines.clockcheck import behind
+from castserver.netboot.bootstate import DeployEnd
+from castserver.netboot.bootviews import booting_view
 from castserver.openfiles import allow_many
-from castserver.operatortoken import TOKEN_FILE
-from castserver.policy import CastRules
 from castserver.runtime import Server
-from castserver.serverlog import keep_log
 from castserver.settings import ServerSettings
-from castserver.statedir import default_state
-from castserver.users import FIRST
+from castserver.state.statedir import default_state
 
 NAME = "serve"
 HELP = "serve network boots, casts, the REST API and the web console"

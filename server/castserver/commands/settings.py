@@ -7,9 +7,9 @@ from typing import Any
 
 from castcore.edge.commandline import Screen
 
-from castserver import operatorclient
-from castserver.imagescreen import table
-from castserver.operatorclient import Operator
+from castserver.cli import operatorclient
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 
 NAME = "settings"
 HELP = "show what a running server was told at its start, and the option of each setting"

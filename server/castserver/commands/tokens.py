@@ -7,12 +7,13 @@ from typing import Any
 
 from castcore.edge.commandline import Screen
 
-from castserver import operatorclient
-from castserver.arguments import count
-from castserver.imagescreen import printable, table
+from castserver.accounts.roles import Role
+from castserver.cli import operatorclient
+from castserver.cli.arguments import count
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
-from castserver.operatorclient import Operator
-from castserver.roles import Role
+from castserver.wording import printable
 
 NAME = "tokens"
 HELP = "list, make or revoke the tokens by which scripts call a running server"

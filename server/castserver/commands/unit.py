@@ -14,7 +14,7 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.edge.image.store import default_store
 
-from castserver.unitfile import unit
+from castserver.state.unitfile import unit
 
 NAME = "unit"
 HELP = "print the systemd unit of a server with these options of `fleetcast serve`"

@@ -9,11 +9,12 @@ from typing import Any
 from castcore.edge.commandline import Screen
 from castcore.errors import Refused
 
-from castserver import operatorclient
-from castserver.imagescreen import printable, table
+from castserver.accounts.roles import Role
+from castserver.cli import operatorclient
+from castserver.cli.operatorclient import Operator
+from castserver.cli.texttable import table
 from castserver.moments import utc
-from castserver.operatorclient import Operator
-from castserver.roles import Role
+from castserver.wording import printable
 
 NAME = "users"
 HELP = "list, add, change or remove the people who may log in to a running server"

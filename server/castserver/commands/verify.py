@@ -16,7 +16,7 @@ from castcore.edge.image.verify import verify_image
 from castcore.errors import DoesNotFit
 from castcore.units import human
 
-from castserver.imagescreen import add_store_argument
+from castserver.cli.imagescreen import add_store_argument
 
 NAME = "verify"
 HELP = "prove that an image is whole, or that a disk holds every byte of it"

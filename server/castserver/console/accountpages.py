@@ -9,15 +9,15 @@ from castcore.errors import Busy, Refused
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from castserver.access import Parts
-from castserver.attempts import TooManyAttempts
-from castserver.auditedroute import address
+from castserver.accounts.attempts import TooManyAttempts
+from castserver.accounts.passwords import AT_ONCE
+from castserver.accounts.roles import Caller, Role
+from castserver.accounts.sessions import COOKIE, SESSION_SECONDS
+from castserver.api.access import Parts
+from castserver.audit.auditedroute import address
 from castserver.console import page
 from castserver.console.visit import visited
 from castserver.parts import ServerParts
-from castserver.passwords import AT_ONCE
-from castserver.roles import Caller, Role
-from castserver.sessions import COOKIE, SESSION_SECONDS
 
 LONGEST_FORM = 4096
 # Hashing a password takes its time on purpose: it must not take the threads that machines report by.

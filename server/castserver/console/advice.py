@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from castserver.casts.lagging import Lag
 from castserver.console.languages import Words
 from castserver.console.room import Phase, Tile
-from castserver.lagging import Lag
 
 
 def advice(words: Words, tile: Tile) -> str:

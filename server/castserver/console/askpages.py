@@ -8,16 +8,15 @@ from typing import Annotated
 from castcore.errors import FleetcastError
 from fastapi import APIRouter, Query, Request, Response
 
-from castserver import castmodel, consequences
-from castserver.access import Name, Parts, caller_of
-from castserver.castfit import Verdict
-from castserver.castpreview import Preview, preview
+from castserver.api.access import Name, Parts, caller_of
+from castserver.api.views import PartView
+from castserver.casts import castmodel, consequences
+from castserver.casts.castfit import Verdict
+from castserver.casts.castpreview import Preview, preview
+from castserver.casts.policy import CastRules
 from castserver.console import page
 from castserver.console.room import names
-from castserver.licenceviews import LedgerView, ledger_views
 from castserver.parts import ServerParts
-from castserver.policy import CastRules
-from castserver.views import PartView
 
 # Machines that a question names; of the others it gives the number.
 MOST_NAMES = 8
@@ -39,7 +38,7 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
     """What starting, cancelling or retrying the cast does, in the reader's language."""
     if caller_of(request, parts) is None:
         return Response(status_code=401)
-    found, medium = parts.casts.get(cast), parts.casts.get(cast).medium
+    found = parts.casts.get(cast)
     view, _ = parts.room(found.id)
     if what is Asked.CANCEL:
         left = consequences.of_cancel(view)
@@ -48,8 +47,11 @@ def ask(request: Request, parts: Parts, cast: Name, what: Asked) -> Response:
         here, away = consequences.of_retry(view, _online(parts))
         values = {"cast": view, "again": here, "away": away, "named": named}
         return page.render(request, "ask/retry.html", values)
-    lacking = consequences.unlicensed(view, _ledgers(parts, medium=bool(medium)))
-    asked = {"cast": view, "start": consequences.of_start(view), "lacking": lacking, "named": named}
+    start = consequences.of_start(view)
+    licences = parts.casts.licensing.left(found.bare_image, found.medium)
+    # Those that have joined hold theirs.
+    lacking = licences.short(len(start.awaited))
+    asked = {"cast": view, "start": start, "lacking": lacking, "named": named}
     return page.render(request, "ask/start.html", asked)
 
 
@@ -76,18 +78,17 @@ def ask_cast(
         machines = sum(one.state == "ready" for one in parts.state().clients)
     else:
         machines = len(set(client))
-    found = _previewed(parts, image, client)
-    left = found.left if found is not None else None
+    found = _previewed(parts, image, client, count)
     values = {
         "image": image.rpartition("/")[2],
         "machines": machines,
         "everybody": client is None,
         "count": count,
         "seconds": seconds,
-        "left": left,
+        "left": found.licences.count if found is not None else None,
         "misfits": _misfits(parts, found) if found is not None else [],
         "MOST_NAMED": MOST_NAMES,
-        "short": left is not None and left < max(machines, count or 0),
+        "short": found is not None and found.licences.short(found.needed),
     }
     return page.render(request, "ask/cast.html", values)
 
@@ -97,10 +98,12 @@ def named(machines: tuple[PartView, ...]) -> list[str]:
     return [names(part.label)[0] for part in machines[:MOST_NAMES]]
 
 
-def _previewed(parts: ServerParts, image: str, clients: list[str] | None) -> Preview | None:
+def _previewed(
+    parts: ServerParts, image: str, clients: list[str] | None, count: int | None
+) -> Preview | None:
     """What a cast to ``clients``, or to all here, would do; None: it cannot be made."""
     targets = None if clients is None else frozenset(clients)
-    wish = castmodel.Request(image, CastRules(None, targets=targets))
+    wish = castmodel.Request(image, CastRules(count, targets=targets))
     try:
         return preview(wish, parts.casts, parts.clients, parts.library, parts.casts.own_rules)
     except FleetcastError:  # the call that makes the cast will say so
@@ -119,7 +122,3 @@ def _misfits(parts: ServerParts, found: Preview) -> list[tuple[str, str]]:
 def _online(parts: ServerParts) -> frozenset[str]:
     now = parts.clients.clock()
     return frozenset(client.id for client in parts.clients.all() if client.online(now))
-
-
-def _ledgers(parts: ServerParts, *, medium: bool) -> list[LedgerView]:
-    return ledger_views(parts.casts.licensing) if medium else []

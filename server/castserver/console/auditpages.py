@@ -6,12 +6,12 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from castserver.access import Parts
-from castserver.auditroutes import Asked, proof
+from castserver.accounts.roles import Role
+from castserver.api.access import Parts
+from castserver.audit.auditroutes import Asked, proof
 from castserver.console.forms import understood
 from castserver.console.visit import visited
 from castserver.parts import ServerParts
-from castserver.roles import Role
 
 ON_A_PAGE = 100
 

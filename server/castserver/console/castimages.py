@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from castcore.errors import NotFound
 
-from castserver.library import Library
-from castserver.shelves import LIBRARY
-from castserver.views import ImageView, image_view
+from castserver.api.views import ImageView, image_view
+from castserver.images.library import Library
+from castserver.images.shelves import LIBRARY
 
 
 @dataclass(frozen=True, slots=True)

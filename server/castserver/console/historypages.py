@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 from castcore.control import API
 from fastapi import APIRouter, Request, Response
 
-from castserver.access import Parts
+from castserver.api.access import Parts
 from castserver.console.forms import understood
 from castserver.console.paging import Pager
 from castserver.console.visit import visited
-from castserver.history import HistoryState, Kind
-from castserver.historyviews import Question, entry_views, wanted
+from castserver.history.history import HistoryState, Kind
+from castserver.history.historyviews import Question, entry_views, wanted
 from castserver.parts import ServerParts
 
 ON_A_PAGE = 50

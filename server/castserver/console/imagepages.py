@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from castcore.image import Source
 from fastapi import APIRouter, Request, Response
 
-from castserver.access import Parts
+from castserver.api.access import Parts
 from castserver.console.diskbars import WIDTH, DiskBar, disk_bar
 from castserver.console.visit import visited
-from castserver.imagekeeping import Check
+from castserver.images.imagekeeping import Check
+from castserver.images.shelves import LIBRARY, Shelved
 from castserver.parts import ServerParts
-from castserver.shelves import LIBRARY, Shelved
 
 routes = APIRouter(include_in_schema=False)
 

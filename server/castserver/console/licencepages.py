@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from castserver.access import Parts
+from castserver.api.access import Parts
 from castserver.console.paging import Pager
 from castserver.console.visit import visited
-from castserver.historyviews import label_of
-from castserver.licenceviews import ledger_views
+from castserver.history.historyviews import label_of
+from castserver.licences.licenceviews import ledger_views
 from castserver.parts import ServerParts
 
 ON_A_PAGE = 50

@@ -10,17 +10,17 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from markupsafe import Markup
 
-from castserver.access import Name, Parts, caller_of
-from castserver.board import BELOW, ROOT, Board
+from castserver.accounts.roles import Caller
+from castserver.api.access import Name, Parts, caller_of
+from castserver.api.board import BELOW, ROOT, Board
+from castserver.api.liveboards import PAUSE, LiveBoard
 from castserver.console import page
 from castserver.console.castimages import cast_images
 from castserver.console.languages import Language
 from castserver.console.overviewboard import CAST_IMAGES, OverviewDrawing
 from castserver.console.roomboard import RoomDrawing
 from castserver.console.visit import visited
-from castserver.liveboards import PAUSE, LiveBoard
 from castserver.parts import ServerParts
-from castserver.roles import Caller
 
 # A sign of life at least so often, in seconds.
 KEEP_ALIVE = 10.0

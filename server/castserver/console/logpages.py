@@ -6,11 +6,11 @@ from castcore.control import API
 from castcore.errors import NotFound
 from fastapi import APIRouter, Request, Response
 
-from castserver.access import Name, Parts
+from castserver.api.access import Name, Parts
 from castserver.console.paging import Pager
 from castserver.console.visit import visited
-from castserver.historyviews import label_of
-from castserver.logviewroutes import KeptLogView, machine_log, server_log
+from castserver.history.historyviews import label_of
+from castserver.logs.logviewroutes import KeptLogView, machine_log, server_log
 from castserver.parts import ServerParts
 
 LINES = 200

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from castserver.machinecard import key
-from castserver.views import ClientView
+from castserver.api.views import ClientView
+from castserver.machines.machinecard import key
 
 # What one page shows; who invents machines must not fill it.
 MOST_ROWS = 1000

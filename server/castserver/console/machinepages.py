@@ -8,14 +8,14 @@ from typing import Annotated
 from castcore.errors import FleetcastError
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from castserver.access import Name, Parts, caller_of
+from castserver.accounts.roles import Caller
+from castserver.api.access import Name, Parts, caller_of
+from castserver.api.views import STATES, client_view, image_view
 from castserver.console import page
 from castserver.console.machinelist import MOST_ROWS, Wanted, wanted_rows
 from castserver.console.visit import visited
-from castserver.machineviews import deploys, history, marks_view
+from castserver.machines.machineviews import deploys, history, marks_view
 from castserver.parts import ServerParts
-from castserver.roles import Caller
-from castserver.views import STATES, client_view, image_view
 
 LONGEST_SEARCH = 200
 

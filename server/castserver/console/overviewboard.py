@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from castcore.control import ClientState, Report
 from castcore.units import human
 
-from castserver.board import BELOW, ROOT, Board, BoardBuilder
+from castserver.api.board import BELOW, ROOT, Board, BoardBuilder
+from castserver.api.headup import HeadUp, headup, latest_result, pxe_ready
+from castserver.api.views import CastView, ClientView, StateView
+from castserver.casts.policy import CastState
 from castserver.console import page, room, show
 from castserver.console.castimages import CastImage
 from castserver.console.drawing import Kept
 from castserver.console.languages import Language
-from castserver.headup import HeadUp, headup, latest_result, pxe_ready
-from castserver.policy import CastState
-from castserver.trustviews import TrustView
-from castserver.views import CastView, ClientView, StateView
+from castserver.machines.trustviews import TrustView
 
 # Casts that have ended are history; the latest are shown.
 MOST_ENDED = 5

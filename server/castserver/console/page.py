@@ -10,12 +10,12 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
-from castserver.casttable import clock, percent
 from castserver.console import languages, show
 from castserver.console.advice import advice
 from castserver.console.languages import Language, Words
 from castserver.console.room import LOST
 from castserver.moments import utc
+from castserver.wording import clock, percent
 
 HERE = Path(__file__).parent
 # Nothing comes from another host, and no script or style but our files.

@@ -9,10 +9,10 @@ from enum import StrEnum
 
 from castcore.control import ClientState
 
+from castserver.api.views import CastView, PartView, ReceptionView
+from castserver.casts.lagging import Lag
+from castserver.casts.policy import CastState, PartState, boot_mac
 from castserver.console.show import share
-from castserver.lagging import Lag
-from castserver.policy import CastState, PartState, boot_mac
-from castserver.views import CastView, PartView, ReceptionView
 
 
 class Phase(StrEnum):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from castserver.board import Board, BoardBuilder
-from castserver.castrates import RateSample
+from castserver.api.board import Board, BoardBuilder
+from castserver.api.views import CastView
+from castserver.casts.castrates import RateSample
 from castserver.console import page, room, show
 from castserver.console.chart import HEIGHT, LEFT, WIDTH, chart
 from castserver.console.drawing import Kept
 from castserver.console.languages import Language, Words
 from castserver.console.room import Tile
-from castserver.views import CastView
 
 # More tiles than this are made small.
 MANY = 60

@@ -5,10 +5,10 @@ from __future__ import annotations
 from castcore.boot import WantedMode
 from fastapi import APIRouter, Request, Response
 
-from castserver.access import Parts
-from castserver.bootstate import DeployEnd
-from castserver.bootviews import booting_view
+from castserver.api.access import Parts
 from castserver.console.visit import visited
+from castserver.netboot.bootstate import DeployEnd
+from castserver.netboot.bootviews import booting_view
 from castserver.parts import ServerParts
 
 routes = APIRouter(include_in_schema=False)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from castcore.boot import Outlook
 from castcore.control import ClientState, Report
 
-from castserver.casttable import clock, megabytes, percent
+from castserver.api.views import OFFLINE, CastView, ReceptionView, StateView
+from castserver.casts.policy import CastState, PartState
 from castserver.console.languages import Words
-from castserver.licencescreen import date
-from castserver.policy import CastState, PartState
-from castserver.trustviews import DENIED
-from castserver.views import OFFLINE, CastView, ReceptionView, StateView
+from castserver.machines.trustviews import DENIED
+from castserver.wording import clock, date, megabytes, percent
 
 # Rows of network boots on the page; who invents MACs must not fill it.
 MOST_BOOTS = 50

@@ -6,18 +6,18 @@ from castcore.boot import BootStage, InterfaceMode
 from castcore.cast.states import ClientClass
 from castcore.control import AfterCast, ClientState
 
+from castserver.accounts.roles import Role
+from castserver.api.headup import HeadUp
+from castserver.api.views import OFFLINE
+from castserver.casts.lagging import Lag
+from castserver.casts.policy import CastState, PartState
 from castserver.console.room import Phase
-from castserver.headup import HeadUp
-from castserver.history import HistoryState, Kind
-from castserver.imagekeeping import CheckState
-from castserver.lagging import Lag
-from castserver.licencebook import UseState
-from castserver.mediastate import MediaState
-from castserver.policy import CastState, PartState
-from castserver.roles import Role
+from castserver.history.history import HistoryState, Kind
+from castserver.images.imagekeeping import CheckState
+from castserver.licences.licencebook import UseState
+from castserver.machines.trustviews import DENIED, WAITING
+from castserver.media.mediastate import MediaState
 from castserver.servetold import Subject
-from castserver.trustviews import DENIED, WAITING
-from castserver.views import OFFLINE
 
 # A machine that is away, and what logging in tells.
 OTHERS = (

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from fastapi import Request, Response
 
-from castserver.access import caller_of
+from castserver.accounts.roles import Caller, Role
+from castserver.api.access import caller_of
 from castserver.console import page
 from castserver.parts import ServerParts
-from castserver.roles import Caller, Role
 
 
 def visited(

@@ -13,12 +13,12 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Label, Static
 
+from castserver.api.views import CastView, StateView
+from castserver.casts.policy import CastState
 from castserver.hud import figures
 from castserver.hud.dialogues import Choice, Question
 from castserver.hud.figures import CASTS, MACHINES, PARTS, Cells
 from castserver.hud.server import HudServer
-from castserver.policy import CastState
-from castserver.views import CastView, StateView
 
 LOOK_SECONDS = 1.0
 

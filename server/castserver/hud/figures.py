@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from castcore.units import human
 
-from castserver.casttable import clock, megabytes, percent
+from castserver.api.headup import headup, pxe_ready
+from castserver.api.views import CastView, ClientView, PartView, ReceptionView, StateView
+from castserver.casts.policy import CastState
 from castserver.console.room import Phase, phase
 from castserver.console.show import glance, joined, proven, share
-from castserver.headup import headup, pxe_ready
-from castserver.mediastate import MediaState
-from castserver.policy import CastState
-from castserver.views import CastView, ClientView, PartView, ReceptionView, StateView
+from castserver.media.mediastate import MediaState
+from castserver.wording import clock, megabytes, percent
 
 CASTS = ("Cast", "Image", "State", "Joined", "Proven", "MB/s", "Left")
 PARTS = ("Machine", "State", "Progress", "MB/s", "Class", "Loss", "Left", "Note")

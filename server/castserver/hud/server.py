@@ -7,8 +7,8 @@ from typing import Protocol
 from castcore.errors import NetworkFailed
 from pydantic import ValidationError
 
-from castserver.operatorclient import Operator
-from castserver.views import StateView
+from castserver.api.views import StateView
+from castserver.cli.operatorclient import Operator
 
 
 class HudServer(Protocol):

@@ -13,7 +13,7 @@ from castcore.edge.image.store import SUFFIX, image_path
 from castcore.errors import NotFound
 from castcore.units import human
 
-from castserver.newimage import add_replace_argument
+from castserver.cli.newimage import add_replace_argument
 
 NAME = "copy"
 HELP = "copy an image to another store, such as a USB medium, with all that it borrows"

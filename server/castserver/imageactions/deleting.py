@@ -13,7 +13,7 @@ from castcore.edge.image.store import holdings, image_path, read_manifest
 from castcore.errors import FleetcastError
 from castcore.units import human
 
-from castserver.confirming import confirm
+from castserver.cli.confirming import confirm
 
 NAME = "delete"
 HELP = "delete an image from its store, unless others borrow from it"

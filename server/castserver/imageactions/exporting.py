@@ -12,7 +12,7 @@ from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
 from castcore.units import human
 
-from castserver import arguments
+from castserver.cli import arguments
 
 NAME = "export"
 HELP = "write the disks of an image to raw or qcow2 files"

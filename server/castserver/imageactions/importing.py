@@ -13,9 +13,9 @@ from castcore.edge.image.capture import CaptureOptions
 from castcore.edge.image.store import image_path
 from castcore.units import human
 
-from castserver.imagekeys import own_key
-from castserver.imagescreen import image_json
-from castserver.newimage import (
+from castserver.cli.imagekeys import own_key
+from castserver.cli.imagescreen import image_json
+from castserver.cli.newimage import (
     add_new_image_arguments,
     add_sector_size_argument,
     bases,

@@ -9,7 +9,8 @@ from castcore.edge.commandline import Screen
 from castcore.edge.image.store import StoredImage, holdings, list_images
 from castcore.units import human
 
-from castserver.imagescreen import image_json, table
+from castserver.cli.imagescreen import image_json
+from castserver.cli.texttable import table
 
 NAME = "list"
 HELP = "every image of the store"

@@ -19,7 +19,7 @@ from castcore.errors import NotFound
 from castcore.nbd.session import Served
 from castcore.units import human
 
-from castserver import arguments
+from castserver.cli import arguments
 
 NAME = "nbd"
 HELP = "serve the disks of an image read-only over NBD, until Ctrl-C"

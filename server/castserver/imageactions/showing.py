@@ -9,7 +9,7 @@ from castcore.edge.commandline import Screen
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.store import image_path
 
-from castserver.imagescreen import borrowing_lines, borrowings_json, image_json, image_lines
+from castserver.cli.imagescreen import borrowing_lines, borrowings_json, image_json, image_lines
 
 NAME = "show"
 HELP = "one image: its disks, partitions, sizes, what it borrows"

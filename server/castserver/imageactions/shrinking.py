@@ -12,10 +12,10 @@ from castcore.edge.image.shrink import ShrinkOptions, shrink
 from castcore.edge.image.store import image_path
 from castcore.units import exactly, human
 
-from castserver import arguments
-from castserver.imagekeys import own_key
-from castserver.imagescreen import image_json
-from castserver.newimage import add_new_image_arguments, bases, tell_borrowed
+from castserver.cli import arguments
+from castserver.cli.imagekeys import own_key
+from castserver.cli.imagescreen import image_json
+from castserver.cli.newimage import add_new_image_arguments, bases, tell_borrowed
 
 NAME = "shrink"
 HELP = "make an image that fits a smaller disk; the one it is made from stays as it is"

@@ -12,7 +12,7 @@ from castcore.edge.image.store import image_path
 from castcore.edge.image.verify import verify_image
 from castcore.errors import NotFound
 
-from castserver.imagekeys import add_key_argument, own_key
+from castserver.cli.imagekeys import add_key_argument, own_key
 
 NAME = "sign"
 HELP = "prove an image, then sign it with this server's key"

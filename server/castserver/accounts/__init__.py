@@ -1,0 +1,1 @@
+"""Who may use the server: users, sessions, tokens of scripts, roles."""

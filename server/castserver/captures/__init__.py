@@ -1,0 +1,1 @@
+"""Captures: which machine's disks become which image of the library."""

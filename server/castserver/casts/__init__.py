@@ -1,0 +1,1 @@
+"""Casts: made, run on the server's interfaces, kept over a restart, watched."""

@@ -1,0 +1,1 @@
+"""What the commands share: the API's client, options, tables, questions."""

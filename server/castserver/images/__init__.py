@@ -1,0 +1,1 @@
+"""The images of this server: library, network folders, uploads, checks."""

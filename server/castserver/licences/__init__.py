@@ -1,0 +1,1 @@
+"""Licences in casts: who takes one, what every ledger's past is, what is left."""

@@ -1,0 +1,1 @@
+"""Deploy media as they come and go."""

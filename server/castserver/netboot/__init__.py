@@ -1,0 +1,1 @@
+"""Booting over the network: what is served where, to whom, and how far each machine came."""

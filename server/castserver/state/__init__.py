@@ -1,0 +1,1 @@
+"""The state directory: its lock, a backup of it, the unit that runs the server."""
