@@ -203,6 +203,7 @@ class Server:
     def _start_web(self, listeners: list[socket.socket], undo: ExitStack) -> None:
         app = make_app(self.settings.name, self.parts.casts)
         app.state.parts = self.parts
+        app.openapi()  # before anybody waits for it
         web = uvicorn.Server(
             uvicorn.Config(
                 app,

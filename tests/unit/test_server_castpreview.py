@@ -241,3 +241,11 @@ def test_all_who_ask_hear_the_same_number_of_licences(
     assert heard() == (1, True, True)
     clients[0].join(cast)  # it has its own, and the others are short of two
     assert heard()[::2] == (0, True)
+
+
+def test_a_damaged_image_is_refused_with_its_reason() -> None:
+    lab = ServerLab()  # whose images have no manifest at all
+    answer = lab.http.post("/api/v1/casts/preview", json={"image": "lab"}, headers=OPERATOR)
+    assert answer.status_code == 403
+    assert "manifest" in answer.json()["error"]
+    assert answer.json()["hint"]

@@ -142,8 +142,7 @@ class Visits:
             for key in self.world.names.keys() & case.path_parameters.keys():
                 case.path_parameters[key] = self.world.names[key]
         about = case.meta.phase.data.description or ""
-        # The images of a lab without disks have no manifest that a preview could read.
-        if isinstance(case.body, dict) and not case.path.endswith("/preview"):
+        if isinstance(case.body, dict):
             for key in BODY.keys() & case.body.keys():
                 name = self.world.names.get(BODY[key], BODY[key])
                 if key not in about and isinstance(case.body[key], str | list):

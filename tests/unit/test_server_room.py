@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from castcore.cast.states import ClientClass
 from castcore.control import ClientState, Report
 from castserver.accounts.roles import Role
-from castserver.api.headup import RESULT_SECONDS, HeadUp, headup
+from castserver.api.headup import RESULT_SECONDS, HeadUp, headup, latest_result
+from castserver.api.metrics import render
 from castserver.api.views import PartView
-from castserver.casts.castmodel import Request
+from castserver.casts.castmodel import MOST_SHOWN, Request
 from castserver.casts.lagging import Lag
 from castserver.casts.policy import CastRules, CastState, PartState
 from castserver.console.advice import advice
@@ -330,3 +332,25 @@ def test_few_casts_that_ended_are_shown(lab: ServerLab) -> None:
     assert len(re.findall(r'<article id="cast-', page)) == MOST_ENDED + 1
     assert f'id="cast-{waiting}"' in page
     assert "3 older ones are not shown here." in page
+
+
+def test_the_live_state_has_what_goes_on_and_what_ended_last(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, waiting = (lab.casts.create(Request("lab", CastRules(None))) for _ in range(2))
+    for _ in range(MOST_SHOWN + 4):
+        lab.casts.cancel(lab.casts.create(Request("lab", CastRules(None))))
+    later = time.time() + 100
+    monkeypatch.setattr(time, "time", lambda: later)
+    lab.casts.cancel(first)
+    state = lab.parts.state()
+    shown = [cast.cast for cast in state.casts]
+    every = [cast["cast"] for cast in lab.operator("GET", "/casts")]
+    assert len(shown) == MOST_SHOWN + 1
+    assert {first.id, waiting.id} <= set(shown)
+    assert shown == [cast for cast in every if cast in shown], "the newest first"
+    assert len(every) == MOST_SHOWN + 6
+    assert latest_result(state) == next(c for c in state.casts if c.cast == first.id)
+    assert state.cast_counts == {"gathering": 1, "cancelled": MOST_SHOWN + 5}
+    assert f'state="cancelled"}} {MOST_SHOWN + 5}.0' in render(state).decode()
+    assert f"{MOST_SHOWN + 5 - MOST_ENDED} older ones are not shown here." in lab.http.get("/").text

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
+from castserver.api.queries import Queries, known_query
 from castserver.api.views import ErrorView
 
 # What any call may be answered, by status.
@@ -20,7 +21,14 @@ _SHAPE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorV
 
 
 class Application(FastAPI):
-    """The framework's application, whose document tells the one shape of all refusals."""
+    """The framework's application, whose document tells the one shape of all refusals.
+
+    Its calls take only the query parameters that the document tells of.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(dependencies=[Depends(known_query)], **options)
+        self._queries: Queries | None = None
 
     def openapi(self) -> dict[str, Any]:
         """The document; made once."""
@@ -30,6 +38,12 @@ class Application(FastAPI):
                 for operation in item.values():
                     _tell_refusals(operation)
         return super().openapi()
+
+    def queries(self) -> Queries:
+        """The query parameters of every call; made once."""
+        if self._queries is None:
+            self._queries = Queries(self.openapi())
+        return self._queries
 
 
 def _tell_refusals(operation: dict[str, Any]) -> None:

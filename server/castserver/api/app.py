@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from castcore import __version__
 from castcore.control import API
 from castcore.errors import (
+    BadImage,
     BadPacket,
     Busy,
     FleetcastError,
@@ -141,13 +142,19 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     return app
 
 
-def _fleetcast_error(_request: Request, error: Exception) -> JSONResponse:
+def _fleetcast_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FleetcastError)
-    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-    answer = _error(status, error.what, error.hint)
+    answer = _error(_status(request, error), error.what, error.hint)
     if isinstance(error, Unproven):
         answer.headers[NONCE_HEADER] = error.nonce
     return answer
+
+
+def _status(request: Request, error: FleetcastError) -> int:
+    # A client asks again, another disk may read it; an operator is to choose another image.
+    if isinstance(error, BadImage) and hasattr(request.state, "caller"):
+        return 403
+    return next((code for kind, code in STATUS if isinstance(error, kind)), 500)
 
 
 def _malformed(_request: Request, error: Exception) -> JSONResponse:

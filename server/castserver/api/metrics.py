@@ -7,7 +7,8 @@ bounded by the casts under way, not by what a year has seen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -27,8 +28,8 @@ class StateCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric of ours."""
         state = self._state
-        yield _counted("machines", "Machines by state.", STATES, (c.state for c in state.clients))
-        yield _counted("casts", "Casts by state.", CastState, (c.state for c in state.casts))
+        yield _counted("machines", "Machines by state.", STATES, Counter(c.state for c in state.clients))
+        yield _counted("casts", "Casts by state.", CastState, state.cast_counts)
         yield _gauge(
             "medium_connected",
             "A deploy medium is used.",
@@ -86,9 +87,11 @@ def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"fleetcast_{name}", about, value=value)
 
 
-def _counted(name: str, about: str, states: Iterable[str], found: Iterable[str]) -> GaugeMetricFamily:
+def _counted(
+    name: str, about: str, states: Iterable[str], counts: Mapping[Any, int]
+) -> GaugeMetricFamily:
     # States without a machine are told as 0: a series that comes and goes cannot be watched.
-    family, counts = _family(name, about, "state"), Counter(found)
+    family = _family(name, about, "state")
     for state in states:
-        family.add_metric([str(state)], float(counts[state]))
+        family.add_metric([str(state)], float(counts.get(state, 0)))
     return family

@@ -7,6 +7,7 @@ bytes, times Unix seconds, rates bytes a second.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 from castcore.boot import BootDecision, ImageForm
@@ -19,6 +20,7 @@ from pydantic import AliasChoices, Field
 from castserver.api.viewbase import View
 from castserver.captures.capturemodel import Capture, latest
 from castserver.captures.captureviews import CaptureView, capture_view
+from castserver.casts import castmodel
 from castserver.casts.castmodel import Cast
 from castserver.casts.lagging import Lag, laggards
 from castserver.casts.policy import CastState, PartState, starts_in
@@ -230,7 +232,12 @@ class StateView(View):
     """Everything live, as the event stream sends it."""
 
     clients: list[ClientView]
-    casts: list[CastView]
+    casts: list[CastView] = Field(
+        description="those that have not ended, and the latest that ended; the newest first"
+    )
+    cast_counts: dict[CastState, int] = Field(
+        description="how many there are in each state, all of them"
+    )
     media: MediaView = Field(description="deploy media: which are connected, which one is used")
     captures: list[CaptureView] = Field(description="those under way, and the latest that ended")
     booting: list[BootView] = Field(description="network boots of machines not met yet")
@@ -377,7 +384,8 @@ def state_view(
     macs = [mac for c in known for mac in c.traits.macs]
     return StateView(
         clients=[client_view(c, clients, boots, once) for c in known],
-        casts=[cast_view(c, clients) for c in casts],
+        casts=[cast_view(c, clients) for c in castmodel.latest(casts)],
+        cast_counts=Counter(c.state for c in casts),
         media=media_view(media),
         captures=[capture_view(c, clients) for c in latest(captures)],
         pxe=booting_view(booting),

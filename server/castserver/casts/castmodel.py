@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,9 @@ from castserver.casts.castrun import CastRun
 from castserver.casts.legrun import CastOptions
 from castserver.casts.policy import CastRules, CastState, PartState
 from castserver.database.tables import CastRow, PartRow
+
+# Casts that have ended and are still shown among what is live.
+MOST_SHOWN = 10
 
 
 @dataclass
@@ -75,6 +79,13 @@ class Request:
     options: CastOptions = field(default_factory=CastOptions)
     disk_rules: str = ""
     by: str = ""
+
+
+def latest(casts: Sequence[Cast]) -> list[Cast]:
+    """Those of ``casts`` that have not ended, and the few that ended last, in their order."""
+    ended = sorted((c for c in casts if c.state.ended), key=lambda c: c.ended or 0, reverse=True)
+    shown = ended[:MOST_SHOWN]
+    return [c for c in casts if not c.state.ended or c in shown]
 
 
 def cast_from_row(row: CastRow) -> Cast:

@@ -111,7 +111,7 @@ class OverviewDrawing:
     def _put_casts(self, made: BoardBuilder, state: StateView, now: int) -> None:
         ended = [cast for cast in state.casts if cast.state.ended]
         shown = [cast for cast in state.casts if not cast.state.ended or cast in ended[:MOST_ENDED]]
-        self._put(made, "casts", any=bool(shown), older=len(state.casts) - len(shown))
+        self._put(made, "casts", any=bool(shown), older=sum(state.cast_counts.values()) - len(shown))
         made.begin("cast-list")
         article = page.block(self._language, "live/cast.html")
         for cast in shown:
