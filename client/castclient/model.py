@@ -38,7 +38,8 @@ class DiskNow:
 class CastNow:
     """How far a cast is. All counts are bytes; ``rate`` bytes a second; times in seconds.
 
-    ``kept`` of ``done`` was on the disk before. ``disks`` tell it of each disk, in the image's order.
+    ``kept`` of ``done`` was on the disk before. ``writing``: something on the disks was changed by now.
+    ``disks`` tell it of each disk, in the image's order.
     """
 
     cast: str
@@ -58,6 +59,7 @@ class CastNow:
     image: str = ""
     root: str = ""
     disks: tuple[DiskNow, ...] = ()
+    writing: bool = False
 
     @property
     def percent(self) -> int:

@@ -33,6 +33,10 @@ QUESTION_SECONDS = 30.0
 NOTICE_SECONDS = 120.0
 _SHOWN_MESSAGES = 40
 _QUESTION = "The disk is being written. Enter: shut down, it stays incomplete. Esc: go on."
+_QUESTION_BEFORE = "No data came yet, the disk is as it was. Enter: shut down. Esc: go on."
+_QUESTION_CAPTURE = (
+    "An image is being made of the disk. Enter: shut down, without the image. Esc: go on."
+)
 _UNTOLD = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING, Phase.WAITING)
 
 
@@ -198,13 +202,20 @@ class Client:
             self._shown, self._urgent = now, False
             messages = self._journal.lines()[-_SHOWN_MESSAGES:]
             self.model = dataclasses.replace(self.model, messages=messages, now=now)
-            for show in self._shows:
-                show(self.model, now)
+            self._show_by(self._shows, now)
             self._tell(now)
 
     def _tell(self, now: float) -> None:
-        for tell in self._tells:
-            tell(self.model, now)
+        self._show_by(self._tells, now)
+
+    def _show_by(self, shows: list[Show], now: float) -> None:
+        """Have it shown; a screen that fails is done without: no write ends for want of one."""
+        for show in tuple(shows):
+            try:
+                show(self.model, now)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                shows.remove(show)
+                self._journal.add(f"warning: a screen is given up: {error!r}")
 
 
 def begun(model: Model, cast: str, *, again: bool) -> Model:
@@ -232,11 +243,18 @@ def _spoken(model: Model, happening: Happening) -> Model:
         model = dataclasses.replace(model, question="")
     if event is Event.ASKED_OFF and model.phase is Phase.CASTING:
         until = time.monotonic() + QUESTION_SECONDS
-        return dataclasses.replace(model, question=_QUESTION, question_until=until)
+        return dataclasses.replace(model, question=_question(model.cast), question_until=until)
     if event is Event.NOTICE:
         until = time.monotonic() + NOTICE_SECONDS
         return dataclasses.replace(model, notice=happening.text, notice_until=until)
     return model
+
+
+def _question(cast: CastNow | None) -> str:
+    """What is asked before a machine goes off that is at work."""
+    if cast is not None and cast.state is ClientState.CAPTURING:
+        return _QUESTION_CAPTURE
+    return _QUESTION if cast is not None and cast.writing else _QUESTION_BEFORE
 
 
 def noted(model: Model, happening: Happening) -> Model:
@@ -271,7 +289,9 @@ def noted(model: Model, happening: Happening) -> Model:
 def _cast_noted(model: Model, happening: Happening) -> Model:
     event = happening.event
     if event is Event.PROGRESS:
-        return dataclasses.replace(model, cast=happening.now)
+        # Who was told that the disk is as it was shall know when that is over.
+        question = model.question and _question(happening.now)
+        return dataclasses.replace(model, cast=happening.now, question=question)
     if event is Event.CAST_DONE:
         return dataclasses.replace(model, cast=happening.now, problem="", failure=None, attempt=0)
     if event in (Event.TOLD, Event.TOLD_STAY) and model.phase is not Phase.CASTING:

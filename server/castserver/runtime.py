@@ -182,7 +182,7 @@ class Server:
             History(database),
             ImageKeeper(database, library, casts, fire),
             LicenceUses(database),
-            told(self.settings),
+            told(self.settings, self.database),
         )
 
     def _captured_to(self) -> Path:
@@ -210,6 +210,8 @@ class Server:
                 ssl_certfile=self.identity.certificate,
                 ssl_keyfile=self.identity.private_key,
                 lifespan="off",
+                loop="uvloop",
+                http="h11",  # bounds what a request's head may take
                 log_config=None,
                 access_log=False,
                 server_header=False,

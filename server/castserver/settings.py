@@ -15,6 +15,21 @@ from castserver.netboot.bootstate import DeployEnd
 
 
 @dataclass(frozen=True)
+class NetworkUse:
+    """How casts use every interface: ``rate`` bytes a second at most together, 0: what the link carries.
+
+    ``ttl``: hops of the multicast; ``jumbo``: packets of 8,968 bytes; ``polite``: half of the link, and
+    other traffic first; ``querier``: ask who listens while nobody else does.
+    """
+
+    rate: int = 0
+    ttl: int = 1
+    jumbo: bool = False
+    polite: bool = False
+    querier: bool = False
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """What ``fleetcast serve`` was told: at least one of ``interfaces``, where the clients are.
 
@@ -26,6 +41,7 @@ class ServerSettings:
     ``more_images``: further folders that images are cast from.
     ``database``: ``sqlite`` or a URL, None: the one used before; ``database_passfile`` has its password.
     ``approve_clients``: machines wait for approval; False: as it was chosen last.
+    ``network``: how casts use it.
     """
 
     state: Path
@@ -49,6 +65,7 @@ class ServerSettings:
     database: str | None = None
     database_passfile: Path | None = None
     approve_clients: bool = False
+    network: NetworkUse = field(default_factory=NetworkUse)
 
     @property
     def url(self) -> str:

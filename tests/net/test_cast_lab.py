@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from castcore.cast.constants import BLOCK_MAX
+from castcore.cast.constants import BLOCK_MAX, GONE_SECONDS
 
 from tests.support.castlab import CastLab, Peer, cast_lab
 from tests.support.castpeer import SeededSource
@@ -85,6 +85,20 @@ def test_a_killed_receiver_holds_nobody_up() -> None:
         assert time.monotonic() - killed_at < 9, "they waited for the dead one"
         status = sender.result(SECONDS)
     assert sorted(c["class"] for c in status["clients"]) == ["done", "done", "gone"]
+
+
+def test_a_receiver_whose_disks_take_long_to_clear_is_heard_all_the_time() -> None:
+    with cast_lab("clear", 2) as lab:
+        count = ["--chunks", str(CHUNKS)]
+        sender = lab.sender(*count, "--clients", "2", "--rate", "40")
+        sender.until(lambda e: e["event"] == "ready", SECONDS)
+        # Longer than a silent client is waited for.
+        slow, other = lab.receiver(0, *count, "--first", str(GONE_SECONDS + 3)), lab.receiver(1, *count)
+        assert other.result(SECONDS)["unicast"] == 0
+        assert slow.result(SECONDS)["complete"]
+        status = sender.result(SECONDS)
+    assert [c["class"] for c in status["clients"]] == ["done", "done"]
+    assert {c["class"] for e in sender.events for c in e.get("clients", ())}.isdisjoint({"gone"})
 
 
 def test_receivers_wait_for_a_killed_sender_and_go_on_with_the_next() -> None:

@@ -153,7 +153,7 @@ class Client:
         index = parse_index(control.index(), manifest)
         with BlockFile.open_target(self.target) as disk:
             sink = DiskSink(manifest, index, [disk])
-            sink.prepare()
+            sink.write_zeros()
             self.receiving.set()
             result = receive(
                 control, descriptor, index.stored_lengths(), sink, interface="wire0", progress=silent

@@ -60,17 +60,23 @@ class SeededSource:
 
 
 class ProvingSink:
-    """Keeps nothing; every chunk must be the source's, once. ``slow`` seconds of sleep for each."""
+    """Keeps nothing; every chunk must be the source's, once. ``slow`` seconds of sleep for each.
 
-    def __init__(self, source: SeededSource, slow: float) -> None:
+    All wait ``first`` seconds for what is done to the disks before the first is written.
+    """
+
+    def __init__(self, source: SeededSource, slow: float, first: float) -> None:
         self._expected = [digest(source.read_stored(i)) for i in range(len(source.stored_lengths()))]
-        self._slow = slow
+        self._slow, self._first = slow, first
         self._lock = threading.Lock()
         self.put_once: set[int] = set()
 
     def put(self, chunk: int, stored: bytes | memoryview) -> int:
         if digest(stored) != self._expected[chunk]:
             raise Untrusted(f"chunk {chunk}")
+        with self._lock:
+            time.sleep(self._first)
+            self._first = 0
         time.sleep(self._slow)
         with self._lock:
             assert chunk not in self.put_once
@@ -274,7 +280,7 @@ def _handler(
 
 def take(args: argparse.Namespace) -> None:
     source = SeededSource(args.chunks)
-    sink = ProvingSink(source, args.slow)
+    sink = ProvingSink(source, args.slow, args.first)
     lengths = source.stored_lengths()
     control = HttpControl(args.server, args.name)
     contents = SeededContents(source, args.seed_as) if args.seed else None
@@ -355,6 +361,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--mac", action="store_true")
     made.add_argument("--encrypt", action="store_true")
     made.add_argument("--slow", type=float, default=0)
+    made.add_argument("--first", type=float, default=0)
     made.add_argument("--no-peers", action="store_true")
     made.add_argument("--seed", type=float, default=0)
     made.add_argument("--seed-as", choices=("honest", "liar", "staller", "mortal"), default="honest")

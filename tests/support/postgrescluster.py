@@ -13,6 +13,8 @@ from pathlib import Path
 
 from castserver.database.databaseplace import PostgresPlace
 
+from tests.support.certificates import make_certificate
+
 USER = "fleetcast"
 START_SECONDS = 60.0
 
@@ -28,14 +30,16 @@ class Cluster:
     """Runs from :meth:`start` to :meth:`stop`; its end is also that of the thread that started it.
 
     ``lasting``: a commit is on the disk when it returns, as on a real server; for most tests that costs
-    time alone. ``tcp``: also on this port of 127.0.0.1, where passwords are asked for.
+    time alone. ``tcp``: also on this port of 127.0.0.1, where passwords are asked for. ``tls``: that
+    takes TLS alone, and proves to be "localhost" by :attr:`certificate`.
     """
 
-    def __init__(self, *, lasting: bool = False, tcp: int = 0) -> None:
+    def __init__(self, *, lasting: bool = False, tcp: int = 0, tls: bool = False) -> None:
         # In memory where that is all the same: thousands of small files.
         memory = None if lasting or not os.access("/dev/shm", os.W_OK) else "/dev/shm"
         self._folder = Path(tempfile.mkdtemp(prefix="fleetcast-postgres-", dir=memory))
-        self._lasting, self._tcp = lasting, tcp
+        self._lasting, self._tcp, self._tls = lasting, tcp, tls
+        self.certificate = self._folder / "server.crt"
         self._server: subprocess.Popen[bytes] | None = None
         self._as: list[str] = []
         if os.geteuid() == 0:
@@ -49,6 +53,8 @@ class Cluster:
         if not data.exists():
             words = ["-D", str(data), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
             self._run("initdb", *words, "--auth-local=trust", "--auth-host=scram-sha-256")
+            if self._tls:
+                self._take_tls_alone(data / "pg_hba.conf")
         settings = {
             "listen_addresses": "127.0.0.1" if self._tcp else "",
             "port": str(self._tcp or 5432),
@@ -57,6 +63,9 @@ class Cluster:
             "shared_buffers": "32MB",
             "max_connections": "200",
         }
+        if self._tls:
+            settings |= {"ssl": "on", "ssl_cert_file": str(self.certificate)}
+            settings["ssl_key_file"] = str(self._folder / "server.key")
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as out:
             self._server = subprocess.Popen(
@@ -108,6 +117,15 @@ class Cluster:
     def log(self) -> str:
         """What the server said."""
         return (self._folder / "log").read_text()
+
+    def _take_tls_alone(self, rules: Path) -> None:
+        key = self._folder / "server.key"
+        make_certificate(self.certificate, key, "localhost")
+        key.chmod(0o600)
+        owner = rules.stat()
+        for path in (self.certificate, key):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        rules.write_text(rules.read_text().replace("\nhost ", "\nhostssl "))
 
     def _run(self, program: str, *words: str) -> None:
         command = ["setpriv", *self._as, str(programs() / program), *words]

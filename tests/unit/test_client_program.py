@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from castclient import retry
 from castclient.journal import MOST_LENGTH, MOST_LINES, RECENT_LINES, Journal
 from castclient.model import CastNow, Model
@@ -243,6 +244,24 @@ def test_another_order_takes_the_place_of_the_next_try() -> None:
     assert (subject.model.attempt, subject.model.problem) == (0, "")
 
 
+def test_a_screen_that_fails_ends_no_write() -> None:
+    drawn: list[Model] = []
+
+    def broken(_model: Model, _now: float) -> None:
+        raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    def good(model: Model, _now: float) -> None:
+        drawn.append(model)
+
+    journal = Journal()
+    subject = Client("1.0", FakeWorld({}), journal, [broken, good], tells=[broken])
+    for now in (10.0, 20.0, 30.0):
+        subject.pass_time(now)
+    assert len(drawn) == 3
+    warned = [line for line in journal.lines() if "a screen is given up" in line]
+    assert len(warned) == 2, "each of them once"
+
+
 def test_shutting_down_during_a_write_is_asked_and_answered() -> None:
     world = FakeWorld({})
     subject = ready(world)
@@ -261,6 +280,37 @@ def test_shutting_down_during_a_write_is_asked_and_answered() -> None:
     subject.handle(Happening(Event.SURE_OFF))
     assert (subject.model.phase, subject.model.off) == (Phase.LEAVING, True)
     assert world.performed[-1][0] is Action.LEAVE
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (CastNow("c1", ClientState.RECEIVING), "the disk is as it was"),
+        (CastNow("c1", ClientState.RECEIVING, writing=True), "it stays incomplete"),
+        (CastNow("u1", ClientState.CAPTURING), "without the image"),
+    ],
+)
+def test_the_question_says_what_shutting_down_costs(now: CastNow, said: str) -> None:
+    subject = ready(FakeWorld({}))
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    subject.handle(Happening(Event.PROGRESS, now=now))
+    subject.handle(Happening(Event.ASKED_OFF))
+    assert said in subject.model.question
+
+
+def test_a_question_that_was_asked_before_data_came_is_corrected() -> None:
+    subject = ready(FakeWorld({}))
+    subject.handle(Happening(Event.ORDER_CAST, order=ORDER))
+    subject.handle(Happening(Event.ASKED_OFF))
+    assert "the disk is as it was" in subject.model.question
+    until = subject.model.question_until
+    now = CastNow("c1", ClientState.RECEIVING, writing=True)
+    subject.handle(Happening(Event.PROGRESS, now=now))
+    assert "it stays incomplete" in subject.model.question
+    assert subject.model.question_until == until
+    subject.handle(Happening(Event.STAY_ON))
+    subject.handle(Happening(Event.PROGRESS, now=now))
+    assert subject.model.question == "", "an answered one is not asked again"
 
 
 def test_a_question_ends_with_the_write_it_was_about() -> None:

@@ -62,7 +62,7 @@ def test_a_claim_is_held_to_what_the_disk_gives_back(image: Image, disk: BlockFi
 
 def test_what_is_written_is_remembered_as_it_grows_and_at_the_end(image: Image, disk: BlockFile) -> None:
     sink = DiskSink(image.manifest, image.index, [disk])
-    sink.prepare()
+    sink.write_zeros()
     told: list[ChunkSet] = []
     grown = threading.Event()
 
@@ -83,7 +83,7 @@ def test_what_is_written_is_remembered_as_it_grows_and_at_the_end(image: Image, 
 
 def test_a_silent_server_is_told_the_next_time(image: Image, disk: BlockFile) -> None:
     sink = DiskSink(image.manifest, image.index, [disk])
-    sink.prepare()
+    sink.write_zeros()
     tries, told = [0], threading.Event()
 
     def remember(_: bytes) -> None:

@@ -67,7 +67,7 @@ def test_an_update_writes_only_what_differs_and_ends_proven(image: Image, target
     held = held_chunks(image.manifest, image.index, [target])
     sink = DiskSink(image.manifest, image.index, [target])
     sink.adopt(held)
-    sink.prepare()
+    sink.write_zeros()
     assert sink.missing() == [0, 2, 9]
     for chunk in sink.missing():
         sink.put(chunk, image.read_stored(chunk))
@@ -83,7 +83,7 @@ def test_a_sink_never_takes_a_first_chunk_for_held(image: Image, target: BlockFi
 
 def test_durable_is_what_was_put_but_the_chunks_held_back(image: Image, target: BlockFile) -> None:
     sink = DiskSink(image.manifest, image.index, [target])
-    sink.prepare()
+    sink.write_zeros()
     for chunk in (0, 1, 2, 7):
         sink.put(chunk, image.read_stored(chunk))
     assert numbers(sink.durable()) == [1, 2, 5, 7]
@@ -140,7 +140,7 @@ def test_a_write_that_the_kernel_lost_is_told_until_the_end(
     image: Image, target: BlockFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = DiskSink(image.manifest, image.index, [target])
-    sink.prepare()
+    sink.write_zeros()
     sink.put(1, image.read_stored(1))
 
     def once() -> None:

@@ -40,7 +40,7 @@ def target(tmp_path: Path) -> Path:
 def restored(image: Image, target: Path, *, content: bool) -> None:
     with BlockFile.open_target(target) as disk:
         sink = DiskSink(image.manifest, image.index, [disk])
-        sink.prepare()
+        sink.write_zeros()
         for chunk in range(len(image.index)):
             if content:
                 assert sink.put_content(chunk, bytes(image.content(chunk))) > 0

@@ -63,7 +63,7 @@ def seeding(image: Image, target: Path, memory: Memory, *, turns: bool) -> SeedC
 def restore(image: Image, target: Path, contents: SeedContents) -> None:
     with BlockFile.open_target(target) as disk:
         sink = DiskSink(image.manifest, image.index, [disk])
-        sink.prepare()
+        sink.write_zeros()
         taking = contents.remembering(sink)
         for chunk in range(len(image.index)):
             taking.put(chunk, memoryview(image.read_stored(chunk)))
@@ -125,7 +125,7 @@ def test_any_chunk_that_is_put_looks_whether_memory_is_short(
         assert served(contents, 1) is not None
         with BlockFile.open_target(target) as disk:
             sink = DiskSink(image.manifest, image.index, [disk])
-            sink.prepare()
+            sink.write_zeros()
             taking = contents.remembering(sink)
             memory.free = 0
             if unpacked:
@@ -140,7 +140,7 @@ def test_what_was_not_proven_is_not_kept(image: Image, target: Path) -> None:
     with closing(seeding(image, target, Memory(), turns=True)) as contents:
         with BlockFile.open_target(target) as disk:
             sink = DiskSink(image.manifest, image.index, [disk])
-            sink.prepare()
+            sink.write_zeros()
             taking = contents.remembering(sink)
             with pytest.raises(Untrusted):
                 taking.put(2, image.read_stored(1))

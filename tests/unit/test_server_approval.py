@@ -10,7 +10,7 @@ import pytest
 from castcore.words import machine_words
 from castserver.accounts.roles import Role
 from castserver.machines.clients import GONE_AFTER
-from castserver.machines.machinetrust import ANSWER_SECONDS, HOLDS_SECONDS
+from castserver.machines.machinetrust import ANSWER_SECONDS, HOLDS_SECONDS, MOST_DENIED
 
 from tests.support.serverlab import OPERATOR, FakeClient, ServerLab
 
@@ -219,6 +219,31 @@ def test_a_rival_that_is_denied_is_gone_until_it_starts_anew(lab: ServerLab) -> 
     lab.clock.now += HOLDS_SECONDS + 1
     assert standing(impostor) == "denied"
     assert standing(client.start_anew()) == "admitted"
+
+
+def test_a_rival_that_was_denied_stays_so_over_a_restart_of_the_server(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    impostor = impostor_of(client)
+    standing(impostor)
+    lab.operator("POST", f"/clients/{client.id}/deny", {"code": code(impostor)})
+    for _ in range(2):
+        lab.restart()
+        assert standing(impostor) == "denied"
+        assert shown(lab, client)["trust"]["rivals"] == []
+        assert standing(client.start_anew()) == "rival"  # as the server's start counts as a sign of life
+        lab.clock.now += HOLDS_SECONDS + 1
+        assert standing(impostor) == "denied"
+        assert standing(client) == "admitted"
+
+
+def test_so_many_denied_keys_are_remembered(lab: ServerLab) -> None:
+    client = FakeClient(lab, 1).register()
+    denied = [impostor_of(client) for _ in range(MOST_DENIED + 1)]
+    for impostor in denied:
+        assert standing(impostor) == "rival"
+        lab.operator("POST", f"/clients/{client.id}/deny", {"code": code(impostor)})
+    lab.restart()
+    assert [standing(impostor) for impostor in denied] == ["rival", *["denied"] * MOST_DENIED]
 
 
 def test_of_two_that_wait_the_approved_code_comes_in(lab: ServerLab) -> None:

@@ -17,6 +17,7 @@ from castserver.licences.licenceterms import LicencesLeft
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.accounts import FROM_CONSOLE
 from tests.support.licences import FolderMedium
 from tests.support.licensedlab import licensed_lab
 from tests.support.serverlab import OPERATOR, FakeClient, FakeImage, ServerLab
@@ -97,21 +98,6 @@ def test_what_does_not_fit_is_told_with_both_figures(monkeypatch: pytest.MonkeyP
     assert "/dev/sda is too small" in machine["reason"]
 
 
-def test_the_consoles_question_names_the_machines_that_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    lab = lab_of(100, monkeypatch)
-    one, two = (FakeClient(lab, n).register() for n in (1, 2))
-    lab.log_in()
-    asked = lab.http.get("/ask/cast?image=lab&seconds=300").text
-    assert asked.count("/dev/sda is too small") == 2
-    assert "5 min after the first has joined" in asked
-    assert "You start the cast" not in asked
-    asked = lab.http.get(f"/ask/cast?image=lab&client={one.id}").text
-    assert asked.count("/dev/sda is too small") == 1
-    assert two.orders() == []
-
-
 def test_the_casts_rules_choose_and_go_with_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = lab_of(40, monkeypatch)
     client = FakeClient(lab, 1).register()
@@ -144,24 +130,6 @@ def test_too_few_licences_are_said_before_the_cast(
     assert (found["licences_needed"], found["licences_left"], found["warning"]) == (1, 1, "")
     FakeClient(lab, 2).register()
     assert preview(lab)["warning"] == "the cast takes 2 licences, 1 are left"
-
-
-def test_the_consoles_question_counts_licences_for_images_of_the_medium_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    medium = FolderMedium(tmp_path / "school")
-    medium.issue(1)
-    lab = lab_of(40, monkeypatch, licensed_lab(medium))
-    lab.library.images["usb/lab"] = lab.library.images["lab"]
-    one, two = (FakeClient(lab, n).register() for n in (1, 2))
-    lab.log_in()
-    path = f"/ask/cast?image=lab&client={one.id}"
-    assert "Licences left: 1." in lab.http.get(path).text
-    assert "too few: there are 1" in lab.http.get(f"{path}&client={two.id}").text
-    lab.library.medium = ""
-    for name in ("lab", "usb/lab"):  # in the library, and in another folder of images
-        asked = lab.http.get(f"/ask/cast?image={name}&client={one.id}&client={two.id}").text
-        assert "icences" not in asked, name
 
 
 @pytest.mark.parametrize("transport", ["auto", "multicast", "unicast"])
@@ -228,11 +196,12 @@ def test_all_who_ask_hear_the_same_number_of_licences(
     cast = lab.operator("POST", "/casts", {"image": "lab", "clients": [c.id for c in clients]})["cast"]
 
     def heard() -> tuple[int, bool, bool]:
-        question = "/ask/cast?image=lab" + "".join(f"&client={c.id}" for c in clients)
+        wish = {"image": "lab", "clients": [c.id for c in clients]}
+        asked = lab.http.post("/ask/cast", json=wish, headers=FROM_CONSOLE).text
         found = preview(lab, clients=[c.id for c in clients])
         return (
             found["licences_left"],
-            f"too few: there are {found['licences_left']}." in lab.http.get(question).text,
+            f"too few: there are {found['licences_left']}." in asked,
             "Too few licences are left: 2 " in lab.http.get(f"/casts/{cast}/ask/start").text,
         )
 

@@ -17,6 +17,8 @@ from castserver.commands import casts, machines
 
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
 
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
 
 @pytest.fixture
 def lab() -> ServerLab:
@@ -210,7 +212,10 @@ def test_a_machines_page_has_its_history_in_both_languages(lab: ServerLab) -> No
     japanese = {"accept-language": "ja"}
     assert "配信の履歴" in lab.http.get("/machines/PC01", headers=japanese).text
     assert "選択した PC に配信" in lab.http.get("/machines", headers=japanese).text
-    assert "No machine is called PC77." in lab.http.get("/machines/PC77").text
+    gone = lab.http.get("/machines/PC77", headers=BROWSER)
+    assert gone.status_code == 404
+    assert "There is no such machine." in gone.text
+    assert '<nav class="pages"' in gone.text
 
 
 def test_a_removed_machine_has_its_page_by_its_id(lab: ServerLab) -> None:
@@ -221,5 +226,8 @@ def test_a_removed_machine_has_its_page_by_its_id(lab: ServerLab) -> None:
     lab.clients.get(client.id).heard = -1e9
     lab.operator("POST", f"/machines/{client.id}/remove")
     lab.log_in()
-    assert ROOT[:16] in lab.http.get(f"/machines/{client.id}").text
-    assert "No machine is called PC01." in lab.http.get("/machines/PC01").text
+    page = lab.http.get(f"/machines/{client.id}").text
+    assert ROOT[:16] in page
+    assert "It was removed" in page
+    assert "There is no such machine." in lab.http.get("/machines/PC01", headers=BROWSER).text
+    assert lab.http.get("/machines/PC01").json()["error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from types import MappingProxyType
@@ -13,13 +14,14 @@ from castcore.control import ClientState, MachineLog
 from castcore.edge.net.interface import Interface
 from castserver.accounts.roles import Caller, Role
 from castserver.audit.auditroutes import Asked
+from castserver.commands import serve
 from castserver.console.forms import understood
 from castserver.database.tables import AuditRow
 from castserver.licences.licenceterms import LicenceTerms, WithoutLicence
 from castserver.logs.serverlog import FILE, FOLDER, log_tail
 from castserver.netboot.bootstate import Choice, Kept
-from castserver.servetold import Subject, told
-from castserver.settings import ServerSettings
+from castserver.servetold import OFF, ON, Subject, told
+from castserver.settings import NetworkUse, ServerSettings
 
 from tests.support.accounts import FROM_CONSOLE
 from tests.support.licences import FolderMedium
@@ -28,6 +30,9 @@ from tests.support.serverlab import OPERATOR, ROOT, TOKEN, FakeClient, ServerLab
 
 PAGES = ("/", "/history", "/images", "/licences", "/logs", "/settings", "/account")
 OF_ADMINS = ("/audit", "/users")
+# Options of serve: what calls change besides, and what is over once it has started.
+CHANGED_WHILE_IT_RUNS = {"--boot-mode", "--own-dhcp", "--deploy-end", "--approve-clients"}
+AT_ITS_START = {"-h", "--image", "--start-clients"}
 ANNA = Caller("anna", Role.OPERATOR)
 
 
@@ -233,7 +238,7 @@ def test_settings_are_shown_to_all_and_changed_by_operators(lab: ServerLab) -> N
     lab.log_in(Role.OPERATOR)
     page = lab.http.get("/settings").text
     assert "<fieldset>" in page
-    assert page.count('class="primary">Save') == 2
+    assert page.count('class="primary">Save') == 3
     assert '<option value="auto" selected>' in page
     assert "a DHCP server answers" in page
     assert "testlab</span></td>" in page
@@ -251,6 +256,45 @@ def test_settings_are_shown_to_all_and_changed_by_operators(lab: ServerLab) -> N
     assert page.count(" checked> ") == 2
 
 
+def test_every_option_of_serve_that_holds_until_the_next_start_is_told() -> None:
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+    options = {action.option_strings[0] for action in parser._actions if action.option_strings}
+    settings = ServerSettings(
+        Path("/s"), Path("/i"), (Interface("eth1", 2, "10.0.1.1", 1000),), "school"
+    )
+    shown = {one.option for one in told(settings, "SQLite")}
+    assert options - shown - CHANGED_WHILE_IT_RUNS - AT_ITS_START == set()
+
+
+def test_who_is_let_in_is_shown_to_all_and_decided_by_an_administrator(lab: ServerLab) -> None:
+    for role in Role:
+        lab.log_in(role)
+        page = lab.http.get("/settings").text
+        assert "Machines that register" in page
+        assert ('data-do="approval" data-on="1"' in page) == (role is Role.ADMIN)
+    assert 'data-do="approval"' not in lab.http.get("/users").text
+    lab.operator("PUT", "/approval", {"required": True})
+    FakeClient(lab, 1).register()
+    page = lab.http.get("/settings").text
+    assert "approved by hand</span>" in page
+    assert "Machines that wait for approval now: 1" in page
+
+
+def test_addresses_are_kept_and_given_up_on_the_settings_page(lab: ServerLab) -> None:
+    lab.log_in(Role.OPERATOR)
+    assert 'id="addresses"' not in lab.http.get("/settings").text
+    keeper: Any = FakeKeeper()
+    lab.booting._keepers = {"eth1": keeper}
+    page = lab.http.get("/settings").text
+    assert "None: every machine gets any free address." in page
+    assert 'name="everyone">' in page
+    lab.operator("POST", "/lease-rule", {"everyone": True})
+    assert 'name="everyone" checked>' in lab.http.get("/settings").text
+    lab.log_in(Role.VIEWER)
+    assert 'id="reserve"' not in lab.http.get("/settings").text
+
+
 def test_what_serve_was_told_names_the_option_of_each(lab: ServerLab) -> None:
     interface = Interface("eth1", 2, "10.0.1.1", 1000)
     settings = ServerSettings(
@@ -261,13 +305,19 @@ def test_what_serve_was_told_names_the_option_of_each(lab: ServerLab) -> None:
         wanted=MappingProxyType({}),
         media=(Path("/dev/sdb"),),
         licences=LicenceTerms(WithoutLicence.REFUSE, frozenset({"ab" * 32})),
+        more_images=(Path("/mnt/nas"), Path("/mnt/archive")),
+        network=NetworkUse(rate=40_000_000, polite=True),
     )
-    found = {one.name: (one.value, one.option) for one in told(settings)}
+    found = {one.name: (one.value, one.option) for one in told(settings, "SQLite")}
     assert set(found) == set(Subject)
     assert found[Subject.NAME] == ("school", "--name")
     assert found[Subject.HTTPS] == ("TCP 8443", "--listen-https")
     assert found[Subject.WITHOUT] == ("refuse", "--without-licence")
     assert found[Subject.MEDIA] == ("/dev/sdb", "--media")
+    assert found[Subject.FOLDERS] == ("/mnt/nas, /mnt/archive", "--images")
+    assert found[Subject.DATABASE] == ("SQLite", "--database")
+    assert found[Subject.RATE] == ("40.0 MB/s", "--rate")
+    assert (found[Subject.POLITE][0], found[Subject.JUMBO][0]) == (ON, OFF)
     assert all(option.startswith("--") for _, option in found.values())
     assert lab.operator("GET", "/settings")[0] == {
         "name": "name of the server",

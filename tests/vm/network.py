@@ -44,7 +44,7 @@ class Network:
         """A new tap on a bridge for one PC; returns the tap's name (at most 15 characters)."""
         _ip(self.lan, "tuntap", "add", "dev", name, "mode", "tap")
         # An emulated PC may wait a second for its turn of a busy processor; a real card would not.
-        _ip(self.lan, "link", "set", name, "master", bridge, "txqueuelen", "10000", "up")
+        _ip(self.lan, "link", "set", "dev", name, "master", bridge, "txqueuelen", "10000", "up")
         return name
 
     def lose(self, port: str, per_mille: int) -> None:
@@ -129,7 +129,7 @@ def add_bridge(network: Network, name: str) -> None:
     """
     snooping = ("mcast_snooping", "1", "mcast_querier", "1", "mcast_startup_query_interval", "100")
     _ip(network.lan, "link", "add", name, "type", "bridge", "forward_delay", "0", *snooping)
-    _ip(network.lan, "link", "set", name, "up")
+    _ip(network.lan, "link", "set", "dev", name, "up")
 
 
 def attach(network: Network, namespace: str, interface: str, address: str, bridge: str = "lan") -> None:
@@ -137,9 +137,9 @@ def attach(network: Network, namespace: str, interface: str, address: str, bridg
     port = f"to-{interface}"
     peer = ("peer", "name", interface, "netns", namespace)
     _ip(network.lan, "link", "add", port, "type", "veth", *peer)
-    _ip(network.lan, "link", "set", port, "master", bridge, "up")
+    _ip(network.lan, "link", "set", "dev", port, "master", bridge, "up")
     _ip(namespace, "address", "add", f"{address}/24", "brd", "+", "dev", interface)
-    _ip(namespace, "link", "set", interface, "up")
+    _ip(namespace, "link", "set", "dev", interface, "up")
 
 
 def remove_stale(say: Callable[[str], None]) -> None:

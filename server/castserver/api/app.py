@@ -17,7 +17,7 @@ from castcore.errors import (
     Untrusted,
 )
 from castcore.proof import NONCE_HEADER
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from castserver.accounts import accountroutes
 from castserver.accounts.attempts import TooManyAttempts
 from castserver.api import metricsroutes, operatorroutes, settingroutes
-from castserver.api.access import Unauthorised
+from castserver.api.access import Unauthorised, server_parts
 from castserver.api.apidocument import Application
 from castserver.api.turns import Turns
 from castserver.api.views import ErrorView
@@ -45,9 +45,11 @@ from castserver.console import (
     livepages,
     logpages,
     machinepages,
+    newcastpages,
     pages,
     settingpages,
 )
+from castserver.console.errorpage import error_page, read_by_people
 from castserver.history import historyroutes
 from castserver.images import imageroutes, uploadroutes
 from castserver.licences import licenceroutes
@@ -123,6 +125,7 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(auditroutes.routes)
     app.include_router(livepages.routes)
     app.include_router(askpages.routes)
+    app.include_router(newcastpages.routes)
     app.include_router(pages.routes)
     app.include_router(historypages.routes)
     app.include_router(imagepages.routes)
@@ -142,9 +145,9 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     return app
 
 
-def _fleetcast_error(request: Request, error: Exception) -> JSONResponse:
+def _fleetcast_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FleetcastError)
-    answer = _error(_status(request, error), error.what, error.hint)
+    answer = _error(request, _status(request, error), error.what, error.hint)
     if isinstance(error, Unproven):
         answer.headers[NONCE_HEADER] = error.nonce
     return answer
@@ -157,18 +160,18 @@ def _status(request: Request, error: FleetcastError) -> int:
     return next((code for kind, code in STATUS if isinstance(error, kind)), 500)
 
 
-def _malformed(_request: Request, error: Exception) -> JSONResponse:
+def _malformed(request: Request, error: Exception) -> Response:
     # What was sent is not sent back: it may be huge, secret, or no text at all.
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
-    return _error(422, f"{where}: {first['msg']}", "see /docs for what this call takes")
+    return _error(request, 422, f"{where}: {first['msg']}", "see /docs for what this call takes")
 
 
-def _http_error(request: Request, error: Exception) -> JSONResponse:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
-    return _error(error.status_code, str(error.detail), "", headers)
+    return _error(request, error.status_code, str(error.detail), "", headers)
 
 
 def _allowed(request: Request) -> str:
@@ -177,9 +180,13 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted({m for route in routes for m in getattr(route, "methods", None) or ()}))
 
 
-def _error(status: int, what: str, hint: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def _error(
+    request: Request, status: int, what: str, hint: str, headers: Mapping[str, str] | None = None
+) -> Response:
     text = {"error": what, "hint": hint}
     clean = {k: v.encode(errors="replace").decode() for k, v in text.items()}
+    if read_by_people(request):
+        return error_page(request, server_parts(request), status, clean["error"], clean["hint"])
     return JSONResponse(clean, status_code=status, headers=headers)
 
 

@@ -6,11 +6,11 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from castserver.api.access import Parts, admin_routes
+from castserver.api.askedtext import AskedText
 from castserver.api.viewbase import View
 from castserver.audit.auditlog import MOST_READ, AuditLog
 from castserver.audit.auditquestion import AuditQuestion
 from castserver.days import Day, after, begin
-from castserver.history.historyviews import Words
 
 routes = admin_routes("audit", "/audit")
 
@@ -40,8 +40,8 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    who: Words = Field("", description="this user, `token NAME`, or `server`")
-    text: Words = Field("", description="stands somewhere in the entry")
+    who: AskedText = Field("", description="this user, `token NAME`, or `server`")
+    text: AskedText = Field("", description="stands somewhere in the entry")
     failed: bool = Field(default=False, description="only what was refused or went wrong")
     since: Day | None = Field(None, description="the first day, as 2026-11-27")
     until: Day | None = Field(None, description="the last day")

@@ -73,13 +73,25 @@ class CastBook:
             self._casts[cast.id] = cast
             cast.parts.update(parts)
 
-    def change(self, cast: Cast, to: Cast, parts: Mapping[str, Part] | None = None) -> None:
-        """``cast`` is what its copy ``to`` is now, and these ``parts`` of it, none of them DONE, too."""
+    def change(
+        self,
+        cast: Cast,
+        to: Cast,
+        parts: Mapping[str, Part] | None = None,
+        half_written: Sequence[str] = (),
+    ) -> None:
+        """``cast`` is what its copy ``to`` is now, and these ``parts`` of it, none of them DONE, too.
+
+        The disks of the machines ``half_written`` may be that from now on: if they restart, they have to
+        meet our client.
+        """
         parts = parts or {}
-        rows = (part_row(cast.id, name, part) for name, part in parts.items())
-        self._licensing.save_cast(cast_row(to), *rows)
-        vars(cast).update(vars(to))
-        cast.parts.update(parts)
+        rows = [part_row(cast.id, name, part) for name, part in parts.items()]
+        machines = [self._clients.get(name) for name in half_written]
+        with self._clients.booting(machines, BootDecision.CLIENT) as boots:
+            self._licensing.save_cast(cast_row(to), *rows, *boots)
+            vars(cast).update(vars(to))
+            cast.parts.update(parts)
 
     def set_part(self, cast: Cast, name: str, state: PartState, message: str) -> None:
         """The part of machine ``name`` is in ``state`` now, for the reason ``message``."""
@@ -89,7 +101,7 @@ class CastBook:
             client = self._clients.get(name)
             with (
                 self.durables.forgetting(name) as forgotten,
-                self._clients.booting(client, BootDecision.LOCAL) as boots,
+                self._clients.booting([client], BootDecision.LOCAL) as boots,
             ):
                 self._licensing.save_part(row, *forgotten, *boots)
         else:

@@ -56,6 +56,6 @@ def retry_cast(parts: Parts, cast: Name, body: Retry | None = None) -> CastView:
 
 @routes.post("/cancel", summary="End a cast", responses=MISSING | REFUSED)
 def cancel_cast(parts: Parts, cast: Name) -> CastView:
-    """Machines in the middle of it are left with an incomplete disk."""
+    """Once it was started, machines in the middle of it are left with an incomplete disk."""
     parts.casts.cancel(parts.casts.get(cast))
     return show_cast(parts, cast)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from castcore.boot import BootDecision
 from castcore.control import Report
 from castcore.errors import FleetcastError, Refused
 
@@ -57,7 +58,8 @@ class CastLife:
         if cast.state is not CastState.RUNNING:
             started, made_by = cast.started or int(time.time()), by or cast.made_by
             to = replace(cast, state=CastState.RUNNING, message="", started=started, made_by=made_by)
-            self._book.change(cast, to)
+            joined = [name for name, part in cast.parts.items() if part.state is PartState.JOINED]
+            self._book.change(cast, to, half_written=joined)
         if cast.run is not None:
             cast.run.pause(paused=False)
             cast.run.start()
@@ -81,6 +83,9 @@ class CastLife:
         """Machine ``name`` has joined the sender; the first one starts the time that may be waited."""
         if cast.first_joined is None:
             self._book.change(cast, replace(cast, first_joined=int(time.time())))
+        if cast.state is not CastState.GATHERING:
+            # Its disk may be half written from now on: if it restarts, it has to meet our client.
+            self._clients.set_boots(self._clients.get(name), BootDecision.CLIENT)
         self._book.set_part(cast, name, PartState.JOINED, "")
         self.begin_if_due(cast)
 
@@ -180,7 +185,9 @@ class CastLife:
         """
         self.put_on_air(cast, image)
         try:
-            self._book.change(cast, replace(cast, state=CastState.RUNNING, message="", ended=None))
+            started = cast.started or int(time.time())
+            to = replace(cast, state=CastState.RUNNING, message="", started=started, ended=None)
+            self._book.change(cast, to)
         except FleetcastError:
             self.take_off_air(cast)
             raise

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from castcore.boot import BootDecision
 from castcore.control import Report
 from castcore.disk import Rules
 from castcore.errors import Busy, FleetcastError, NotFound, Refused
@@ -163,7 +162,9 @@ class Casts:
         self._clients.changed.fire()
 
     def cancel(self, cast: Cast) -> None:
-        """End a cast at once; machines in the middle of it are left with an incomplete disk."""
+        """End a cast at once; once it was started, machines in the middle of it are left with an
+        incomplete disk.
+        """
         with self._lock:
             if cast.state.ended:
                 raise Refused(f"cast {cast.id} has ended already: {cast.state}")
@@ -241,8 +242,6 @@ class Casts:
         with self._lock:
             if cast.state.ended:
                 return
-            # From now on its disk may be half written: if it restarts, it must meet our client again.
-            self._clients.set_boots(self._clients.get(client), BootDecision.CLIENT)
             self._life.join(cast, client)
         self._clients.changed.fire()
 

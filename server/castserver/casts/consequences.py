@@ -1,6 +1,6 @@
 """What an operator's word does to the disks of a room, told before it is given. Pure.
 
-A client clears the head of its disk before it joins: from the join on, its old contents are gone.
+A disk keeps what it has until the first chunk comes, and none comes before the start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from castserver.casts.policy import PartState
 
 @dataclass(frozen=True)
 class Start:
-    """The machines that the start of a cast erases at once, and those that follow when they join.
+    """The machines that the start of a cast erases at once, and those that follow once they have joined.
 
     ``others``: whoever shows up later is erased too.
     """
@@ -42,8 +42,11 @@ def of_start(cast: CastView) -> Start:
 
 def of_cancel(cast: CastView) -> Cancellation:
     """What cancelling ``cast`` leaves behind."""
+    proven = _in(cast, PartState.DONE)
+    if cast.started is None:
+        return Cancellation(proven, (), tuple(part for part in cast.parts if part not in proven))
     return Cancellation(
-        proven=_in(cast, PartState.DONE),
+        proven=proven,
         incomplete=_in(cast, PartState.JOINED, PartState.FAILED, PartState.GONE),
         untouched=_in(cast, PartState.ORDERED, PartState.REFUSED),
     )

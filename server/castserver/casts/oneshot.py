@@ -170,6 +170,8 @@ class OneShot:
                 ssl_certfile=self._identity.certificate,
                 ssl_keyfile=self._identity.private_key,
                 lifespan="off",
+                loop="uvloop",
+                http="h11",  # bounds what a request's head may take
                 log_config=None,
                 access_log=False,
                 server_header=False,

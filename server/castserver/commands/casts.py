@@ -15,6 +15,7 @@ from castcore.units import human
 from castserver.cli import arguments, operatorclient
 from castserver.cli.castwaiting import newest, waited
 from castserver.cli.operatorclient import Operator
+from castserver.cli.ratescreen import rate_lines
 from castserver.cli.texttable import table
 from castserver.wording import clock, megabytes, percent
 
@@ -22,10 +23,12 @@ NAME = "casts"
 HELP = "make, list, show, start, pause, resume, retry, await or cancel casts of a running server"
 EXAMPLE = (
     "fleetcast casts create --image office --start-clients 12 --after reboot\n"
-    "  fleetcast casts create --image office --group ROOM1 --tag ssd"
+    "  fleetcast casts create --image office --group ROOM1 --tag ssd\n"
+    "  fleetcast casts rates c4f81a2"
 )
 ACTIONS = {
     "show": "one cast and every machine's part in it",
+    "rates": "how fast it went: image, repair and goodput of a machine in MB/s, over its time",
     "start": "start it now, erasing the disks of those who joined",
     "pause": "hold it: its machines wait, and nothing is lost",
     "resume": "let it go on where it was",
@@ -116,6 +119,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
             found = operator.post("casts", "preview", body=_wish(args))
             screen.say(_preview(found))
             return found
+        case "rates":
+            rates = operator.get("casts", args.cast, "rates")
+            screen.say("\n".join(rate_lines(rates)))
+            return {"rates": rates}
         case "show":
             cast = operator.get("casts", args.cast)
         case "create":

@@ -108,20 +108,21 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         if args.resume:
             held = held_chunks(cast.manifest, cast.index, disks, progress=screen.progress)
             sink.adopt(held)
-        sink.prepare(screen.progress)
         contents, taking = _seeding(cast, sink, facts, args.seed)
         lengths = cast.index.stored_lengths()
         peers = stack.enter_context(closing(PeerClient(cast.control, taking, lengths, contents)))
-        result = receive(
-            cast.control,
-            cast.descriptor,
-            lengths,
-            taking,
-            interface=interface.zoned,
-            progress=_Watch(screen),
-            peers=peers,
-            held=held,
-        )
+        with sink.telling():
+            result = receive(
+                cast.control,
+                cast.descriptor,
+                lengths,
+                taking,
+                interface=interface.zoned,
+                progress=_Watch(screen),
+                peers=peers,
+                held=held,
+            )
+        sink.write_zeros(screen.progress)
         sink.finish()
         if args.verify:
             sink.verify(screen.progress)

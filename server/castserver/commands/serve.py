@@ -35,7 +35,7 @@ from castserver.netboot.bootstate import DeployEnd
 from castserver.netboot.bootviews import booting_view
 from castserver.openfiles import allow_many
 from castserver.runtime import Server
-from castserver.settings import ServerSettings
+from castserver.settings import NetworkUse, ServerSettings
 from castserver.state.statedir import default_state
 
 NAME = "serve"
@@ -150,7 +150,7 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
 
     server = Server(
         settings,
-        lambda identity: _transmitter(args, settings, identity).legs(),
+        lambda identity: _transmitter(settings, identity).legs(),
         bootscreen.listeners(screen),
     )
     server.start()
@@ -176,11 +176,10 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
     return {"url": settings.url, "stopped": True}
 
 
-def _transmitter(
-    args: argparse.Namespace, settings: ServerSettings, identity: ServerIdentity
-) -> Transmitter:
+def _transmitter(settings: ServerSettings, identity: ServerIdentity) -> Transmitter:
+    use = settings.network
     return Transmitter(
-        identity.key, settings.interfaces, args.rate, args.ttl, jumbo=args.jumbo, polite=args.polite
+        identity.key, settings.interfaces, use.rate, use.ttl, jumbo=use.jumbo, polite=use.polite
     )
 
 
@@ -219,6 +218,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         media=tuple(args.media),
         database=args.database,
         database_passfile=args.database_passfile,
+        network=NetworkUse(args.rate, args.ttl, args.jumbo, args.polite, args.querier),
     )
 
 

@@ -106,7 +106,6 @@ def users(request: Request, parts: Parts) -> Response:
             "roles": list(Role),
             "users": auth.users.all(),
             "tokens": auth.tokens.all(),
-            "approvals": parts.approvals,
         }
 
     return visited(request, parts, "users.html", values, needed=Role.ADMIN)

@@ -7,9 +7,16 @@ from castserver.console.languages import Words
 from castserver.console.room import Phase, Tile
 
 
-def advice(words: Words, tile: Tile) -> str:
-    """What to do, or to know, about the machine of ``tile``; "" when nothing is wrong with it."""
+def advice(words: Words, tile: Tile, *, begun: bool) -> str:
+    """What to do, or to know, about the machine of ``tile``; "" when nothing is wrong with it.
+
+    ``begun``: its cast was started at some time, so data may have come.
+    """
     match tile.phase:
+        case Phase.FAILED if not begun:
+            return words(
+                "Its disk is as it was: nothing was sent. See to the reason, then cast it again."
+            )
         case Phase.FAILED:
             return words("Its disk is incomplete and does not boot. Mend the cause, then cast it again.")
         case Phase.REFUSED:

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 from castserver.api.access import Parts
 from castserver.console.paging import Pager
 from castserver.console.visit import visited
-from castserver.history.historyviews import label_of
 from castserver.licences.licenceviews import ledger_views
+from castserver.machines.machinelabel import label_of
 from castserver.parts import ServerParts
 
 ON_A_PAGE = 50

@@ -17,7 +17,7 @@ from castserver.api.liveboards import PAUSE, LiveBoard
 from castserver.console import page
 from castserver.console.castimages import cast_images
 from castserver.console.languages import Language
-from castserver.console.overviewboard import CAST_IMAGES, OverviewDrawing
+from castserver.console.overviewboard import CAST_IMAGES, CAST_MARKS, OverviewDrawing
 from castserver.console.roomboard import RoomDrawing
 from castserver.console.visit import visited
 from castserver.parts import ServerParts
@@ -81,7 +81,9 @@ async def _page(
         parts.casts.get(cast)  # one that does not exist has no page
     versions = await parts.boards.look(_board(request, parts, cast))
     whole = versions.board.whole
-    lists = {"live": ROOT, "below": BELOW, "cast_images": CAST_IMAGES}
+    lists = {"live": ROOT, "below": BELOW} | {
+        at.replace("-", "_"): at for at in (CAST_IMAGES, *CAST_MARKS)
+    }
     shown: dict[str, object] = {name: Markup(whole(at)) for name, at in lists.items()}
     shown |= {"mark": versions.mark, "cast": cast}
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from castserver.api.access import Name, Parts
 from castserver.console.paging import Pager
 from castserver.console.visit import visited
-from castserver.history.historyviews import label_of
 from castserver.logs.logviewroutes import KeptLogView, machine_log, server_log
+from castserver.machines.machinelabel import label_of
 from castserver.parts import ServerParts
 
 LINES = 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from castcore.errors import FleetcastError
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from castserver.accounts.roles import Caller
@@ -54,18 +53,13 @@ def rows(request: Request, parts: Parts, wanted: Asked) -> Response:
 def machine(request: Request, parts: Parts, machine: Name) -> Response:
     """One machine, by its id also a removed one: what it is, how it stands, what it was given."""
     known = parts.clients
-    try:
-        client = known.get(machine) if known.has(machine) else known.find(machine)
-    except FleetcastError:
-        client = None
 
     def values(_: Caller) -> dict[str, object]:
-        if client is None:
-            return {"machine": None, "asked": machine}
-        with parts.clients.lock:
+        with known.lock:
+            client = known.get(machine) if known.has(machine) else known.find(machine)
             shown = client_view(client, parts.clients, parts.boots, parts.once)
             writes = history(parts.casts.all(), client)
-        return {"machine": shown, "writes": writes, "now": int(time.time())}
+        return {"machine": shown, "removed": client.removed, "writes": writes, "now": int(time.time())}
 
     return visited(request, parts, "machine.html", values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from castserver.machines.trustviews import TrustView
 MOST_ENDED = 5
 # The entries of the form's list of images.
 CAST_IMAGES = "cast-images"
+# And those of its groups and tags.
+CAST_MARKS = ("cast-groups", "cast-tags")
 MOVING = (
     ClientState.RECEIVING,
     ClientState.FILLING,
@@ -89,6 +92,7 @@ class OverviewDrawing:
         if state.booting:
             self._put(made, "boots", BELOW, state=state, now=now)
         self._put_images(made)
+        self._put_marks(made, state)
         return made.board()
 
     def _put(self, made: BoardBuilder, block: str, into: str = ROOT, **values: object) -> None:
@@ -125,6 +129,19 @@ class OverviewDrawing:
         entry = page.block(self._language, "live/castimage.html")
         for image in self._images():
             made.put(f"image-{image.name}", entry(image=image), CAST_IMAGES)
+
+    def _put_marks(self, made: BoardBuilder, state: StateView) -> None:
+        """Whom a cast can be for, in the same form: each group and tag with its machines counted."""
+        groups = Counter(word for client in state.clients for word in client.groups)
+        tags = Counter(word for client in state.clients for word in client.tags)
+        entry = page.block(self._language, "live/castmark.html")
+        for into, counted in zip(CAST_MARKS, (groups, tags), strict=True):
+            made.begin(into)
+            field = into.removeprefix("cast-")
+            if not counted:
+                made.put(f"{into}-none", entry(field=field, word="", count=0), into)
+            for word, count in sorted(counted.items()):
+                made.put(f"{into}-{word}", entry(field=field, word=word, count=count), into)
 
     def _put_machines(self, made: BoardBuilder, state: StateView) -> None:
         self._put(made, "machines", BELOW, any=bool(state.clients))

@@ -30,7 +30,9 @@ class RoomDrawing:
         tile, help_ = page.block(language, "live/tile.html"), page.block(language, "live/trouble.html")
         self._tiles = Kept[Tile](lambda value: tile(tile=value))
         self._words = Words(language)
-        self._help = Kept[tuple[Tile, str]](lambda value: help_(tile=value[0], figures=value[1]))
+        self._help = Kept[tuple[Tile, str, bool]](
+            lambda value: help_(tile=value[0], figures=value[1], begun=value[2])
+        )
         self._chart = Kept[tuple[RateSample, ...]](self._drawn)
 
     def __call__(self) -> Board:
@@ -54,9 +56,9 @@ class RoomDrawing:
             made.put("room-rates", self._chart.html("room-rates", samples))
         if trouble:
             self._put(made, "room-help", "live/roomhelp.html", count=len(trouble), most=MOST_HELP)
-            figures = show.receptions(self._words, cast)
+            figures, begun = show.receptions(self._words, cast), cast.started is not None
             for tile in trouble[:MOST_HELP]:
-                value = tile, figures.get(tile.client, "") if tile.lag else ""
+                value = tile, figures.get(tile.client, "") if tile.lag else "", begun
                 made.put(f"help-{tile.client}", self._help.html(tile.client, value), "help-list")
         self._put(made, "room-machines", "live/roommachines.html", counts=counts, many=len(tiles) > MANY)
         made.begin("tiles")

@@ -17,13 +17,16 @@ from castserver.images.imagekeeping import CheckState
 from castserver.licences.licencebook import UseState
 from castserver.machines.trustviews import DENIED, WAITING
 from castserver.media.mediastate import MediaState
-from castserver.servetold import Subject
+from castserver.servetold import GIVEN, OFF, ON, Subject
 
-# A machine that is away, and what logging in tells.
+# A machine that is away or not let in, values of settings, and what logging in tells.
 OTHERS = (
     OFFLINE,
     WAITING,
     DENIED,
+    ON,
+    OFF,
+    GIVEN,
     "That is no user's name and password.",
     "Too many wrong attempts: wait a moment.",
 )

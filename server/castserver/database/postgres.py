@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from functools import partial
 from pathlib import Path
 
-from castcore.errors import DiskFailed, FleetcastError, NoSpace, NotFound, Refused
+from castcore.errors import DiskFailed, FleetcastError, NoSpace, NotFound, Refused, Untrusted
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from castserver.database import schema
 from castserver.database.databaseplace import PostgresPlace
 from castserver.database.openedengine import COPY_HINT, FAILURES, OpenedEngine
-from castserver.database.postgreslink import DatabaseAway, Link, code_of, is_lost
+from castserver.database.postgreslink import ROOTS_HINT, DatabaseAway, Link, code_of, is_lost
 
 UPGRADE_SECONDS = 600.0
 
@@ -26,7 +27,7 @@ def open_server(
     """The database at ``place``, its tables made or upgraded when need be; ``alone``: for us only.
 
     Raises DatabaseAway, InUse (another server has it), NotFound, Refused (no access, another program's,
-    a newer Fleetcast's, or empty and not to be ``new``), DiskFailed, NoSpace.
+    a newer Fleetcast's, or empty and not to be ``new``), Untrusted (not proven), DiskFailed, NoSpace.
     """
     link = Link(place, passfile, alone=alone)
     first = link.engine(UPGRADE_SECONDS, patient=True)
@@ -58,6 +59,8 @@ def failed(place: PostgresPlace, error: Exception) -> FleetcastError:
     """What ``error`` is to the operator."""
     name, code = f"the database {place}", code_of(error)
     reason = _reason(error)
+    if isinstance(error.orig if isinstance(error, DBAPIError) else error, ssl.SSLCertVerificationError):
+        return Untrusted(f"the server of {name} is not proven: {reason}", hint=ROOTS_HINT)
     if code.startswith("28"):
         return Refused(
             f"{name} does not let {place.user} in: {reason}",

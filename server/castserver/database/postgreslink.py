@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pg8000
-from castcore.errors import Busy, InUse
+from castcore.errors import Busy, InUse, NotFound
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError
@@ -31,6 +31,7 @@ ANSWER_SECONDS = 5.0
 REST_SECONDS = 10.0
 # What a server that has just ended holds is free by then.
 LOCK_SECONDS = 5.0
+ROOTS_HINT = "name the file with its authority's certificates (PEM) by sslrootcert= in the URL"
 # The server finds within 35 s that our machine is gone; a commit is on its disk when it returns.
 _SESSION = """SELECT set_config('tcp_keepalives_idle', '20', false),
  set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false),
@@ -64,7 +65,7 @@ class Link:
     def engine(self, seconds: float = ANSWER_SECONDS, *, patient: bool = False) -> Engine:
         """Of one connection, whose answers may take ``seconds``; ``patient``: waits for the lock.
 
-        Connecting raises DatabaseAway, InUse, NotFound and Refused (of the password file) as well.
+        Connecting raises DatabaseAway, InUse, NotFound and Refused (of the files named) as well.
         """
         made = create_engine(
             "postgresql+pg8000://",
@@ -175,7 +176,10 @@ def _tls(place: PostgresPlace) -> ssl.SSLContext | bool | None:
     if place.socket or place.tls is Tls.DISABLE:
         return False
     if place.tls is Tls.VERIFY:
-        return ssl.create_default_context(cafile=place.roots or None)
+        try:
+            return ssl.create_default_context(cafile=place.roots or None)
+        except OSError as error:
+            raise NotFound(f"{place.roots} has no certificates: {error}", hint=ROOTS_HINT) from None
     return True if place.tls is Tls.REQUIRE else None
 
 

@@ -45,13 +45,17 @@ class MachineCardRow(Base):
 
 
 class MachineTrustRow(Base):
-    """What the operator said of a machine, and the public key (hex) that its token goes with."""
+    """What the operator said of a machine, and the public key (hex) that its token goes with.
+
+    ``denied_keys``: those (hex) of others that said they are this machine, and were denied.
+    """
 
     __tablename__ = "machine_trust"
 
     machine: Mapped[str] = mapped_column(ForeignKey("machines.id"), primary_key=True)
     approval: Mapped[str] = mapped_column(String(16))
     key: Mapped[str] = mapped_column(String(64))
+    denied_keys: Mapped[list[str]] = mapped_column(JSON)
     changed: Mapped[int] = mapped_column(BigInteger)
 
 

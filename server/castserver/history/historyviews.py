@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from typing import Annotated
 
-from castcore.errors import NotFound
 from pydantic import BaseModel, ConfigDict, Field
 
+from castserver.api.askedtext import AskedText
 from castserver.api.spreadsheet import moment
 from castserver.api.viewbase import View
 from castserver.days import Day, after, begin
 from castserver.history.history import Entry, HistoryState, Kind, Wanted
 from castserver.machines.clients import Client, Clients
+from castserver.machines.machinelabel import label_of
 
 MOST_ENTRIES = 1000
 HEADING = (
@@ -29,8 +29,6 @@ HEADING = (
     "started by",
     "message",
 )
-# No database takes a NUL within a text.
-Words = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class Question(BaseModel):
@@ -39,12 +37,12 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Kind | None = None
-    image: Words = Field("", description="name of the image, with or without its folder")
-    machine: Words = Field("", description="id of the machine, or a part of its name or MAC")
+    image: AskedText = Field("", description="name of the image, with or without its folder")
+    machine: AskedText = Field("", description="id of the machine, or a part of its name or MAC")
     state: HistoryState | None = None
     since: Day | None = Field(None, description="the first day, as 2026-11-27")
     until: Day | None = Field(None, description="the last day")
-    text: Words = Field("", description="stands somewhere in the entry, or in the machine's name")
+    text: AskedText = Field("", description="stands somewhere in the entry, or in the machine's name")
 
 
 class Paged(Question):
@@ -141,11 +139,3 @@ def _meant(client: Client, text: str) -> bool:
     if client.id == text or text in client.label.lower():
         return True
     return any(text in mac for mac in client.traits.macs)
-
-
-def label_of(clients: Clients, machine: str) -> str:
-    """The name for people of the machine with this id; the id when it is not known any more."""
-    try:
-        return clients.get(machine).label
-    except NotFound:
-        return machine

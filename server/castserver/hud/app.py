@@ -134,7 +134,8 @@ class Hud(App[None]):
         if cast is None or cast.state.ended:
             self._say("No cast that goes on is chosen.")
             return
-        sentence = f"Cancel cast {cast.cast}? Machines in the middle of it are left incomplete."
+        cost = "Machines in the middle of it are left incomplete."
+        sentence = f"Cancel cast {cast.cast}? {cost if cast.started else 'No disk was touched yet.'}"
         self._confirmed(sentence, lambda: self._server.cancel(cast.cast))
 
     def action_pxe(self) -> None:

@@ -97,14 +97,14 @@ class LicenceBook:
             after = UseState.DUE if state is PartState.DONE else UseState.RETURNING
             self._become(after, [use], row, *more)
 
-    def save_cast(self, row: CastRow, *parts: PartRow) -> None:
-        """Save a cast and ``parts`` of it; in one that has ended, or waits for more machines, nobody
-        keeps a licence. In any other each of ``parts`` is still awaited.
+    def save_cast(self, row: CastRow, *more: Base) -> None:
+        """Save a cast and ``more``; in one that has ended, or waits for more machines, nobody keeps a
+        licence. In any other each part among ``more`` is still awaited.
         """
         state, uses = CastState(row.state), list[LicenceUse]()
         if state.ended or state is CastState.OPEN:
             uses = [use for use in self.uses(UseState.RESERVED) if use.cast == row.id]
-        self._become(UseState.RETURNING, uses, row, *parts)
+        self._become(UseState.RETURNING, uses, row, *more)
 
     def give_up(self, cast: str, machine: str) -> None:
         """The machine takes no part in the cast any more."""

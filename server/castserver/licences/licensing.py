@@ -125,9 +125,9 @@ class Licensing:
         """Save a part, ``more``, and what becomes of its licence; :meth:`settle` carries that out."""
         self._book.save_part(row, *more)
 
-    def save_cast(self, row: CastRow, *parts: PartRow) -> None:
-        """Save a cast, ``parts``, and what becomes of its licences; :meth:`settle` carries that out."""
-        self._book.save_cast(row, *parts)
+    def save_cast(self, row: CastRow, *more: Base) -> None:
+        """Save a cast, ``more``, and what becomes of its licences; :meth:`settle` carries that out."""
+        self._book.save_cast(row, *more)
 
     def give_up(self, cast: str, machine: str) -> None:
         """The machine takes no part in the cast any more; :meth:`settle` gives its licence back."""

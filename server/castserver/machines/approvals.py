@@ -76,6 +76,7 @@ class Approvals:
             else:
                 trust.denied_keys = (*trust.denied_keys, rival.key)[-MOST_DENIED:]
                 trust.rivals = without(trust.rivals, rival.key)
+                self._clients.save_trust(client)
         self._clients.changed.fire()
 
     def _named(self, client: Client, code: str) -> Claim | None:

@@ -14,7 +14,7 @@ from castcore.words import machine_words
 from castserver.database.tables import MachineCardRow, MachineRow, MachineTrustRow
 from castserver.machines.machinecard import NO_CARD, Card
 from castserver.machines.machineid import Traits, traits
-from castserver.machines.machinetrust import MachineTrust
+from castserver.machines.machinetrust import Approval, MachineTrust
 from castserver.signal import Signal
 
 # A long poll waits at most this long, in seconds, so a living client is heard at least as often.
@@ -123,7 +123,19 @@ def client_from_row(row: MachineRow) -> Client:
 def trust_row(client: Client) -> MachineTrustRow:
     """What is remembered of the machine's trust, as a row."""
     trust, now = client.trust, int(time.time())
-    return MachineTrustRow(machine=client.id, approval=trust.approval.value, key=trust.key, changed=now)
+    return MachineTrustRow(
+        machine=client.id,
+        approval=trust.approval.value,
+        key=trust.key,
+        denied_keys=list(trust.denied_keys),
+        changed=now,
+    )
+
+
+def read_trust(client: Client, row: MachineTrustRow) -> None:
+    """Let ``client`` have what ``row`` holds of the trust in it."""
+    client.trust.approval, client.trust.key = Approval(row.approval), row.key
+    client.trust.denied_keys = tuple(row.denied_keys)
 
 
 def client_row(client: Client) -> MachineRow:

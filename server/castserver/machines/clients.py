@@ -37,6 +37,7 @@ from castserver.machines.clientmodel import (
     client_row,
     holder_code,
     read_card,
+    read_trust,
     smoothed,
     trust_row,
 )
@@ -52,7 +53,7 @@ from castserver.machines.machineid import (
     find_machine,
     traits,
 )
-from castserver.machines.machinetrust import Approval, Claim
+from castserver.machines.machinetrust import Claim
 from castserver.machines.presented import Presented
 from castserver.machines.proofs import Proofs
 from castserver.seldom import Seldom
@@ -65,14 +66,6 @@ MOST_MACHINES = 20_000
 # What is kept of a report: a client that tells its whole journal each second must not fill our memory.
 MOST_LOG_LINES = 500
 LONGEST_LINE = 500
-# Why one that registers is not let in, for its screen.
-_WHY = {
-    Standing.WAITING: "the operator has still to approve this machine",
-    Standing.RIVAL: "another machine is connected that says it is this one; this one gets in when that"
-    " is gone, or when the operator approves it",
-    Standing.DENIED: "the operator has denied this machine",
-}
-
 log = logging.getLogger("fleetcast")
 
 
@@ -216,10 +209,10 @@ class Clients:
             else:
                 token = self._receive(client, registration, seen, address, how)
         if how is not Standing.ADMITTED:
-            self._find_codes(client, key)
+            self._find_codes(client)
         self.changed.fire()
         nonce = self.proofs.nonce if token else ""
-        why, clock = _WHY.get(how, ""), int(time.time())
+        why, clock = machinetrust.WHY.get(how, ""), int(time.time())
         return client, Registered(client.id, token, nonce, how, why, clock)
 
     def _turn_away(self, client: Client, claim: Claim, how: Standing) -> None:
@@ -282,15 +275,15 @@ class Clients:
         """Write what is remembered of the machine's trust, with the machine."""
         self._database.save(client_row(client), trust_row(client))
 
-    def _find_codes(self, client: Client, key: str) -> None:
-        """The four words of a key that waits, and of the holder's: without the lock, that is slow."""
-        for one in filter(None, {key, client.trust.key}):
-            code = machine_words(bytes.fromhex(one))
+    def _find_codes(self, client: Client) -> None:
+        """The four words of the holder and its rivals: without the lock, that is slow."""
+        for key in machinetrust.uncoded(client.trust):
+            code = machine_words(bytes.fromhex(key))
             with self.lock:
-                machinetrust.coded(client.trust, one, code)
+                machinetrust.coded(client.trust, key, code)
 
     def _remember(self, client: Client, row: MachineTrustRow) -> None:
-        client.trust.approval, client.trust.key = Approval(row.approval), row.key
+        read_trust(client, row)
         if client.token_hash and row.key:
             self._sessions[client.token_hash] = Session(client, bytes.fromhex(row.key))
             # It was here before we were started anew: nobody takes its place before it can speak.
@@ -331,16 +324,19 @@ class Clients:
 
     def set_boots(self, client: Client, boots: BootDecision) -> None:
         """Decide what the machine boots over the network from now on."""
-        with self.booting(client, boots) as rows:
+        with self.booting([client], boots) as rows:
             if rows:
                 self._database.save(*rows)
 
     @contextmanager
-    def booting(self, client: Client, boots: BootDecision) -> Iterator[Sequence[Base]]:
-        """The same, where whoever calls saves the rows that say so, with what else is so by that."""
+    def booting(self, clients: Sequence[Client], boots: BootDecision) -> Iterator[Sequence[Base]]:
+        """The same of each, where whoever calls saves the rows that say so, with what else is so by
+        that.
+        """
         with self.lock:
-            yield [] if client.boots is boots else [client_row(replace(client, boots=boots))]
-            client.boots = boots
+            yield [client_row(replace(c, boots=boots)) for c in clients if c.boots is not boots]
+            for client in clients:
+                client.boots = boots
         self.changed.fire()
 
     def decide(self, mac: str, uuid: str) -> BootDecision:

@@ -20,6 +20,13 @@ ANSWER_SECONDS = 8.0
 # Others that claim the same identity, and keys that were denied: who invents them pushes out the oldest.
 MOST_RIVALS = 8
 MOST_DENIED = 32
+# Why one that registers is not let in, for its screen.
+WHY = {
+    Standing.WAITING: "the operator has still to approve this machine",
+    Standing.RIVAL: "another machine is connected that says it is this one; this one gets in when that"
+    " is gone, or when the operator approves it",
+    Standing.DENIED: "the operator has denied this machine",
+}
 
 
 class Approval(StrEnum):
@@ -51,6 +58,7 @@ class MachineTrust:
     sign of life (infinitely long ago: not), both monotonic; ``left``: it said that it goes.
     ``code``: the four words of the key, "" until they were computed (only where the machine is not
     admitted, or another claims to be it).
+    ``denied_keys``: the last MOST_DENIED rivals that were denied.
     ``clock_off``: seconds that its clock is ahead of ours.
     """
 
@@ -105,6 +113,12 @@ def claimed(trust: MachineTrust, claim: Claim) -> tuple[Claim, ...]:
 def without(rivals: tuple[Claim, ...], key: str) -> tuple[Claim, ...]:
     """``rivals`` without the one with ``key``."""
     return tuple(claim for claim in rivals if claim.key != key)
+
+
+def uncoded(trust: MachineTrust) -> tuple[str, ...]:
+    """The keys that have no code yet: the holder's, and those of its rivals."""
+    known = ((trust.key, trust.code), *((claim.key, claim.code) for claim in trust.rivals))
+    return tuple(key for key, code in known if key and not code)
 
 
 def coded(trust: MachineTrust, key: str, code: str) -> None:

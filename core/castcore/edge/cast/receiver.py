@@ -107,7 +107,7 @@ def _casts(descriptor: CastDescriptor) -> tuple[bytes, bytes, int, bool]:
 def _ended(why: str) -> NetworkFailed:
     return NetworkFailed(
         f"the cast was ended before this disk was complete{f': {why}' if why else ''}",
-        hint="the disk is not usable: take part in a new cast",
+        hint="take part in a new cast",
     )
 
 

@@ -1,23 +1,26 @@
 """Writes the chunks of an image to its target disks, each proven before a byte of it is written.
 
-A disk's first chunk (boot code, partition table) is held back until :meth:`DiskSink.finish`: a
-restore that was cut off leaves no disk that looks whole. Holes are never touched.
+Before the first byte of anything is written, the heads of all disks are cleared, durably; a disk's
+first chunk (boot code, partition table) is held back until :meth:`DiskSink.finish`. So a restore that
+was cut off leaves no disk that looks whole, and one that ends before data came leaves it as it was.
+Holes are never touched.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extents, merge, needed_size
-from castcore.edge.disk.blockdev import BlockFile
+from castcore.edge.disk.blockdev import ZERO_STEP, BlockFile
 from castcore.edge.disk.directio import own_buffer
 from castcore.edge.image.verify import Verified, verify_targets
-from castcore.errors import BadImage, DiskFailed, DoesNotFit, Untrusted
+from castcore.errors import BadImage, DiskFailed, DoesNotFit, FleetcastError, Untrusted
 from castcore.image import (
     ChunkDecoder,
     ChunkKind,
@@ -31,15 +34,17 @@ from castcore.image import (
 )
 from castcore.progress import Progress, ProgressCallback, silent
 from castcore.trust import digest
-from castcore.units import exactly, human
+from castcore.units import exactly
 
 
 class DiskSink:
-    """A :class:`castcore.chunks.ChunkSink`: prepare(), put() every chunk, finish(), perhaps verify().
+    """A :class:`castcore.chunks.ChunkSink`: put() every chunk, write_zeros(), finish(), then verify().
 
-    ``targets`` are the disks, in the order of the manifest's; ``written`` counts bytes of chunks put.
-    ``converted``: those whose sectors are not the image's get a table in their own; else every target
-    is written as imaged. Raises DoesNotFit when a target is missing or too small.
+    The zeros may come before the chunks as well; put() may be called from several threads at once.
+    ``targets`` are the disks, in the order of the manifest's; ``written`` counts bytes of chunks put,
+    ``untouched``: nothing on the disks was changed. ``converted``: those whose sectors are not the
+    image's get a table in their own; else every target is written as imaged. Raises DoesNotFit when a
+    target is missing or too small.
     """
 
     def __init__(
@@ -63,24 +68,39 @@ class DiskSink:
         self._contents: dict[int, bytes] = {}  # by disk number: the chunks held back
         self._placed: dict[int, PlacedHead] = {}
         self._lost: DiskFailed | None = None
+        self._clearing, self._cleared = threading.Lock(), False
+        self.untouched = True
         self.written = 0
 
-    def prepare(self, progress: ProgressCallback = silent) -> None:
-        """Zero each disk's first region, durably; then what must read as zeros and is not adopted.
+    def clear(self) -> None:
+        """Zero each disk's first region, durably, if that was not done: from now on none of them boots.
 
-        Raises DiskFailed.
+        Whatever writes here does it before: a cut must not leave an old head on new contents. Raises
+        DiskFailed.
         """
-        for chunk, disk in self._head_of.items():
-            for extent in self._parts(self._index.records[chunk]):
-                self._targets[disk].zero(extent.start, extent.length)
-        # Before anything else changes: a cut must not leave the old head on the new contents.
-        self.flush()
+        if self._cleared:
+            return
+        with self._clearing:
+            if not self._cleared:
+                self._require_nothing_lost()
+                self.untouched = False
+                self._zero_heads()
+                self.flush()
+                self._cleared = True
+
+    def write_zeros(self, progress: ProgressCallback = silent) -> None:
+        """Zero what must read as zeros and is not adopted. Raises DiskFailed."""
+        self.clear()
         zeros = [c for c in self._index.chunks_of_kind(ChunkKind.ZERO) if not self._done[c]]
-        for disk, extents in self._zero_extents(zeros):
-            for extent in extents:
-                self._targets[disk].zero(extent.start, extent.length)
-                self.written += extent.length
-                progress(Progress("zero", self.written, 0, human(self.written)))
+        found = [(disk, extent) for disk, extents in self._zero_extents(zeros) for extent in extents]
+        goal, done = sum(extent.length for _, extent in found), 0
+        for disk, extent in found:
+            for start in range(extent.start, extent.end, ZERO_STEP):
+                length = min(ZERO_STEP, extent.end - start)
+                self._targets[disk].zero(start, length)
+                done += length
+                progress(Progress("zero", done, goal))
+        self.written += done
         for chunk in zeros:
             self._done[chunk] = 1
 
@@ -153,6 +173,7 @@ class DiskSink:
                 f" the first is chunk {missing[0]}",
                 hint="the disk is incomplete: restore it again",
             )
+        self.clear()
         for disk, content in self._contents.items():
             source, target = self._manifest.disks[disk], self._targets[disk]
             sector = target.sector_size if self._converted else 0
@@ -166,11 +187,49 @@ class DiskSink:
                 self._write(self._index.records[chunk], self._placed[disk].head)
         self.flush()
 
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """An error in it that comes before any data says that it has cost the disks nothing."""
+        try:
+            yield
+        except FleetcastError as error:
+            if self.untouched:
+                error.hint = "; ".join(filter(None, ("no data came: the disk is as it was", error.hint)))
+            raise
+
     def verify(self, progress: ProgressCallback = silent) -> Verified:
-        """Re-read the finished targets past the page cache. Raises Untrusted or DiskFailed."""
-        return verify_targets(
-            self._manifest, self._index, self._targets, self._placed, progress=progress
-        )
+        """Re-read the finished targets past the page cache.
+
+        Raises Untrusted or DiskFailed; the heads are cleared again then.
+        """
+        with self.proving():
+            return verify_targets(
+                self._manifest, self._index, self._targets, self._placed, progress=progress
+            )
+
+    @contextmanager
+    def proving(self) -> Iterator[None]:
+        """A proof that fails in it clears the heads of disks that were written, as far as they let us.
+
+        What is not proven does not boot.
+        """
+        try:
+            yield
+        except (Untrusted, DiskFailed):
+            with suppress(DiskFailed):
+                if not self.untouched:
+                    self._zero_heads()
+                    self.flush()
+            raise
+
+    def _zero_heads(self) -> None:
+        try:
+            for chunk, disk in self._head_of.items():
+                for extent in self._parts(self._index.records[chunk]):
+                    self._targets[disk].zero(extent.start, extent.length)
+        except DiskFailed as error:
+            self._lost = error
+            raise
 
     def _require_nothing_lost(self) -> None:
         if self._lost is not None:
@@ -186,6 +245,7 @@ class DiskSink:
         if chunk in self._head_of:
             self._contents[record.disk] = bytes(content)
             return self._count(chunk, sum(e.length for e in self._parts(record)))
+        self.clear()
         return self._count(chunk, self._write(record, content))
 
     def _write(self, record: ChunkRecord, content: bytes | memoryview) -> int:

@@ -21,28 +21,13 @@ const actions = {
     if (!(await confirmed(_("Remove {name}?", d), _("Every session of this user ends."), _("Remove")))) return;
     if (await call("/users/" + encodeURIComponent(d.name) + "/remove")) again();
   },
-  async approval(d) {
-    const text = d.on ? _("Machines that are here and were never approved have to wait from now on.") :
-      _("Every machine on the network may register from now on, but those that were denied.");
-    const title = d.on ? _("Approve machines by hand?") : _("Let all machines in?");
-    if (!(await confirmed(title, text, d.on ? _("Approve by hand") : _("Let all in")))) return;
-    if (await call("/approval", { required: Boolean(d.on) }, "PUT")) again();
-  },
   async revoke(d) {
     if (!(await confirmed(_("Revoke {name}?", d), _("Scripts that use this token fail from now on."), _("Revoke")))) return;
     if (await call("/tokens/" + encodeURIComponent(d.id) + "/revoke")) again();
   },
 };
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-do]");
-  if (button) actions[button.dataset.do](button.dataset);
-});
-
-function onSubmit(id, send) {
-  const form = document.getElementById(id);
-  if (form) form.addEventListener("submit", (event) => { event.preventDefault(); send(new FormData(form)); });
-}
+onButtons(actions);
 
 onSubmit("my-password", async (form) => {
   const body = { old_password: form.get("old_password"), new_password: form.get("new_password") };

@@ -43,10 +43,25 @@ async function call(path, body, method = "POST") {
   return null;
 }
 
-// Ask what the server says of this moment at `path`. Whether to do it; null when it is not there.
-async function asked(path) {
+// What a page's buttons do, by their data-do: each is given the button's data.
+function onButtons(actions) {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-do]");
+    if (button) actions[button.dataset.do](button.dataset);
+  });
+}
+
+// `send` gets what is in the form `id` of the page, where it has one.
+function onSubmit(id, send) {
+  const form = document.getElementById(id);
+  if (form) form.addEventListener("submit", (event) => { event.preventDefault(); send(new FormData(form)); });
+}
+
+// Ask what the server says of this moment at `path`, sent `body` where there is one. Whether to do it;
+// null when it cannot be asked, which is told then.
+async function asked(path, body) {
   for (let before = null; ;) {
-    const question = await questioned(path);
+    const question = await questioned(path, body);
     if (question === null) return null;
     // Others have joined while somebody read: what was agreed to is not what would be done.
     if (before !== null && before === question.dataset.weight) return true;
@@ -56,16 +71,34 @@ async function asked(path) {
   }
 }
 
-async function questioned(path) {
+async function questioned(path, body) {
+  const json = { "Content-Type": "application/json", "X-Fleetcast-Console": "1" };
   try {
-    const answer = await fetch(path);
+    const answer = await fetch(path, body ? { method: "POST", headers: json, body: JSON.stringify(body) } : {});
     if (answer.status === 401) { location.href = "/login"; return null; }
-    const holder = document.createElement("template");
-    holder.innerHTML = await answer.text();
-    if (answer.ok) return holder.content.firstElementChild;
+    if (answer.ok) return element(await answer.text());
+    if (answer.status === 422) { await wrongAt(await answer.json()); return null; }
   } catch { /* told below */ }
   await told(_("That did not work"), _("The server did not answer as it should."));
   return null;
+}
+
+function element(html) {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  return holder.content.firstElementChild;
+}
+
+// What is wrong with a field of a form stands in the element "wrong-FIELD" beside it; where a page has none, it is told.
+async function wrongAt(said) {
+  const text = said.error + (said.hint ? " (" + said.hint + ")" : "");
+  const place = document.getElementById("wrong-" + said.field);
+  if (place === null) { await told(_("That did not work"), text); return; }
+  place.textContent = text;
+  const field = document.querySelector(`[aria-describedby~="${place.id}"]`);
+  for (let folded = place.closest("details"); folded; folded = folded.parentElement.closest("details")) folded.open = true;
+  field.setAttribute("aria-invalid", "true");
+  field.focus();
 }
 
 // The machines whose boxes are seen ticked now: their disks are what a cast erases.
@@ -76,13 +109,9 @@ async function noneTicked() {
   return null;
 }
 
-// Make the cast `wish` when what it does is agreed to; its `clients` are null for whoever shows up. The
-// answer of the API; null when there is none.
+// Make the cast `wish` (the API's words) when what it does is agreed to; its `clients` are null for whoever
+// shows up. The answer of the API; null when there is none.
 async function castMade(wish) {
-  if (wish.clients !== null && wish.clients.length === 0) return noneTicked();
-  const question = new URLSearchParams({ image: wish.image });
-  if (wish.start_clients) question.set("count", wish.start_clients);
-  if (wish.start_after) question.set("seconds", wish.start_after);
-  for (const client of wish.clients || []) question.append("client", client);
-  return (await asked("/ask/cast?" + question)) ? call("/casts", wish) : null;
+  if (wish.clients && wish.clients.length === 0) return noneTicked();
+  return (await asked("/ask/cast", wish)) ? call("/casts", wish) : null;
 }

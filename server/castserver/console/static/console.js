@@ -44,23 +44,4 @@ const actions = {
   },
 };
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-do]");
-  if (button) actions[button.dataset.do](button.dataset);
-});
-
-const form = document.getElementById("new-cast");
-if (form !== null) form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const given = new FormData(form);
-  const count = given.get("when") === "count" ? Number(given.get("count")) : null;
-  const minutes = Number(given.get("minutes"));
-  const clients = given.get("who") === "ticked" ? ticked() : null;
-  castMade({
-    image: given.get("image"), start_clients: count, after: given.get("after"),
-    start_after: minutes > 0 ? Math.round(minutes * 60) : null, transport: given.get("transport"),
-    rate_cap: Math.round(Number(given.get("rate")) * 1e6),
-    keep_open: given.get("keep_open") !== null, update: given.get("update") !== null,
-    peers: given.get("peers") !== null, mac: given.get("mac") !== null, encrypt: given.get("encrypt") !== null, clients,
-  });
-});
+onButtons(actions);

@@ -14,10 +14,7 @@ const actions = {
   },
 };
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-do]");
-  if (button) actions[button.dataset.do](button.dataset);
-});
+onButtons(actions);
 
 // What is being checked is shown as it goes on, but not under somebody who is being asked something.
 async function lookAgain() {

@@ -1,14 +1,13 @@
 // Licences: giving back what another server left reserved.
 "use strict";
 
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-do=release]");
-  if (!button) return;
-  const medium = button.dataset.medium;
+async function release({ medium }) {
   const text = _("Licences that another server left reserved on it are free again. What casts of this server hold is kept.");
   if (!(await confirmed(_("Give reservations of {medium} back?", { medium }), text, _("Give them back")))) return;
   const answer = await call("/licences/" + encodeURIComponent(medium) + "/release");
   if (!answer) return;
   await told(medium, _("{n} licences were given back.", { n: answer.released }));
   location.reload();
-});
+}
+
+onButtons({ release });

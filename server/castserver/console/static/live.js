@@ -6,12 +6,6 @@ const live = document.getElementById("live");
 const OURS = new Set(["open", "data-shown", "aria-pressed"]);
 let mark = live.dataset.mark;
 
-function made(html) {
-  const holder = document.createElement("template");
-  holder.innerHTML = html;
-  return holder.content.firstElementChild;
-}
-
 // Make `old` like `fresh`, leaving in place what is the same: focus, ticks and selections stay.
 function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || old.id !== fresh.id) {
@@ -54,7 +48,7 @@ function arrange(list, ids, blocks) {
   for (const id of ids) {
     while (at !== null && !wanted.has(at.id)) { const gone = at; at = at.nextElementSibling; gone.remove(); }
     if (at !== null && at.id === id) { at = at.nextElementSibling; continue; }
-    const block = document.getElementById(id) || (id in blocks ? made(blocks[id]) : null);
+    const block = document.getElementById(id) || (id in blocks ? element(blocks[id]) : null);
     if (block !== null) list.insertBefore(block, at);
   }
   while (at !== null) { const gone = at; at = at.nextElementSibling; gone.remove(); }
@@ -65,7 +59,7 @@ function update(change) {
   // First the blocks that are there: one of them may have got the place of a list.
   for (const [id, html] of Object.entries(blocks)) {
     const old = document.getElementById(id);
-    if (old !== null) morph(old, made(html));
+    if (old !== null) morph(old, element(html));
   }
   for (const [name, ids] of Object.entries(lists)) {
     const list = document.getElementById(name);

@@ -94,10 +94,7 @@ const actions = {
   },
 };
 
-rows.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-do]");
-  if (button) actions[button.dataset.do](button.dataset);
-});
+onButtons(actions);
 
 on("edit-no", "click", () => form("edit").close());
 
