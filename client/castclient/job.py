@@ -123,7 +123,9 @@ class CastJob:
             )
             self._patiently(self._control.claim_licence)
             # Before a byte is written: what the server remembered of this disk may not be so any more.
-            self._patiently(lambda: remember(held.encode()))
+            # What an update found there is its old system's until data come, and may change yet.
+            known = b"" if self._update else held.encode()
+            self._patiently(lambda: remember(known))
             sink = self._sink = DiskSink(manifest, index, disks)
             sink.adopt(held)
             self._shares = DiskShares(index, [target.path for target in targets], sink.done)

@@ -227,6 +227,18 @@ def test_a_comparison_is_planning_and_no_traffic(machine: Machine) -> None:
     assert receiving.done <= receiving.total
 
 
+def test_an_update_that_is_cancelled_leaves_nothing_to_be_believed_of_a_living_disk(
+    machine: Machine,
+) -> None:
+    with BlockFile.open_target(machine.disks[0].path) as disk:
+        restore(machine.image, [disk])
+    before, machine.control.remembered = machine.content(0), b"of an earlier cast"
+    with pytest.raises(NetworkFailed):
+        machine.cast(nothing, update=True)
+    assert machine.control.remembered == b""
+    assert machine.content(0) == before
+
+
 def test_another_try_writes_no_other_disk(machine: Machine) -> None:
     first = (machine.disks[0],)
     assert machine.cast(machine.all_of_it, before=first) == first
