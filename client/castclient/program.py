@@ -202,13 +202,20 @@ class Client:
             self._shown, self._urgent = now, False
             messages = self._journal.lines()[-_SHOWN_MESSAGES:]
             self.model = dataclasses.replace(self.model, messages=messages, now=now)
-            for show in self._shows:
-                show(self.model, now)
+            self._show_by(self._shows, now)
             self._tell(now)
 
     def _tell(self, now: float) -> None:
-        for tell in self._tells:
-            tell(self.model, now)
+        self._show_by(self._tells, now)
+
+    def _show_by(self, shows: list[Show], now: float) -> None:
+        """Have it shown; a screen that fails is done without: no write ends for want of one."""
+        for show in tuple(shows):
+            try:
+                show(self.model, now)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                shows.remove(show)
+                self._journal.add(f"warning: a screen is given up: {error!r}")
 
 
 def begun(model: Model, cast: str, *, again: bool) -> Model:

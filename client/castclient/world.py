@@ -11,7 +11,7 @@ from pathlib import Path
 from castcore import __version__
 from castcore.bootsettings import Moment
 from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report, Standing
-from castcore.disk import Rules, find_disk, is_selector, parse_rules
+from castcore.disk import DiskFacts, Rules, find_disk, is_selector, parse_rules
 from castcore.disk.objections import objections
 from castcore.edge import devices, dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
@@ -82,7 +82,7 @@ class RealWorld:
         self._writing = self._was_ready = self._clock_told = False
         # In memory only, so that it is this boot's: it proves every request (castcore/proof.py).
         self._key = SigningKey.generate()
-        self._chosen: frozenset[str] = frozenset()
+        self._chosen: tuple[DiskFacts, ...] = ()
         self.keys = ""
         self._reporter.start()
 
@@ -98,7 +98,7 @@ class RealWorld:
     def targets(self) -> frozenset[str]:
         """Paths of the disks that are cast to, or that were named for it: nobody else's to mount."""
         named = set(self._named_paths())
-        return self._chosen | named
+        return frozenset(named.union(disk.path for disk in self._chosen))
 
     def log_archive(self) -> bytes:
         """All that this machine can tell, as a tar.gz without secrets."""
@@ -116,7 +116,7 @@ class RealWorld:
             Action.ASK: lambda: self._ask(happening.servers, post),
             Action.REGISTER: lambda: self._register(happening.servers, post),
             Action.LISTEN: lambda: self._listen(post),
-            Action.CAST: lambda: self._cast(order, post),
+            Action.CAST: lambda: self._cast(order, post, again=happening.event is Event.AGAIN),
             Action.CAPTURE: lambda: self._capture(order, post),
             Action.TELL: lambda: self._tell(order, post),
             Action.LEAVE: lambda: self._leave(happening, order),
@@ -240,7 +240,8 @@ class RealWorld:
             for order in orders:
                 post(Happening(_ORDERED.get(order.kind, Event.ORDER_LEAVE), order=order))
 
-    def _cast(self, order: Order | None, post: Post) -> None:
+    def _cast(self, order: Order | None, post: Post, *, again: bool) -> None:
+        """Take part; ``again``: another try, by itself, to write the same disks."""
         link = self._link
         if order is None or link is None:
             return
@@ -249,7 +250,8 @@ class RealWorld:
             post(Happening(Event.PROGRESS, now=now))
 
         self._forget_end()
-        self._writing, self._chosen = True, frozenset()
+        self._writing = True
+        self._chosen = self._chosen if again else ()
         try:
             job = CastJob(
                 order.cast,
@@ -263,6 +265,7 @@ class RealWorld:
                 show=show,
                 planned=self._warn,
                 chosen=self._choose,
+                before=self._chosen,
             )
             self._end = job.run()
         except FleetcastError as error:
@@ -297,8 +300,8 @@ class RealWorld:
             self._end.peers.close()
         self._end = None
 
-    def _choose(self, paths: tuple[str, ...]) -> None:
-        self._chosen = frozenset(paths)
+    def _choose(self, disks: tuple[DiskFacts, ...]) -> None:
+        self._chosen = disks
 
     def _warn(self, manifest: Manifest) -> None:
         """Say what this machine's firmware, or the system cast to it, will object to."""

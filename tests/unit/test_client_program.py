@@ -244,6 +244,24 @@ def test_another_order_takes_the_place_of_the_next_try() -> None:
     assert (subject.model.attempt, subject.model.problem) == (0, "")
 
 
+def test_a_screen_that_fails_ends_no_write() -> None:
+    drawn: list[Model] = []
+
+    def broken(_model: Model, _now: float) -> None:
+        raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    def good(model: Model, _now: float) -> None:
+        drawn.append(model)
+
+    journal = Journal()
+    subject = Client("1.0", FakeWorld({}), journal, [broken, good], tells=[broken])
+    for now in (10.0, 20.0, 30.0):
+        subject.pass_time(now)
+    assert len(drawn) == 3
+    warned = [line for line in journal.lines() if "a screen is given up" in line]
+    assert len(warned) == 2, "each of them once"
+
+
 def test_shutting_down_during_a_write_is_asked_and_answered() -> None:
     world = FakeWorld({})
     subject = ready(world)
