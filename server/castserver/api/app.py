@@ -38,12 +38,14 @@ from castserver.console import (
     accountpages,
     askpages,
     auditpages,
+    bootimagepages,
     historypages,
     imagepages,
     languagepages,
     licencepages,
     livepages,
     logpages,
+    machineasks,
     machinepages,
     newcastpages,
     pages,
@@ -133,6 +135,8 @@ def make_app(name: str, casts: AppCasts) -> FastAPI:
     app.include_router(auditpages.routes)
     app.include_router(logpages.routes)
     app.include_router(settingpages.routes)
+    app.include_router(bootimagepages.routes)
+    app.include_router(machineasks.routes)
     app.include_router(machinepages.routes)
     app.include_router(accountpages.routes)
     app.include_router(languagepages.routes)

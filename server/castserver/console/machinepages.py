@@ -7,13 +7,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from castserver.accounts.roles import Caller
+from castserver.accounts.roles import Caller, Role
 from castserver.api.access import Name, Parts, caller_of
 from castserver.api.views import STATES, client_view, image_view
 from castserver.console import page
 from castserver.console.machinelist import MOST_ROWS, Wanted, wanted_rows
 from castserver.console.visit import visited
+from castserver.machines.clients import Client
 from castserver.machines.machineviews import deploys, history, marks_view
+from castserver.netboot.bootimageroutes import list_boot_images
 from castserver.parts import ServerParts
 
 LONGEST_SEARCH = 200
@@ -54,14 +56,26 @@ def machine(request: Request, parts: Parts, machine: Name) -> Response:
     """One machine, by its id also a removed one: what it is, how it stands, what it was given."""
     known = parts.clients
 
-    def values(_: Caller) -> dict[str, object]:
+    def values(caller: Caller) -> dict[str, object]:
         with known.lock:
             client = known.get(machine) if known.has(machine) else known.find(machine)
             shown = client_view(client, parts.clients, parts.boots, parts.once)
             writes = history(parts.casts.all(), client)
-        return {"machine": shown, "removed": client.removed, "writes": writes, "now": int(time.time())}
+            may = caller.role.may(Role.OPERATOR) and not client.removed
+            given = {"machine": shown, "removed": client.removed, "writes": writes, "may_act": may}
+            entries = _entries(parts, client)
+        images = list_boot_images(parts) if may else []
+        good = [image for image in images if not image.problem]
+        return given | {"boot_images": good, "entries": entries, "now": int(time.time())}
 
     return visited(request, parts, "machine.html", values)
+
+
+def _entries(parts: ServerParts, client: Client) -> list[Client]:
+    """The entries that ``client`` may claim; those that have a MAC of it first."""
+    near = parts.clients.entries_for(client)
+    unmet = [one for one in parts.clients.all() if not one.met and one not in near]
+    return [*near, *unmet] if client.met else []
 
 
 def _rows(parts: ServerParts, wanted: Wanted) -> dict[str, object]:
