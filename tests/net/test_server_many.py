@@ -40,7 +40,8 @@ SECONDS = 600.0
 SPARE = 7  # licences that are left over
 STREAMS, IDLE_SECONDS, FEEDBACK_PORT, GROWTH = 5, 15.0, 7101, 64
 # What people and scripts look at, again and again, while a cast runs.
-PAGES = ("/", "/live", "/account", "/docs")
+PAGES = ("/", "/live", "/machines", "/machines/{client}", "/images", "/licences", "/history")
+PAGES += ("/logs", "/audit", "/settings", "/account", "/docs")
 CALLS = ("state", "clients", "clients/{client}", "casts", "images", "captures", "boots", "audit")
 RATE = 4  # MB/s: what two hundred packets a millisecond do to this machine is not the question here
 
@@ -121,7 +122,7 @@ class Console:
     def look_at_all(self, client: str) -> None:
         """One round of everything."""
         for path in PAGES:
-            self.page(path)
+            self.page(path.format(client=client))
         for path in CALLS:
             self.call(path.format(client=client))
 
