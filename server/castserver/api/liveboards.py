@@ -17,8 +17,8 @@ from castserver.signal import Signal
 PAUSE = 1.0
 # ... and after so long without a change: what is said of a machine changes by silence, too.
 AGING = 10.0
-# One of five hundred machines takes a tenth of a second: so many times that passes before the next, be it
-# for somebody who opens the page, whose stream soon brings what changed since; but never more seconds.
+# One of five hundred machines takes a tenth of a second: so many times that passes before the next, be
+# it for somebody who opens the page, whose stream soon brings what changed since; never more seconds.
 REST = 10
 LONGEST_REST = 2.0
 # Pages remembered beside those that somebody's stream holds.
