@@ -146,7 +146,10 @@ def test_a_cast_that_is_cancelled_while_it_gathers_costs_nothing(
     with room.serving(), ExitStack() as stack:
         room.operator("casts", "create", *gathering("--transport", transport))
         process = stack.enter_context(room.client(old))
-        cast = room.joined()
+        cast, said = room.joined(), ""
+        while said != "waiting for its start":
+            (part,) = room.operator("casts", "show", cast)["parts"]
+            said = part["report"]["message"]
         room.operator("casts", "cancel", cast)
         seen = events(process)
     assert process.returncode == ExitCode.NETWORK, seen
