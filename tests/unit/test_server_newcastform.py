@@ -106,6 +106,16 @@ def test_the_question_tells_machines_apart_by_what_becomes_of_them(
     )
 
 
+def test_a_machine_that_was_never_met_is_awaited_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = lab_of(40, monkeypatch)
+    lab.log_in()
+    lab.operator("POST", "/machines", {"name": "PC09", "macs": ["52:54:00:00:00:99"]})
+    told = question(lab, clients=["PC09"])
+    assert "once the cast is started: 1." in told
+    assert "Not here now, and erased when they come: 1 PC09" in told
+    assert "does not fit" not in told
+
+
 def test_many_machines_are_unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = lab_of(40, monkeypatch)
     for number in range(1, MOST_NAMED + 3):

@@ -56,6 +56,8 @@ def outlook(
 
     ``hindrance``: that it is ABSENT or BUSY, or ERASED: nothing is in its way.
     """
+    if hindrance.verdict is Verdict.ABSENT and not disks:  # never met: its disks are not known
+        return hindrance
     try:
         targets = choose_targets(len(image), disks, rules)
         verdict = plan_restore(name, image, targets, Wishes(check=False, verify=True))
