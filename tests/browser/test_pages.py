@@ -103,7 +103,8 @@ def test_who_is_let_in_and_which_addresses_are_kept(desk: Desk) -> None:
     expect(card).to_contain_text("approved by hand")
     assert desk.lab.parts.approvals.required
     page.get_by_label("also to machines that do not boot from the network").check()
-    page.locator("#lease-rule").get_by_role("button", name="Save").click()
+    with page.expect_navigation():
+        page.locator("#lease-rule").get_by_role("button", name="Save").click()
     expect(page.locator("#lease-rule input")).to_be_checked()
     assert desk.lab.parts.leases.rules().everyone
     assert not (faults := faults_of_looks(page)), "\n".join(faults)
