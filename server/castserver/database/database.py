@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, String, collate, inspect, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from castserver.database import postgres, sqlitefile
+from castserver.database.bulk import merge
 from castserver.database.databaseplace import Place, PostgresPlace
 from castserver.database.openedengine import FAILURES, OpenedEngine
 from castserver.database.tables import Base
@@ -98,8 +99,7 @@ class Database:
                 if found is not None:
                     session.delete(found)
                     session.flush()  # in their order: one may point to the next
-            for row in rows:
-                session.merge(row)
+            merge(session, rows)
 
         self._do(write)
 
