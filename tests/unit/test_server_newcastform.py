@@ -82,11 +82,14 @@ def test_groups_and_tags_are_counted_while_they_are_chosen(lab: ServerLab) -> No
 
 
 def test_the_form_offers_every_group_and_tag_with_its_machines(lab: ServerLab) -> None:
-    assert "No machine is in a group yet" in lab.http.get("/").text
     room(lab)
     page = plain(lab.http.get("/").text)
     assert re.search(r"ROOM0 1 ROOM1 2 .*ssd 2", page)
     assert "No machine is in a group yet" not in page
+
+
+def test_without_groups_the_form_says_where_they_are_made(lab: ServerLab) -> None:
+    assert "No machine is in a group yet" in lab.http.get("/").text
 
 
 def test_the_question_tells_machines_apart_by_what_becomes_of_them(
