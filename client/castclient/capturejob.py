@@ -19,6 +19,7 @@ from castcore.edge.upload.capturing import capture_to_server
 from castcore.errors import NotFound
 from castcore.progress import Progress
 
+from castclient import inventory
 from castclient.model import CastNow, RateMeter
 
 SHOW_SECONDS = 0.5
@@ -44,7 +45,7 @@ class CaptureJob:
         """Do it all; the figures of its end. Raises FleetcastError; there is no image then."""
         started, order = time.monotonic(), self._order
         sources = chosen(order.disks, self._disks())
-        self._enter(replace(self._now, target=", ".join(_described(disk) for disk in sources)))
+        self._enter(replace(self._now, target=", ".join(inventory.described(disk) for disk in sources)))
         options = CaptureOptions(
             survey=SurveyOptions(full_sectors=order.full_sectors, partitions=order.partitions),
             rescue=order.rescue,
@@ -109,7 +110,3 @@ def chosen(names: Sequence[str], disks: Sequence[DiskFacts]) -> list[DiskFacts]:
             raise NotFound(f"the machine has no disk {name} now", hint="check its cable")
         found.append(disk)
     return found
-
-
-def _described(disk: DiskFacts) -> str:
-    return f"{disk.path} ({disk.model})" if disk.model else disk.path

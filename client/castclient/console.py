@@ -166,7 +166,7 @@ class TerminalScreen:
         return (size.columns, size.lines) if usable else (screen.WIDTH, screen.HEIGHT)
 
     def _write(self, text: str) -> bool:
-        data = text.encode()
+        data = text.encode(errors="replace")
         try:
             return os.write(self._fd, data) == len(data)
         except OSError:

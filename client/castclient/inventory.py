@@ -11,6 +11,11 @@ from castcore.edge.disk.named import named_disk
 from castclient.settings import Settings
 
 
+def described(disk: DiskFacts) -> str:
+    """A disk as people are told of it."""
+    return f"{disk.path} ({disk.model})" if disk.model else disk.path
+
+
 def disks(settings: Settings, say: Callable[[str], None]) -> tuple[DiskFacts, ...]:
     """The disks that were named, else all there are.
 

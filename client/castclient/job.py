@@ -6,7 +6,6 @@ it has. Blocking; runs in a thread of its own. What it does is told through ``sh
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -16,12 +15,10 @@ from typing import TypeVar
 
 from castcore.cast.chunkset import ChunkSet
 from castcore.cast.descriptor import CastDescriptor, open_descriptor
-from castcore.cast.peers import Peers
-from castcore.cast.values import JoinAnswer
 from castcore.control import ClientState
 from castcore.disk import DiskFacts, Rules
 from castcore.edge.cast import receiver as castreceiver
-from castcore.edge.cast.control import CastControl, HttpsCastControl
+from castcore.edge.cast.control import HttpsCastControl
 from castcore.edge.cast.peers import PeerClient
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
@@ -31,7 +28,7 @@ from castcore.image import Index, Manifest, parse_index
 from castcore.progress import Progress
 from castcore.units import human
 
-from castclient import plan
+from castclient import inventory, plan
 from castclient.diskshares import DiskShares
 from castclient.model import CastNow, RateMeter
 from castclient.resume import Keeper, held_at_start
@@ -47,6 +44,8 @@ _STATES = {
     "fill": ClientState.FILLING,
     "verify": ClientState.VERIFYING,
 }
+# Those in which bytes come from the network.
+_TRAVELLING = ("receive", "fill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,8 @@ class CastJob:
     ``disks`` tells the machine's: those that were ``named``, else those among which ``rules`` choose, or
     the only candidate; ``interface`` tells where multicast comes in, anew whenever the cast is joined
     again; ``update``: the disks are compared with the image first, and only what differs is received.
-    ``planned`` hears of the image when its disks are chosen, ``chosen`` of their paths, before any is
-    written.
+    ``planned`` hears of the image when its disks are chosen, ``chosen`` of them, before any is written.
+    ``before``: those that an earlier try chose, () for the first; no others are written.
     """
 
     def __init__(
@@ -85,12 +84,13 @@ class CastJob:
         update: bool,
         show: Callable[[CastNow], None],
         planned: Callable[[Manifest], None],
-        chosen: Callable[[tuple[str, ...]], None] = lambda _paths: None,
+        chosen: Callable[[tuple[DiskFacts, ...]], None] = lambda _disks: None,
+        before: tuple[DiskFacts, ...] = (),
     ) -> None:
-        self._control, self._memory, self._update = _CountingControl(control), control, update
+        self._control, self._update = control, update
         self._server_key, self._interface = server_key, interface
         self._disks, self._named = disks, named
-        self._rules = rules
+        self._rules, self._before = rules, before
         self._show, self._planned, self._chosen = show, planned, chosen
         self._peers: PeerClient | None = None
         self._now = CastNow(cast, ClientState.PLANNING)
@@ -108,25 +108,24 @@ class CastJob:
         manifest = plan.read_manifest(descriptor, self._patiently(self._control.manifest))
         index = parse_index(self._patiently(self._control.index), manifest)
         targets = self._choose(manifest)
-        self._chosen(tuple(target.path for target in targets))
+        self._chosen(targets)
         self._planned(manifest)
-        self._enter(
-            replace(
-                self._now,
-                state=ClientState.JOINING,
-                image=manifest.name,
-                target=", ".join(map(_described, targets)),
-            )
-        )
+        described = ", ".join(map(inventory.described, targets))
+        self._enter(replace(self._now, image=manifest.name, target=described))
         # The server remembers of all disks together, as the chunks are numbered.
         known_as = "+".join(target.stable_id for target in targets)
-        remember = partial(self._memory.remember, known_as)
+        remember = partial(self._control.remember, known_as)
         with ExitStack() as undo, ExitStack() as opened:
             disks = [opened.enter_context(BlockFile.open_target(t.path)) for t in targets]
             held = self._held(manifest, index, disks, known_as)
-            self._patiently(self._memory.claim_licence)
+            self._enter(
+                replace(self._now, state=ClientState.JOINING, done=0, total=0, rate=0, detail="")
+            )
+            self._patiently(self._control.claim_licence)
             # Before a byte is written: what the server remembered of this disk may not be so any more.
-            self._patiently(lambda: remember(held.encode()))
+            # What an update found there is its old system's until data come, and may change yet.
+            known = b"" if self._update else held.encode()
+            self._patiently(lambda: remember(known))
             sink = self._sink = DiskSink(manifest, index, disks)
             sink.adopt(held)
             self._shares = DiskShares(index, [target.path for target in targets], sink.done)
@@ -160,13 +159,16 @@ class CastJob:
                 time.sleep(RETRY_SECONDS)
 
     def _choose(self, manifest: Manifest) -> tuple[DiskFacts, ...]:
-        return plan.pick_targets(manifest, self._disks(), named=self._named, rules=self._rules)
+        def pick() -> tuple[DiskFacts, ...]:
+            return plan.pick_targets(manifest, self._disks(), named=self._named, rules=self._rules)
+
+        return plan.pick_again(pick, self._before) if self._before else pick()
 
     def _held(
         self, manifest: Manifest, index: Index, disks: Sequence[BlockFile], known_as: str
     ) -> ChunkSet:
         """What the disks hold already: as the server remembers, or, in an update, all there is."""
-        claimed = b"" if self._update else self._patiently(lambda: self._memory.recall(known_as))
+        claimed = b"" if self._update else self._patiently(lambda: self._control.recall(known_as))
         return held_at_start(
             manifest, index, disks, claimed, update=self._update, progress=self._progress
         )
@@ -184,9 +186,8 @@ class CastJob:
         self._peers = peers
         kept = sum(n for n, has in zip(lengths, held.mask(), strict=True) if has)
         receiving = ClientState.RECEIVING
-        self._enter(
-            replace(self._now, state=receiving, total=descriptor.stored_bytes, kept=kept, detail="")
-        )
+        total = descriptor.stored_bytes
+        self._enter(replace(self._now, state=receiving, done=kept, total=total, kept=kept, detail=""))
         with Keeper(sink, remember):
             result = castreceiver.receive(
                 self._control,
@@ -258,51 +259,11 @@ class CastJob:
             detail=progress.detail,
             writing=not self._untouched,
         )
-        if state is not ClientState.VERIFYING:
-            unicast, peers = self._control.unicast, self._peers.taken if self._peers else 0
+        if progress.step in _TRAVELLING:
+            unicast, peers = self._control.fetched, self._peers.taken if self._peers else 0
             multicast = max(progress.done - unicast - peers - self._now.kept, 0)
             now = replace(now, unicast=unicast, peers=peers, multicast=multicast)
             if self._shares is not None:
                 now = replace(now, disks=self._shares.at(clock))
         self._now = now
         self._show(now)
-
-
-class _CountingControl:
-    """Passes everything on and counts the bytes of single chunks: what came by unicast so far."""
-
-    def __init__(self, control: CastControl) -> None:
-        self._control = control
-        self._lock = threading.Lock()
-        self.unicast = 0
-
-    def descriptor(self) -> bytes:
-        return self._control.descriptor()
-
-    def manifest(self) -> bytes:
-        return self._control.manifest()
-
-    def index(self) -> bytes:
-        return self._control.index()
-
-    def join(self, held: bytes) -> JoinAnswer:
-        return self._control.join(held)
-
-    def selection(self, number: int) -> bytes:
-        return self._control.selection(number)
-
-    def symbol_digests(self, selection: int, block: int) -> bytes:
-        return self._control.symbol_digests(selection, block)
-
-    def peers(self) -> Peers:
-        return self._control.peers()
-
-    def chunk(self, number: int) -> bytes:
-        stored = self._control.chunk(number)
-        with self._lock:
-            self.unicast += len(stored)
-        return stored
-
-
-def _described(target: DiskFacts) -> str:
-    return f"{target.path} ({target.model})" if target.model else target.path

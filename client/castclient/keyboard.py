@@ -18,7 +18,10 @@ def number(paths: tuple[str, ...], most: int) -> int:
                 selector.register(stack.enter_context(_keys(path)), selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
-                typed = os.read(key.fd, 64)
+                try:
+                    typed = os.read(key.fd, 64)
+                except OSError:  # its other end is gone: the others may do
+                    typed = b""
                 if not typed:
                     selector.unregister(key.fd)
                 chosen = digit(typed, most)
@@ -44,6 +47,7 @@ def _keys(path: str) -> Iterator[int]:
             yield fd
         finally:
             if before is not None:
-                termios.tcsetattr(fd, termios.TCSANOW, before)
+                with contextlib.suppress(termios.error):  # it has hung up since
+                    termios.tcsetattr(fd, termios.TCSANOW, before)
     finally:
         os.close(fd)

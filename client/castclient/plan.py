@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from castcore.cast.descriptor import CastDescriptor
 from castcore.disk import DiskFacts, Fit, Rules, Wishes, choose_targets, plan_restore, refusal
-from castcore.errors import Untrusted
+from castcore.errors import DiskFailed, DoesNotFit, InUse, NotFound, Refused, Untrusted
 from castcore.image import Manifest, parse_manifest
 from castcore.trust import digest
 
@@ -39,3 +39,32 @@ def pick_targets(
     if isinstance(verdict, Fit):
         raise refusal(manifest.name, verdict)
     return verdict.targets
+
+
+def pick_again(
+    pick: Callable[[], tuple[DiskFacts, ...]], before: Sequence[DiskFacts]
+) -> tuple[DiskFacts, ...]:
+    """What ``pick`` chooses, if these are the disks that an earlier try of the cast chose ``before``.
+
+    One of them may have gone, and the rules would then take another, which nobody meant. Raises
+    DiskFailed: they may come back.
+    """
+    try:
+        found = pick()
+    except (NotFound, Refused, InUse, DoesNotFit) as error:
+        raise _gone(before, error.what) from None
+    if [_identity(one) for one in found] != [_identity(one) for one in before]:
+        raise _gone(before, f"only {', '.join(one.path for one in found)} would be left to write")
+    return found
+
+
+def _gone(before: Sequence[DiskFacts], why: str) -> DiskFailed:
+    names = ", ".join(_identity(one) for one in before)
+    return DiskFailed(
+        f"the disk that this cast was to be written to ({names}) is not there as it was: {why}",
+        hint="check its cable; to take another disk, retry the cast at the server",
+    )
+
+
+def _identity(disk: DiskFacts) -> str:
+    return disk.stable_id or disk.path

@@ -62,6 +62,7 @@ def held_at_start(
 class Keeper:
     """Has what was written made durable and remembered, every few seconds and at the end.
 
+    Nothing is said of disks that were not written yet: if the cast ends so, their old system goes on.
     The server's silence is no harm: the next time tells all.
     """
 
@@ -92,6 +93,8 @@ class Keeper:
     def _keep(self) -> None:
         # A disk that fails is met by whoever writes to it.
         with suppress(FleetcastError):
+            if self._sink.untouched:
+                return
             held = self._sink.durable()
             if held != self._told:
                 self._remember(held.encode())

@@ -6,12 +6,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from castcore import __version__
 from castcore.bootsettings import Moment
 from castcore.control import ClientState, Nic, Order, OrderKind, Registration, Report, Standing
-from castcore.disk import Rules, find_disk, is_selector, parse_rules
+from castcore.disk import DiskFacts, Rules, find_disk, is_selector, parse_rules
 from castcore.disk.objections import objections
 from castcore.edge import devices, dmi, efivars
 from castcore.edge.cast.discovery import FoundServer
@@ -27,14 +26,16 @@ from castcore.words import machine_words
 from castclient import cards, inventory, keyboard, locate, machinelog, power
 from castclient.bringup import BringUp
 from castclient.capturejob import CaptureJob
+from castclient.happening import Happening, Post, leaving_kind
 from castclient.hooks import Hooks
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
 from castclient.kernellog import kernel_log
 from castclient.link import RETRY_SECONDS, Forgotten, NotAdmitted, Reporter, ServerLink
 from castclient.model import CastNow
+from castclient.ownbuild import own_build
 from castclient.phases import Action, Event
-from castclient.program import Facts, Happening, Post, leaving_kind
+from castclient.program import Facts
 from castclient.settings import Settings
 
 # Then the server may have come back under another address, and is looked for anew.
@@ -45,7 +46,6 @@ LEAVE_SECONDS = 3.0
 # A clock further off than that makes times in logs, and dates of licences, wrong.
 CLOCK_SLACK = 300
 _ORDERED = {OrderKind.CAST: Event.ORDER_CAST, OrderKind.CAPTURE: Event.ORDER_CAPTURE}
-BUILD_FILE = "/etc/fleetcast/build.json"
 # What the loop hears when an action has died of an error it did not foresee: it tries again.
 _AFTER_DEATH = {
     Action.SEARCH: Event.GAVE_UP,
@@ -82,7 +82,7 @@ class RealWorld:
         self._writing = self._was_ready = self._clock_told = False
         # In memory only, so that it is this boot's: it proves every request (castcore/proof.py).
         self._key = SigningKey.generate()
-        self._chosen: frozenset[str] = frozenset()
+        self._chosen: tuple[DiskFacts, ...] = ()
         self.keys = ""
         self._reporter.start()
 
@@ -98,12 +98,12 @@ class RealWorld:
     def targets(self) -> frozenset[str]:
         """Paths of the disks that are cast to, or that were named for it: nobody else's to mount."""
         named = set(self._named_paths())
-        return self._chosen | named
+        return frozenset(named.union(disk.path for disk in self._chosen))
 
     def log_archive(self) -> bytes:
         """All that this machine can tell, as a tar.gz without secrets."""
-        about = self._about()
-        return machinelog.log_archive(kernel_log(), self._journal.lines(), about, self._registration)
+        lines, known = self._journal.lines(), self._registration
+        return machinelog.log_archive(kernel_log(), lines, own_build(), known)
 
     def tell(self, report: Report) -> None:
         """Make ``report`` the latest the server shall have."""
@@ -116,7 +116,7 @@ class RealWorld:
             Action.ASK: lambda: self._ask(happening.servers, post),
             Action.REGISTER: lambda: self._register(happening.servers, post),
             Action.LISTEN: lambda: self._listen(post),
-            Action.CAST: lambda: self._cast(order, post),
+            Action.CAST: lambda: self._cast(order, post, again=happening.event is Event.AGAIN),
             Action.CAPTURE: lambda: self._capture(order, post),
             Action.TELL: lambda: self._tell(order, post),
             Action.LEAVE: lambda: self._leave(happening, order),
@@ -240,7 +240,8 @@ class RealWorld:
             for order in orders:
                 post(Happening(_ORDERED.get(order.kind, Event.ORDER_LEAVE), order=order))
 
-    def _cast(self, order: Order | None, post: Post) -> None:
+    def _cast(self, order: Order | None, post: Post, *, again: bool) -> None:
+        """Take part; ``again``: another try, by itself, to write the same disks."""
         link = self._link
         if order is None or link is None:
             return
@@ -249,7 +250,8 @@ class RealWorld:
             post(Happening(Event.PROGRESS, now=now))
 
         self._forget_end()
-        self._writing, self._chosen = True, frozenset()
+        self._writing = True
+        self._chosen = self._chosen if again else ()
         try:
             job = CastJob(
                 order.cast,
@@ -263,6 +265,7 @@ class RealWorld:
                 show=show,
                 planned=self._warn,
                 chosen=self._choose,
+                before=self._chosen,
             )
             self._end = job.run()
         except FleetcastError as error:
@@ -297,8 +300,8 @@ class RealWorld:
             self._end.peers.close()
         self._end = None
 
-    def _choose(self, paths: tuple[str, ...]) -> None:
-        self._chosen = frozenset(paths)
+    def _choose(self, disks: tuple[DiskFacts, ...]) -> None:
+        self._chosen = disks
 
     def _warn(self, manifest: Manifest) -> None:
         """Say what this machine's firmware, or the system cast to it, will object to."""
@@ -339,21 +342,13 @@ class RealWorld:
         link = self._link
         if link is None or not link.client or not self._settings.may_leave:
             return  # on a host that is not ours the log is not ours either
-        log = machinelog.machine_log(reason, kernel_log(), self._journal.lines(), self._about())
+        log = machinelog.machine_log(reason, kernel_log(), self._journal.lines(), own_build())
         try:
             link.send_log(log)
         except FleetcastError as error:
             self._journal.add(f"the log could not be handed in: {error.what}")
         else:
             self._journal.add("the server has the log")
-
-    def _about(self) -> str:
-        """What runs here: version and the build of the boot image."""
-        try:
-            build = Path(BUILD_FILE).read_text(errors="replace")
-        except OSError:
-            build = ""
-        return f"fleetcast {__version__}\n{build}"
 
     def _named_paths(self) -> list[str]:
         """The disks named on the kernel command line, as far as they are there."""

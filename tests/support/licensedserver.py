@@ -40,7 +40,7 @@ def _receives(_self: Casts, _client: object, report: Report) -> int:
 
 
 def _part(wanted: PartState) -> Callable[..., int]:
-    return lambda _self, row: row.state == wanted.value
+    return lambda _self, row, *_: row.state == wanted.value
 
 
 def _uses(_self: LedgerFile, *uses: object) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import termios
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from castclient.console import PlainLines, plain_line
-from castclient.keyboard import digit
+from castclient.keyboard import digit, number
 from castclient.model import CastNow, Model
 from castclient.phases import Phase
 from castcore.control import ClientState
@@ -98,3 +102,19 @@ def test_values_that_are_no_plain_word_are_json(value: str, shown: str) -> None:
 )
 def test_the_first_digit_that_is_a_choice_counts(typed: bytes, most: int, chosen: int | None) -> None:
     assert digit(typed, most) == chosen
+
+
+def test_a_terminal_that_hangs_up_leaves_the_choice_to_the_others() -> None:
+    (hung, hung_end), (other, other_end) = os.openpty(), os.openpty()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            chosen = pool.submit(number, (os.ttyname(hung_end), os.ttyname(other_end)), 3)
+            while termios.tcgetattr(other_end)[3] & termios.ICANON:  # it is asked last
+                assert not chosen.done()
+                time.sleep(0.01)
+            os.close(hung)
+            os.write(other, b"x2")
+            assert chosen.result(20) == 2
+    finally:
+        for fd in (hung_end, other, other_end):
+            os.close(fd)

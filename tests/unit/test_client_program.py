@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from castclient import retry
+from castclient.happening import Happening, Post, leaving_kind
 from castclient.journal import MOST_LENGTH, MOST_LINES, RECENT_LINES, Journal
 from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase
-from castclient.program import Client, Facts, Happening, Post, leaving_kind
+from castclient.program import Client, Facts
 from castcore.control import AfterCast, ClientState, Machine, Order, OrderKind, Report
 from castcore.edge.cast.discovery import FoundServer
 from castcore.errors import DiskFailed, NoSpace, NotFound
@@ -242,6 +243,24 @@ def test_another_order_takes_the_place_of_the_next_try() -> None:
     subject.pass_time(due + 1)
     assert len(world.performed) == before
     assert (subject.model.attempt, subject.model.problem) == (0, "")
+
+
+def test_a_screen_that_fails_ends_no_write() -> None:
+    drawn: list[Model] = []
+
+    def broken(_model: Model, _now: float) -> None:
+        raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    def good(model: Model, _now: float) -> None:
+        drawn.append(model)
+
+    journal = Journal()
+    subject = Client("1.0", FakeWorld({}), journal, [broken, good], tells=[broken])
+    for now in (10.0, 20.0, 30.0):
+        subject.pass_time(now)
+    assert len(drawn) == 3
+    warned = [line for line in journal.lines() if "a screen is given up" in line]
+    assert len(warned) == 2, "each of them once"
 
 
 def test_shutting_down_during_a_write_is_asked_and_answered() -> None:

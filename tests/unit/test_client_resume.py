@@ -81,6 +81,24 @@ def test_what_is_written_is_remembered_as_it_grows_and_at_the_end(image: Image, 
     assert len(told) == len(set(told)), "the same was told twice"
 
 
+def test_what_a_disk_holds_by_itself_is_remembered_once_it_is_written(
+    image: Image, disk: BlockFile
+) -> None:
+    sink = DiskSink(image.manifest, image.index, [disk])
+    sink.adopt(ChunkSet.numbered(COUNT, [1, 2]))
+    told: list[ChunkSet] = []
+
+    def remember(chunks: bytes) -> None:
+        told.append(ChunkSet.decode(chunks, COUNT))
+
+    with Keeper(sink, remember, seconds=1000):
+        pass
+    assert told == []
+    with Keeper(sink, remember, seconds=1000):
+        sink.put(3, image.read_stored(3))
+    assert told == [ChunkSet.numbered(COUNT, [1, 2, 3])]
+
+
 def test_a_silent_server_is_told_the_next_time(image: Image, disk: BlockFile) -> None:
     sink = DiskSink(image.manifest, image.index, [disk])
     sink.write_zeros()

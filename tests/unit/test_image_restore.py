@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from castcore.cast.chunkset import ChunkSet
 from castcore.disk import Extent, TableType
 from castcore.edge.disk.blockdev import BlockFile
 from castcore.edge.disk.disksink import DiskSink
+from castcore.edge.image.delta import Held
 from castcore.edge.image.imagefile import Image
 from castcore.edge.image.restore import restore
 from castcore.edge.image.verify import placed_heads, verify_image, verify_targets
@@ -140,6 +142,30 @@ def test_verify_finds_one_wrong_byte(image: Image, target: BlockFile, offset: in
     flip(Path(target.path), offset)
     with pytest.raises(Untrusted, match=f"bytes {offset // MIB * MIB}-"):
         sink.verify()
+
+
+def test_a_restore_that_is_not_proven_leaves_no_table(
+    image: Image, target: BlockFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = DiskSink.finish
+
+    def finish_on_a_bad_disk(sink: DiskSink) -> None:
+        finish(sink)
+        flip(Path(target.path), 65536)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskSink, "finish", finish_on_a_bad_disk)
+        with pytest.raises(Untrusted, match="bytes 0-"):
+            restore(image, [target], verify=True)
+    assert target.read(0, 8192) == bytes(8192)
+    assert target.read(MIB, MIB) == bytes(MIB)
+    restore(image, [target])
+    flip(Path(target.path), 65536)
+    with pytest.raises(Untrusted):
+        restore(
+            image, [target], held=Held(ChunkSet.none(len(image.index)), whole=True, read=0), verify=True
+        )
+    assert target.read(0, 512) == noise(MIB, 1)[:512], "it wrote nothing"
 
 
 def test_verify_masks_holes(image: Image, target: BlockFile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class CastControl(Protocol):
 
 
 class HttpsCastControl:
-    """Implements :class:`CastControl`.
+    """Implements :class:`CastControl`; ``fetched`` counts the bytes of single chunks.
 
     Every call raises NetworkFailed when it is worth trying again, NotFound when the cast is over.
     """
@@ -68,6 +69,8 @@ class HttpsCastControl:
     def __init__(self, https: PinnedHttps, cast: str) -> None:
         self._https = https
         self._path = f"{API}/casts/{quote(cast, safe='')}"
+        self._counting = threading.Lock()
+        self.fetched = 0
 
     def descriptor(self) -> bytes:
         """The signed descriptor, not yet checked."""
@@ -93,7 +96,10 @@ class HttpsCastControl:
 
     def chunk(self, number: int) -> bytes:
         """The stored bytes of one chunk, not yet checked."""
-        return self._get(f"chunks/{number}", CHUNK_LIMIT)
+        stored = self._get(f"chunks/{number}", CHUNK_LIMIT)
+        with self._counting:
+            self.fetched += len(stored)
+        return stored
 
     def symbol_digests(self, selection: int, block: int) -> bytes:
         """The digests of all symbols of a selection's block (:mod:`castcore.cast.vetting`)."""

@@ -171,8 +171,10 @@ class BlockFile:
         medium below its pages: there nothing changes.
         """
         self.flush()
-        if self._is_device and (offset, length) == (0, 0) and rawio.drop_device_cache(self._fd):
-            return
+        if self._is_device and (offset, length) == (0, 0):
+            with self._doing("drop the cache", 0):
+                if rawio.drop_device_cache(self._fd):
+                    return
         # The kernel drops whole pages only.
         start = round_down(offset, PAGE)
         span = round_up(offset + length, PAGE) - start if length else 0

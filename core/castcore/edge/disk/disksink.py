@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,10 +198,29 @@ class DiskSink:
             raise
 
     def verify(self, progress: ProgressCallback = silent) -> Verified:
-        """Re-read the finished targets past the page cache. Raises Untrusted or DiskFailed."""
-        return verify_targets(
-            self._manifest, self._index, self._targets, self._placed, progress=progress
-        )
+        """Re-read the finished targets past the page cache.
+
+        Raises Untrusted or DiskFailed; the heads are cleared again then.
+        """
+        with self.proving():
+            return verify_targets(
+                self._manifest, self._index, self._targets, self._placed, progress=progress
+            )
+
+    @contextmanager
+    def proving(self) -> Iterator[None]:
+        """A proof that fails in it clears the heads of disks that were written, as far as they let us.
+
+        What is not proven does not boot.
+        """
+        try:
+            yield
+        except (Untrusted, DiskFailed):
+            with suppress(DiskFailed):
+                if not self.untouched:
+                    self._zero_heads()
+                    self.flush()
+            raise
 
     def _zero_heads(self) -> None:
         try:

@@ -58,7 +58,7 @@ def restore(
     What they hold already (``held``) is not written; when they hold it all, nothing is. ``record`` is
     kept up to date for a later `--resume`. ``discard``: tell the disks that what is not in use is free.
     Raises BadImage naming the pack and chunk that are damaged (the target then has no partition
-    table), DoesNotFit, DiskFailed, and with ``verify`` Untrusted.
+    table), DoesNotFit, DiskFailed, and with ``verify`` Untrusted (nor has a target that was written).
     """
     started = time.monotonic()
     changes = conversions or {}
@@ -81,7 +81,10 @@ def restore(
         sink.finish()
     if verify:
         changed = changed_bytes(image, changes)
-        verify_targets(image.manifest, image.index, targets, heads, changed=changed, progress=progress)
+        with sink.proving():
+            verify_targets(
+                image.manifest, image.index, targets, heads, changed=changed, progress=progress
+            )
     if record is not None:
         record.remove()
     return RestoreResult(
