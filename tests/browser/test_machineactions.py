@@ -41,11 +41,11 @@ def test_a_machine_is_restarted_and_powered_off(desk: Desk) -> None:
     client = FakeClient(desk.lab, 1).register()
     client.report("ready")
     page = desk.browser.open(f"/machines/{client.id}")
-    page.get_by_role("button", name="Restart…").click()
+    page.get_by_role("button", name="Reboot…").click()
     expect(page.locator("#confirm-text")).to_contain_text("our client")
     page.get_by_role("button", name="Do nothing").click()
     assert client.orders() == []
-    page.get_by_role("button", name="Restart…").focus()  # by the keyboard alone
+    page.get_by_role("button", name="Reboot…").focus()  # by the keyboard alone
     page.keyboard.press("Enter")
     expect(page.locator("#confirm-no")).to_be_focused()
     page.keyboard.press("Tab")
@@ -74,7 +74,7 @@ def test_a_machine_at_work_is_left_at_it(desk: Desk) -> None:
 def test_what_it_boots_next_is_chosen(desk: Desk) -> None:
     client = FakeClient(desk.lab, 1).register()
     page = desk.browser.open(f"/machines/{client.id}")
-    page.get_by_role("button", name="Boot its own disk next…").click()
+    page.get_by_role("button", name="Boot its own disk…").click()
     agree(page, "goes on to its own disk")
     expect(page.locator("#facts")).to_contain_text("its own disk")
     assert desk.lab.clients.get(client.id).boots is BootDecision.LOCAL
@@ -85,7 +85,7 @@ def test_what_it_boots_next_is_chosen(desk: Desk) -> None:
     page.get_by_role("button", name="Cancel that…").click()
     agree(page, "boots what it had before")
     expect(page.locator("#once-now")).to_be_empty()
-    page.get_by_role("button", name="Boot our client next…").click()
+    page.get_by_role("button", name="Boot our client again…").click()
     agree(page, "starts our client")
     assert desk.lab.clients.get(client.id).boots is BootDecision.CLIENT
 

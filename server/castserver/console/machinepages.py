@@ -62,11 +62,12 @@ def machine(request: Request, parts: Parts, machine: Name) -> Response:
             shown = client_view(client, parts.clients, parts.boots, parts.once)
             writes = history(parts.casts.all(), client)
             may = caller.role.may(Role.OPERATOR) and not client.removed
-            given = {"machine": shown, "removed": client.removed, "writes": writes, "may_act": may}
             entries = _entries(parts, client)
+        logs = [file for file in parts.logs.kept() if file.machine == client.id]
+        given = {"machine": shown, "removed": client.removed, "writes": writes, "logs": logs}
         images = list_boot_images(parts) if may else []
-        good = [image for image in images if not image.problem]
-        return given | {"boot_images": good, "entries": entries, "now": int(time.time())}
+        acts = {"may_act": may, "boot_images": [i for i in images if not i.problem], "entries": entries}
+        return given | acts | {"now": int(time.time())}
 
     return visited(request, parts, "machine.html", values)
 

@@ -1,4 +1,4 @@
-// One machine: restarting it, what it boots, its capture, which entry it is. What it is and does is kept live.
+// One machine: rebooting it, what it boots, its capture, which entry it is, whether it is let in; its state is kept live.
 "use strict";
 
 const PAUSE = 5000; // milliseconds between two redraws
@@ -18,17 +18,19 @@ const actions = {
   "power-off": (d) => leave(d, "power-off"),
   async "boot-client"(d) {
     const text = _("At its next network boot {label} starts our client. What it was to boot once is taken back.", d);
-    if (await confirmed(_("Boot our client next?"), text, _("Boot our client")) && await call(at(d.client, "boot-client"))) reloaded();
+    if (await confirmed(_("Boot our client again?"), text, _("Boot our client")) && await call(at(d.client, "boot-client"))) reloaded();
   },
   async "boot-disk"(d) {
     const text = _("From now on the network boots of {label} end at once, so that it goes on to its own disk. What it was to boot once is taken back.", d);
-    if (await confirmed(_("Boot its own disk next?"), text, _("Boot its own disk")) && await call(at(d.client, "boot-disk"))) reloaded();
+    if (await confirmed(_("Boot its own disk?"), text, _("Boot its own disk")) && await call(at(d.client, "boot-disk"))) reloaded();
   },
   async "boot-cancel"(d) {
     const text = _("{label} boots what it had before, unless it has begun with {image} already.", d);
     if (!(await confirmed(_("Take the order back?"), text, _("Take it back")))) return;
     if (await call("/boot-images/cancel", { machines: [d.client] })) reloaded();
   },
+  async approve(d) { if (await trustActions.approve(d)) reloaded(); },
+  async deny(d) { if (await trustActions.deny(d)) reloaded(); },
 };
 
 onButtons(actions);
