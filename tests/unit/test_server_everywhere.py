@@ -52,7 +52,7 @@ def _is_operator(value: ast.expr) -> bool:
 
 
 def _step(argument: ast.expr) -> str | None:
-    return argument.value if isinstance(argument, ast.Constant) else None
+    return str(argument.value) if isinstance(argument, ast.Constant) else None
 
 
 def _makes(call: Call, operation: str, action: str) -> bool:
