@@ -9,7 +9,7 @@ import pytest
 from castcore.boot import BootDecision
 from playwright.sync_api import Page, Playwright, expect
 
-from tests.support.bootorders import FLOPPY
+from tests.support.bootorders import DISK
 from tests.support.browser import NARROW, shot, too_wide
 from tests.support.desk import Desk, open_desk
 from tests.support.looks import faults_of_looks
@@ -24,7 +24,7 @@ def desk(playwright: Playwright, tmp_path: Path) -> Iterator[Desk]:
     for folder in ("boot", "store"):
         (tmp_path / folder).mkdir()
     for name in ("bios.img", "rescue.img"):
-        (tmp_path / "boot" / name).write_bytes(FLOPPY)
+        (tmp_path / "boot" / name).write_bytes(DISK)
     lab = ServerLab(boot_images=tmp_path / "boot", store=tmp_path / "store")
     with open_desk(playwright, tmp_path, lab) as made:
         yield made
@@ -78,7 +78,7 @@ def test_what_it_boots_next_is_chosen(desk: Desk) -> None:
     agree(page, "goes on to its own disk")
     expect(page.locator("#facts")).to_contain_text("its own disk")
     assert desk.lab.clients.get(client.id).boots is BootDecision.LOCAL
-    page.get_by_label("Boot image").select_option("rescue.img")
+    page.locator("#boot-once select").select_option("rescue.img")
     page.get_by_role("button", name="Boot it once…").click()
     agree(page, "Boot rescue.img once?")
     expect(page.locator("#facts")).to_contain_text("rescue.img, this once; then its own disk")
@@ -140,7 +140,7 @@ def test_boot_images_are_ordered_taken_back_and_deleted(desk: Desk) -> None:
     assert too_wide(page) == 0
     shot(page, "boot-images-phone-ja")
     page = desk.browser.open("/boot-images")
-    page.get_by_label("Boot image", exact=True).select_option("bios.img")
+    page.locator("#boot-once select").select_option("bios.img")
     page.get_by_label("Machines: names").fill("PC01\n52:54:00:00:00:99")
     page.get_by_role("button", name="Boot it once…").click()
     agree(page, "in place of what they boot otherwise: 2.")
