@@ -70,7 +70,7 @@ def _everywhere(given: argparse.Namespace, options: Sequence[str]) -> list[str]:
 
 
 def _ledgers(media: Sequence[Path]) -> tuple[str, ...]:
-    """Where the image files of ``media`` are: their licence ledgers are written to. Devices need none."""
+    """Where the image files of ``media`` are, whose ledgers are written; devices need nothing."""
     folders = dict.fromkeys(str(Path(_absolute(path)).parent) for path in media)
     return tuple(folder for folder in folders if folder != "/dev" and not folder.startswith("/dev/"))
 
