@@ -95,7 +95,10 @@ def test_the_overview_leads_to_the_room_and_names_who_is_in_trouble(lab: ServerL
     assert "<b>no space left" not in page
 
 
-def test_the_rates_are_a_chart_once_there_are_two_samples(lab: ServerLab) -> None:
+def test_the_rates_are_a_chart_once_there_are_two_samples(
+    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveboards, "REST", 0)  # the page is opened again at once
     cast, clients = gathered(lab, 1)
     lab.parts.rates._clock = lab.clock
     for second in range(4):
