@@ -163,6 +163,22 @@ def test_thirty_moments_of_death(tmp_path: Path, moments: tuple[str, ...]) -> No
     cast_through(tmp_path, moments)
 
 
+# The power goes in the middle of a write of the ledger: of either copy, and of the repair of one.
+TORN = [
+    ("torn-reserved:1", "torn-reserved:2", "torn-consumed:1"),
+    ("torn-reserved:4", "torn-consumed:2", "torn-consumed:1"),
+    ("torn-reserved:3", "torn-reserved:1", "torn-consumed:3"),
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("moments", TORN, ids=" ".join)
+def test_a_ledger_that_was_torn_in_a_write_loses_no_licence(
+    tmp_path: Path, moments: tuple[str, ...]
+) -> None:
+    cast_through(tmp_path, moments)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("moments", [THIRTY[2], THIRTY[6]], ids=" ".join)
 def test_moments_of_death_with_the_database_on_postgresql(
