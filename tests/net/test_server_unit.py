@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from castcore.cast.values import ReceiveResult
 from castserver.state.unitfile import CAPABILITIES
 
 from tests.net.namespaces import Cable, inside
 from tests.net.test_server_serve import (
     Client,
-    ReceiveResult,
     blank,
     eventually,
     serve_line,
