@@ -98,7 +98,7 @@ class ServerParts:
     def note_rates(self) -> None:
         """Once a second: how fast the casts that run go."""
         running = [c for c in self.casts.all() if c.state is CastState.RUNNING]
-        found = [(c.id, c.run.status()) for c in running if c.run is not None]
+        found = [(c.id, run.status()) for c in running if (run := c.run) is not None]
         self.rates.note((cast, status) for cast, status in found if status is not None)
 
     def wake(self) -> None:

@@ -92,6 +92,24 @@ def test_settings_are_changed(desk: Desk) -> None:
     assert {str(end) for end in state.ends} == {"cast-end", "console-closed", "medium-removed"}
 
 
+def test_who_is_let_in_and_which_addresses_are_kept(desk: Desk) -> None:
+    keeper: Any = KeptInterface()
+    desk.lab.booting._keepers = {"eth1": keeper}
+    page = desk.browser.open("/settings")
+    card = page.locator("#approval")
+    expect(card).to_contain_text("let in")
+    card.get_by_role("button", name="Approve by hand…").click()
+    page.locator("#confirm-yes").click()
+    expect(card).to_contain_text("approved by hand")
+    assert desk.lab.parts.approvals.required
+    page.get_by_label("also to machines that do not boot from the network").check()
+    with page.expect_navigation():
+        page.locator("#lease-rule").get_by_role("button", name="Save").click()
+    expect(page.locator("#lease-rule input")).to_be_checked()
+    assert desk.lab.parts.leases.rules().everyone
+    assert not (faults := faults_of_looks(page)), "\n".join(faults)
+
+
 def test_an_image_is_drawn_and_deleted_after_a_question(desk: Desk, tmp_path: Path) -> None:
     store = tmp_path / "images"
     store.mkdir()

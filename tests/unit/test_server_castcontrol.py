@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from castserver.machines.clients import GONE_AFTER
 
+from tests.support.faintdatabase import wait_closed
 from tests.support.licences import FolderMedium
 from tests.support.licensedlab import counts, licensed_lab, machines
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
@@ -156,7 +157,7 @@ def test_a_paused_cast_is_cancelled_as_any(lab: ServerLab) -> None:
     client.join(cast)
     lab.operator("POST", f"/casts/{cast}/pause")
     lab.operator("POST", f"/casts/{cast}/cancel")
-    lab.casts.tick()
+    wait_closed(lab)
     assert (state(lab, cast), lab.senders[0].aborted) == ("cancelled", True)
 
 

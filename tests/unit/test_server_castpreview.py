@@ -77,6 +77,18 @@ def test_machines_are_told_apart_by_what_would_become_of_them(monkeypatch: pytes
     assert all(image.closed for image in lab.library.opened[1:])
 
 
+def test_a_machine_that_was_never_met_is_not_here_and_its_disks_are_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lab = lab_of(40, monkeypatch)
+    entry = lab.operator("POST", "/machines", {"name": "PC09", "macs": ["52:54:00:00:00:99"]})
+    found = preview(lab, clients=[entry["client"]])
+    (machine,) = found["machines"]
+    assert (machine["verdict"], machine["disks"]) == ("not here", [])
+    assert (found["erased"], found["refused"]) == (0, 0)
+    assert outlook("lab", imaged(40), None, (), hindrance=FREE) == FREE
+
+
 def test_what_does_not_fit_is_told_with_both_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = lab_of(100, monkeypatch)
     FakeClient(lab, 1).register()

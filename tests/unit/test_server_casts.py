@@ -6,6 +6,7 @@ from castcore.errors import BadImage
 from castserver.casts.castrun import MOST_SLOTS, free_slot, slot_addresses
 from castserver.machines.clients import GONE_AFTER
 
+from tests.support.faintdatabase import wait_closed
 from tests.support.serverlab import ROOT, FakeClient, ServerLab
 
 DAMAGED = "lab.fcast: pack-0000 is damaged at byte 4096: chunk 2"
@@ -51,7 +52,7 @@ def test_a_cast_starts_when_enough_have_joined_and_ends_when_all_are_proven(lab:
     assert state(lab, cast) == "running"
     late.report("done", cast=cast, root=ROOT)
     assert state(lab, cast) == "done"
-    lab.casts.tick()
+    wait_closed(lab)
     assert lab.senders[0].stopped
     assert lab.library.opened[0].closed
 
@@ -254,7 +255,7 @@ def test_cancelling_ends_the_sender_and_says_so(lab: ServerLab) -> None:
     shown = lab.operator("POST", f"/casts/{cast}/cancel")
     assert shown["state"] == "cancelled"
     assert shown["parts"][0]["message"] == "cancelled by the operator"
-    lab.casts.tick()
+    wait_closed(lab)
     assert lab.senders[0].aborted
     assert client.get(f"/casts/{cast}/descriptor").status_code == 404
 
@@ -280,6 +281,7 @@ def test_a_sender_that_fails_ends_the_cast_with_its_reason(lab: ServerLab) -> No
     lab.casts.tick()
     shown = lab.operator("GET", f"/casts/{cast}")
     assert (shown["state"], shown["message"]) == ("failed", lab.senders[0].failure)
+    wait_closed(lab)
     assert lab.senders[0].aborted
 
 

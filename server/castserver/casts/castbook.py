@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from castcore.boot import BootDecision
+from castcore.control import Order
 from castcore.errors import NotFound
 
 from castserver.casts.castmodel import Cast, Part, cast_from_row, cast_row, part_from_row, part_row
 from castserver.casts.durables import Durables
 from castserver.casts.policy import PartState
 from castserver.database.database import Database
-from castserver.database.tables import CastRow, PartRow
+from castserver.database.tables import Base, CastRow, PartRow
 from castserver.licences.licensing import Licensing
-from castserver.machines.clients import Clients
+from castserver.machines.clients import Client, Clients
 
 
 class CastBook:
     """Every cast there was and is; whoever changes one holds the lock of ``clients``.
 
-    Every change is in the database when the call returns. Raises NoSpace, DiskFailed.
+    Every change is in the database before it is in memory: when a call raises NoSpace, DiskFailed or
+    DatabaseAway, nothing has changed, and the same call again does all of it.
     """
 
     def __init__(self, database: Database, clients: Clients, licensing: Licensing) -> None:
-        self._clients, self._licensing = clients, licensing
+        self._database, self._clients, self._licensing = database, clients, licensing
         self.durables = Durables(database)
         self._casts = {row.id: cast_from_row(row) for row in database.all(CastRow)}
         for row in database.all(PartRow):
@@ -59,26 +63,66 @@ class CastBook:
             pass
         return name
 
-    def add(self, cast: Cast) -> None:
-        """There is one more."""
-        self.save(cast)
-        self._casts[cast.id] = cast
+    def order(self, cast: Cast, clients: Sequence[Client], order: Order) -> None:
+        """Order machines into ``cast``, which may be new: then there is one more."""
+        parts = dict(_ordered(cast, clients))
+        rows: list[Base] = [cast_row(cast)] if cast.id not in self._casts else []
+        rows += [part_row(cast.id, name, part) for name, part in parts.items()]
+        with self._clients.ordering(clients, order) as orders:
+            self._database.save(*rows, *orders)
+            self._casts[cast.id] = cast
+            cast.parts.update(parts)
 
-    def save(self, cast: Cast) -> None:
-        """``cast`` has changed."""
-        self._licensing.save_cast(cast_row(cast))
+    def change(
+        self,
+        cast: Cast,
+        to: Cast,
+        parts: Mapping[str, Part] | None = None,
+        half_written: Sequence[str] = (),
+    ) -> None:
+        """``cast`` is what its copy ``to`` is now, and these ``parts`` of it, none of them DONE, too.
+
+        The disks of the machines ``half_written`` may be that from now on: if they restart, they have to
+        meet our client.
+        """
+        parts = parts or {}
+        rows = [part_row(cast.id, name, part) for name, part in parts.items()]
+        machines = [self._clients.get(name) for name in half_written]
+        with self._clients.booting(machines, BootDecision.CLIENT) as boots:
+            self._licensing.save_cast(cast_row(to), *rows, *boots)
+            vars(cast).update(vars(to))
+            cast.parts.update(parts)
 
     def set_part(self, cast: Cast, name: str, state: PartState, message: str) -> None:
         """The part of machine ``name`` is in ``state`` now, for the reason ``message``."""
-        part = cast.parts.setdefault(name, Part(state))
-        part.state, part.message, part.changed = state, message, int(time.time())
-        self._licensing.save_part(part_row(cast.id, name, part))
+        part = _moved(cast.parts.get(name, Part(state)), state, message)
+        row = part_row(cast.id, name, part)
         if state is PartState.DONE:
-            self.durables.forget(name)
-            self._clients.set_boots(self._clients.get(name), BootDecision.LOCAL)
+            client = self._clients.get(name)
+            with (
+                self.durables.forgetting(name) as forgotten,
+                self._clients.booting([client], BootDecision.LOCAL) as boots,
+            ):
+                self._licensing.save_part(row, *forgotten, *boots)
+        else:
+            self._licensing.save_part(row)
+        cast.parts[name] = part
 
-    def set_open_parts(self, cast: Cast, state: PartState, message: str) -> None:
-        """All parts that have not ended are in ``state`` now."""
-        for name, part in cast.parts.items():
-            if not part.state.ended:
-                self.set_part(cast, name, state, message)
+
+def _ordered(cast: Cast, clients: Sequence[Client]) -> Iterator[tuple[str, Part]]:
+    for client in clients:
+        part = cast.parts.get(client.id, Part(PartState.ORDERED))
+        # Who has joined may only have registered anew, its link or the server having been away: it does
+        # not join again, so it would be waited for in vain. If the machine was restarted, it does.
+        if part.state is not PartState.JOINED:
+            yield client.id, _moved(part, PartState.ORDERED, "")
+
+
+def open_parts(cast: Cast, state: PartState, message: str) -> dict[str, Part]:
+    """All parts that have not ended, as they are in ``state``, for `CastBook.change`."""
+    parts = cast.parts.items()
+    return {name: _moved(part, state, message) for name, part in parts if not part.state.ended}
+
+
+def _moved(part: Part, state: PartState, message: str) -> Part:
+    return replace(part, state=state, message=message, changed=int(time.time()))

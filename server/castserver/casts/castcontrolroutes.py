@@ -48,8 +48,8 @@ def retry_cast(parts: Parts, cast: Name, body: Retry | None = None) -> CastView:
     """Those that failed, were refused or are gone, and are here now. A cast that has ended is under way
     again by that. What a machine has written already is kept.
     """
-    named = (body.clients if body is not None else None) or ()
-    machines = frozenset(parts.clients.find(name).id for name in named)
+    named = body.clients if body is not None else None
+    machines = None if named is None else frozenset(parts.clients.find(name).id for name in named)
     parts.casts.retry(parts.casts.get(cast), machines)
     return show_cast(parts, cast)
 

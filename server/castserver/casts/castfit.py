@@ -36,7 +36,8 @@ class Verdict(StrEnum):
 class Outlook:
     """One machine: the ``disks`` that it would lose, or the ``reason`` why it would not now.
 
-    One that is busy or absent has both: what is true of it when it is free and here.
+    One that is busy or absent has both: what is true of it when it is free and here. Of one that was
+    never here nobody knows the disks.
     """
 
     verdict: Verdict
@@ -50,12 +51,19 @@ class Outlook:
 
 
 def outlook(
-    name: str, image: Sequence[Imaged], disks: Sequence[DiskFacts], rules: Rules, *, hindrance: Outlook
+    name: str,
+    image: Sequence[Imaged],
+    disks: Sequence[DiskFacts] | None,
+    rules: Rules,
+    *,
+    hindrance: Outlook,
 ) -> Outlook:
-    """What becomes of a machine with ``disks`` when the image ``name`` is cast to it.
+    """What becomes of a machine with ``disks`` (None: not known) when the image ``name`` is cast to it.
 
     ``hindrance``: that it is ABSENT or BUSY, or ERASED: nothing is in its way.
     """
+    if disks is None:
+        return hindrance
     try:
         targets = choose_targets(len(image), disks, rules)
         verdict = plan_restore(name, image, targets, Wishes(check=False, verify=True))

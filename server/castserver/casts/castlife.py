@@ -6,13 +6,14 @@ The decisions are :mod:`castserver.casts.policy`'s. Whoever calls holds the lock
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from castcore.boot import BootDecision
 from castcore.control import Report
 from castcore.errors import FleetcastError, Refused
 
 from castserver.casts import policy
-from castserver.casts.castbook import CastBook
+from castserver.casts.castbook import CastBook, open_parts
 from castserver.casts.castmodel import Cast, Part
 from castserver.casts.castruns import CastRuns
 from castserver.casts.legrun import OpenImage
@@ -32,10 +33,19 @@ class CastLife:
     ) -> None:
         self._book, self._clients, self._library = book, clients, library
         self._licensing, self._runs = licensing, runs
+        # Casts that have ended, and how, which the database does not know yet.
+        self._unwritten: dict[str, tuple[CastState, str]] = {}
+        # Reports by cast and machine that have not been taken in yet.
+        self._untaken: dict[tuple[str, str], Report] = {}
 
     def put_on_air(self, cast: Cast, image: OpenImage) -> None:
-        """Let clients read and join it. Raises InUse: too many casts."""
-        cast.medium, cast.run = image.medium, self._runs.open(image, cast.options)
+        """Let clients read and join it. Raises InUse: too many casts; ``image`` is closed then."""
+        try:
+            cast.run = self._runs.open(image, cast.options)
+        except FleetcastError:
+            image.close()
+            raise
+        cast.medium = image.medium
 
     def take_off_air(self, cast: Cast, *, abort: bool = True) -> None:
         """No client can join it any more; ``abort`` tells those who have to give up."""
@@ -43,20 +53,17 @@ class CastLife:
             self._runs.end(cast.run, abort=abort)
             cast.run = None
 
-    def begin(self, cast: Cast) -> None:
-        """Send to those who have joined."""
-        if cast.state is CastState.GATHERING:
-            for name, part in cast.parts.items():
-                if part.state is PartState.JOINED:
-                    self._must_boot_client(name)
+    def begin(self, cast: Cast, by: str = "") -> None:
+        """Send to those who have joined; ``by`` is who asks, "" when nobody does."""
+        if cast.state is not CastState.RUNNING:
+            started, made_by = cast.started or int(time.time()), by or cast.made_by
+            to = replace(cast, state=CastState.RUNNING, message="", started=started, made_by=made_by)
+            joined = [name for name, part in cast.parts.items() if part.state is PartState.JOINED]
+            self._book.change(cast, to, half_written=joined)
         if cast.run is not None:
             cast.run.pause(paused=False)
             cast.run.start()
             self._runs.share()
-        if cast.state is not CastState.RUNNING:
-            cast.state, cast.message = CastState.RUNNING, ""
-            cast.started = cast.started or int(time.time())
-            self._book.save(cast)
 
     def begin_if_due(self, cast: Cast) -> None:
         """Send to those who have joined, if the cast starts of itself now."""
@@ -66,25 +73,27 @@ class CastLife:
 
     def pause(self, cast: Cast) -> None:
         """Send nothing more until it is begun again; its machines wait."""
+        self._book.change(cast, replace(cast, state=CastState.PAUSED, message=""))
         if cast.run is not None:
             cast.run.pause(paused=True)
             self._runs.share()
-        cast.state, cast.message = CastState.PAUSED, ""
-        self._book.save(cast)
         self._clients.changed.fire()
 
     def join(self, cast: Cast, name: str) -> None:
         """Machine ``name`` has joined the sender; the first one starts the time that may be waited."""
         if cast.first_joined is None:
-            cast.first_joined = int(time.time())
-            self._book.save(cast)
-        self._book.set_part(cast, name, PartState.JOINED, "")
+            self._book.change(cast, replace(cast, first_joined=int(time.time())))
         if cast.state is not CastState.GATHERING:
-            self._must_boot_client(name)
+            # Its disk may be half written from now on: if it restarts, it has to meet our client.
+            self._clients.set_boots(self._clients.get(name), BootDecision.CLIENT)
+        self._book.set_part(cast, name, PartState.JOINED, "")
         self.begin_if_due(cast)
 
     def settle(self, cast: Cast) -> None:
         """A part has changed, or the sender has: the cast may be over by it."""
+        if cast.id in self._unwritten:
+            self.break_off(cast, *self._unwritten[cast.id])
+            return
         failure = cast.run.failure if cast.run is not None else ""
         if failure:
             self.break_off(cast, CastState.FAILED, failure)
@@ -92,34 +101,55 @@ class CastLife:
         state = policy.after_parts(cast.state, cast.rules, cast.states())
         if state is not cast.state and state.ended:
             done = cast.states().count(PartState.DONE)
-            self._end(cast, state, f"{done} of {len(cast.parts)} machines proven")
-        elif state is not cast.state:
-            cast.state = state
-            self._book.save(cast)
+            self.break_off(cast, state, f"{done} of {len(cast.parts)} machines proven")
+            return
+        if state is not cast.state:
+            self._book.change(cast, replace(cast, state=state))
         self._clients.changed.fire()
 
     def break_off(self, cast: Cast, state: CastState, why: str) -> None:
-        """End it at once; ``why`` is for people."""
-        self._book.set_open_parts(cast, PartState.FAILED, why)
-        self._end(cast, state, why)
+        """End it at once; ``why`` is for people. It is off the air even when that cannot be written now;
+        then `settle` tries again.
+        """
+        self._unwritten[cast.id] = state, why
+        to = replace(cast, state=state, message=why, ended=int(time.time()))
+        try:
+            self._book.change(cast, to, open_parts(cast, PartState.FAILED, why))
+            del self._unwritten[cast.id]
+        finally:
+            self.take_off_air(cast, abort=state is not CastState.DONE)
         self._clients.changed.fire()
 
     def take_in(self, cast: Cast, client: str, part: Part, report: Report) -> bool:
-        """``part`` after ``report``; whether it has ended by it."""
+        """``part`` after ``report``; whether it has ended by it. What cannot be written now is taken in
+        later, by `look`: the machine may not say it again.
+        """
         part.report = report
+        self._untaken[cast.id, client] = report
         state, said = policy.part_after_report(part.state, report, cast.root)
         if state is PartState.DONE and part.state is not state:
             state, said = self._licensed(cast, client)
-        if state is part.state and said in ("", part.message):
+        changed = state is not part.state or said not in ("", part.message)
+        if changed:
+            self._book.set_part(cast, client, state, said or report.message)
+        self._untaken.pop((cast.id, client))
+        if not changed:
             return False
-        self._book.set_part(cast, client, state, said or report.message)
         if cast.state is CastState.GATHERING:
             self.begin_if_due(cast)
         self.settle(cast)
         return state.ended
 
-    def give_up_silent(self, cast: Cast) -> None:
-        """Machines that were not heard for a while are gone."""
+    def to_look_at(self) -> list[Cast]:
+        """Those that something may happen to without anybody's doing."""
+        late = {cast for cast, _ in self._untaken}
+        ended = [cast for name in late if (cast := self._book.get(name)).state.ended]
+        return [*self._book.active(), *ended]
+
+    def look(self, cast: Cast) -> None:
+        """Once a second: what could not be written before, and machines that were not heard are gone."""
+        for name, report in [(of[1], told) for of, told in self._untaken.items() if of[0] == cast.id]:
+            self.take_in(cast, name, cast.parts[name], report)
         now = self._clients.clock()
         for name, part in cast.parts.items():
             if not part.state.ended and not self._clients.get(name).online(now):
@@ -129,54 +159,54 @@ class CastLife:
         self.settle(cast)
 
     def resume_all(self) -> None:
-        """Put the casts of the last run on the air again, and give back licences that none awaits."""
+        """Put the casts of the last run on the air again."""
         for cast in self._book.active():
             self._resume(cast)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """No licence stays reserved for a machine that takes no part any more."""
         for name, machine in self._licensing.reserved():
             if not may_hold(self._book.get(name), machine):
                 self._licensing.give_up(name, machine)
 
-    def reopen(self, cast: Cast) -> None:
-        """Put a cast that has no sender on the air. Raises NotFound, BadImage, Refused, InUse."""
+    def open(self, cast: Cast) -> OpenImage:
+        """The image of a cast that has no sender. Raises NotFound, BadImage, DiskFailed, Refused."""
         image = self._library.open(cast.image, cast.root)
-        try:
-            if image.root != cast.root:
-                raise Refused(f"image {cast.image} is not the one this cast was made for any more")
-            self.put_on_air(cast, image)
-        except FleetcastError:
+        if image.root != cast.root:
             image.close()
+            raise Refused(f"image {cast.image} is not the one this cast was made for any more")
+        return image
+
+    def restart(self, cast: Cast, image: OpenImage) -> None:
+        """A cast that has ended is under way again, for those who will be ordered into it.
+
+        Raises InUse: too many casts. Whatever it raises, ``image`` is closed.
+        """
+        self.put_on_air(cast, image)
+        try:
+            started = cast.started or int(time.time())
+            to = replace(cast, state=CastState.RUNNING, message="", started=started, ended=None)
+            self._book.change(cast, to)
+        except FleetcastError:
+            self.take_off_air(cast)
             raise
-
-    def restart(self, cast: Cast) -> None:
-        """A cast that has ended is under way again, for those who will be ordered into it."""
-        cast.state, cast.message, cast.ended = CastState.RUNNING, "", None
-        cast.started = cast.started or int(time.time())
-        self._book.save(cast)
-
-    def _must_boot_client(self, name: str) -> None:
-        """Its disk may be half written from now on: if it restarts, it has to meet our client."""
-        self._clients.set_boots(self._clients.get(name), BootDecision.CLIENT)
 
     def _resume(self, cast: Cast) -> None:
         """Those in the middle of it join anew."""
         try:
-            self.reopen(cast)
+            self.put_on_air(cast, self.open(cast))
         except FleetcastError as error:
-            self._end(cast, CastState.FAILED, f"interrupted by a restart, and {error.what}")
+            why = f"interrupted by a restart, and {error.what}"
+            self.break_off(cast, CastState.FAILED, why)
             return
         for name, part in cast.parts.items():
             if not part.state.ended:
                 self._clients.get(name).heard = self._clients.clock()
         if cast.run is not None and cast.state is CastState.PAUSED:
             cast.run.pause(paused=True)
-        self._book.set_open_parts(cast, PartState.ORDERED, RESTARTED)
-        cast.message = RESTARTED
-        self._book.save(cast)
-
-    def _end(self, cast: Cast, state: CastState, message: str) -> None:
-        cast.state, cast.message, cast.ended = state, message, int(time.time())
-        self._book.save(cast)
-        self.take_off_air(cast, abort=state is not CastState.DONE)
+        parts = open_parts(cast, PartState.ORDERED, RESTARTED)
+        self._book.change(cast, replace(cast, message=RESTARTED), parts)
 
     def _licensed(self, cast: Cast, client: str) -> tuple[PartState, str]:
         """The part of a machine that has proven its disk, and what is to be said of it."""

@@ -64,7 +64,7 @@ def preview(
             client.id: outlook(
                 manifest.name,
                 manifest.disks,
-                client.registration.disks,
+                client.registration.disks if client.met else None,
                 rules,
                 hindrance=_hindrance(client, casts, clients),
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 
 from castcore.cast.peers import Peers
 from castcore.cast.status import CastStatus, together
@@ -106,9 +107,10 @@ class CastRun:
     def close(self, *, abort: bool = False) -> None:
         """Stop for good; ``abort`` tells clients that nothing more will come."""
         self._closed.set()
-        for leg in self.legs:
-            leg.close(abort=abort)
-        self.image.close()
+        with ExitStack() as closing:
+            closing.callback(self.image.close)
+            for leg in reversed(self.legs):
+                closing.callback(leg.close, abort=abort)
 
     def _leg(self, way: WayIn) -> LegRun:
         legs = [leg for leg in self.legs if not leg.lost]

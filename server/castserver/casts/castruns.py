@@ -1,17 +1,25 @@
 """The runs of all casts: each opened in a slot that no other has, closed beside everybody's lock.
 
 To stop a sender takes a moment, and who reads a medium that is dead may hang for long. So a cast that
-ends only hands its run in, and its slot stays taken until it is closed. All share the interfaces.
+ends only hands its run in, a thread of its own closes it, and its slot stays taken until it is. All
+share the interfaces.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Sequence
 
 from castserver.casts.castrun import CastRun, free_slot
 from castserver.casts.legrun import CastOptions, Leg, LegRun, OpenImage
 from castserver.casts.rateshares import shares
+
+# Longest, in seconds, that a server which ends waits for its runs to be closed.
+CLOSE_SECONDS = 10.0
+
+log = logging.getLogger("fleetcast")
 
 
 class CastRuns:
@@ -21,15 +29,13 @@ class CastRuns:
         self._legs = tuple(legs)
         self._lock, self._sharing = threading.Lock(), threading.Lock()
         self._open: list[CastRun] = []
-        # To be closed, with whether to abort; and those that somebody closes just now.
-        self._ended: list[tuple[CastRun, bool]] = []
-        self._closing: list[CastRun] = []
+        self._closing: dict[CastRun, threading.Thread] = {}
 
     def open(self, image: OpenImage, options: CastOptions) -> CastRun:
         """A run of ``image``. Raises InUse when every slot is taken."""
         with self._lock:
-            taken = [*self._open, *(run for run, _ in self._ended), *self._closing]
-            run = CastRun(image, free_slot({run.slot for run in taken}), self._legs, options)
+            taken = {run.slot for run in (*self._open, *self._closing)}
+            run = CastRun(image, free_slot(taken), self._legs, options)
             self._open.append(run)
         self.share()
         return run
@@ -43,30 +49,41 @@ class CastRuns:
                 _share(leg.capacity(), [run.legs[number] for run in runs])
 
     def end(self, run: CastRun, *, abort: bool) -> None:
-        """``run`` is to be closed by the next `close_ended`; ``abort`` tells its clients."""
-        with self._lock:
-            self._open.remove(run)
-            self._ended.append((run, abort))
+        """Close ``run``, beside whatever else is done; ``abort`` tells its clients."""
         run.pause(paused=True)  # until it is closed, others have its share already
+        self._start_closing(run, abort=abort)
         self.share()
-
-    def close_ended(self) -> None:
-        """Stop what has ended; to be called without a lock."""
-        with self._lock:
-            mine, self._ended = self._ended, []
-            self._closing += [run for run, _ in mine]
-        for run, abort in mine:
-            run.close(abort=abort)
-            with self._lock:
-                self._closing.remove(run)
 
     def close(self) -> None:
         """Stop all, as the server ends: their clients wait for it to be back."""
-        self.close_ended()
         with self._lock:
             left = list(self._open)
         for run in left:
-            run.close()
+            self._start_closing(run, abort=False)
+        with self._lock:
+            closing = list(self._closing.values())
+        end = time.monotonic() + CLOSE_SECONDS
+        for thread in closing:
+            thread.join(max(end - time.monotonic(), 0.0))
+
+    def _start_closing(self, run: CastRun, *, abort: bool) -> None:
+        thread = threading.Thread(
+            target=self._close, args=(run,), kwargs={"abort": abort}, name="close cast", daemon=True
+        )
+        with self._lock:
+            if run not in self._open:
+                return  # the server ends, and has stopped it
+            self._open.remove(run)
+            self._closing[run] = thread
+            thread.start()
+
+    def _close(self, run: CastRun, *, abort: bool) -> None:
+        try:
+            run.close(abort=abort)
+        except Exception:
+            log.exception("a cast's sender did not close well")
+        with self._lock:
+            del self._closing[run]
 
 
 def _share(capacity: float, legs: Sequence[LegRun]) -> None:

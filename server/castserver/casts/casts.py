@@ -7,19 +7,22 @@ anybody hears of it.
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from functools import partial
 
-from castcore.control import Order, OrderKind, Report
+from castcore.control import Report
 from castcore.disk import Rules
 from castcore.errors import Busy, FleetcastError, NotFound, Refused
 
-from castserver.casts import castroutes, policy
+from castserver.casts import castroutes
 from castserver.casts.admission import Admission
 from castserver.casts.castbook import CastBook
 from castserver.casts.castlife import CastLife, may_hold
 from castserver.casts.castmodel import Cast, Request
+from castserver.casts.castorders import CastOrders
 from castserver.casts.castruns import CastRuns
 from castserver.casts.durables import Durables
 from castserver.casts.legrun import Leg
@@ -30,6 +33,8 @@ from castserver.images.library import Library
 from castserver.licences.licensing import Licensing
 from castserver.machines.clients import Client, Clients
 from castserver.machines.presented import Presented
+
+log = logging.getLogger("fleetcast")
 
 
 class Casts:
@@ -51,6 +56,7 @@ class Casts:
         self._runs = CastRuns(legs)
         self._book = CastBook(database, clients, self.licensing)
         self._life = CastLife(self._book, clients, library, self.licensing, self._runs)
+        self._orders = CastOrders(self._book, clients)
         self._life.resume_all()
 
     @property
@@ -92,18 +98,12 @@ class Casts:
                 disk_rules=request.disk_rules,
                 made_by=request.by,
             )
+            self._life.put_on_air(cast, image)
             try:
-                self._life.put_on_air(cast, image)
-            except FleetcastError:
-                image.close()
-                raise
-            try:
-                self._book.add(cast)
+                self._orders.open(cast)
             except FleetcastError:
                 self._life.take_off_air(cast)
                 raise
-            for client in self._clients.all():
-                self.offer(client)
         self._clients.changed.fire()
         return cast
 
@@ -120,8 +120,7 @@ class Casts:
                     f"no machine has joined cast {cast.id} yet",
                     hint="boot machines over the network first",
                 )
-            cast.made_by = by or cast.made_by
-            self._life.begin(cast)
+            self._life.begin(cast, by)
         self._clients.changed.fire()
 
     def pause(self, cast: Cast) -> None:
@@ -139,27 +138,27 @@ class Casts:
             self._life.begin(cast)
         self._clients.changed.fire()
 
-    def retry(self, cast: Cast, machines: Collection[str] = ()) -> None:
-        """Order machines that failed, were refused or are gone into ``cast`` again; () for all of them.
+    def retry(self, cast: Cast, machines: Collection[str] | None = None) -> None:
+        """Order machines that failed, were refused or are gone into ``cast`` again; None: all of them.
 
         One that has ended is under way again by that. Raises NotFound and BadImage (its image), InUse
-        (too many casts), Refused when no machine can be ordered now.
+        (too many casts), Refused when no machine can be ordered now, Busy (worth another try).
         """
         with self._lock:
-            again = [self._clients.get(name) for name in self._to_retry(cast, machines)]
-            blocked = {client.id: why for client in again if (why := self.unready(client))}
-            ready = [client for client in again if client.id not in blocked]
-            if not ready:
-                told = "; ".join(list(blocked.values())[:3])
-                raise Refused(
-                    f"no machine of cast {cast.id} can be ordered again now: {told}",
-                    hint="boot them over the network first",
-                )
-            if cast.state.ended:
-                self._life.reopen(cast)
-                self._life.restart(cast)
-            for client in ready:
-                self._order(cast, client)
+            self._orders.to_retry(cast, machines)
+            ended = cast.state.ended
+        with ExitStack() as unused:
+            image = self._life.open(cast) if ended else None  # without the lock: a shelf takes its time
+            if image is not None:
+                unused.callback(image.close)
+            with self._lock:
+                ready = self._orders.to_retry(cast, machines)
+                if cast.state.ended:
+                    if image is None:
+                        raise Busy(f"cast {cast.id} has ended just now", hint="try again")
+                    unused.pop_all()
+                    self._life.restart(cast, image)
+                self._orders.order(cast, ready)
         self._clients.changed.fire()
 
     def cancel(self, cast: Cast) -> None:
@@ -183,23 +182,20 @@ class Casts:
         """
         with self._lock:
             for cast in self._book.of_medium(medium):
-                self._life.break_off(cast, CastState.FAILED, why)
-        # Who reads what is dead may hang for long, and nobody shall with them.
-        threading.Thread(target=self._runs.close_ended, name="close casts", daemon=True).start()
+                try:
+                    self._life.break_off(cast, CastState.FAILED, why)
+                except FleetcastError as error:
+                    log.error("cast %s has ended, which is still to be written: %s", cast.id, error.what)
 
     def busy(self, client: Client) -> str:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""
         with self._lock:
-            return next((c.id for c in self._book.active() if _awaits(c, client.id)), "")
+            return self._orders.busy(client)
 
     def unready(self, client: Client) -> str:
         """Why it cannot be ordered into a cast now, "" when it can."""
-        busy = self.busy(client)
-        if busy:
-            return f"{client.id} takes part in cast {busy}"
-        if not client.online(self._clients.clock()):
-            return f"no client is running on {client.id}"
-        return "" if self._free(client) else f"{client.id} is at work"
+        with self._lock:
+            return self._orders.unready(client)
 
     def offer(self, client: Client, *, restarted: bool = False) -> None:
         """Order ``client`` into the oldest cast that wants it, if it is free to take part.
@@ -207,17 +203,7 @@ class Casts:
         ``restarted``: it has just registered, so it knows nothing of its earlier orders.
         """
         with self._lock:
-            if not self._free(client):
-                return
-            busy = self.busy(client)
-            if busy and not restarted:
-                return
-            for cast in [self._book.get(busy)] if busy else self._book.active():
-                part = cast.parts.get(client.id)
-                taken = part.state if part else None
-                if policy.wants(cast.state, cast.rules, client.id, taken, source=client.source):
-                    self._order(cast, client)
-                    return
+            self._orders.offer(client, restarted=restarted)
 
     def hear(self, client: Client, report: Report) -> None:
         """Take in a report: a part may end by it, and with it the cast."""
@@ -264,14 +250,21 @@ class Casts:
         over.
         """
         with self._lock:
-            for cast in self._book.active():
-                self._life.give_up_silent(cast)
+            casts = self._life.to_look_at()
+            steps: list[Callable[[], None]] = [
+                self._life.give_back,
+                *(partial(self._life.look, cast) for cast in casts),
+            ]
+            for step in steps:
+                try:
+                    step()
+                except FleetcastError as error:  # the next second tries again; the others go on
+                    log.error("%s", error.what)
             runs = [cast.run for cast in self._book.active() if cast.run is not None]
         self.licensing.settle()
         for run in runs:  # without the lock: to end a sender takes a moment
             run.look()
         self._runs.share()
-        self._runs.close_ended()
 
     def authorize(self, shown: Presented) -> str | None:
         """The id of the client that makes a request. Raises Unproven."""
@@ -283,36 +276,3 @@ class Casts:
         self._runs.close()
         self.durables.save()
         self.licensing.close()
-
-    def _free(self, client: Client) -> bool:
-        """Whether it is here and does nothing else than, at most, a cast."""
-        idle = policy.idle(client.report, stays=client.stays)
-        return idle and not client.capture and client.online(self._clients.clock())
-
-    def _to_retry(self, cast: Cast, machines: Collection[str]) -> list[str]:
-        """Of ``machines`` (none named: of all), those that can be ordered again. Raises Refused."""
-        for name in machines:
-            if name not in cast.parts:
-                raise Refused(f"machine {name[:40]!r} has no part in cast {cast.id}")
-        found = [
-            name
-            for name, part in cast.parts.items()
-            if policy.retried(part.state) and (not machines or name in machines)
-        ]
-        if not found:
-            raise Refused(f"no such machine of cast {cast.id} failed, was refused or is gone")
-        return found
-
-    def _order(self, cast: Cast, client: Client) -> None:
-        # Who has joined may only have registered anew, its link or the server having been away: it does
-        # not join again, so it would be waited for in vain. If the machine was restarted, it does.
-        part = cast.parts.get(client.id)
-        if part is None or part.state is not PartState.JOINED:
-            self._book.set_part(cast, client.id, PartState.ORDERED, "")
-        order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update, rules=cast.disk_rules)
-        self._clients.order(client, order)
-
-
-def _awaits(cast: Cast, client: str) -> bool:
-    part = cast.parts.get(client)
-    return part is not None and not part.state.ended

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from castcore.cast.chunkset import ChunkSet
@@ -44,34 +46,37 @@ class Durables:
 
     def remember(self, machine: str, target: str, root: str, chunks: ChunkSet) -> None:
         """These and no others are durable there from now on."""
-        at = machine, target
+        at, now = (machine, target), int(time.time())
+        row = DurableRow(machine=machine, target=target, root=root, chunks=chunks.encode(), changed=now)
         with self._lock:
             before = self._records.get(at)
-            self._rows[at] = DurableRow(
-                machine=machine,
-                target=target,
-                root=root,
-                chunks=chunks.encode(),
-                changed=int(time.time()),
-            )
-            self._records[at] = _Record(root, chunks)
-            self._grown.add(at)
             grows = before is not None and before.root == root and not before.chunks - chunks
-            if not grows or time.monotonic() - self._saved > SAVE_SECONDS:
+            if not grows:  # before anybody believes it, and before what it tells of is done
+                self._database.save(row)
+            self._rows[at], self._records[at] = row, _Record(root, chunks)
+            if grows:
+                self._grown.add(at)
+            if time.monotonic() - self._saved > SAVE_SECONDS:
                 self._save()
 
-    def forget(self, machine: str) -> None:
-        """A cast to this machine is proven: its disks are its own again, and will change."""
+    @contextmanager
+    def forgetting(self, machine: str) -> Iterator[Collection[DurableRow]]:
+        """A cast to this machine is proven: its disks are its own again, and will change. Whoever calls
+        saves the rows that say so, with what else is so by that.
+        """
         with self._lock:
-            mine = [at for at in self._rows if at[0] == machine and self._rows[at].chunks]
-            for at in mine:
-                self._rows[at] = DurableRow(
+            rows = {
+                at: DurableRow(
                     machine=machine, target=at[1], root="", chunks=b"", changed=int(time.time())
                 )
+                for at, row in self._rows.items()
+                if at[0] == machine and row.chunks
+            }
+            yield rows.values()
+            self._rows |= rows
+            self._grown -= rows.keys()
+            for at in rows:
                 self._records.pop(at, None)
-                self._grown.add(at)
-            if mine:
-                self._save()
 
     def save(self) -> None:
         """Write what is not written yet."""

@@ -83,24 +83,28 @@ class LicenceBook:
         self._database.save(gone=[_row(use) for use in gone])
         self._put([], gone)
 
-    def save_part(self, row: PartRow) -> None:
-        """Save a machine's part in a cast, and in the same transaction what becomes of its licence.
+    def save_part(self, row: PartRow, *more: Base) -> None:
+        """Save a machine's part in a cast, and in the same transaction ``more`` and what becomes of its
+        licence.
 
         GONE changes nothing: a machine that was lost may come back, as long as the cast lasts.
         """
         state = PartState(row.state)
         use = self._uses.get((row.cast, row.machine))
         if use is None or not state.ended or state is PartState.GONE:
-            self._database.save(row)
+            self._database.save(row, *more)
         else:
-            self._become(UseState.DUE if state is PartState.DONE else UseState.RETURNING, [use], row)
+            after = UseState.DUE if state is PartState.DONE else UseState.RETURNING
+            self._become(after, [use], row, *more)
 
-    def save_cast(self, row: CastRow) -> None:
-        """Save a cast; in one that has ended, or waits for more machines, nobody keeps a licence."""
+    def save_cast(self, row: CastRow, *more: Base) -> None:
+        """Save a cast and ``more``; in one that has ended, or waits for more machines, nobody keeps a
+        licence. In any other each part among ``more`` is still awaited.
+        """
         state, uses = CastState(row.state), list[LicenceUse]()
         if state.ended or state is CastState.OPEN:
             uses = [use for use in self.uses(UseState.RESERVED) if use.cast == row.id]
-        self._become(UseState.RETURNING, uses, row)
+        self._become(UseState.RETURNING, uses, row, *more)
 
     def give_up(self, cast: str, machine: str) -> None:
         """The machine takes no part in the cast any more."""

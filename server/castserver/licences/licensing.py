@@ -20,7 +20,7 @@ from castcore.errors import Busy, DiskFailed, FleetcastError, InUse, NotFound, R
 from castcore.licence import MOST_RECENT, Ledger, NoLicence, Standing, open_licence, require_issuer
 
 from castserver.database.database import Database
-from castserver.database.tables import CastRow, PartRow
+from castserver.database.tables import Base, CastRow, PartRow
 from castserver.licences.ledgerholder import HeldLedger, LedgerHolder, NoLedgers
 from castserver.licences.licencebook import LicenceBook, LicenceUse, UseState
 from castserver.licences.licenceterms import LicenceEvent, LicencesLeft, LicenceTerms, WithoutLicence
@@ -121,13 +121,13 @@ class Licensing:
             elif use.state is UseState.RETURNING:  # and not on its way: we have the lock
                 self._book.want(replace(use, state=UseState.RESERVED))
 
-    def save_part(self, row: PartRow) -> None:
-        """Save a part, and what becomes of its licence; :meth:`settle` then carries that out."""
-        self._book.save_part(row)
+    def save_part(self, row: PartRow, *more: Base) -> None:
+        """Save a part, ``more``, and what becomes of its licence; :meth:`settle` carries that out."""
+        self._book.save_part(row, *more)
 
-    def save_cast(self, row: CastRow) -> None:
-        """Save a cast, and what becomes of its licences; :meth:`settle` then carries that out."""
-        self._book.save_cast(row)
+    def save_cast(self, row: CastRow, *more: Base) -> None:
+        """Save a cast, ``more``, and what becomes of its licences; :meth:`settle` carries that out."""
+        self._book.save_cast(row, *more)
 
     def give_up(self, cast: str, machine: str) -> None:
         """The machine takes no part in the cast any more; :meth:`settle` gives its licence back."""

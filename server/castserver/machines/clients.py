@@ -14,27 +14,18 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from castcore.boot import BootDecision
 from castcore.control import ClientState, Order, Registered, Registration, Report, Standing
 from castcore.errors import NotFound, Refused
 from castcore.words import machine_words
-from sqlalchemy import select
 
 from castserver.casts.policy import boot_decision, boot_mac
 from castserver.database.database import Database
-from castserver.database.tables import (
-    Base,
-    CaptureRow,
-    DurableRow,
-    LicenceUseRow,
-    MachineCardRow,
-    MachineRow,
-    MachineTrustRow,
-    PartRow,
-)
+from castserver.database.tables import Base, MachineCardRow, MachineRow, MachineTrustRow
 from castserver.machines import machinetrust
 from castserver.machines.clientmodel import (
     GONE_AFTER,
@@ -52,6 +43,7 @@ from castserver.machines.clientmodel import (
 )
 from castserver.machines.machinecard import Card
 from castserver.machines.machinecards import CardIndex
+from castserver.machines.machinehistory import names
 from castserver.machines.machineid import (
     NO_TRAITS,
     Traits,
@@ -173,9 +165,7 @@ class Clients:
 
     def has_history(self, client: Client) -> bool:
         """Whether the database holds anything that names ``client``."""
-        rows = (PartRow, CaptureRow, LicenceUseRow, DurableRow)
-        wanted = (select(row).where(row.machine == client.id).limit(1) for row in rows)
-        return any(self._database.find(chosen) for chosen in wanted)
+        return names(self._database, client.id)
 
     def entries_for(self, client: Client) -> list[Client]:
         """The entries whose MAC ``client`` has, and that it did not claim: a MAC does not say whose."""
@@ -299,16 +289,24 @@ class Clients:
             # It was here before we were started anew: nobody takes its place before it can speak.
             client.trust.heard = self.clock()
 
-    def order(self, client: Client, order: Order) -> Order:
+    def order(self, client: Client, order: Order) -> None:
         """Give ``client`` one more order, numbered here; it replaces those it has not fetched yet."""
+        with self.ordering([client], order) as rows:
+            self._database.save(*rows)
+
+    @contextmanager
+    def ordering(self, clients: Sequence[Client], order: Order) -> Iterator[Sequence[Base]]:
+        """The same for each of ``clients``, where whoever calls saves the rows that say so, with what
+        else is so by that.
+        """
         with self.lock:
-            client.orders_given += 1
-            order = replace(order, number=client.orders_given)
-            client.orders = (order,)
-            self._save(client)
-        client.signal.fire()
+            yield [client_row(replace(c, orders_given=c.orders_given + 1)) for c in clients]
+            for client in clients:
+                client.orders_given += 1
+                client.orders = (replace(order, number=client.orders_given),)
+        for client in clients:
+            client.signal.fire()
         self.changed.fire()
-        return order
 
     def note(self, client: Client, report: Report) -> Report:
         """Remember the latest ``report`` of ``client``; return it cut down to what is kept of one."""
@@ -326,10 +324,19 @@ class Clients:
 
     def set_boots(self, client: Client, boots: BootDecision) -> None:
         """Decide what the machine boots over the network from now on."""
+        with self.booting([client], boots) as rows:
+            if rows:
+                self._database.save(*rows)
+
+    @contextmanager
+    def booting(self, clients: Sequence[Client], boots: BootDecision) -> Iterator[Sequence[Base]]:
+        """The same of each, where whoever calls saves the rows that say so, with what else is so by
+        that.
+        """
         with self.lock:
-            if client.boots is not boots:
+            yield [client_row(replace(c, boots=boots)) for c in clients if c.boots is not boots]
+            for client in clients:
                 client.boots = boots
-                self._save(client)
         self.changed.fire()
 
     def decide(self, mac: str, uuid: str) -> BootDecision:
@@ -380,9 +387,6 @@ class Clients:
         while (name := f"m{secrets.token_hex(4)}") in self._clients or name in besides:
             pass
         return name
-
-    def _save(self, client: Client) -> None:
-        self._database.save(client_row(client))
 
 
 def _unknown(text: str) -> NotFound:
