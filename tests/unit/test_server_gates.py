@@ -119,7 +119,7 @@ def test_every_operation_takes_its_role(lab: ServerLab) -> None:
 
 
 def test_every_operation_takes_a_token_of_its_role(lab: ServerLab) -> None:
-    """The same by token, which needs no header of the console; `operator.token` is an administrator's."""
+    """The same by token, without the console's header; `operator.token` is an administrator's."""
     lab.parts.stopping.set()
     tokens = {role: token_of(lab, role) for role in Role}
     for method, path, needed in operations(lab):
