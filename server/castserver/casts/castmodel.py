@@ -35,6 +35,7 @@ class Cast:
     ``made_by``: who started it; until somebody has, who made it.
     ``disk_rules`` choose the disks of its machines (castcore.disk.rules), "": the machine's own do.
     ``first_joined`` is when the first machine did, while the cast gathers and after.
+    ``began_for`` is why it started of itself in this run of the server, "": somebody started it.
     ``medium`` is the key of the deploy medium that its image lies on, "": of none.
     """
 
@@ -55,6 +56,7 @@ class Cast:
     run: CastRun | None = None
     medium: str = ""
     made_by: str = ""
+    began_for: str = ""
 
     @property
     def bare_image(self) -> str:
