@@ -173,6 +173,7 @@ class CastView(View):
     message: str
     start_clients: int | None
     start_after: int | None = Field(description="seconds after the first joined; null: however long")
+    most_at_once: int | None = Field(description="machines under way at a time; null: all of them")
     starts_in: int | None = Field(description="seconds until it starts for that; null: not counting")
     transport: Transport
     rules: str = Field(description="TOML that chooses the disks; empty: the machines' own rules do")
@@ -301,6 +302,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         message=cast.message,
         start_clients=rules.start_clients,
         start_after=rules.start_after,
+        most_at_once=rules.most_at_once,
         starts_in=_starts_in(cast),
         transport=cast.options.transport,
         rules=cast.disk_rules,

@@ -13,6 +13,7 @@ from castcore.errors import Refused
 from castserver.casts import policy
 from castserver.casts.castbook import CastBook
 from castserver.casts.castmodel import Cast
+from castserver.casts.policy import PartState
 from castserver.machines.clients import Client, Clients
 
 
@@ -56,6 +57,14 @@ class CastOrders:
                 self.order(cast, [client])
                 return
 
+    def fill(self, cast: Cast) -> None:
+        """Order those whose turn it is, as others have ended or are gone."""
+        queued = [name for name, part in cast.parts.items() if part.state is PartState.QUEUED]
+        ready = [client for name in queued if self._free(client := self._clients.get(name))]
+        turns = policy.turns(cast.rules, cast.states(), len(ready)) if cast.run is not None else 0
+        if turns:
+            self.order(cast, ready[:turns])
+
     def to_retry(self, cast: Cast, machines: Collection[str] | None) -> list[Client]:
         """Of ``machines`` (None: of all), those that can be ordered again now. Raises Refused."""
         for name in machines or ():
@@ -79,9 +88,12 @@ class CastOrders:
         return ready
 
     def order(self, cast: Cast, clients: Sequence[Client]) -> None:
-        """Order these into ``cast``, in one step."""
+        """Order these into ``cast``, in one step; those for whom there is no room yet wait."""
+        ids = {client.id for client in clients}
+        others = [part.state for name, part in cast.parts.items() if name not in ids]
+        turns = policy.turns(cast.rules, others, len(clients))
         order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update, rules=cast.disk_rules)
-        self._book.order(cast, clients, order)
+        self._book.order(cast, clients[:turns], order, clients[turns:])
 
     def _free(self, client: Client) -> bool:
         """Whether it is here and does nothing else than, at most, a cast."""
