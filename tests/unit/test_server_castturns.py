@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 from castserver.casts.policy import CastRules, PartState, turns
+from castserver.commands import casts as command
 from castserver.machines.clients import GONE_AFTER
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.accounts import FROM_CONSOLE
 from tests.support.faintdatabase import faint
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
 
@@ -137,6 +141,9 @@ def test_a_cast_that_could_never_start_is_refused(lab: ServerLab, path: str) -> 
     answer = lab.http.post(f"/api/v1{path}", json=body, headers=OPERATOR)
     assert answer.status_code == 403
     assert "3 machines have joined, and no more than 2" in answer.json()["error"]
+    lab.log_in()
+    asked = lab.http.post("/ask/cast", json=body, headers=FROM_CONSOLE)
+    assert (asked.status_code, asked.json()["field"]) == (422, "most_at_once")
     assert lab.operator("GET", "/casts") == []
 
 
@@ -144,6 +151,17 @@ def test_a_cast_that_could_never_start_is_refused(lab: ServerLab, path: str) -> 
 def test_what_is_no_number_of_machines_is_refused(lab: ServerLab, most: object) -> None:
     body = {"image": "lab", "most_at_once": most}
     assert lab.http.post("/api/v1/casts", json=body, headers=OPERATOR).status_code == 422
+
+
+def test_what_is_asked_for_is_shown_before_and_after(lab: ServerLab) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    wish = command._wish(parser.parse_args(["create", "--image", "lab", "--most-at-once", "2"]))
+    assert "2 machines at a time" in command._preview(lab.operator("POST", "/casts/preview", wish))
+    assert "2 machines at a time" in command._details(lab.operator("POST", "/casts", wish))
+    lab.log_in()
+    asked = lab.http.post("/ask/cast", json=wish, headers=FROM_CONSOLE).text
+    assert "At most 2 at a time; the others wait for their turn." in asked
 
 
 def test_those_who_wait_survive_a_restart_of_the_server(lab: ServerLab) -> None:

@@ -78,10 +78,14 @@ class NewCast(BaseModel):
     tags: Words | None = Field(None, description="of those groups, else of all, who have all these tags")
 
 
+class NeverStarts(Refused):
+    """A cast that waits for more machines than may take part at a time."""
+
+
 def request_of(clients: Clients, wish: NewCast) -> Request:
     """The cast that ``wish`` asks for.
 
-    Raises Refused (its rules; it could never start), NotFound (machine, group).
+    Raises Refused (its rules), NeverStarts, NotFound (machine, group).
     """
     if wish.rules:
         parse_rules(wish.rules, "the cast's rules")
@@ -90,7 +94,9 @@ def request_of(clients: Clients, wish: NewCast) -> Request:
         wish.start_clients, wish.keep_open, wish.update, targets, wish.start_after, wish.most_at_once
     )
     if rules.objection:
-        raise Refused(rules.objection, hint="let it start with fewer, or let more take part at a time")
+        raise NeverStarts(
+            rules.objection, hint="let it start with fewer, or let more take part at a time"
+        )
     return Request(
         wish.image,
         rules,
