@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.accounts import FROM_CONSOLE
 from tests.support.faintdatabase import faint
 from tests.support.serverlab import OPERATOR, ROOT, FakeClient, ServerLab
+from tests.unit.test_server_castpreview import lab_of
 
 UNDER_WAY = (PartState.ORDERED, PartState.JOINED)
 
@@ -118,6 +119,27 @@ def test_late_machines_wait_as_well(lab: ServerLab) -> None:
     assert ordered([third]) == [0]
 
 
+def test_one_that_was_only_out_of_reach_is_under_way_all_the_same(lab: ServerLab) -> None:
+    clients = machines(lab, 3)
+    cast = create(lab, start_clients=1, most_at_once=1)
+    clients[0].join(cast)
+    lab.clock.now += GONE_AFTER + 1
+    for client in clients[1:]:
+        client.report("ready")
+    lab.casts.tick()
+    assert states(lab, cast, clients) == ["gone", "ordered", "queued"]
+    clients[0].register()
+    assert states(lab, cast, clients) == ["queued", "ordered", "queued"]
+    clients[0].report("receiving", cast=cast)
+    assert states(lab, cast, clients) == ["joined", "ordered", "queued"]
+    clients[0].register()
+    assert states(lab, cast, clients) == ["joined", "ordered", "queued"]
+    clients[1].report("failed", cast=cast)
+    assert states(lab, cast, clients) == ["joined", "refused", "queued"]
+    clients[0].report("done", cast=cast, root=ROOT)
+    assert states(lab, cast, clients) == ["done", "refused", "ordered"]
+
+
 def test_one_that_starts_anew_in_its_turn_keeps_it(lab: ServerLab) -> None:
     clients = machines(lab, 2)
     cast = create(lab, most_at_once=1)
@@ -153,7 +175,8 @@ def test_what_is_no_number_of_machines_is_refused(lab: ServerLab, most: object) 
     assert lab.http.post("/api/v1/casts", json=body, headers=OPERATOR).status_code == 422
 
 
-def test_what_is_asked_for_is_shown_before_and_after(lab: ServerLab) -> None:
+def test_what_is_asked_for_is_shown_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = lab_of(40, monkeypatch)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     wish = command._wish(parser.parse_args(["create", "--image", "lab", "--most-at-once", "2"]))

@@ -89,11 +89,13 @@ class CastOrders:
 
     def order(self, cast: Cast, clients: Sequence[Client]) -> None:
         """Order these into ``cast``, in one step; those for whom there is no room yet wait."""
-        ids = {client.id for client in clients}
-        others = [part.state for name, part in cast.parts.items() if name not in ids]
-        turns = policy.turns(cast.rules, others, len(clients))
+        # Who has joined is under way, whatever it was told.
+        within = [client for client in clients if _joined(cast, client)]
+        new = [client for client in clients if not _joined(cast, client)]
+        others = [part.state for name, part in cast.parts.items() if name not in {c.id for c in new}]
+        turns = policy.turns(cast.rules, others, len(new))
         order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update, rules=cast.disk_rules)
-        self._book.order(cast, clients[:turns], order, clients[turns:])
+        self._book.order(cast, [*within, *new[:turns]], order, new[turns:])
 
     def _free(self, client: Client) -> bool:
         """Whether it is here and does nothing else than, at most, a cast."""
@@ -107,6 +109,11 @@ def _wants(cast: Cast, client: Client) -> bool:
     # One without a sender has ended, only that is still to be written.
     on_air = cast.run is not None
     return on_air and policy.wants(cast.state, cast.rules, client.id, taken, source=client.source)
+
+
+def _joined(cast: Cast, client: Client) -> bool:
+    part = cast.parts.get(client.id)
+    return part is not None and part.state is PartState.JOINED
 
 
 def _awaits(cast: Cast, client: str) -> bool:

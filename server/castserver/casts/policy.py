@@ -199,8 +199,8 @@ def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartS
             refused = part in (PartState.ORDERED, PartState.REFUSED)
             return (PartState.REFUSED if refused else PartState.FAILED), ""
         case ClientState.RECEIVING | ClientState.FILLING | ClientState.VERIFYING:
-            # A machine given up as lost was only out of reach.
-            return (PartState.JOINED if part is PartState.GONE else part), ""
+            # A machine given up as lost was only out of reach, also one that registered anew meanwhile.
+            return (PartState.JOINED if part in (PartState.GONE, PartState.QUEUED) else part), ""
         case _:
             return part, ""
 
