@@ -14,7 +14,7 @@ from castcore.image import Manifest
 from hypothesis import settings
 
 from tests.golden.independent import read_image
-from tests.support import databases
+from tests.support import databases, figures
 
 # The other reader holds a whole image in memory.
 MOST_READ = 256 << 20
@@ -27,6 +27,16 @@ settings.load_profile("patient")
 def pytest_sessionfinish() -> None:
     """End what ``databases`` started."""
     databases.end()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell the figures that tests have printed."""
+    reports = [one for some in terminalreporter.stats.values() for one in some]
+    printed = [(r.nodeid, r.capstdout) for r in reports if isinstance(r, pytest.TestReport)]
+    if lines := list(figures.told(dict.fromkeys(printed))):
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from castcore.errors import FleetcastError
 
 from castclient import hotkeys, stickcopy
+from castclient.happening import Happening, Post
 from castclient.hotkeys import Hotkey
 from castclient.phases import Event, Phase
-from castclient.program import Happening, Post
 from castclient.terminals import SCREEN, Terminals, activate
 
 _ASKS = {Hotkey.SHUT_DOWN: Event.ASKED_OFF, Hotkey.YES: Event.SURE_OFF, Hotkey.NO: Event.STAY_ON}

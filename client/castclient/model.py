@@ -14,14 +14,13 @@ from castclient.phases import Phase
 RATE_WINDOW = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class DiskNow:
-    """How far the disk ``path`` is in a cast: bytes as they travel, ``rate`` bytes a second."""
+class _Share:
+    """How much of something is ``done`` of its ``total`` bytes, at ``rate`` bytes a second."""
 
-    path: str
-    done: int = 0
-    total: int = 0
-    rate: int = 0
+    __slots__ = ()
+    done: int
+    total: int
+    rate: int
 
     @property
     def percent(self) -> int:
@@ -35,7 +34,17 @@ class DiskNow:
 
 
 @dataclass(frozen=True, slots=True)
-class CastNow:
+class DiskNow(_Share):
+    """How far the disk ``path`` is in a cast: bytes as they travel, ``rate`` bytes a second."""
+
+    path: str
+    done: int = 0
+    total: int = 0
+    rate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CastNow(_Share):
     """How far a cast is. All counts are bytes; ``rate`` bytes a second; times in seconds.
 
     ``kept`` of ``done`` was on the disk before. ``writing``: something on the disks was changed by now.
@@ -60,16 +69,6 @@ class CastNow:
     root: str = ""
     disks: tuple[DiskNow, ...] = ()
     writing: bool = False
-
-    @property
-    def percent(self) -> int:
-        """Whole percent done; 0 while the total is unknown."""
-        return min(100, self.done * 100 // self.total) if self.total else 0
-
-    @property
-    def eta(self) -> int | None:
-        """Seconds left at the present rate; None when it cannot be said."""
-        return (self.total - self.done) // self.rate if self.rate and self.total else None
 
 
 @dataclass(frozen=True, slots=True)

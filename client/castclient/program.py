@@ -13,46 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from castcore.control import ClientState, Machine, Nic, Order, OrderKind, Report, Standing
+from castcore.control import Machine, Nic, Order, OrderKind, Report
 from castcore.disk import DiskFacts
-from castcore.edge.cast.discovery import FoundServer
-from castcore.errors import FleetcastError, NotFound
-from castcore.words import code_words
 
 from castclient import retry
+from castclient.clientreport import report_of
 from castclient.console import Show
+from castclient.happening import Happening, Post, leaving_kind
 from castclient.journal import Journal
-from castclient.model import CastNow, Model
+from castclient.model import Model
+from castclient.noting import aged, begun, noted
 from castclient.phases import Action, Event, Phase, step
 
 # Under software emulation a redraw costs some percent of the machine; news may come a little sooner.
 SHOW_SECONDS = 0.5
 URGENT_SECONDS = 0.25
 FACTS_SECONDS = 1.0
-QUESTION_SECONDS = 30.0
-NOTICE_SECONDS = 120.0
 _SHOWN_MESSAGES = 40
-_QUESTION = "The disk is being written. Enter: shut down, it stays incomplete. Esc: go on."
-_QUESTION_BEFORE = "No data came yet, the disk is as it was. Enter: shut down. Esc: go on."
-_QUESTION_CAPTURE = (
-    "An image is being made of the disk. Enter: shut down, without the image. Esc: go on."
-)
-_UNTOLD = (Phase.STARTING, Phase.SEARCHING, Phase.CHOOSING, Phase.REGISTERING, Phase.WAITING)
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """An event and what belongs to it; ``words`` are the machine's own code."""
-
-    event: Event
-    servers: tuple[FoundServer, ...] = ()
-    client: str = ""
-    order: Order | None = None
-    now: CastNow | None = None
-    text: str = ""
-    error: FleetcastError | None = None
-    standing: Standing = Standing.ADMITTED
-    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +40,6 @@ class Facts:
     nics: tuple[Nic, ...]
     disks: tuple[DiskFacts, ...] = ()
     keys: str = ""
-
-
-Post = Callable[[Happening], None]
 
 
 class World(Protocol):
@@ -218,150 +192,7 @@ class Client:
                 self._journal.add(f"warning: a screen is given up: {error!r}")
 
 
-def begun(model: Model, cast: str, *, again: bool) -> Model:
-    """``model`` with ``cast`` begun, ``again`` if it failed before: then that is still to be read."""
-    fresh = CastNow(cast, ClientState.PLANNING)
-    model = dataclasses.replace(model, cast=fresh, told=False, retry_at=0.0)
-    if again:
-        return model
-    return dataclasses.replace(model, problem="", failure=None, attempt=0)
-
-
-def aged(model: Model, now: float) -> Model:
-    """``model`` without the question and the notice whose time is over."""
-    if model.question and now > model.question_until:
-        model = dataclasses.replace(model, question="")
-    if model.notice and now > model.notice_until:
-        model = dataclasses.replace(model, notice="")
-    return model
-
-
-def _spoken(model: Model, happening: Happening) -> Model:
-    """``model`` with what is asked of the person now, or answered."""
-    event = happening.event
-    if model.question and (model.phase is not Phase.CASTING or event is Event.STAY_ON):
-        model = dataclasses.replace(model, question="")
-    if event is Event.ASKED_OFF and model.phase is Phase.CASTING:
-        until = time.monotonic() + QUESTION_SECONDS
-        return dataclasses.replace(model, question=_question(model.cast), question_until=until)
-    if event is Event.NOTICE:
-        until = time.monotonic() + NOTICE_SECONDS
-        return dataclasses.replace(model, notice=happening.text, notice_until=until)
-    return model
-
-
-def _question(cast: CastNow | None) -> str:
-    """What is asked before a machine goes off that is at work."""
-    if cast is not None and cast.state is ClientState.CAPTURING:
-        return _QUESTION_CAPTURE
-    return _QUESTION if cast is not None and cast.writing else _QUESTION_BEFORE
-
-
-def noted(model: Model, happening: Happening) -> Model:
-    """``model`` with what came along with ``happening``."""
-    model = _spoken(model, happening)
-    event = happening.event
-    if event in (Event.FOUND, Event.CHOSEN):
-        server = happening.servers[0]
-        return dataclasses.replace(
-            model,
-            server_url=server.url,
-            server_name=server.name,
-            server_words=code_words(server.key),
-            choices=(),
-        )
-    if event is Event.FOUND_SEVERAL:
-        choices = tuple(f"{s.name}  {s.url}  {code_words(s.key)}" for s in happening.servers)
-        return dataclasses.replace(model, choices=choices)
-    if event is Event.REGISTERED:
-        return dataclasses.replace(
-            model, client=happening.client, link_lost=False, standing=Standing.ADMITTED, kept_out=""
-        )
-    if event is Event.KEPT_OUT:
-        return dataclasses.replace(
-            model, standing=happening.standing, kept_out=happening.text, machine_words=happening.words
-        )
-    if event is Event.LOST or (event is Event.GAVE_UP and model.client):
-        return dataclasses.replace(model, link_lost=True)
-    return _cast_noted(model, happening)
-
-
-def _cast_noted(model: Model, happening: Happening) -> Model:
-    event = happening.event
-    if event is Event.PROGRESS:
-        # Who was told that the disk is as it was shall know when that is over.
-        question = model.question and _question(happening.now)
-        return dataclasses.replace(model, cast=happening.now, question=question)
-    if event is Event.CAST_DONE:
-        return dataclasses.replace(model, cast=happening.now, problem="", failure=None, attempt=0)
-    if event in (Event.TOLD, Event.TOLD_STAY) and model.phase is not Phase.CASTING:
-        return dataclasses.replace(model, told=True)
-    if event is Event.CAST_FAILED:
-        return dataclasses.replace(
-            model, problem=_problem(model, happening), failure=happening.error, cast=_cut(model.cast)
-        )
-    return model
-
-
-def _problem(model: Model, happening: Happening) -> str:
-    """Why the cast failed; that it is over meanwhile is no news beside why it failed first."""
-    over = isinstance(happening.error, NotFound) and model.problem
-    return f"{model.problem} ({happening.text})" if over else happening.text
-
-
-def _cut(cast: CastNow | None) -> CastNow | None:
-    """The cast as it was cut off: nothing moves any more."""
-    if cast is None:
-        return None
-    disks = tuple(dataclasses.replace(disk, rate=0) for disk in cast.disks)
-    return dataclasses.replace(cast, rate=0, detail="", disks=disks)
-
-
-def report_of(model: Model, journal: Journal) -> Report | None:
-    """What the server shall know of ``model``; None while there is nothing to tell."""
-    if model.phase in _UNTOLD:
-        return None
-    state = ClientState(model.state)
-    cast = model.cast
-    figures = Report(state, message=_message(model))
-    if cast is not None:
-        figures = Report(
-            state,
-            cast=cast.cast,
-            message=_message(model) or cast.detail,
-            done=cast.done,
-            total=cast.total,
-            written=cast.written,
-            kept=cast.kept,
-            multicast=cast.multicast,
-            unicast=cast.unicast,
-            peers=cast.peers,
-            repaired=cast.repaired,
-            seconds=cast.seconds,
-            root=cast.root,
-            retry=model.retry_in,
-        )
-    if state is ClientState.FAILED:
-        return dataclasses.replace(figures, logs=journal.recent())
-    return figures
-
-
-def _message(model: Model) -> str:
-    if model.retry_at and model.phase is Phase.FAILED:
-        return f"{model.problem}; tries again by itself"
-    if model.problem and model.phase is Phase.CASTING:
-        return f"try {model.attempt + 1}, the one before failed: {model.problem}"
-    return model.problem
-
-
 def _off(happening: Happening, order: Order | None) -> bool:
     """Whether the machine goes off, rather than restarting."""
     asked = happening.event in (Event.ASKED_OFF, Event.SURE_OFF)
     return asked or (order is not None and leaving_kind(order) is OrderKind.POWER_OFF)
-
-
-def leaving_kind(order: Order) -> OrderKind | None:
-    """How ``order`` ends: restart, power off, or None (stay)."""
-    if order.kind not in (OrderKind.CAST, OrderKind.CAPTURE):
-        return order.kind
-    return None if order.after == "stay" else OrderKind(order.after)

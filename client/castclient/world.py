@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from castcore import __version__
 from castcore.bootsettings import Moment
@@ -27,14 +26,16 @@ from castcore.words import machine_words
 from castclient import cards, inventory, keyboard, locate, machinelog, power
 from castclient.bringup import BringUp
 from castclient.capturejob import CaptureJob
+from castclient.happening import Happening, Post, leaving_kind
 from castclient.hooks import Hooks
 from castclient.job import CastEnd, CastJob
 from castclient.journal import Journal
 from castclient.kernellog import kernel_log
 from castclient.link import RETRY_SECONDS, Forgotten, NotAdmitted, Reporter, ServerLink
 from castclient.model import CastNow
+from castclient.ownbuild import own_build
 from castclient.phases import Action, Event
-from castclient.program import Facts, Happening, Post, leaving_kind
+from castclient.program import Facts
 from castclient.settings import Settings
 
 # Then the server may have come back under another address, and is looked for anew.
@@ -45,7 +46,6 @@ LEAVE_SECONDS = 3.0
 # A clock further off than that makes times in logs, and dates of licences, wrong.
 CLOCK_SLACK = 300
 _ORDERED = {OrderKind.CAST: Event.ORDER_CAST, OrderKind.CAPTURE: Event.ORDER_CAPTURE}
-BUILD_FILE = "/etc/fleetcast/build.json"
 # What the loop hears when an action has died of an error it did not foresee: it tries again.
 _AFTER_DEATH = {
     Action.SEARCH: Event.GAVE_UP,
@@ -102,8 +102,8 @@ class RealWorld:
 
     def log_archive(self) -> bytes:
         """All that this machine can tell, as a tar.gz without secrets."""
-        about = self._about()
-        return machinelog.log_archive(kernel_log(), self._journal.lines(), about, self._registration)
+        lines, known = self._journal.lines(), self._registration
+        return machinelog.log_archive(kernel_log(), lines, own_build(), known)
 
     def tell(self, report: Report) -> None:
         """Make ``report`` the latest the server shall have."""
@@ -342,21 +342,13 @@ class RealWorld:
         link = self._link
         if link is None or not link.client or not self._settings.may_leave:
             return  # on a host that is not ours the log is not ours either
-        log = machinelog.machine_log(reason, kernel_log(), self._journal.lines(), self._about())
+        log = machinelog.machine_log(reason, kernel_log(), self._journal.lines(), own_build())
         try:
             link.send_log(log)
         except FleetcastError as error:
             self._journal.add(f"the log could not be handed in: {error.what}")
         else:
             self._journal.add("the server has the log")
-
-    def _about(self) -> str:
-        """What runs here: version and the build of the boot image."""
-        try:
-            build = Path(BUILD_FILE).read_text(errors="replace")
-        except OSError:
-            build = ""
-        return f"fleetcast {__version__}\n{build}"
 
     def _named_paths(self) -> list[str]:
         """The disks named on the kernel command line, as far as they are there."""

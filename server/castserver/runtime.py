@@ -239,6 +239,7 @@ class Server:
     def _start_clockwork(self, undo: ExitStack) -> None:
         parts = self.parts
         often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
+        often += [parts.audit.catch_up]
 
         def run() -> None:
             seldom = Seldom(SELDOM_SECONDS)

@@ -22,6 +22,7 @@ from castserver.commands import capture, image, restore, verify
 from tests.block.diskimages import SAMPLES, copy_into, make, require_tools
 from tests.block.disks import tool
 from tests.golden.independent import read_image
+from tests.support.figures import tell
 from tests.support.images import blank, noise, write_at
 
 pytestmark = pytest.mark.root
@@ -99,7 +100,7 @@ def test_a_disk_that_changed_a_little_is_stored_a_little(
     assert fleetcast("capture", tuesday, "tuesday", *words) is ExitCode.OK
     told = result(capsys)
     second = sum(p.stat().st_size for p in (store / "tuesday.fcast").iterdir())
-    print(f"monday {first} bytes, tuesday {second}: {second / first:.3f}")
+    tell(monday=first, tuesday=second)
     assert second < first * 2 * CHANGED
     (lent,) = told["borrowings"]
     assert lent["image"] == "monday"

@@ -24,6 +24,7 @@ from castcore.edge.image.verify import verify_image
 from castcore.errors import ExitCode
 from castcore.units import MIB
 
+from tests.support.figures import tell
 from tests.support.images import blank, make_image, noise, write_at
 
 pytestmark = pytest.mark.root
@@ -97,7 +98,7 @@ def test_no_half_image_is_taken_for_whole(source: Path, tmp_path: Path, runs: in
             assert found.problem == ""
             with Image.open(found.path) as image:
                 assert verify_image(image).chunks == SIZE // MIB
-    print(f"{killed} of {runs} captures were killed before they ended")
+    tell(captures=runs, killed=killed)
     assert killed >= runs // 2
     Fleetcast(*command).took()
     assert [p.name for p in (tmp_path / "store").iterdir()] == ["cut.fcast"]
@@ -123,7 +124,7 @@ def test_no_half_disk_is_taken_for_whole_and_resume_ends_equal(
             resumed += 1
             Fleetcast(*start, "--resume").took()
             assert target.read_bytes() == source.read_bytes()
-    print(f"{killed} of {runs} restores were killed before they ended, {resumed} went on to the end")
+    tell(restores=runs, killed=killed, went_on_to_the_end=resumed)
     assert killed >= runs // 2
     assert resumed > 0
 

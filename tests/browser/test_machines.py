@@ -14,6 +14,7 @@ from playwright.sync_api import FilePayload, Page, expect
 from tests.support.browser import NARROW, shot, too_wide
 from tests.support.desk import Desk
 from tests.support.images import blank, make_image, noise, write_at
+from tests.support.looks import faults_of_looks
 from tests.support.serverlab import FakeClient
 
 pytestmark = pytest.mark.root
@@ -88,12 +89,46 @@ def test_only_machines_that_are_seen_ticked_are_cast_to(desk: Desk, room: list[F
     assert cast.rules.targets == frozenset(client.id for client in room[:2])
 
 
+def test_a_machine_is_told_what_to_do_on_its_page(desk: Desk, room: list[FakeClient]) -> None:
+    page = desk.browser.open()
+    page.locator(f"#to-{room[0].id}").click()
+    expect(page).to_have_url(f"{desk.browser.url}/machines/{room[0].id}")
+    page.get_by_role("button", name="Reboot…").click()
+    expect(page.locator("#confirm-text")).to_contain_text("Nothing on its disks is changed")
+    with page.expect_navigation():
+        page.locator("#confirm-yes").click()
+    page.get_by_role("button", name="Boot its own disk…").click()
+    page.locator("#confirm-yes").click()
+    expect(page.get_by_role("button", name="Boot our client again…")).to_be_visible()
+    assert [order["kind"] for order in room[0].orders()] == ["reboot"]
+    assert not (faults := faults_of_looks(page)), "\n".join(faults)
+    # It is removed meanwhile, and somebody follows an old link.
+    desk.browser.expect("status of 404")
+    page.goto(f"{desk.browser.url}/machines/PC99")
+    expect(page.get_by_role("heading", name="There is no such machine.")).to_be_visible()
+    page.get_by_role("link", name="All machines").click()
+    expect(page.locator("#rows tr")).to_have_count(len(room))
+
+
+def test_who_waits_is_let_in_on_the_page_of_machines(desk: Desk, room: list[FakeClient]) -> None:
+    desk.lab.operator("PUT", "/approval", {"required": True})
+    page = desk.browser.open("/machines?state=waiting")
+    expect(page.locator("#rows tr")).to_have_count(len(room))
+    page.locator("#rows").get_by_role("button", name="approve…").first.click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#rows tr")).to_have_count(len(room) - 1)
+    page.locator("#tick-all").check()
+    expect(page.locator("#ticked-bar")).to_contain_text(f"{len(room) - 1} ticked")
+    page.get_by_role("link", name="mark them, cast to them…").click()
+    expect(page.locator("#mark")).to_be_in_viewport()
+
+
 def test_the_live_page_casts_to_those_alone_too(desk: Desk, room: list[FakeClient]) -> None:
     page = desk.browser.open()
     form = page.locator("#new-cast")
     form.locator("[name=who]").select_option("ticked")
-    for client in room:
-        page.locator(f"#tick-{client.id}").check()
+    page.get_by_label("tick all that are shown").check()
+    expect(page.locator("#meant")).to_have_text("Ticked in the list of machines below: 3")
     desk.lab.clients.get(room[2].id).heard = -1e9
     desk.lab.operator("POST", f"/machines/{room[2].id}/remove")
     expect(page.locator("#machine-rows tr")).to_have_count(2)

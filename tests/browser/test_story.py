@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, Playwright, expect
 from tests.support.browser import log_in, shot
 from tests.support.castlab import Peer
 from tests.support.castroom import CastRoom, cast_room
+from tests.support.figures import tell
 from tests.support.images import blank
 from tests.support.keyboard import choose, press, tab_to
 from tests.support.licences import ISSUER
@@ -136,7 +137,7 @@ def test_a_medium_pulled_in_a_cast_that_was_made_by_keyboard(
         expect(casts(page)).to_contain_text("failed")
         seen = page.evaluate("window.seen")
         took = {name: (at - pulled) / 1000 for name, at in seen.items()}
-        print(f"\nafter the medium was pulled the page showed (s): {took}")
+        tell(page_showed_after_seconds=took)
         assert set(took) == {"medium", "cast"}
         shot(page, "story-pulled")
 

@@ -18,6 +18,7 @@ from castserver.database.databaseplace import Place, PostgresPlace
 from castserver.database.tables import LicenceUseRow, PartRow
 
 from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
+from tests.support.figures import tell
 from tests.support.images import blank
 from tests.support.licences import ISSUER
 from tests.support.licensedmedium import SIZE, balance, licensed_medium
@@ -80,6 +81,13 @@ def cast_through(folder: Path, moments: Sequence[str], place: Place | None = Non
     assert (listed["left"], listed["consumed"]) == (LICENCES - MACHINES, MACHINES)
     assert uses == {"consumed": MACHINES}
     database.close()
+    tell(server_died_at=states_of(moments), machines_done=MACHINES, licences_consumed=found.consumed)
+
+
+def states_of(moments: Sequence[str]) -> Counter[str]:
+    """How many of ``moments`` are in each state of a cast."""
+    names = [moment.partition(":")[0] for moment in moments]
+    return Counter("verify" if n == VERIFYING else MOMENTS[n].state for n in names)
 
 
 def await_death(server: Peer, moment: str, clients: Sequence[Peer]) -> None:
@@ -155,6 +163,22 @@ def test_thirty_moments_of_death(tmp_path: Path, moments: tuple[str, ...]) -> No
     cast_through(tmp_path, moments)
 
 
+# The power goes in the middle of a write of the ledger: of either copy, and of the repair of one.
+TORN = [
+    ("torn-reserved:1", "torn-reserved:2", "torn-consumed:1"),
+    ("torn-reserved:4", "torn-consumed:2", "torn-consumed:1"),
+    ("torn-reserved:3", "torn-reserved:1", "torn-consumed:3"),
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("moments", TORN, ids=" ".join)
+def test_a_ledger_that_was_torn_in_a_write_loses_no_licence(
+    tmp_path: Path, moments: tuple[str, ...]
+) -> None:
+    cast_through(tmp_path, moments)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("moments", [THIRTY[2], THIRTY[6]], ids=" ".join)
 def test_moments_of_death_with_the_database_on_postgresql(
@@ -169,9 +193,8 @@ def test_moments_of_death_with_the_database_on_postgresql(
 
 
 def test_the_thirty_are_spread_over_every_state() -> None:
-    names = [moment.partition(":")[0] for three in THIRTY for moment in three]
-    states = Counter("verify" if n == VERIFYING else MOMENTS[n].state for n in names)
-    print("\nmoments per state:", dict(states))
+    states = states_of([moment for three in THIRTY for moment in three])
+    tell(moments_of_all_thirty=states)
     assert sum(states.values()) == 30
     assert set(states) == {"join", "reserve", "cast", "verify", "consume"}
     assert min(states.values()) >= 4

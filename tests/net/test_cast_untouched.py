@@ -146,7 +146,11 @@ def test_a_cast_that_is_cancelled_while_it_gathers_costs_nothing(
     with room.serving(), ExitStack() as stack:
         room.operator("casts", "create", *gathering("--transport", transport))
         process = stack.enter_context(room.client(old))
-        cast = room.joined()
+        cast, end = room.joined(), time.monotonic() + SECONDS
+        # Who hears no multicast hears no beacon either, and says so.
+        wanted = "waiting for its start" if transport == "auto" else "all by unicast, as this cast is"
+        while room.operator("casts", "show", cast)["parts"][0]["report"]["message"] != wanted:
+            assert time.monotonic() < end, "it does not say what it waits for"
         room.operator("casts", "cancel", cast)
         seen = events(process)
     assert process.returncode == ExitCode.NETWORK, seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -22,11 +21,14 @@ from tests.net.namespaces import Cable, cable, ip
 from tests.net.test_capture_network import Lab, ended, slow, until
 from tests.support.bootroom import make_tree
 from tests.support.deploymedia import bare_medium
+from tests.support.figures import tell
 from tests.support.images import blank, make_image, noise
 
 pytestmark = pytest.mark.root
 
 SIZE = 40 * MIB
+# A medium that is pulled out ends its casts so soon, in seconds.
+SOON = 2.0
 
 
 @pytest.fixture
@@ -145,7 +147,8 @@ def test_a_medium_pulled_in_the_middle_of_a_cast_ends_it(
             seen = ended(process)
             assert process.returncode == ExitCode.NETWORK, seen
             assert "ended" in seen[-1]["error"], seen[-1]
-    print(json.dumps({"pulled": kind, "cast failed after (s, seen from outside)": round(took, 2)}))
+    tell(pulled=kind, cast_failed_after_seconds=round(took, 2))
+    assert took < SOON
     left = tmp_path / "pulled.img" if kind == "file" else medium
     assert left.read_bytes()[-64 * MIB :] == before, "not a byte of it changed"
 

@@ -22,16 +22,22 @@ from castserver.casts.policy import PartState
 from castserver.licences.licencebook import LicenceBook
 
 NEVER = "never"
+# What is written past the page cache comes in whole blocks.
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A call of ``owner.name``, before or ``after`` it; ``counts`` how much nearer it brings the end."""
+    """A call of ``owner.name``, before or ``after`` it; ``counts`` how much nearer it brings the end.
+
+    ``torn``: in it, when half of the bytes that it writes are on the medium, as when the power goes.
+    """
 
     state: str
     owner: type
     name: str
     after: bool = False
+    torn: bool = False
     counts: Callable[..., int] = lambda *_, **__: 1
 
 
@@ -58,17 +64,19 @@ def _while(doing: str) -> Callable[..., int]:
     return lambda *_: _writing == doing
 
 
-# Where a write of the ledger is cut in half: the first copy is new, the second is not.
+# Half: the first copy of the ledger is new, the second is not. Torn: a copy is neither.
 MOMENTS = {
     "join": Moment("join", Casts, "joined"),
     "joined": Moment("join", Casts, "joined", after=True),
     "wanted": Moment("reserve", LicenceBook, "want", after=True),
     "half-reserved": Moment("reserve", DirectBlocks, "write", after=True, counts=_while("reserve")),
+    "torn-reserved": Moment("reserve", DirectBlocks, "write", torn=True, counts=_while("reserve")),
     "reserved": Moment("reserve", LedgerFile, "reserve", after=True),
     "casting": Moment("cast", Casts, "hear", counts=_receives),
     "proven": Moment("consume", LicenceBook, "save_part", counts=_part(PartState.DONE)),
     "due": Moment("consume", LicenceBook, "save_part", after=True, counts=_part(PartState.DONE)),
     "half-consumed": Moment("consume", DirectBlocks, "write", after=True, counts=_while("consume")),
+    "torn-consumed": Moment("consume", DirectBlocks, "write", torn=True, counts=_while("consume")),
     "consumed": Moment("consume", LedgerFile, "consume", after=True, counts=_uses),
     "settled": Moment("consume", LicenceBook, "remember", after=True, counts=_settled),
 }
@@ -98,6 +106,9 @@ def _die_at(moment: Moment, times: int) -> None:
         nonlocal seen
         was, seen = seen, seen + moment.counts(*args, **named)
         now = was < times <= seen
+        if now and moment.torn:
+            blocks, offset, data = args
+            real(blocks, offset, data[: len(data) // 2 // BLOCK * BLOCK])
         if now and not moment.after:
             os.kill(os.getpid(), signal.SIGKILL)
         answer = real(*args, **named)

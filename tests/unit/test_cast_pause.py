@@ -8,6 +8,7 @@ from castcore.cast.blocks import BlockTable
 from castcore.cast.outputs import Control, ParityBurst, SourceBurst, Wait
 from castcore.cast.sender import SenderCore
 from castcore.cast.states import ReceiverState, SenderState
+from castcore.edge.cast.progress import progress_of
 from castcore.trust import SigningKey
 
 from tests.support.castimage import Image
@@ -42,6 +43,22 @@ def test_a_held_sender_sends_beacons_alone() -> None:
     assert 18 <= beacons <= 22
     core.pause(2.5, paused=False)
     assert sent(core, 2.5, 0.5)[0] > 0
+
+
+def test_a_client_says_that_the_cast_was_not_started_yet_or_is_paused() -> None:
+    sim, said = Sim(Image([400_000] * 6), cap=CAP), []
+    client = sim.client(Link())
+
+    def note(_: float) -> None:
+        said.append(progress_of(client.core, 2_400_000, "").detail)
+
+    sim.at(1.0, note)
+    sim.at(2.3, lambda now: sim.sender.pause(now, paused=True))
+    sim.at(3.0, note)
+    sim.at(3.5, lambda now: sim.sender.pause(now, paused=False))
+    sim.at(4.0, note)
+    sim.run(60, start=2.0)
+    assert said == ["waiting for its start", "paused at the server", ""]
 
 
 def test_clients_wait_as_long_as_it_takes_and_lose_nothing() -> None:

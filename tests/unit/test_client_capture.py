@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from castclient import screen
 from castclient.capturejob import chosen
+from castclient.happening import Happening, leaving_kind
 from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase
-from castclient.program import Happening, leaving_kind
 from castcore.control import AfterCast, ClientState, Order, OrderKind
 from castcore.disk import DiskFacts
 from castcore.errors import DiskFailed, NotFound

@@ -9,9 +9,9 @@ import time
 import pytest
 from castclient import hotkeys, retry, stickcopy
 from castclient.attendant import Attendant, Errands
+from castclient.happening import Happening
 from castclient.hotkeys import EVENT, Hotkey, Keyboard
 from castclient.phases import Event, Phase
-from castclient.program import Happening
 from castclient.serialmenu import SerialMenu
 from castclient.stick import Volume
 from castcore.errors import BadImage, DiskFailed, DoesNotFit, InUse, NetworkFailed, NotFound, Refused

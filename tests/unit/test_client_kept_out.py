@@ -6,11 +6,13 @@ import dataclasses
 
 import pytest
 from castclient import screen
+from castclient.clientreport import report_of
 from castclient.console import PlainLines
+from castclient.happening import Happening
 from castclient.journal import Journal
 from castclient.model import Model
+from castclient.noting import noted
 from castclient.phases import Action, Event, Phase, step
-from castclient.program import Happening, noted, report_of
 from castclient.screen import Tone
 from castcore.control import Standing
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from castclient import retry
+from castclient.happening import Happening, Post, leaving_kind
 from castclient.journal import MOST_LENGTH, MOST_LINES, RECENT_LINES, Journal
 from castclient.model import CastNow, Model
 from castclient.phases import Action, Event, Phase
-from castclient.program import Client, Facts, Happening, Post, leaving_kind
+from castclient.program import Client, Facts
 from castcore.control import AfterCast, ClientState, Machine, Order, OrderKind, Report
 from castcore.edge.cast.discovery import FoundServer
 from castcore.errors import DiskFailed, NoSpace, NotFound

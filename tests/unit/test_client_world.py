@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from castclient import world
+from castclient.happening import Happening
 from castclient.journal import Journal
 from castclient.phases import Action, Event
-from castclient.program import Happening
 from castclient.settings import Settings
 from castcore.control import Order, OrderKind
 from castcore.disk import DiskFacts

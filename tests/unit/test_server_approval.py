@@ -298,9 +298,9 @@ def test_a_clock_that_is_far_off_is_said(lab: ServerLab, off: int, said: str) ->
 
 def test_an_administrator_chooses_it_in_the_console(lab: ServerLab) -> None:
     lab.log_in(Role.ADMIN)
-    assert 'data-do="approval" data-on="1"' in lab.http.get("/users").text
+    assert 'data-do="approval" data-on="1"' in lab.http.get("/settings").text
     lab.operator("PUT", "/approval", {"required": True})
-    assert 'data-do="approval" data-on=""' in lab.http.get("/users").text
+    assert 'data-do="approval" data-on=""' in lab.http.get("/settings").text
 
 
 def test_a_monitor_sees_who_waits_and_who_is_claimed_twice(lab: ServerLab) -> None:

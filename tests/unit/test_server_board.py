@@ -119,6 +119,28 @@ def test_one_drawing_serves_all_who_look() -> None:
     asyncio.run(scene())
 
 
+def test_what_takes_long_to_draw_is_drawn_seldom() -> None:
+    drawn: list[int] = []
+    signal, clock = Signal(), [1000.0]
+    boards = LiveBoards(signal, lambda: clock[0])
+
+    def draw() -> Board:
+        drawn.append(1)
+        clock[0] += 0.125
+        return board(a=str(len(drawn)))
+
+    async def looked_after(seconds: float) -> int:
+        clock[0] += seconds
+        signal.fire()
+        await boards.look(boards.at(("en", ""), draw))
+        return len(drawn)
+
+    async def scene() -> list[int]:
+        return [await looked_after(seconds) for seconds in (0.0, 1.0, 0.125, 1.0, 0.125)]
+
+    assert asyncio.run(scene()) == [1, 1, 2, 2, 3]
+
+
 def test_few_boards_are_kept() -> None:
     boards = LiveBoards(Signal())
     first = boards.at(("en", "c0"), board)

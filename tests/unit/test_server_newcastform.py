@@ -82,11 +82,14 @@ def test_groups_and_tags_are_counted_while_they_are_chosen(lab: ServerLab) -> No
 
 
 def test_the_form_offers_every_group_and_tag_with_its_machines(lab: ServerLab) -> None:
-    assert "No machine is in a group yet" in lab.http.get("/").text
     room(lab)
     page = plain(lab.http.get("/").text)
     assert re.search(r"ROOM0 1 ROOM1 2 .*ssd 2", page)
     assert "No machine is in a group yet" not in page
+
+
+def test_without_groups_the_form_says_where_they_are_made(lab: ServerLab) -> None:
+    assert "No machine is in a group yet" in lab.http.get("/").text
 
 
 def test_the_question_tells_machines_apart_by_what_becomes_of_them(
@@ -104,6 +107,16 @@ def test_the_question_tells_machines_apart_by_what_becomes_of_them(
     assert "現在接続しておらず、接続した時に消去されるマシン: 1 台" in question(
         lab, "ja", groups=["ROOM1"]
     )
+
+
+def test_a_machine_that_was_never_met_is_awaited_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = lab_of(40, monkeypatch)
+    lab.log_in()
+    lab.operator("POST", "/machines", {"name": "PC09", "macs": ["52:54:00:00:00:99"]})
+    told = question(lab, clients=["PC09"])
+    assert "once the cast is started: 1." in told
+    assert "Not here now, and erased when they come: 1 PC09" in told
+    assert "does not fit" not in told
 
 
 def test_many_machines_are_unfolded(monkeypatch: pytest.MonkeyPatch) -> None:

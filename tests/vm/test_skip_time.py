@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from castcore.boot import BootDecision, WantedMode
 
+from tests.support.figures import tell
 from tests.vm import localdisk, network
 from tests.vm.bootpc import booting, wait_for_ends
 from tests.vm.bootplan import BootFirmware
@@ -72,7 +73,7 @@ def measured(name: str, firmware: BootFirmware, boot: NetworkBoot, *site: str) -
         wait_for_ends(list(pcs.values()), PATIENCE_SECONDS)
     seconds = {bridge: pc.since_request for bridge, pc in pcs.items()}
     (folder / "result.json").write_text(json.dumps(seconds) + "\n")
-    print(f"{name}: {seconds}")
+    tell(case=name, seconds=seconds)
     reached = {bridge: taken for bridge, taken in seconds.items() if taken is not None}
     assert reached == seconds
     return reached
@@ -112,7 +113,7 @@ def test_a_skipped_machine_is_at_its_disk_sooner(
 def test_what_follows_over_ipv6_is_not_ours_to_end_but_costs_no_more_than_without_us() -> None:
     seconds = measured("uefi-ipv6", BootFirmware.UEFI, NetworkBoot(ipv6=True), NO_PING)
     cost = attempts(BUILD / "skip-time/uefi-ipv6" / f"{OURS}.serial.log", seconds[OURS])
-    print(f"with us: {cost}")
+    tell(with_us=cost)
     ended = [taken for attempt, taken in cost.items() if attempt.endswith("IPv4")]
     assert len(ended) == 2
     assert max(ended) < ENDED_SECONDS

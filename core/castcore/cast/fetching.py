@@ -28,16 +28,23 @@ class Fetching:
         self._ledger = ledger
         self._idle = self._put = 0
         self._after = 0.0
-        self.paused = False
+        self.paused = self.gathering = False
 
     def joined(self) -> None:
         """We joined, or joined anew: nothing is known of the sender."""
-        self._idle, self.paused = 0, False
+        self._idle, self.paused, self.gathering = 0, False, False
 
     def heard(self, beacon: Beacon) -> None:
         """The sender said what it does."""
-        self.paused = not beacon.rate
+        self.paused, self.gathering = not beacon.rate, beacon.state is SenderState.GATHER
         self._idle = self._idle + 1 if beacon.state in _IDLE and not self.paused else 0
+
+    @property
+    def awaited(self) -> str:
+        """What keeps the sender from sending, as people read it."""
+        if self.paused:
+            return "paused at the server"
+        return "waiting for its start" if self.gathering else ""
 
     def useful(self) -> None:
         """A symbol of use came by multicast."""

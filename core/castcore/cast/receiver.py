@@ -81,9 +81,9 @@ class ReceiverCore:
         self._told = self._heard_data = self._left_out = False
 
     @property
-    def paused(self) -> bool:
-        """Whether the server said that the cast is paused."""
-        return self._fetching.paused
+    def awaited(self) -> str:
+        """What the server waits for before it sends anything, by its last word; "" when nothing."""
+        return self._fetching.awaited
 
     @property
     def table(self) -> BlockTable:

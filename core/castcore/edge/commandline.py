@@ -15,12 +15,13 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from castcore import __version__
+from castcore.edge.relay import Relay
 from castcore.errors import ExitCode, FleetcastError
 from castcore.progress import Progress
 from castcore.units import human
@@ -55,6 +56,21 @@ class Screen:
         self._drawn = 0.0
         self._drawn_lines = 0
         self._started: dict[str, float] = {}
+
+    @contextmanager
+    def relayed(self) -> Iterator[TextIO]:
+        """Meanwhile nobody who says something here waits for a terminal or pipe that takes nothing.
+
+        Yields standard error as it is relayed, for a log.
+        """
+        streams = self._out, self._err
+        with Relay(self._out) as out, Relay(self._err) as err:
+            # A Relay is all of a TextIO that is ever used of one.
+            self._out, self._err = cast("TextIO", out), cast("TextIO", err)
+            try:
+                yield self._err
+            finally:
+                self._out, self._err = streams
 
     def say(self, text: str) -> None:
         """A line for people; nothing under ``--json``."""

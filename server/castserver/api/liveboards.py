@@ -17,6 +17,10 @@ from castserver.signal import Signal
 PAUSE = 1.0
 # ... and after so long without a change: what is said of a machine changes by silence, too.
 AGING = 10.0
+# One of five hundred machines takes a tenth of a second: so many times that passes before the next, be
+# it for somebody who opens the page, whose stream soon brings what changed since; never more seconds.
+REST = 10
+LONGEST_REST = 2.0
 # Pages remembered beside those that somebody's stream holds.
 MOST_BOARDS = 16
 
@@ -25,12 +29,15 @@ Draw = Callable[[], Board]
 
 @dataclass
 class LiveBoard:
-    """One page in one language. ``count``: the firings of the server's signal that it shows."""
+    """One page in one language. ``count``: the firings of the server's signal that it shows; ``took``:
+    how long it was drawn, in seconds.
+    """
 
     draw: Draw
     versions: Versions = field(default_factory=Versions)
     count: int = -1
     drawn: float = float("-inf")
+    took: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -51,14 +58,14 @@ class LiveBoards:
         return board
 
     async def look(self, board: LiveBoard, pause: float = 0.0) -> Versions:
-        """``board`` as it stands: drawn anew if something changed since, unless that was less than
-        ``pause`` seconds ago.
+        """``board`` as it stands: drawn anew if something changed since, unless it was drawn less than
+        ``pause`` seconds ago, or what `REST` gives.
         """
         async with board.lock:
             now = self._clock()
             old = board.count != self.changed.count or now - board.drawn > AGING
-            if old and now - board.drawn >= pause:
+            if old and now - board.drawn >= max(pause, min(REST * board.took, LONGEST_REST)):
                 count = self.changed.count
                 board.versions.take(await anyio.to_thread.run_sync(board.draw))
-                board.count, board.drawn = count, now
+                board.count, board.drawn, board.took = count, now, self._clock() - now
             return board.versions

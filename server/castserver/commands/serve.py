@@ -143,11 +143,17 @@ def _add_casting(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, screen: Screen) -> Any:
     """Serve until interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("fleetcast.audit").setLevel(logging.INFO)
+    with screen.relayed() as err:
+        logging.basicConfig(
+            level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=err
+        )
+        logging.getLogger("fleetcast.audit").setLevel(logging.INFO)
+        return _serve(args, screen)
+
+
+def _serve(args: argparse.Namespace, screen: Screen) -> Any:
     settings = _settings(args)
     allow_many()
-
     server = Server(
         settings,
         lambda identity: _transmitter(settings, identity).legs(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,9 +24,18 @@ class Wanted:
 
 
 def wanted_rows(machines: Iterable[ClientView], wanted: Wanted) -> list[ClientView]:
-    """Those of ``machines`` that are ``wanted``: the named ones first, by name."""
-    found = [machine for machine in machines if _is_wanted(machine, wanted)]
-    return sorted(found, key=lambda m: (not m.name, key(m.name), m.first_seen))
+    """Those of ``machines`` that are ``wanted``, in the order of `by_name`."""
+    return by_name(machine for machine in machines if _is_wanted(machine, wanted))
+
+
+def by_name(machines: Iterable[ClientView]) -> list[ClientView]:
+    """The named ones first, by name, PC2 before PC10; the others as they came."""
+    return sorted(machines, key=lambda m: (not m.name, _in_order(m.name), m.first_seen))
+
+
+def _in_order(name: str) -> tuple[str | int, ...]:
+    # Texts and numbers take turns, so that like is compared with like.
+    return tuple(int(part) if n % 2 else part for n, part in enumerate(re.split(r"(\d+)", key(name))))
 
 
 def _is_wanted(machine: ClientView, wanted: Wanted) -> bool:

@@ -59,7 +59,9 @@ def machine(request: Request, parts: Parts, machine: Name) -> Response:
             client = known.get(machine) if known.has(machine) else known.find(machine)
             shown = client_view(client, parts.clients, parts.boots, parts.once)
             writes = history(parts.casts.all(), client)
-        return {"machine": shown, "removed": client.removed, "writes": writes, "now": int(time.time())}
+        logs = [file for file in parts.logs.kept() if file.machine == client.id]
+        given = {"machine": shown, "removed": client.removed, "writes": writes, "logs": logs}
+        return given | {"now": int(time.time())}
 
     return visited(request, parts, "machine.html", values)
 

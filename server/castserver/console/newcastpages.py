@@ -122,7 +122,9 @@ def _by_verdict(clients: Clients, machines: Mapping[str, Outlook]) -> dict[Verdi
     told: dict[Verdict, list[Meant]] = {}
     for name, machine in machines.items():
         label = names(clients.get(name).label)[0]
-        one = Meant(label, ", ".join(map(_disk, machine.disks)), machine.reason)
+        # That one is not here is said of them all.
+        reason = "" if machine.verdict is Verdict.ABSENT else machine.reason
+        one = Meant(label, ", ".join(map(_disk, machine.disks)), reason)
         told.setdefault(machine.verdict, []).append(one)
     return {verdict: sorted(listed, key=lambda one: one.name) for verdict, listed in told.items()}
 

@@ -18,6 +18,7 @@ from castserver.console import page, room, show
 from castserver.console.castimages import CastImage
 from castserver.console.drawing import Kept
 from castserver.console.languages import Language
+from castserver.console.machinelist import by_name
 from castserver.machines.trustviews import TrustView
 
 # Casts that have ended are history; the latest are shown.
@@ -154,7 +155,7 @@ class OverviewDrawing:
             for part in cast.parts
             if not part.state.ended
         }
-        for client in state.clients:
+        for client in by_name(state.clients):
             block = f"row-{client.client}"
             value = machine_row(client, casts.get(client.client, ""))
             made.put(block, self._rows.html(block, value), "machine-rows")

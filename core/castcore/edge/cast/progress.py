@@ -22,5 +22,5 @@ def progress_of(core: ReceiverCore, total: int, obstacle: str) -> Progress:
     ledger = core.ledger
     step = "fill" if core.state in _FILLING else "receive"
     done = ledger.kept + ledger.multicast + ledger.unicast + ledger.peers
-    paused = "paused at the server" if core.paused and core.state is not ReceiverState.SILENT else ""
-    return Progress(step, done, total, paused or obstacle or _WORDS.get(core.state, ""))
+    awaited = core.awaited if core.state is not ReceiverState.SILENT else ""
+    return Progress(step, done, total, awaited or obstacle or _WORDS.get(core.state, ""))

@@ -104,6 +104,14 @@ async function wrongAt(said) {
 // The machines whose boxes are seen ticked now: their disks are what a cast erases.
 const ticked = () => [...document.querySelectorAll("tbody input[id^=tick-]:checked")].map((box) => box.value);
 
+// The box at the head of a list ticks all that it shows, and unticks them.
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("input.tick-all")) return;
+  const boxes = [...event.target.closest("table").querySelectorAll("tbody input[id^=tick-]")];
+  for (const box of boxes) box.checked = event.target.checked;
+  if (boxes.length) boxes[0].dispatchEvent(new Event("change", { bubbles: true }));
+});
+
 async function noneTicked() {
   await told(_("Ticked machines"), _("Tick some in the list first."));
   return null;

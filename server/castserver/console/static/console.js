@@ -3,6 +3,7 @@
 
 // What they changed comes by the page's stream.
 const actions = {
+  ...trustActions,
   async start(d) {
     if (await asked("/casts/" + d.cast + "/ask/start")) call("/casts/" + d.cast + "/start");
   },
@@ -28,15 +29,6 @@ const actions = {
   async "cancel-capture"(d) {
     const text = _("What was sent of it is removed. The machine's disks are as they were.");
     if (await confirmed(_("Cancel the capture of {image}?", d), text, _("Cancel the capture"))) call("/captures/" + d.capture + "/cancel");
-  },
-  async approve(d) {
-    const text = d.code ? _("Only if its screen shows {code}. It is let in now and whenever it starts again.", d) :
-      _("It is let in now and whenever it starts again.");
-    if (await confirmed(_("Let {label} in?", d), text, _("Approve"))) call("/clients/" + d.client + "/approve", { code: d.code });
-  },
-  async deny(d) {
-    const text = _("It gets no orders and no image; a part in a cast that it has is lost.");
-    if (await confirmed(_("Keep {label} out?", d), text, _("Deny"))) call("/clients/" + d.client + "/deny", { code: d.code });
   },
   async "boot-client"(d) {
     const text = _("At its next network boot {label} starts our client instead of its own disk.", d);

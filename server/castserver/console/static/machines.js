@@ -39,7 +39,11 @@ function put(html) {
 const boxes = () => rows.querySelectorAll("input[type=checkbox]");
 
 function count() {
-  if (form("ticked")) form("ticked").textContent = ticked().length;
+  if (!form("ticked")) return;
+  const n = ticked().length;
+  form("ticked").textContent = n;
+  form("ticked-bar").hidden = n === 0;
+  form("ticked-bar").firstElementChild.textContent = _("{n} ticked", { n });
 }
 
 rows.addEventListener("change", count);
@@ -48,11 +52,6 @@ addEventListener("pageshow", count); // the browser may have ticked some as they
 function on(id, kind, act) {
   if (form(id)) form(id).addEventListener(kind, (event) => { event.preventDefault(); act(event); });
 }
-
-if (form("tick-all")) form("tick-all").addEventListener("change", (event) => {
-  for (const box of boxes()) box.checked = event.target.checked;
-  count();
-});
 
 on("mark", "submit", async (event) => {
   const chosen = ticked();
@@ -80,7 +79,10 @@ on("add", "submit", async (event) => {
 });
 
 let edited = "";
+const judged = (act) => async (d) => { if (await act(d)) redraw(); };
 const actions = {
+  approve: judged(trustActions.approve),
+  deny: judged(trustActions.deny),
   edit(d) {
     edited = d.client;
     form("edit-title").textContent = d.label;
