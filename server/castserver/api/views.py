@@ -236,9 +236,7 @@ class StateView(View):
     casts: list[CastView] = Field(
         description="those that have not ended, and the latest that ended; the newest first"
     )
-    cast_counts: dict[CastState, int] = Field(
-        description="how many there are in each state, all of them"
-    )
+    cast_counts: dict[CastState, int] = Field(description="how many are in each state, of all casts")
     media: MediaView = Field(description="deploy media: which are connected, which one is used")
     captures: list[CaptureView] = Field(description="those under way, and the latest that ended")
     booting: list[BootView] = Field(description="network boots of machines not met yet")
