@@ -210,6 +210,9 @@ class CastLife:
         if cast.run is not None and cast.state is CastState.PAUSED:
             cast.run.pause(paused=True)
         parts = open_parts(cast, PartState.ORDERED, RESTARTED)
+        parts = {
+            name: new for name, new in parts.items() if cast.parts[name].state is not PartState.QUEUED
+        }
         self._book.change(cast, replace(cast, message=RESTARTED), parts)
 
     def _licensed(self, cast: Cast, client: str) -> tuple[PartState, str]:

@@ -97,7 +97,9 @@ def cast_from_row(row: CastRow) -> Cast:
         row.id,
         row.image,
         row.root,
-        CastRules(row.start_clients, row.keep_open, row.update, targets, row.start_after),
+        CastRules(
+            row.start_clients, row.keep_open, row.update, targets, row.start_after, row.most_at_once
+        ),
         AfterCast(row.after),
         row.created,
         _options(row.options),
@@ -128,6 +130,7 @@ def cast_row(cast: Cast) -> CastRow:
         options=asdict(cast.options),
         start_clients=cast.rules.start_clients,
         start_after=cast.rules.start_after,
+        most_at_once=cast.rules.most_at_once,
         keep_open=cast.rules.keep_open,
         update=cast.rules.update,
         targets=None if targets is None else sorted(targets),
