@@ -205,6 +205,17 @@ def test_a_machine_is_found_cast_to_and_proven(wire: Cable, store: Path, tmp_pat
         assert served.command("machines", "boot-client", client.id)["boots"] == "client"
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(10) == ExitCode.OK
+    with serving(wire, store, tmp_path / "state") as again:
+        told = [e["action"] for e in again.command("audit", "show", "--who", "server")["result"]]
+        its_cast = [f"cast {cast} started", f"cast {cast} ended"]
+        off = "PXE deploy off"
+        assert [action for action in told if action != off] == [
+            "server started",
+            *its_cast,
+            "server stopped",
+            "server started",
+        ]
+        assert again.command("audit", "verify")["broken"] is None
 
 
 def test_a_server_killed_in_the_middle_comes_back_and_the_client_finishes(

@@ -12,7 +12,7 @@ from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
 from castserver.accounts.roles import Caller, Role
 from castserver.accounts.sessions import IDLE_SECONDS
-from castserver.api import liveboards, operatorroutes
+from castserver.api import operatorroutes
 from castserver.netboot.booting import CLOSED_SECONDS, Booting
 from castserver.netboot.bootkeeper import BootKeeper, World
 from castserver.netboot.bootstate import Choice, DeployEnd, Neighbour
@@ -305,8 +305,7 @@ def test_other_fleetcast_servers_are_told_once_and_forgotten_when_gone() -> None
     assert [n.interface for n in watch.found()] == ["eth2"]
 
 
-def test_the_console_shows_what_is_served(lab: ServerLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveboards, "REST", 0)  # who opens a page twice at once sees what is new
+def test_the_console_shows_what_is_served(lab: ServerLab) -> None:
     lab.log_in()
     page = lab.http.get("/live").text
     assert 'id="pxe-deploy">on<' in page

@@ -10,7 +10,6 @@ import pytest
 from castcore.cast.states import ClientClass
 from castcore.control import ClientState, Report
 from castserver.accounts.roles import Role
-from castserver.api import liveboards
 from castserver.api.headup import RESULT_SECONDS, HeadUp, headup, latest_result
 from castserver.api.metrics import render
 from castserver.api.views import PartView
@@ -32,8 +31,7 @@ MEDIUM = Medium("a", "/dev/sdx", "7f00", "Room 1")
 
 
 @pytest.fixture
-def lab(monkeypatch: pytest.MonkeyPatch) -> ServerLab:
-    monkeypatch.setattr(liveboards, "REST", 0)  # who opens a page twice at once sees what is new
+def lab() -> ServerLab:
     lab = ServerLab()
     lab.log_in()
     return lab
@@ -95,10 +93,7 @@ def test_the_overview_leads_to_the_room_and_names_who_is_in_trouble(lab: ServerL
     assert "<b>no space left" not in page
 
 
-def test_the_rates_are_a_chart_once_there_are_two_samples(
-    lab: ServerLab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(liveboards, "REST", 0)  # the page is opened again at once
+def test_the_rates_are_a_chart_once_there_are_two_samples(lab: ServerLab) -> None:
     cast, clients = gathered(lab, 1)
     lab.parts.rates._clock = lab.clock
     for second in range(4):
