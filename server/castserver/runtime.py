@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from castserver.accounts.auth import Auth
 from castserver.accounts.operatortoken import load_or_make_token
 from castserver.api.app import make_app
 from castserver.audit.auditlog import AuditLog
+from castserver.audit.happenings import Happenings
 from castserver.captures.captures import Captures
 from castserver.casts.casts import Casts
 from castserver.casts.legrun import Leg
@@ -38,6 +40,7 @@ from castserver.images.library import Library
 from castserver.images.shelves import is_writable
 from castserver.images.uploads import Uploads
 from castserver.licences.ledgerholder import MediaLedgers
+from castserver.licences.licenceterms import LicenceEvent
 from castserver.licences.licenceuses import LicenceUses
 from castserver.licences.licensing import Licensing
 from castserver.logs.machinelogs import MachineLogs
@@ -96,6 +99,7 @@ class Server:
         # Where the database is, for people.
         self.database = ""
         self._looking: Neighbours | None = None
+        self._happenings = Happenings(int(time.time()))
         self._undo = ExitStack()
         self._web: threading.Thread
 
@@ -122,6 +126,8 @@ class Server:
             self._start_services(undo)
             # Last: a start that fails tells nobody the password.
             self.first_password = self.parts.auth.users.first()
+            self._happenings.begin(self.parts)
+            undo.callback(self._happenings.end, self.parts)
             self._undo = undo.pop_all()
 
     def written(self) -> list[int]:
@@ -193,7 +199,7 @@ class Server:
     def _licensing(self, database: Database, media: Media) -> Licensing:
         own, terms = self.identity.key.public.hex(), self.settings.licences
         terms = replace(terms, issuers=terms.issuers | {own})
-        return Licensing(database, MediaLedgers(media), terms, self._listeners.licence)
+        return Licensing(database, MediaLedgers(media), terms, self._note_licence)
 
     def _boot_images(self) -> BootImages:
         images = BootImages(self.settings.state / FOLDER)
@@ -239,6 +245,7 @@ class Server:
     def _start_clockwork(self, undo: ExitStack) -> None:
         parts = self.parts
         often = [parts.casts.tick, parts.note_rates, parts.booting.tick, parts.captures.uploads.tick]
+        often += [partial(self._happenings.look, parts), parts.audit.catch_up]
 
         def run() -> None:
             seldom = Seldom(SELDOM_SECONDS)
@@ -272,7 +279,12 @@ class Server:
 
     def _note_media(self) -> None:
         self.parts.clients.changed.fire()
+        self._happenings.media(self.parts.media.now)
         self._listeners.media(self.parts.media.now)
+
+    def _note_licence(self, event: LicenceEvent) -> None:
+        self._happenings.licence(event)
+        self._listeners.licence(event)
 
     def _note_neighbour(self, neighbour: Neighbour) -> None:
         self.parts.clients.changed.fire()

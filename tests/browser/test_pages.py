@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from castcore.boot import InterfaceMode, WantedMode
 from castserver.images.library import Library
-from castserver.netboot.bootstate import Choice, Kept
+from castserver.netboot.booting import CLOSED_SECONDS
+from castserver.netboot.bootstate import Choice, DeployEnd, Kept
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import NARROW, shot, too_wide
@@ -90,6 +92,33 @@ def test_settings_are_changed(desk: Desk) -> None:
     state = desk.lab.booting.state().deploy
     assert not state.on
     assert {str(end) for end in state.ends} == {"cast-end", "console-closed", "medium-removed"}
+
+
+@pytest.mark.parametrize("path", ["/history", "/settings", "/"])
+def test_an_open_page_keeps_pxe_deploy_on_and_a_closed_one_does_not(desk: Desk, path: str) -> None:
+    lab, keeper = desk.lab, KeptInterface()
+    booting: Any = lab.booting
+    booting._keepers = {"eth1": keeper}
+    booting.set_deploy(on=True, ends=frozenset({DeployEnd.CONSOLE_CLOSED}))
+    page = desk.browser.open(path)
+    page.clock.install()
+    page.reload()
+    for _ in range(3):
+        with page.expect_response(lambda answer: answer.url.endswith("/live/here")):
+            page.clock.run_for(15_000)
+        lab.clock.now += CLOSED_SECONDS - 1
+        booting.tick()
+        assert booting.setting().deploy
+    # Out of the console, as closing it is; its stream hears of that.
+    with page.expect_response(lambda answer: answer.url.endswith("/live/here")):
+        page.clock.run_for(15_000)
+    page.goto("about:blank")
+    end = time.monotonic() + 30
+    while booting.setting().deploy and time.monotonic() < end:
+        lab.clock.now += CLOSED_SECONDS
+        booting.tick()
+        time.sleep(0.1)
+    assert booting.state().deploy.why == "the console was closed"
 
 
 def test_who_is_let_in_and_which_addresses_are_kept(desk: Desk) -> None:

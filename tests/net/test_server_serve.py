@@ -103,19 +103,28 @@ def _fleetcast(space: str, words: Sequence[str]) -> list[str]:
     return ["ip", "netns", "exec", space, sys.executable, "-m", "castserver", *words]
 
 
-def _serve_line(wire: Cable, store: Path, state: Path, *more: str) -> list[str]:
+def serve_line(
+    wire: Cable, store: Path, state: Path, *more: str, under: Sequence[str] = ()
+) -> list[str]:
     line = ["serve", "--json", "--state", str(state), "--images", str(store), "--interface", wire.wire]
-    return _fleetcast(wire.left, [*line, *more])
+    where, program = _fleetcast(wire.left, [])[:4], _fleetcast(wire.left, [*line, *more])[4:]
+    return [*where, *under, *program]
 
 
 @contextmanager
-def serving(wire: Cable, store: Path, state: Path, *more: str) -> Iterator[Served]:
-    line = _serve_line(wire, store, state, *more)
+def serving(
+    wire: Cable, store: Path, state: Path, *more: str, under: Sequence[str] = ()
+) -> Iterator[Served]:
+    """The server; ``under``: a program that starts it."""
+    line = serve_line(wire, store, state, *more, under=under)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        said = json.loads(process.stdout.readline() or "{}")
-        assert said.get("event") == "serving", said
+        lines = [json.loads(next(process.stdout, "{}"))]
+        while lines[-1].get("event") == "booting":  # what becomes of each interface comes first
+            lines.append(json.loads(next(process.stdout, "{}")))
+        said = lines[-1]
+        assert said.get("event") == "serving", lines
         yield Served(process, said, wire, state)
     finally:
         process.kill()
@@ -196,6 +205,17 @@ def test_a_machine_is_found_cast_to_and_proven(wire: Cable, store: Path, tmp_pat
         assert served.command("machines", "boot-client", client.id)["boots"] == "client"
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(10) == ExitCode.OK
+    with serving(wire, store, tmp_path / "state") as again:
+        told = [e["action"] for e in again.command("audit", "show", "--who", "server")["result"]]
+        its_cast = [f"cast {cast} started", f"cast {cast} ended"]
+        off = "PXE deploy off"
+        assert [action for action in told if action != off] == [
+            "server started",
+            *its_cast,
+            "server stopped",
+            "server started",
+        ]
+        assert again.command("audit", "verify")["broken"] is None
 
 
 def test_a_server_killed_in_the_middle_comes_back_and_the_client_finishes(

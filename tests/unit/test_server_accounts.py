@@ -7,14 +7,13 @@ import pytest
 from castcore.errors import Refused
 from castserver.accounts import passwords
 from castserver.accounts.attempts import FREE, LONGEST_WAIT, MOST_KEPT, Attempts, TooManyAttempts, place
-from castserver.accounts.auth import READING
 from castserver.accounts.roles import Caller, Role
 from castserver.accounts.sessions import COOKIE, IDLE_SECONDS, MOST_SESSIONS, SESSION_SECONDS, Sessions
 from castserver.accounts.users import FIRST, Users
 from castserver.api import operatorroutes
 
 from tests.support.accounts import FROM_CONSOLE, PASSWORD, log_in, quicken_hashes
-from tests.support.serverlab import OPERATOR, FakeClock, ServerLab
+from tests.support.serverlab import FakeClock, ServerLab
 
 
 @pytest.fixture(autouse=True)
@@ -25,106 +24,6 @@ def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lab() -> ServerLab:
     return ServerLab()
-
-
-# -- roles x operations ---------------------------------------------------------------------------
-
-# What takes more than reading or operating does by its method, by path.
-OF_ADMINS = ("/users", "/tokens", "/audit")
-CHANGED_BY_ADMINS = ("/approval",)
-OF_EVERYBODY = ("/me",)
-
-
-# A client's own, by its own token, and what needs none.
-OF_CLIENTS = {
-    ("GET", "/server"),
-    ("POST", "/clients"),
-    ("GET", "/clients/{client}/orders"),
-    ("POST", "/clients/{client}/report"),
-    ("POST", "/clients/{client}/log"),
-    ("POST", "/casts/{cast}/join"),
-    ("POST", "/casts/{cast}/durable"),
-    ("POST", "/casts/{cast}/licence"),
-    *(
-        ("GET", f"/casts/{{cast}}/{what}")
-        for what in ("descriptor", "manifest", "index", "selection/{number}", "chunks/{number}")
-    ),
-    *(
-        ("GET", f"/casts/{{cast}}/{what}")
-        for what in ("symbols/{selection}/{block}", "peers", "durable")
-    ),
-    ("POST", "/uploads"),
-    ("GET", "/uploads/{upload}/held"),
-    *(("POST", f"/uploads/{{upload}}/{what}") for what in ("chunks", "digests", "commit", "abandon")),
-}
-OPEN = {("GET", "/server"), ("POST", "/clients")}
-
-
-def document(lab: ServerLab) -> list[tuple[str, str]]:
-    """Method and URL of every call of the OpenAPI document."""
-    paths = lab.web_app.openapi()["paths"]
-    return [(method.upper(), url) for url, item in paths.items() for method in item]
-
-
-def operations(lab: ServerLab) -> list[tuple[str, str, Role]]:
-    """Every call of the operator's API, and the least role that may make it."""
-    found = []
-    for method, url in document(lab):
-        path = url.removeprefix("/api/v1")
-        if (method, path) in OF_CLIENTS:
-            continue
-        needed = Role.VIEWER if method in READING else Role.OPERATOR
-        changed = path.startswith(CHANGED_BY_ADMINS) and method not in READING
-        if path.startswith(OF_ADMINS) or changed:
-            needed = Role.ADMIN
-        if path.startswith(OF_EVERYBODY):
-            needed = Role.VIEWER
-        found.append((method, url, needed))
-    return found
-
-
-NAMES = {"client": "m404", "cast": "c404", "interface": "eth9", "mac": "52:54:00:00:00:01"}
-
-
-class _Names(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return NAMES.get(key, "nosuch")
-
-
-def test_every_operation_takes_its_role(lab: ServerLab) -> None:
-    """The whole matrix: who lacks the role gets 403, who has it gets past the gate."""
-    calls = operations(lab)
-    assert len(calls) > 40
-    assert {needed for _, _, needed in calls} == set(Role)
-    lab.parts.stopping.set()  # the event stream ends at once
-    for method, path, needed in calls:
-        for role in Role:
-            lab.log_in(role)
-            url = path.format_map(_Names())
-            answer = lab.http.request(method, url, headers=FROM_CONSOLE, json={})
-            forbidden = answer.status_code == 403 and "this takes a" in answer.json()["error"]
-            assert forbidden is not role.may(needed), (method, path, role, answer.text)
-            assert answer.status_code not in {401, 500}, (method, path, role, answer.text)
-
-
-def test_a_clients_calls_take_a_clients_token(lab: ServerLab) -> None:
-    """Every call of the document is a person's or a client's: the rows here are all there is."""
-    asked = {(method, url.removeprefix("/api/v1")) for method, url in document(lab)}
-    assert asked >= OF_CLIENTS
-    cast = lab.operator("POST", "/casts", {"image": "lab"})["cast"]
-    for method, path in OF_CLIENTS - OPEN:
-        url = "/api/v1" + path.format_map(_Names(cast=cast, number="0", selection="0", block="0"))
-        for headers in ({}, OPERATOR):
-            answer = lab.http.request(method, url, headers=headers, params={"target": "d"}, json={})
-            # What is malformed besides may be said first: nothing is done in either case.
-            assert answer.status_code in {401, 422}, (method, path, answer.text)
-
-
-def test_nobody_gets_past_any_gate(lab: ServerLab) -> None:
-    """A new call that forgets its gate shows here."""
-    for method, path, _ in operations(lab):
-        answer = lab.http.request(method, path.format_map(_Names()), json={})
-        assert answer.status_code == 401, (method, path)
 
 
 # -- logging in -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from castcore.errors import NoSpace
 from castserver.accounts.roles import Caller, Role
 from castserver.api.app import MOST_BODY
+from castserver.audit import auditlog
 from castserver.audit.auditchain import Entry, first_broken, link, without_secrets
 from castserver.audit.auditlog import AuditLog
 from castserver.database.tables import AuditRow
@@ -147,6 +149,58 @@ def test_all_may_be_forgotten_and_numbers_go_on() -> None:
     assert log.log.first_broken() is None
 
 
+def away(log: Log, monkeypatch: pytest.MonkeyPatch, *, after: bool = False) -> Callable[[], None]:
+    """The database fails until the answer is called; ``after``: once it has written what was asked."""
+    save = log.database.save
+
+    def fails(*rows: Any, **more: Any) -> None:
+        if after:
+            save(*rows, **more)
+        raise NoSpace("the disk is full")
+
+    monkeypatch.setattr(log.database, "save", fails)
+    return lambda: monkeypatch.setattr(log.database, "save", save)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_a_database_misses_is_written_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    log = Log()
+    log.log.note(ANNA, "", "act 1")
+    back = away(log, monkeypatch, after=after)
+    log.log.note(ANNA, "", "act 2")
+    log.log.note(None, "", "act 3")
+    log.log.catch_up()
+    assert (log.log.waiting, log.log.first_broken()) == (2, None)
+    log.now += 100
+    back()
+    log.log.catch_up()
+    log.log.note(ANNA, "", "act 4")
+    found = [(e.number, e.action, e.time) for e in log.log.page()[::-1]]
+    began = int(log.now) - 100
+    times = (began, began, began, int(log.now))
+    assert found == [(n, f"act {n}", time) for n, time in enumerate(times, 1)]
+    log.open()
+    assert (log.log.waiting, log.log.first_broken()) == (0, None)
+
+
+def test_what_is_too_much_to_wait_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditlog, "MOST_WAITING", 3)
+    log = Log()
+    back = away(log, monkeypatch)
+    for number in range(8):
+        log.log.note(ANNA, "", f"act {number}")
+    assert log.log.waiting == 8
+    back()
+    log.log.note(ANNA, "", "act 8")
+    log.log.catch_up()
+    told = [e.action for e in log.log.page()[::-1]]
+    assert told == ["act 0", "act 1", "act 2", "6 entries were lost"]
+    log.log.note(ANNA, "", "act 9")
+    assert (log.log.page()[0].number, log.log.first_broken(), log.log.waiting) == (5, None, 0)
+
+
 @pytest.fixture
 def lab() -> ServerLab:
     return ServerLab()
@@ -169,7 +223,7 @@ def test_what_changes_something_is_noted_with_its_outcome(lab: ServerLab) -> Non
     assert "nosuch" in told[1]
     assert told[2:4] == ["malformed", "malformed"]
     assert "this takes an operator" in told[4]
-    assert lab.operator("GET", "/audit/proof") == {"entries": 5, "broken": None}
+    assert lab.operator("GET", "/audit/proof") == {"entries": 5, "broken": None, "waiting": 0}
 
 
 def test_no_body_keeps_an_action_out_of_the_log(lab: ServerLab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from castcore.boot import InterfaceMode, WantedMode
 from castcore.edge.cast.discovery import FoundServer
 from castcore.edge.net.interface import Interface
 from castcore.edge.net.nics import LinkState
+from castserver.accounts.roles import Caller, Role
+from castserver.accounts.sessions import IDLE_SECONDS
+from castserver.api import operatorroutes
 from castserver.netboot.booting import CLOSED_SECONDS, Booting
 from castserver.netboot.bootkeeper import BootKeeper, World
 from castserver.netboot.bootstate import Choice, DeployEnd, Neighbour
@@ -167,7 +171,7 @@ def test_deploy_ends_a_minute_after_the_console_was_closed(lab: ServerLab) -> No
     assert lab.booting.setting().deploy, "no console was ever open"
     lab.log_in()
     assert lab.http.get("/live").is_success
-    with lab.parts.auth.sessions.watched():
+    with lab.parts.auth.sessions.watched(Role.OPERATOR):
         lab.clock.now += 1000
         lab.booting.tick()
     lab.clock.now += CLOSED_SECONDS - 1
@@ -179,6 +183,73 @@ def test_deploy_ends_a_minute_after_the_console_was_closed(lab: ServerLab) -> No
     lab.operator("PUT", "/booting", ON)
     lab.booting.tick()
     assert lab.booting.setting().deploy, "it counts from the next console on"
+
+
+def closing(lab: ServerLab) -> None:
+    """A console was open and closed almost a minute ago; the next moment PXE deploy ends."""
+    lab.operator("PUT", "/booting", {"ends": ["console-closed"]})
+    lab.log_in()
+    assert lab.http.get("/live/here").status_code == 204
+    lab.clock.now += CLOSED_SECONDS - 1
+    lab.booting.tick()
+    assert lab.booting.setting().deploy
+
+
+def still_on_in_a_moment(lab: ServerLab) -> bool:
+    lab.clock.now += 1
+    lab.booting.tick()
+    return lab.booting.setting().deploy
+
+
+@pytest.mark.parametrize("role", Role)
+def test_only_who_may_act_keeps_the_console_open(lab: ServerLab, role: Role) -> None:
+    closing(lab)
+    lab.log_in(role)
+    assert lab.http.get("/live/here").status_code == 204
+    with lab.parts.auth.sessions.watched(role):
+        assert still_on_in_a_moment(lab) is (role is not Role.VIEWER)
+
+
+def test_an_open_page_is_no_use_of_its_session(lab: ServerLab) -> None:
+    lab.log_in()
+    for _ in range(int(IDLE_SECONDS // CLOSED_SECONDS)):
+        lab.clock.now += CLOSED_SECONDS
+        assert lab.http.get("/live/here").status_code == 204
+    lab.clock.now += 1
+    assert lab.http.get("/live/here").status_code == 401
+
+
+@pytest.mark.parametrize(("query", "open_"), [("", False), ("?watching=true", True)])
+def test_the_display_in_a_terminal_is_a_console_and_a_script_is_none(
+    lab: ServerLab, query: str, open_: bool
+) -> None:
+    closing(lab)
+    lab.operator("GET", f"/state{query}")
+    assert still_on_in_a_moment(lab) is open_
+
+
+def test_a_viewers_display_is_no_console(lab: ServerLab) -> None:
+    closing(lab)
+    _, secret = lab.parts.auth.tokens.issue("wall", Role.VIEWER, 1, "anna")
+    own = {"Authorization": f"Bearer {secret}"}
+    assert lab.http.get("/api/v1/state?watching=true", headers=own).is_success
+    assert not still_on_in_a_moment(lab)
+
+
+def test_who_listens_with_an_operators_token_is_a_console(lab: ServerLab) -> None:
+    closing(lab)
+    token, secret = lab.parts.auth.tokens.issue("display", Role.OPERATOR, 1, "anna")
+    caller = lab.parts.auth.tokens.caller(secret)
+    assert caller is not None
+    heard: list[bool] = []
+
+    async def until_its_end(caller: Caller) -> None:
+        async for _ in operatorroutes._events(lab.parts, caller, secret):
+            heard.append(still_on_in_a_moment(lab))
+            lab.parts.auth.tokens.revoke(token.id)
+
+    asyncio.run(asyncio.wait_for(until_its_end(caller), 10))
+    assert heard == [True]
 
 
 def test_a_closed_console_waits_for_the_casts_end(lab: ServerLab) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from castcore.errors import NetworkFailed
@@ -28,12 +29,13 @@ class LabOperator:
         self.lab = lab
         self.down = False
 
-    def get(self, *path: str) -> Any:
+    def get(self, *path: str, query: Mapping[str, object] | None = None) -> Any:
         if self.down:
             raise NetworkFailed("the server does not answer", hint="start it")
         if path == ("images",):  # those of the lab are but names
             return [{"image": "lab", "problem": "damaged"}, {"image": "office", "problem": ""}]
-        return self.lab.operator("GET", "/" + "/".join(path))
+        asked = f"?{urlencode(query)}" if query else ""
+        return self.lab.operator("GET", "/" + "/".join(path) + asked)
 
     def post(self, *path: str, body: Any = None) -> Any:
         return self.lab.operator("POST", "/" + "/".join(path), body)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from castcore.cast.states import ClientClass
 from castcore.control import ClientState, Report
+from castserver.accounts.roles import Caller, Role
 from castserver.api.board import Versions
 from castserver.console import livepages
 from castserver.console.languages import Language
@@ -61,6 +62,8 @@ def test_much_trouble_fills_no_page(lab: ServerLab) -> None:
     assert len(re.findall('<span class="badge warn">slow disk', lab.http.get("/").text)) == MOST_TROUBLE
 
 
+ANNA = Caller("anna", Role.OPERATOR)
+
 # -- the stream
 
 
@@ -77,7 +80,7 @@ def test_the_stream_tells_what_changed_since_the_page_was_loaded(
 
     async def scene() -> None:
         nonlocal ended
-        stream = livepages._events(lab.parts, board, found[1], lambda: ended)
+        stream = livepages._events(lab.parts, ANNA, board, found[1], lambda: ended)
         casting(lab, cast, *(seen(one) for one in clients))
         lab.casts.get(cast).parts[clients[0].id].report = Report(ClientState.RECEIVING, cast, "", 1, 2)
         told = event(await anext(stream))

@@ -245,7 +245,8 @@ def test_the_unit_runs_the_server_of_this_directory_and_environment(
         ("--media", f"{tmp_path.parent}/b.img"),
         ("--state", f"{tmp_path}/its state"),
     }
-    assert f'ReadWritePaths="{tmp_path}/its state" "/srv/$5 images"' in text.splitlines()
+    written = f'"{tmp_path}/its state" "/srv/$5 images" -{tmp_path} -{tmp_path.parent}'
+    assert f"ReadWritePaths={written}" in text.splitlines()
 
 
 def test_options_that_the_server_does_not_take_are_refused() -> None:

@@ -31,7 +31,7 @@ class Sessions:
     """The open sessions. A page that renews itself is no sign that somebody is there.
 
     One without use for ``idle`` seconds ends; a viewer's does not: it can change nothing, and may be on
-    a wall.
+    a wall. So it is no open console either, as `away` counts them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, idle: float = IDLE_SECONDS) -> None:
@@ -49,7 +49,7 @@ class Sessions:
                 del self._open[next(iter(self._open))]
             now = self._clock()
             self._open[secret] = _Session(user, role, now + SESSION_SECONDS, now)
-            self._seen = now
+            self._saw(role, now)
         return secret
 
     def secrets(self) -> tuple[str, ...]:
@@ -80,24 +80,30 @@ class Sessions:
                 return None
             if used:
                 session.used = now
-            self._seen = now
+            self._saw(session.role, now)
             return Caller(session.user, session.role, secret)
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """For as long as a console's event stream is open."""
+    def saw(self, role: Role) -> None:
+        """Somebody with this ``role`` looks at a console now, without a session."""
         with self._lock:
-            self._watching += 1
+            self._saw(role, self._clock())
+
+    @contextmanager
+    def watched(self, role: Role) -> Iterator[None]:
+        """For as long as somebody with this ``role`` follows what happens, by whatever stream."""
+        one = 1 if role.may(Role.OPERATOR) else 0
+        with self._lock:
+            self._watching += one
+            self._saw(role, self._clock())
         try:
             yield
         finally:
             with self._lock:
-                self._watching -= 1
-                if self._seen is not None:
-                    self._seen = self._clock()
+                self._watching -= one
+                self._saw(role, self._clock())
 
     def away(self) -> float | None:
-        """For how many seconds no console has been open; None when none was."""
+        """For how many seconds no operator's console has been open; None when none was."""
         with self._lock:
             if self._seen is None:
                 return None
@@ -106,4 +112,8 @@ class Sessions:
     def forget_consoles(self) -> None:
         """Count from the next console on."""
         with self._lock:
-            self._seen = self._clock() if self._watching and self._seen is not None else None
+            self._seen = self._clock() if self._watching else None
+
+    def _saw(self, role: Role, now: float) -> None:
+        if role.may(Role.OPERATOR):
+            self._seen = now

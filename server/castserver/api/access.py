@@ -16,7 +16,9 @@ from castserver.machines.clients import Client
 from castserver.parts import ServerParts
 
 # What the console asks for again and again by itself: no sign of a person.
-RENEWING = frozenset({"/live", "/live/events", "/machines/rows", f"{API}/events", f"{API}/state"})
+RENEWING = frozenset(
+    {"/live", "/live/events", "/live/here", "/machines/rows", f"{API}/events", f"{API}/state"}
+)
 
 
 class Unauthorised(FleetcastError):

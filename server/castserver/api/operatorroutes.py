@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Literal
 
@@ -148,8 +147,12 @@ def show_rates(parts: Parts, cast: Name) -> list[RateView]:
 
 
 @routes.get("/state", summary="Everything live, of one moment")
-def state(parts: Parts) -> StateView:
-    """Machines, casts, and network boots of machines not met yet."""
+def state(parts: Parts, caller: Viewer, *, watching: bool = False) -> StateView:
+    """Machines, casts, and network boots of machines not met yet. ``watching``: a person looks at what
+    is shown of it, which counts as an open console for a minute.
+    """
+    if watching:
+        parts.auth.sessions.saw(caller.role)
     return parts.state()
 
 
@@ -169,8 +172,8 @@ async def _events(parts: ServerParts, caller: Caller, token: str) -> AsyncIterat
     def over() -> bool:
         return parts.stopping.is_set() or not auth.holds(caller, token)
 
-    # A script that listens is nobody who sits at a console.
-    with auth.sessions.watched() if caller.session else nullcontext():
+    # A token that listens counts too: so does the display in a terminal.
+    with auth.sessions.watched(caller.role):
         while not over():
             text, seen = await anyio.to_thread.run_sync(parts.live.latest)
             if seen != sent:

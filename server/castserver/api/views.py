@@ -173,6 +173,7 @@ class CastView(View):
     message: str
     start_clients: int | None
     start_after: int | None = Field(description="seconds after the first joined; null: however long")
+    most_at_once: int | None = Field(description="machines under way at a time; null: all of them")
     starts_in: int | None = Field(description="seconds until it starts for that; null: not counting")
     transport: Transport
     rules: str = Field(description="TOML that chooses the disks; empty: the machines' own rules do")
@@ -235,9 +236,7 @@ class StateView(View):
     casts: list[CastView] = Field(
         description="those that have not ended, and the latest that ended; the newest first"
     )
-    cast_counts: dict[CastState, int] = Field(
-        description="how many there are in each state, all of them"
-    )
+    cast_counts: dict[CastState, int] = Field(description="how many are in each state, of all casts")
     media: MediaView = Field(description="deploy media: which are connected, which one is used")
     captures: list[CaptureView] = Field(description="those under way, and the latest that ended")
     booting: list[BootView] = Field(description="network boots of machines not met yet")
@@ -301,6 +300,7 @@ def cast_view(cast: Cast, clients: Clients) -> CastView:
         message=cast.message,
         start_clients=rules.start_clients,
         start_after=rules.start_after,
+        most_at_once=rules.most_at_once,
         starts_in=_starts_in(cast),
         transport=cast.options.transport,
         rules=cast.disk_rules,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -24,6 +25,8 @@ SERVER = "server"
 # What the table has room for.
 LONGEST_NAME, LONGEST_ADDRESS, LONGEST_ACTION = 80, 64, 300
 MOST_READ = 1000
+# Entries that wait for a database that is away; what is more is counted.
+MOST_WAITING = 1000
 
 log = logging.getLogger("fleetcast.audit")
 
@@ -32,7 +35,8 @@ class AuditLog:
     """Every method may be called from any thread; reading raises DiskFailed.
 
     Every entry goes to the program's own log as well, and first: who can cut off the table's new end
-    cannot cut it off there, and what a full disk keeps out of the table stands there.
+    cannot cut it off there. What cannot be kept now (a full disk, a database that is away) waits in
+    memory, and is written by the next call or `catch_up`; of more an entry says how many were lost.
     """
 
     def __init__(
@@ -42,33 +46,71 @@ class AuditLog:
         self._lock, self._cutting = threading.Lock(), threading.Lock()
         newest = database.find(select(AuditRow).order_by(AuditRow.number.desc()).limit(1))
         end = (newest[0].number, newest[0].chain) if newest else self._read_anchor()
+        # The newest entry, which may wait still, and the newest in the table.
         self._number, self._chain = end
+        self._kept_to = self._number
+        self._waiting: list[AuditRow] = []
+        self._lost = 0
 
     def note(
         self, caller: Caller | None, address: str, action: str, detail: str = "", outcome: str = ""
     ) -> None:
         """Append: ``caller`` (None: the server itself) at ``address`` did ``action``."""
+        who = caller.name if caller is not None else SERVER
+        role = caller.role.value if caller is not None else ""
         with self._lock:
-            entry = Entry(
-                self._number + 1,
-                int(self._clock()),
-                _kept(caller.name if caller is not None else SERVER, LONGEST_NAME),
-                caller.role.value if caller is not None else "",
-                _kept(address, LONGEST_ADDRESS),
-                _kept(action, LONGEST_ACTION),
-                _kept(detail, LONGEST_DETAIL),
-                _kept(outcome, LONGEST_DETAIL),
-            )
-            chain = link(self._chain, entry)
-            told = (entry.who, entry.address, entry.action, entry.detail, entry.outcome)
-            log.info("%d %s %s", entry.number, " ".join(map(repr, told)), chain)
+            self._append(who, role, address, action, detail, outcome)
             try:
-                self._database.save(_row(entry, chain))
+                self._write()
             except FleetcastError as error:
                 # What was done is done: its caller must hear that, and who can make room get in.
-                log.error("entry %d could not be kept: %s", entry.number, error.what)
-                return
-            self._number, self._chain = entry.number, chain
+                log.error("entry %d could not be kept yet: %s", self._number, error.what)
+
+    def catch_up(self) -> None:
+        """Write what waits, if the database is back; asked often, so it says nothing if it is not."""
+        with self._lock, contextlib.suppress(FleetcastError):
+            self._write()
+
+    @property
+    def waiting(self) -> int:
+        """How many entries are not in the database yet, those that are lost too."""
+        with self._lock:
+            return len(self._waiting) + self._lost
+
+    def _append(self, who: str, *said: str) -> None:
+        """``said``: role, address, action, detail, outcome."""
+        role, address, action, detail, outcome = said
+        lost = len(self._waiting) >= MOST_WAITING
+        entry = Entry(
+            0 if lost else self._number + 1,
+            int(self._clock()),
+            _kept(who, LONGEST_NAME),
+            role,
+            _kept(address, LONGEST_ADDRESS),
+            _kept(action, LONGEST_ACTION),
+            _kept(detail, LONGEST_DETAIL),
+            _kept(outcome, LONGEST_DETAIL),
+        )
+        told = (entry.who, entry.address, entry.action, entry.detail, entry.outcome)
+        shown = " ".join(map(repr, told))
+        if lost:
+            self._lost += 1
+            log.info("lost %s", shown)
+            return
+        self._number, self._chain = entry.number, link(self._chain, entry)
+        self._waiting.append(_row(entry, self._chain))
+        log.info("%d %s %s", entry.number, shown, self._chain)
+
+    def _write(self) -> None:
+        """Everything that waits, in one transaction: again does no harm when it is there already."""
+        while self._waiting:
+            # Copies: what was tried once may not be tried again.
+            self._database.save(*map(_copy, self._waiting))
+            self._kept_to, self._waiting = self._number, []
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                said = "the database was away for too long; they stand in the server's own log"
+                self._append(SERVER, "", "", f"{lost} entries were lost", "", said)
 
     def newest(self) -> int:
         """When the newest entry was written, in Unix seconds; 0: there is none."""
@@ -90,7 +132,7 @@ class AuditLog:
     def first_broken(self) -> int | None:
         """The number of the first entry that was changed or is missing; None: all are as written."""
         with self._lock:
-            newest = self._number
+            newest = self._kept_to
         with self._cutting:
             last, before = self._read_anchor()
             while last < newest:
@@ -146,6 +188,10 @@ def _row(entry: Entry, chain: str) -> AuditRow:
         outcome=entry.outcome,
         chain=chain,
     )
+
+
+def _copy(row: AuditRow) -> AuditRow:
+    return _row(_entry(row), row.chain)
 
 
 def _entry(row: AuditRow) -> Entry:

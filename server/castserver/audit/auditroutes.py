@@ -33,6 +33,7 @@ class Proof(View):
 
     entries: int = Field(description="the number of the newest entry")
     broken: int | None = Field(description="the first entry that was changed or is missing; null: none")
+    waiting: int = Field(description="entries that wait for a database that is away, or were lost by it")
 
 
 class Asked(BaseModel):
@@ -76,4 +77,5 @@ def prove_audit(parts: Parts) -> Proof:
 def proof(audit: AuditLog) -> Proof:
     """What following the chain found."""
     newest = audit.page(limit=1)
-    return Proof(entries=newest[0].number if newest else 0, broken=audit.first_broken())
+    number = newest[0].number if newest else 0
+    return Proof(entries=number, broken=audit.first_broken(), waiting=audit.waiting)

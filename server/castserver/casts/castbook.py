@@ -63,9 +63,11 @@ class CastBook:
             pass
         return name
 
-    def order(self, cast: Cast, clients: Sequence[Client], order: Order) -> None:
-        """Order machines into ``cast``, which may be new: then there is one more."""
-        parts = dict(_ordered(cast, clients))
+    def order(
+        self, cast: Cast, clients: Sequence[Client], order: Order, queued: Sequence[Client] = ()
+    ) -> None:
+        """Order ``clients`` into ``cast``, which may be new: then there is one more. ``queued`` wait."""
+        parts = dict(_ordered(cast, clients)) | dict(_queued(cast, queued))
         rows: list[Base] = [cast_row(cast)] if cast.id not in self._casts else []
         rows += [part_row(cast.id, name, part) for name, part in parts.items()]
         with self._clients.ordering(clients, order) as orders:
@@ -116,6 +118,13 @@ def _ordered(cast: Cast, clients: Sequence[Client]) -> Iterator[tuple[str, Part]
         # not join again, so it would be waited for in vain. If the machine was restarted, it does.
         if part.state is not PartState.JOINED:
             yield client.id, _moved(part, PartState.ORDERED, "")
+
+
+def _queued(cast: Cast, clients: Sequence[Client]) -> Iterator[tuple[str, Part]]:
+    why = f"it waits for its turn: no more than {cast.rules.most_at_once} machines at a time"
+    for client in clients:
+        part = cast.parts.get(client.id, Part(PartState.QUEUED))
+        yield client.id, _moved(part, PartState.QUEUED, why)
 
 
 def open_parts(cast: Cast, state: PartState, message: str) -> dict[str, Part]:

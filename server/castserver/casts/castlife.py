@@ -69,7 +69,11 @@ class CastLife:
         """Send to those who have joined, if the cast starts of itself now."""
         waited = policy.starts_in(cast.rules, cast.first_joined, int(time.time()))
         if policy.should_start(cast.state, cast.rules, cast.states(), waited):
+            gathering, joined = cast.state is CastState.GATHERING, cast.states().count(PartState.JOINED)
             self.begin(cast)
+            if gathering:
+                long = f", {cast.rules.start_after} s after the first" if waited == 0 else ""
+                cast.began_for = f"machines that had joined: {joined}{long}"
 
     def pause(self, cast: Cast) -> None:
         """Send nothing more until it is begun again; its machines wait."""
@@ -206,6 +210,9 @@ class CastLife:
         if cast.run is not None and cast.state is CastState.PAUSED:
             cast.run.pause(paused=True)
         parts = open_parts(cast, PartState.ORDERED, RESTARTED)
+        parts = {
+            name: new for name, new in parts.items() if cast.parts[name].state is not PartState.QUEUED
+        }
         self._book.change(cast, replace(cast, message=RESTARTED), parts)
 
     def _licensed(self, cast: Cast, client: str) -> tuple[PartState, str]:

@@ -35,6 +35,7 @@ class Cast:
     ``made_by``: who started it; until somebody has, who made it.
     ``disk_rules`` choose the disks of its machines (castcore.disk.rules), "": the machine's own do.
     ``first_joined`` is when the first machine did, while the cast gathers and after.
+    ``began_for`` is why it started of itself in this run of the server, "": somebody started it.
     ``medium`` is the key of the deploy medium that its image lies on, "": of none.
     """
 
@@ -55,6 +56,7 @@ class Cast:
     run: CastRun | None = None
     medium: str = ""
     made_by: str = ""
+    began_for: str = ""
 
     @property
     def bare_image(self) -> str:
@@ -95,7 +97,9 @@ def cast_from_row(row: CastRow) -> Cast:
         row.id,
         row.image,
         row.root,
-        CastRules(row.start_clients, row.keep_open, row.update, targets, row.start_after),
+        CastRules(
+            row.start_clients, row.keep_open, row.update, targets, row.start_after, row.most_at_once
+        ),
         AfterCast(row.after),
         row.created,
         _options(row.options),
@@ -126,6 +130,7 @@ def cast_row(cast: Cast) -> CastRow:
         options=asdict(cast.options),
         start_clients=cast.rules.start_clients,
         start_after=cast.rules.start_after,
+        most_at_once=cast.rules.most_at_once,
         keep_open=cast.rules.keep_open,
         update=cast.rules.update,
         targets=None if targets is None else sorted(targets),

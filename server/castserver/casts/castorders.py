@@ -13,6 +13,7 @@ from castcore.errors import Refused
 from castserver.casts import policy
 from castserver.casts.castbook import CastBook
 from castserver.casts.castmodel import Cast
+from castserver.casts.policy import PartState
 from castserver.machines.clients import Client, Clients
 
 
@@ -56,6 +57,14 @@ class CastOrders:
                 self.order(cast, [client])
                 return
 
+    def fill(self, cast: Cast) -> None:
+        """Order those whose turn it is, as others have ended or are gone."""
+        queued = [name for name, part in cast.parts.items() if part.state is PartState.QUEUED]
+        ready = [client for name in queued if self._free(client := self._clients.get(name))]
+        turns = policy.turns(cast.rules, cast.states(), len(ready)) if cast.run is not None else 0
+        if turns:
+            self.order(cast, ready[:turns])
+
     def to_retry(self, cast: Cast, machines: Collection[str] | None) -> list[Client]:
         """Of ``machines`` (None: of all), those that can be ordered again now. Raises Refused."""
         for name in machines or ():
@@ -79,9 +88,14 @@ class CastOrders:
         return ready
 
     def order(self, cast: Cast, clients: Sequence[Client]) -> None:
-        """Order these into ``cast``, in one step."""
+        """Order these into ``cast``, in one step; those for whom there is no room yet wait."""
+        # Who has joined is under way, whatever it was told.
+        within = [client for client in clients if _joined(cast, client)]
+        new = [client for client in clients if not _joined(cast, client)]
+        others = [part.state for name, part in cast.parts.items() if name not in {c.id for c in new}]
+        turns = policy.turns(cast.rules, others, len(new))
         order = Order(0, OrderKind.CAST, cast.id, cast.after, cast.rules.update, rules=cast.disk_rules)
-        self._book.order(cast, clients, order)
+        self._book.order(cast, [*within, *new[:turns]], order, new[turns:])
 
     def _free(self, client: Client) -> bool:
         """Whether it is here and does nothing else than, at most, a cast."""
@@ -95,6 +109,11 @@ def _wants(cast: Cast, client: Client) -> bool:
     # One without a sender has ended, only that is still to be written.
     on_air = cast.run is not None
     return on_air and policy.wants(cast.state, cast.rules, client.id, taken, source=client.source)
+
+
+def _joined(cast: Cast, client: Client) -> bool:
+    part = cast.parts.get(client.id)
+    return part is not None and part.state is PartState.JOINED
 
 
 def _awaits(cast: Cast, client: str) -> bool:

@@ -40,6 +40,7 @@ class PreviewView(View):
     erased: int = Field(description="machines that would be erased at once")
     refused: int = Field(description="machines that the image does not fit")
     machines: list[OutlookView]
+    most_at_once: int | None = Field(description="of them under way at a time; null: all of them")
     licences_needed: int = Field(description="machines that fit, at least as many as it starts with")
     licences_left: int | None = Field(description="null: the cast takes none")
     warning: str = Field(description="what to know before the cast is made; may be empty")
@@ -52,16 +53,17 @@ def preview_cast(parts: Parts, body: NewCast) -> PreviewView:
     """
     wish = request_of(parts.clients, body)
     found = preview(wish, parts.casts, parts.clients, parts.library, parts.casts.own_rules)
-    return _view(found, parts.clients)
+    return _view(found, parts.clients, wish.rules.most_at_once)
 
 
-def _view(found: Preview, clients: Clients) -> PreviewView:
+def _view(found: Preview, clients: Clients, most_at_once: int | None) -> PreviewView:
     verdicts = [machine.verdict for machine in found.machines.values()]
     return PreviewView(
         image=found.image,
         root=found.root,
         erased=verdicts.count(Verdict.ERASED),
         refused=verdicts.count(Verdict.MISFIT),
+        most_at_once=most_at_once,
         machines=[_outlook_view(name, m, clients) for name, m in found.machines.items()],
         licences_needed=found.needed,
         licences_left=found.licences.count,

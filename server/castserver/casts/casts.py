@@ -211,6 +211,8 @@ class Casts:
             cast = self._book.find(report.cast)
             part = cast.parts.get(client.id) if cast is not None else None
             ended = cast and part and self._life.take_in(cast, client.id, part, report)
+            if cast is not None:
+                self._orders.fill(cast)
             self.offer(client)
         if ended:  # without the lock: a medium takes its time
             self.licensing.settle()
@@ -231,6 +233,7 @@ class Casts:
                 if part is not None and not part.state.ended:
                     self._book.set_part(cast, client, PartState.REFUSED, error.what)
                     self._life.settle(cast)
+                    self._orders.fill(cast)
             raise
         with self._lock:
             if not may_hold(cast, client):
@@ -251,10 +254,8 @@ class Casts:
         """
         with self._lock:
             casts = self._life.to_look_at()
-            steps: list[Callable[[], None]] = [
-                self._life.give_back,
-                *(partial(self._life.look, cast) for cast in casts),
-            ]
+            steps: list[Callable[[], None]] = [self._life.give_back]
+            steps += [partial(do, cast) for cast in casts for do in (self._life.look, self._orders.fill)]
             for step in steps:
                 try:
                     step()

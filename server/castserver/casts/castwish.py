@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from castcore.cast.states import Transport
 from castcore.control import AfterCast
 from castcore.disk import parse_rules
+from castcore.errors import Refused
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from castserver.casts.castmodel import Request
@@ -39,6 +40,11 @@ class NewCast(BaseModel):
         description="start so many seconds after the first machine joined, if not before;"
         " null: however long it takes",
     )
+    most_at_once: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = Field(
+        None,
+        description="so many machines are under way at a time, the next is ordered as one ends;"
+        " null: all of them",
+    )
     after: AfterCast = AfterCast.REBOOT
     keep_open: StrictBool = Field(
         default=False, description="machines that come after its end get it too"
@@ -72,14 +78,28 @@ class NewCast(BaseModel):
     tags: Words | None = Field(None, description="of those groups, else of all, who have all these tags")
 
 
+class NeverStarts(Refused):
+    """A cast that waits for more machines than may take part at a time."""
+
+
 def request_of(clients: Clients, wish: NewCast) -> Request:
-    """The cast that ``wish`` asks for. Raises Refused (its rules), NotFound (machine, group)."""
+    """The cast that ``wish`` asks for.
+
+    Raises Refused (its rules), NeverStarts, NotFound (machine, group).
+    """
     if wish.rules:
         parse_rules(wish.rules, "the cast's rules")
     targets = targeted(clients, wish.clients, wish.groups, wish.tags)
+    rules = CastRules(
+        wish.start_clients, wish.keep_open, wish.update, targets, wish.start_after, wish.most_at_once
+    )
+    if rules.objection:
+        raise NeverStarts(
+            rules.objection, hint="let it start with fewer, or let more take part at a time"
+        )
     return Request(
         wish.image,
-        CastRules(wish.start_clients, wish.keep_open, wish.update, targets, wish.start_after),
+        rules,
         wish.after,
         CastOptions(
             peers=wish.peers,

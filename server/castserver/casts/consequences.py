@@ -37,7 +37,11 @@ class Cancellation:
 
 def of_start(cast: CastView) -> Start:
     """What starting ``cast`` does."""
-    return Start(_in(cast, PartState.JOINED), _in(cast, PartState.ORDERED), others=cast.targets is None)
+    return Start(
+        _in(cast, PartState.JOINED),
+        _in(cast, PartState.QUEUED, PartState.ORDERED),
+        others=cast.targets is None,
+    )
 
 
 def of_cancel(cast: CastView) -> Cancellation:
@@ -48,7 +52,7 @@ def of_cancel(cast: CastView) -> Cancellation:
     return Cancellation(
         proven=proven,
         incomplete=_in(cast, PartState.JOINED, PartState.FAILED, PartState.GONE),
-        untouched=_in(cast, PartState.ORDERED, PartState.REFUSED),
+        untouched=_in(cast, PartState.QUEUED, PartState.ORDERED, PartState.REFUSED),
     )
 
 

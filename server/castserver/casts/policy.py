@@ -43,8 +43,9 @@ class CastState(StrEnum):
 
 
 class PartState(StrEnum):
-    """Where one machine is in one cast."""
+    """Where one machine is in one cast. QUEUED: it is not ordered while so many others are under way."""
 
+    QUEUED = "queued"
     ORDERED = "ordered"
     JOINED = "joined"
     DONE = "done"
@@ -55,7 +56,7 @@ class PartState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether the cast no longer waits for the machine."""
-        return self not in (PartState.ORDERED, PartState.JOINED)
+        return self not in (PartState.QUEUED, PartState.ORDERED, PartState.JOINED)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class CastRules:
     It starts when ``start_clients`` have joined, or ``start_after`` seconds after the first did,
     whichever comes first; both None: on command only. ``targets`` None: every machine that shows up.
     ``keep_open``: machines that come after its end get it too, until it is cancelled. ``update``:
-    machines compare their disks with the image first, and receive only what differs.
+    machines compare their disks with the image first, and receive only what differs. No more than
+    ``most_at_once`` machines are ordered or under way at a time; None: all of them.
     """
 
     start_clients: int | None
@@ -73,6 +75,18 @@ class CastRules:
     update: bool = False
     targets: frozenset[str] | None = None
     start_after: int | None = None
+    most_at_once: int | None = None
+
+    @property
+    def objection(self) -> str:
+        """Why a cast with these rules would never start of itself, "" when it can."""
+        most, start = self.most_at_once, self.start_clients
+        if most is None or start is None or start <= most:
+            return ""
+        return (
+            f"the cast is to start when {start} machines have joined, and no more than {most} take part"
+            " at a time"
+        )
 
 
 def boot_decision(*, boots: BootDecision, known: bool = True, ordered: bool = False) -> BootDecision:
@@ -104,7 +118,19 @@ def wants(
         return False
     if source and rules.targets is None:
         return False
-    return part in (None, PartState.GONE, PartState.ORDERED, PartState.JOINED)
+    return part in (None, PartState.GONE, PartState.QUEUED, PartState.ORDERED, PartState.JOINED)
+
+
+def turns(rules: CastRules, others: Collection[PartState], waiting: int) -> int:
+    """How many of so many machines that are ready are ordered now, the cast having ``others``.
+
+    One that was given up as gone and comes back by itself counts again: for a while there may be more
+    than ``most_at_once``.
+    """
+    if rules.most_at_once is None:
+        return waiting
+    under_way = sum(part in (PartState.ORDERED, PartState.JOINED) for part in others)
+    return max(min(rules.most_at_once - under_way, waiting), 0)
 
 
 def starts_in(rules: CastRules, first_joined: int | None, now: int) -> int | None:
@@ -169,12 +195,12 @@ def part_after_report(part: PartState, report: Report, root: str) -> tuple[PartS
             return PartState.FAILED, f"it proved the root {shown}, the image's is {root[:16]}"
         case ClientState.FAILED if report.retry and not part.ended:
             return part, ""
-        case ClientState.FAILED if part is not PartState.DONE:
+        case ClientState.FAILED if part not in (PartState.DONE, PartState.QUEUED):
             refused = part in (PartState.ORDERED, PartState.REFUSED)
             return (PartState.REFUSED if refused else PartState.FAILED), ""
         case ClientState.RECEIVING | ClientState.FILLING | ClientState.VERIFYING:
-            # A machine given up as lost was only out of reach.
-            return (PartState.JOINED if part is PartState.GONE else part), ""
+            # A machine given up as lost was only out of reach, also one that registered anew meanwhile.
+            return (PartState.JOINED if part in (PartState.GONE, PartState.QUEUED) else part), ""
         case _:
             return part, ""
 

@@ -44,6 +44,8 @@ def run(args: argparse.Namespace, screen: Screen) -> Any:
         if proof["broken"] is not None:
             raise Untrusted(f"entry {proof['broken']} of the audit log was changed, or is missing")
         screen.say(f"all entries up to number {proof['entries']} are as they were written")
+        if proof["waiting"]:
+            screen.say(f"{proof['waiting']} more are not in the database yet, which is away or full")
         return proof
     entries = _newest(operator, args.last, _asked(args))
     rows = [("NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "")]

@@ -23,7 +23,7 @@ NAME = "casts"
 HELP = "make, list, show, start, pause, resume, retry, await or cancel casts of a running server"
 EXAMPLE = (
     "fleetcast casts create --image office --start-clients 12 --after reboot\n"
-    "  fleetcast casts create --image office --group ROOM1 --tag ssd\n"
+    "  fleetcast casts create --image office --group ROOM1 --tag ssd --most-at-once 20\n"
     "  fleetcast casts rates c4f81a2"
 )
 ACTIONS = {
@@ -72,6 +72,12 @@ def _add_wish(wish: argparse.ArgumentParser) -> None:
         type=arguments.waiting,
         metavar="SECONDS",
         help="start so many seconds after the first machine joined, if not before",
+    )
+    wish.add_argument(
+        "--most-at-once",
+        type=arguments.count,
+        metavar="N",
+        help="N machines are under way at a time; the next is ordered as one has ended",
     )
     wish.add_argument(
         "--rate", type=arguments.rate, metavar="MB/s", help="cast no faster than this, on each interface"
@@ -144,6 +150,7 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         "image": args.image,
         "start_clients": 1 if args.at_once else args.start_clients,
         "start_after": args.start_after,
+        "most_at_once": args.most_at_once,
         "rate_cap": args.rate or 0,
         "transport": args.transport.value,
         "rules": _rules(args.rules),
@@ -170,6 +177,8 @@ def _rules(path: Path | None) -> str:
 def _preview(found: dict[str, Any]) -> str:
     """What a cast would do, for a person."""
     lines = [f"{found['image']}: {found['erased']} machines would be erased, {found['refused']} refused"]
+    if found["most_at_once"]:
+        lines.append(f"  turns      {found['most_at_once']} machines at a time")
     if found["licences_left"] is not None:
         lines.append(f"  licences   {found['licences_needed']} needed, {found['licences_left']} left")
     if found["warning"]:
@@ -201,6 +210,8 @@ def _details(cast: dict[str, Any]) -> str:
         lines.append(f"  travels    by {cast['transport']}")
     if cast["rate_cap"]:
         lines.append(f"  at most    {megabytes(cast['rate_cap'])} MB/s on each interface")
+    if cast["most_at_once"]:
+        lines.append(f"  turns      {cast['most_at_once']} machines at a time")
     if cast["message"]:
         lines.append(f"  note       {cast['message']}")
     lines += [

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     module = [sys.executable, "-m", "castserver"]
     own = [str(Path(program).absolute())] if os.access(program, os.X_OK) else module
     command = [*own, "serve", *_everywhere(given, args.options)]
-    text = unit(command, (_absolute(given.state), _absolute(given.images[0])))
+    text = unit(command, (_absolute(given.state), _absolute(given.images[0])), _ledgers(given.media))
     screen.say(text.rstrip())
     return {"unit": text}
 
@@ -67,6 +67,12 @@ def _everywhere(given: argparse.Namespace, options: Sequence[str]) -> list[str]:
         word for option, value in paths.items() for one in value for word in (option, _absolute(one))
     ]
     return [*others, *named]
+
+
+def _ledgers(media: Sequence[Path]) -> tuple[str, ...]:
+    """Where the image files of ``media`` are, whose ledgers are written; devices need nothing."""
+    folders = dict.fromkeys(str(Path(_absolute(path)).parent) for path in media)
+    return tuple(folder for folder in folders if folder != "/dev" and not folder.startswith("/dev/"))
 
 
 def _absolute(path: Path) -> str:

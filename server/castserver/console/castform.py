@@ -11,7 +11,7 @@ from castcore.errors import FleetcastError, Refused
 from pydantic import ValidationError
 
 from castserver.casts.castmodel import Request
-from castserver.casts.castwish import NewCast, request_of
+from castserver.casts.castwish import NeverStarts, NewCast, request_of
 from castserver.machines.clients import Clients
 
 # The field that says whom the cast is for.
@@ -41,5 +41,7 @@ def asked_of(clients: Clients, body: Mapping[str, Any]) -> Request | Wrong:
         return Wrong("rules", error.what, error.hint)
     try:
         return request_of(clients, wish)
+    except NeverStarts as error:
+        return Wrong("most_at_once", error.what, error.hint)
     except FleetcastError as error:  # a machine, group or tag that nobody knows
         return Wrong(WHO, error.what, error.hint)

@@ -65,8 +65,15 @@ async def events(
         return Response(status_code=401)
     board = _board(request, parts, parts.casts.get(cast).id if cast else "")
     over = partial(_over, parts, caller)
-    stream = _events(parts, board, request.headers.get("last-event-id") or since, over)
+    mark = request.headers.get("last-event-id") or since
+    stream = _events(parts, caller, board, mark, over)
     return StreamingResponse(stream, media_type="text/event-stream", headers=page.HEADERS)
+
+
+@routes.get("/live/here")
+async def here(request: Request, parts: Parts) -> Response:
+    """What every open page asks now and then: somebody's console is open."""
+    return Response(status_code=401 if caller_of(request, parts) is None else 204)
 
 
 async def _page(
@@ -110,9 +117,9 @@ def _over(parts: ServerParts, caller: Caller) -> bool:
 
 
 async def _events(
-    parts: ServerParts, board: LiveBoard, mark: str, over: Callable[[], bool]
+    parts: ServerParts, caller: Caller, board: LiveBoard, mark: str, over: Callable[[], bool]
 ) -> AsyncIterator[str]:
-    with parts.auth.sessions.watched():
+    with parts.auth.sessions.watched(caller.role):
         while not over():
             versions = await parts.boards.look(board, PAUSE)
             if versions.mark != mark:

@@ -104,6 +104,7 @@ def _question(
         "everybody": everybody,
         "count": rules.start_clients,
         "seconds": rules.start_after,
+        "turns": rules.most_at_once,
         "own_rules": bool(asked.disk_rules),
         "erased": told.get(Verdict.ERASED, []),
         "absent": told.get(Verdict.ABSENT, []),

@@ -37,6 +37,7 @@ _ENDED = {
     PartState.FAILED: Phase.FAILED,
     PartState.REFUSED: Phase.REFUSED,
     PartState.GONE: Phase.GONE,
+    PartState.QUEUED: Phase.WAITING,
 }
 _REPORTED = {
     ClientState.PLANNING: Phase.PREPARING,

@@ -63,7 +63,7 @@ class CastRow(Base):
     """One cast: what was asked (until ``options``), and how it stands.
 
     ``disk_rules``: a rule file of its own, "" for none. ``start_after``: seconds after ``first_joined``,
-    when its first machine joined.
+    when its first machine joined. ``most_at_once``: no more machines at a time, None: all.
     """
 
     __tablename__ = "casts"
@@ -74,6 +74,7 @@ class CastRow(Base):
     after: Mapped[str] = mapped_column(String(16))
     start_clients: Mapped[int | None]
     start_after: Mapped[int | None]
+    most_at_once: Mapped[int | None]
     keep_open: Mapped[bool]
     update: Mapped[bool]
     targets: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))

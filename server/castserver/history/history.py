@@ -45,6 +45,7 @@ class HistoryState(StrEnum):
     REFUSED = "refused"
     GONE = "gone"
     CANCELLED = "cancelled"
+    QUEUED = "queued"
     ORDERED = "ordered"
     JOINED = "joined"
     CAPTURING = "capturing"

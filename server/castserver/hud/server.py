@@ -42,7 +42,7 @@ class ApiServer:
     def state(self) -> StateView:
         """Everything live. Raises NetworkFailed, also for an answer that another version gave."""
         try:
-            return StateView.model_validate(self._operator.get("state"))
+            return StateView.model_validate(self._operator.get("state", query={"watching": "true"}))
         except ValidationError as error:
             raise NetworkFailed(
                 f"the server's state is not understood: {error.errors()[0]['msg']}",

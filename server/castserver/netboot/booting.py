@@ -25,6 +25,7 @@ from castserver.netboot.bootstate import BootingState, Choice, Deploy, DeployEnd
 SETTLE_SECONDS = 20.0
 CLOSED_SECONDS = 60.0
 DEPLOY = "pxe deploy"
+BY_OPERATOR = "the operator turned it off"
 INTERFACE = "booting on "
 
 
@@ -104,7 +105,7 @@ class Booting:
         with self._lock:
             now = self._deploy
             was = now.on if on is None else on
-            why = now.why if on is None else "the operator turned it off"
+            why = now.why if on is None else BY_OPERATOR
             self._chosen_ends = self._chosen_ends if ends is None else ends
             self._save_deploy(Deploy(was, "" if was else why, now.ends if ends is None else ends))
         self._changed()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-# What a server needs of root: raw sockets, ports below 1024, mounts of media.
+# What a server needs of root: raw sockets, ports below 1024, mounts of media, and who has a port that is
+# taken (SYS_PTRACE: proc(5), of /proc/PID/fd).
 CAPABILITIES = (
     "CAP_NET_ADMIN",
     "CAP_NET_RAW",
@@ -13,11 +14,16 @@ CAPABILITIES = (
     "CAP_SYS_ADMIN",
     "CAP_DAC_OVERRIDE",
     "CAP_SYS_RAWIO",
+    "CAP_SYS_PTRACE",
 )
 
 
-def unit(command: Sequence[str], writes: Sequence[str]) -> str:
-    """The unit that runs ``command``, which writes below the directories ``writes``, made if need be."""
+def unit(command: Sequence[str], writes: Sequence[str], may_write: Sequence[str] = ()) -> str:
+    """The unit that runs ``command``, which writes below the directories ``writes``, made if need be.
+
+    And below ``may_write``, as far as they are there.
+    """
+    opened = [*writes, *(f"-{path}" for path in may_write)]
     return f"""\
 [Unit]
 Description=Fleetcast: casts system images to the machines of this network
@@ -31,6 +37,7 @@ ExecStart={_line(command)}
 Restart=on-failure
 RestartSec=2
 KillSignal=SIGINT
+KillMode=mixed
 TimeoutStopSec=30
 UMask=0077
 LimitNOFILE=65536
@@ -44,7 +51,7 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
-ReadWritePaths={" ".join(map(_quoted, writes))}
+ReadWritePaths={" ".join(map(_quoted, opened))}
 
 [Install]
 WantedBy=multi-user.target

@@ -15,6 +15,7 @@ function wished() {
     image: given.get("image"),
     start_clients: { command: null, once: 1, count: Number(given.get("start_clients")) }[given.get("when")],
     start_after: given.get("minutes") === "" ? null : Math.round(Number(given.get("minutes")) * 60),
+    most_at_once: given.get("most_at_once") === "" ? null : Number(given.get("most_at_once")),
     after: given.get("after"),
     keep_open: given.get("keep_open") !== null,
     peers: given.get("peers") !== null,
