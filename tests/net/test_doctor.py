@@ -20,8 +20,10 @@ from castcore.edge import run
 from castcore.edge.cast.discoverysockets import answering_socket
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.doctor.querierlook import look_for_querier
+from castcore.edge.image.store import STORE_VARIABLE
 from castcore.edge.net.interface import find_interface
 from castcore.trust import SigningKey
+from castserver.state.statedir import STATE_VARIABLE
 
 from tests.net.namespaces import Cable, cable, give_addresses, inside, ip
 from tests.support.castlab import ENVIRONMENT
@@ -109,6 +111,27 @@ def test_a_network_without_any_server(wire: Cable) -> None:
     assert "UDP 4011" in found["ports"]["what"]
     # Looking changed nothing.
     assert within(wire.left, "ip", "-4", "-d", "address", "show", "dev", "wire0") == before
+
+
+def test_without_a_subject_the_server_is_looked_at_and_then_the_network(
+    wire: Cable, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    places = {
+        STATE_VARIABLE: str(tmp_path / "state"),
+        STORE_VARIABLE: str(tmp_path / "images"),
+    }
+    said = run.run(
+        ["ip", "netns", "exec", wire.left, sys.executable, "-m", "castserver", "doctor", "--json"],
+        timeout=60,
+        ok=[3],
+        extra_env=ENVIRONMENT | places,
+    ).decode()
+    *findings, end = [json.loads(line) for line in said.splitlines()]
+    assert {found["subject"] for found in findings} == {"server"}
+    # A cable between namespaces is none to it.
+    assert "no wired interface" in end["error"]
+    assert not (tmp_path / "state").exists()
 
 
 def test_the_sites_dhcp_server_and_another_cast_server_are_named(wire: Cable) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a network that is to be cast and booted through: facts in, findings out."""
+"""What is wrong with a network, or a server, that is to cast and boot: facts in, findings out."""
 
 from castcore.doctor.facts import (
     Bridge,
@@ -13,13 +13,26 @@ from castcore.doctor.firewall import Asked, Passage, passage
 from castcore.doctor.hostjudgement import judge_host
 from castcore.doctor.judgement import judge_interface
 from castcore.doctor.ports import PORTS, Port
+from castcore.doctor.serverfacts import (
+    CertificateFact,
+    DatabaseFact,
+    FolderFact,
+    ServerFacts,
+    Space,
+    StateFact,
+    TreeFact,
+)
+from castcore.doctor.serverjudgement import judge_server
 
 __all__ = [
     "PORTS",
     "Asked",
     "Bridge",
     "Caster",
+    "CertificateFact",
+    "DatabaseFact",
     "Finding",
+    "FolderFact",
     "HostFacts",
     "InterfaceFacts",
     "Level",
@@ -27,7 +40,12 @@ __all__ = [
     "Port",
     "PortFact",
     "Querying",
+    "ServerFacts",
+    "Space",
+    "StateFact",
+    "TreeFact",
     "judge_host",
     "judge_interface",
+    "judge_server",
     "passage",
 ]
