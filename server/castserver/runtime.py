@@ -14,7 +14,6 @@ from functools import partial
 from ipaddress import IPv4Interface
 from pathlib import Path
 
-import uvicorn
 from castcore.edge.cast.responder import DiscoveryResponder, OfferFields
 from castcore.edge.disk.named import rules_of
 from castcore.edge.net.identity import ServerIdentity
@@ -62,6 +61,7 @@ from castserver.seldom import Seldom
 from castserver.servetold import told
 from castserver.settings import ServerSettings
 from castserver.state.statelock import hold_state
+from castserver.webserver import web_server
 
 TICK_SECONDS = 1.0
 CUT_SECONDS = 86_400.0
@@ -210,21 +210,8 @@ class Server:
         app = make_app(self.settings.name, self.parts.casts)
         app.state.parts = self.parts
         app.openapi()  # before anybody waits for it
-        web = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                ssl_certfile=self.identity.certificate,
-                ssl_keyfile=self.identity.private_key,
-                lifespan="off",
-                loop="uvloop",
-                http="h11",  # bounds what a request's head may take
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                backlog=MOST_WAITING,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=STOP_SECONDS,
-            )
+        web = web_server(
+            app, self.identity, stop=STOP_SECONDS, waiting=MOST_WAITING, idle=KEEP_ALIVE_SECONDS
         )
         self._web = threading.Thread(target=web.run, args=(listeners,), name="web", daemon=True)
         self._web.start()

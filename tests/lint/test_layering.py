@@ -69,6 +69,7 @@ TOP = {"__init__", "__main__", "days", "moments", "openfiles", "parts", "runtime
     "servetold",
     "settings",
     "signal",
+    "webserver",
     "wording",
 }
 

@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from castcore.errors import ExitCode, FleetcastError, InUse, NotFound, Refused
 from castserver.database import schema
 from castserver.database.database import Database
+from castserver.database.databaselook import look_at_database
 from castserver.database.databaseplace import PostgresPlace
 from castserver.database.postgreslink import DatabaseAway
 from castserver.database.tables import Base, SettingRow
@@ -138,6 +139,22 @@ def test_a_commit_is_durable_even_where_the_server_would_not_wait(
 
 
 # -- one server -----------------------------------------------------------------------------------
+
+
+def test_the_doctor_sees_an_empty_a_used_and_another_programs_database(
+    place: PostgresPlace, cluster: Cluster
+) -> None:
+    assert look_at_database(place, None, held=False).missing
+    database = Database.at(place, None)
+    try:
+        fact = look_at_database(place, None, held=True)
+    finally:
+        database.close()
+    assert not fact.fault
+    assert (fact.file, fact.revision) == (False, fact.newest)
+    run(cluster, f"DROP TABLE {', '.join(Base.metadata.tables)}, schema_revision", place.database)
+    run(cluster, "CREATE TABLE theirs (a int)", place.database)
+    assert "another program" in look_at_database(place, None, held=False).fault
 
 
 def test_two_servers_never_share_one_database(place: PostgresPlace, cluster: Cluster) -> None:

@@ -98,6 +98,14 @@ def test_a_database_that_will_be_upgraded_is_told_and_no_fault() -> None:
     assert "backup" in found.do
 
 
+def test_of_a_database_on_a_server_only_what_was_seen_is_told() -> None:
+    assert "sound" in judged("database").what
+    assert "sound" not in judged("database", database=replace(DATABASE, file=False)).what
+    empty = judged("database", database=replace(DATABASE, missing=True))
+    assert empty.level is Level.OK
+    assert "holds nothing yet" in empty.what
+
+
 def test_images_that_there_was_no_time_for_are_told() -> None:
     found = judged("images", folders=(replace(FOLDER, images=900),))
     assert "2 opened in the time there was" in found.what

@@ -35,14 +35,16 @@ class StateFact:
 
 @dataclass(frozen=True)
 class DatabaseFact:
-    """The database called ``name``; ``missing``: a file that is not there yet.
+    """The database called ``name``; ``missing``: there is none yet, or it is empty.
 
+    ``file``: it is one of ours, read to its end; what is on a server is that server's to prove.
     ``revision``: that of its schema, which is to be ``newest``. ``unchecked``: why it is not known
     whether the file is sound. ``fault``, ``remedy``: what is wrong with it.
     """
 
     name: str
     missing: bool = False
+    file: bool = True
     revision: str = ""
     newest: str = ""
     unchecked: str = ""

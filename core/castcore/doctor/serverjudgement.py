@@ -90,7 +90,7 @@ def _database(database: DatabaseFact) -> _Found:
     if database.fault:
         yield PROBLEM, "database", database.fault, database.remedy
     elif database.missing:
-        yield OK, "database", f"{name} is not there: the first start makes it", ""
+        yield OK, "database", f"{name} holds nothing yet: the first start makes it", ""
     elif database.unchecked:
         what = f"{name} answers, but is not proven: {database.unchecked}"
         yield WARNING, "database", what, "look again when the server has less to do"
@@ -99,7 +99,8 @@ def _database(database: DatabaseFact) -> _Found:
         what = f"{name} is of an older Fleetcast (revision {had}): the next start upgrades it"
         yield OK, "database", what, "`fleetcast backup` before it"
     else:
-        yield OK, "database", f"{name} answers and is sound, revision {database.revision}", ""
+        how = "answers and is sound" if database.file else "answers"
+        yield OK, "database", f"{name} {how}, revision {database.revision}", ""
 
 
 def _certificate(certificate: CertificateFact, facts: ServerFacts) -> _Found:

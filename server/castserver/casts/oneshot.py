@@ -14,7 +14,6 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-import uvicorn
 from castcore.cast.peers import Peers
 from castcore.cast.status import LegNow
 from castcore.control import API, ONE_SHOT
@@ -35,6 +34,7 @@ from castserver.casts.legrun import left
 from castserver.casts.wayin import WayIn
 from castserver.images.library import LibraryImage
 from castserver.machines.presented import Presented
+from castserver.webserver import web_server
 
 START_SECONDS = 20.0
 STOP_SECONDS = 3
@@ -164,20 +164,7 @@ class OneShot:
         return app
 
     def _serve(self, listener: socket.socket, undo: ExitStack) -> None:
-        web = uvicorn.Server(
-            uvicorn.Config(
-                self._app(),
-                ssl_certfile=self._identity.certificate,
-                ssl_keyfile=self._identity.private_key,
-                lifespan="off",
-                loop="uvloop",
-                http="h11",  # bounds what a request's head may take
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=STOP_SECONDS,
-            )
-        )
+        web = web_server(self._app(), self._identity, stop=STOP_SECONDS)
         thread = threading.Thread(target=web.run, args=([listener],), name="web", daemon=True)
         thread.start()
 

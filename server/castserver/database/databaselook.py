@@ -35,7 +35,7 @@ def look_at_database(
     try:
         if isinstance(place, PostgresPlace):
             found = _revision(postgres.reading_engine(place, passfile), name)
-            return DatabaseFact(name, revision=found, newest=schema.newest())
+            return _fact(name, found, file=False)
         if not place.exists():
             return DatabaseFact(name, missing=True)
         return _file(place, _uri(place, held=held), seconds)
@@ -64,7 +64,13 @@ def _file(path: Path, uri: str, seconds: float) -> DatabaseFact:
         "sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool
     )
     found = _revision(engine, name)
-    return DatabaseFact(name, revision=found, newest=schema.newest(), unchecked=unchecked)
+    return _fact(name, found, unchecked)
+
+
+def _fact(name: str, revision: str | None, unchecked: str = "", *, file: bool = True) -> DatabaseFact:
+    if revision is None:
+        return DatabaseFact(name, missing=True, file=file)
+    return DatabaseFact(name, file=file, revision=revision, newest=schema.newest(), unchecked=unchecked)
 
 
 def _health(uri: str, seconds: float) -> tuple[str, str]:
@@ -83,10 +89,15 @@ def _health(uri: str, seconds: float) -> tuple[str, str]:
     return ("", "") if health == "ok" else (str(health), "")
 
 
-def _revision(engine: Engine, name: str) -> str:
-    """That of the schema; raises Refused when it is a newer Fleetcast's, or another program's."""
-    with engine.connect() as connection:
-        schema.needs_upgrade(connection, name)
-        found = schema.revision(connection) or ""
-    engine.dispose()
-    return found
+def _revision(engine: Engine, name: str) -> str | None:
+    """That of the schema, "" from before there was one, None when the database is empty.
+
+    Raises Refused when it is a newer Fleetcast's, or another program's.
+    """
+    try:
+        with engine.connect() as connection:
+            schema.needs_upgrade(connection, name)
+            empty = schema.is_new(connection, name)
+            return None if empty else schema.revision(connection) or ""
+    finally:
+        engine.dispose()
