@@ -35,6 +35,7 @@ NEEDED = {
     ("GET", "/casts/{cast}/ask/{what}"): Role.VIEWER,
     ("GET", "/ask/machines"): Role.VIEWER,
     ("POST", "/ask/cast"): Role.VIEWER,
+    ("GET", "/boot-images"): Role.VIEWER,
     ("GET", "/history"): Role.VIEWER,
     ("GET", "/images"): Role.VIEWER,
     ("GET", "/licences"): Role.VIEWER,
