@@ -45,13 +45,15 @@ NEEDED = {
     ("GET", "/machines"): Role.VIEWER,
     ("GET", "/machines/rows"): Role.VIEWER,
     ("GET", "/machines/{machine}"): Role.VIEWER,
+    ("GET", "/machines/{machine}/ask/{what}"): Role.VIEWER,
     ("GET", "/account"): Role.VIEWER,
     ("GET", "/users"): Role.ADMIN,
     ("GET", "/audit"): Role.ADMIN,
 }
 # Takes a token as well: what else is here is for browsers, which have none.
 BY_TOKEN = {("GET", "/metrics")}
-FILLED = {"what": "start", "language": "en", "number": "0"}
+FILLED = {"language": "en", "number": "0"}
+ASKED = {"/casts/{cast}/ask/{what}": "start", "/machines/{machine}/ask/{what}": "reboot"}
 BODIES = {("POST", "/ask/cast"): {"image": "lab"}}
 
 
@@ -102,6 +104,7 @@ def test_every_route_outside_the_document_has_a_row(lab: ServerLab) -> None:
 
 def ask(lab: ServerLab, call: tuple[str, str], **headers: str) -> Any:
     names = {"cast": lab.casts.all()[0].id, "machine": lab.clients.all()[0].id, **FILLED}
+    names["what"] = ASKED.get(call[1], "")
     path = re.sub(r"{(\w+)}", lambda found: names[found[1]], call[1])
     body = BODIES.get(call)
     return lab.http.request(call[0], path, headers=headers, json=body, follow_redirects=False)
