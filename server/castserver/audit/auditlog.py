@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from castcore.errors import FleetcastError
 from sqlalchemy import select
@@ -99,7 +100,7 @@ class AuditLog:
             return
         self._number, self._chain = entry.number, link(self._chain, entry)
         self._waiting.append(_row(entry, self._chain))
-        log.info("%d %s %s", entry.number, shown, self._chain)
+        log.info("%d %s %s", entry.number, shown, self._chain, extra={"entry": asdict(entry)})
 
     def _write(self) -> None:
         """Everything that waits, in one transaction: again does no harm when it is there already."""

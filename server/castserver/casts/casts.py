@@ -185,7 +185,11 @@ class Casts:
                 try:
                     self._life.break_off(cast, CastState.FAILED, why)
                 except FleetcastError as error:
-                    log.error("cast %s has ended, which is still to be written: %s", cast.id, error.what)
+                    log.error(
+                        "cast %s has ended, which is still to be written: %s",
+                        *(cast.id, error.what),
+                        extra={"cast": cast.id},
+                    )
 
     def busy(self, client: Client) -> str:
         """The id of the cast that ``client`` takes part in now, "" when it is free."""

@@ -179,7 +179,7 @@ class ImageKeeper:
             with self._library.own.open_to_check(check.image) as image:
                 verify_image(image, progress=progress)
         except FleetcastError as error:
-            log.warning("image %s: %s", check.image, error.what)
+            log.warning("image %s: %s", check.image, error.what, extra={"image": check.image})
             return replace(check, state=CheckState.DAMAGED, when=int(time.time()), problem=error.what)
         return replace(check, state=CheckState.WHOLE, when=int(time.time()))
 

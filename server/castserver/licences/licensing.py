@@ -149,7 +149,8 @@ class Licensing:
                         self._consume(opened, file)
                         self._give_back(opened, file)
                 except FleetcastError as error:
-                    log.error("licences of %s: %s", opened.place.medium, error.what)
+                    medium = opened.place.medium
+                    log.error("licences of %s: %s", medium, error.what, extra={"medium": medium})
 
     def release_strays(self, medium: str) -> int:
         """Give back what is reserved on ``medium`` for casts that are none of this server's.
@@ -237,7 +238,8 @@ class Licensing:
         problem = opened.problem
         said = before.problem.what if before is not None and before.problem is not None else ""
         if problem is not None and problem.what != said and opened.licensed:
-            log.warning("licences of %s: %s", opened.place.medium, problem.what)
+            medium = opened.place.medium
+            log.warning("licences of %s: %s", medium, problem.what, extra={"medium": medium})
 
     def _require_single(self, ledger: Ledger) -> None:
         for other in self._opened.values():
@@ -303,7 +305,8 @@ class Licensing:
                 try:
                     file.reserve(use.use, use.image, self._terms.issuers)
                 except NoLicence as error:
-                    log.error("licence of %s in %s: %s", use.machine, use.cast, error.what)
+                    of = {"machine": use.machine, "cast": use.cast}
+                    log.error("licence of %s in %s: %s", *of.values(), error.what, extra=of)
                     self._tell("unpaid", opened, file.ledger, use.cast, use.machine, error.what)
                     self._book.forget(use)
         due = self._book.uses(UseState.DUE, file.ledger.id)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import logging.handlers
-import time
 from pathlib import Path
+
+from castserver.logs.loglines import JsonLines, as_text
 
 FOLDER = "logs"
 FILE = "server.log"
@@ -14,17 +15,20 @@ MOST_BYTES = 1 << 20
 KEPT_FILES = 4
 
 
-def keep_log(state: Path) -> None:
-    """From now on what is logged also goes to a file below ``state``, whose directory must be there."""
+def keep_log(state: Path, most: int = MOST_BYTES) -> logging.Handler:
+    """From now on what is logged also goes to a file below ``state``, whose directory must be there.
+
+    A file that would have more than ``most`` bytes is put aside, the oldest one of those is gone then.
+    Returns what writes it: close it and take it from the root logger to end that.
+    """
     folder = state / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
-        folder / FILE, maxBytes=MOST_BYTES, backupCount=KEPT_FILES, encoding="utf-8", errors="replace"
+        folder / FILE, maxBytes=most, backupCount=KEPT_FILES, encoding="utf-8", errors="replace"
     )
-    shape = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    shape.converter = time.gmtime
-    handler.setFormatter(shape)
+    handler.setFormatter(JsonLines())
     logging.getLogger().addHandler(handler)
+    return handler
 
 
 def own_logs(state: Path) -> dict[str, str]:
@@ -37,12 +41,14 @@ def own_logs(state: Path) -> dict[str, str]:
 
 
 def log_tail(state: Path, lines: int) -> list[str]:
-    """The last ``lines`` of the server's log, the newest last; the file before it makes them up."""
+    """The last ``lines`` of the server's log as text, the newest last; the file before makes them up."""
     found: list[str] = []
     for name in (FILE, f"{FILE}.1"):
         with contextlib.suppress(OSError):
             text = (state / FOLDER / name).read_text(errors="replace")
-            found = text.splitlines() + found
+            # Not `splitlines`: there may be other ends of lines in a text.
+            whole = [as_text(line) for line in text.rstrip("\n").split("\n")[-lines:] if line]
+            found = "\n".join(whole).split("\n") + found if whole else found
         if len(found) >= lines:
             break
     return found[-lines:]

@@ -86,7 +86,8 @@ async def same_version(request: Request, way: CameBy) -> None:
         f" this is {__version__} (control {CONTROL})"
     )
     if _refused.due(way.client):
-        log.warning("the machine at %s was refused: %s", way.client, text)
+        where = {"address": way.client}
+        log.warning("the machine at %s was refused: %s", way.client, text, extra=where)
     raise Refused(
         text, hint="make the boot image anew with this server's media-builder, or update the server"
     )

@@ -222,7 +222,8 @@ class Clients:
             return
         if self._told.due(f"{client.id} {claim.key}"):
             where = (client.id, client.label, trust.address, claim.address)
-            log.warning("two machines say they are %s (%s): %s is let in, %s is not", *where)
+            said = "two machines say they are %s (%s): %s is let in, %s is not"
+            log.warning(said, *where, extra={"machine": client.id})
         trust.rivals = machinetrust.claimed(trust, claim)
         if trust.asked < trust.heard:
             trust.asked = claim.heard

@@ -176,7 +176,8 @@ class Media:
         if medium is None or medium == known:
             return
         if medium.problem:
-            log.warning("%s cannot be used as a deploy medium: %s", medium.where, medium.problem)
+            said = "%s cannot be used as a deploy medium: %s"
+            log.warning(said, medium.where, medium.problem, extra={"medium": medium.where})
         self._changed()
         if held.medium and self._users is not None:
             self._users.connected(medium)
