@@ -18,7 +18,7 @@ from castcore.units import MIB
 from tests.support.castlab import WIRE, CastLab, Peer, cast_lab
 from tests.support.images import blank, make_image, noise, write_at
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.full]
 
 SIZE = 96 * MIB
 MEGABYTES, CAP = 3, 3_000_000

@@ -19,7 +19,7 @@ from castcore.edge import run
 from castcore.errors import ExitCode
 from castcore.units import MIB
 
-from tests.net.namespaces import Cable
+from tests.net.namespaces import Cable, inside
 from tests.support.castlab import ENVIRONMENT
 from tests.support.images import blank, gpt_disk, make_image, noise, write_at
 from tests.support.twomachines import two_machines
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.root
 SIZE = 24 * MIB
 SECONDS = 60
 PARTS = (Extent(0, 3 * MIB), Extent(5 * MIB, 12 * MIB), Extent(20 * MIB, 2 * MIB))
+# 239.193, the groups of casts, as /proc/net/igmp writes an address.
+GROUPS = "C1EF"
 
 
 @pytest.fixture
@@ -209,15 +211,23 @@ def test_an_update_of_a_disk_that_has_it_all_ends_with_its_table(
     assert content(old) == content(source)
 
 
+def until_in_group() -> None:
+    """Return when a program of this network listens to a group: who joined does it a little later."""
+    end = time.monotonic() + SECONDS
+    while GROUPS not in Path("/proc/thread-self/net/igmp").read_text():
+        assert time.monotonic() < end, "nobody listens to a group"
+        time.sleep(0.02)
+
+
 def test_receive_costs_nothing_before_the_sender_begins(
     wire: Cable, source: Path, old: Path, tmp_path: Path
 ) -> None:
     before, here = content(old), ("--interface", wire.wire, "--json")
     image = str(tmp_path / "images/system.fcast")
-    inside = ["ip", "netns", "exec"]
+    there = ["ip", "netns", "exec"]
     program = [sys.executable, "-m", "castserver"]
-    send = [*inside, wire.left, *program, "send", image, "--clients", "2", *here]
-    take = [*inside, wire.right, *program, "receive", str(old), "--yes", "--trust-first", *here]
+    send = [*there, wire.left, *program, "send", image, "--clients", "2", *here]
+    take = [*there, wire.right, *program, "receive", str(old), "--yes", "--trust-first", *here]
     with (
         run.started(send, extra_env=ENVIRONMENT) as sender,
         run.started(take, merged=True, extra_env=ENVIRONMENT) as receiver,
@@ -226,6 +236,7 @@ def test_receive_costs_nothing_before_the_sender_begins(
         for line in sender.stdout:
             if b'"clients": 1' in line or b'"joined": 1' in line:
                 break
+        inside(wire.right, until_in_group, timeout=SECONDS)
         sender.send_signal(signal.SIGINT)
         seen = events(receiver)
     assert receiver.returncode == ExitCode.NETWORK, seen

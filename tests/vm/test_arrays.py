@@ -21,7 +21,7 @@ MODULES = (
 @pytest.mark.parametrize(
     ("metadata", "level"),
     [
-        ("imsm", "1"),
+        pytest.param("imsm", "1", marks=pytest.mark.full),
         pytest.param("imsm", "0", marks=pytest.mark.full),
         pytest.param("ddf", "1", marks=pytest.mark.full),
     ],
